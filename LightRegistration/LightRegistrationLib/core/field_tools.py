@@ -1,0 +1,108 @@
+"""What can be said of and done with a displacement field: its Jacobian determinant, its inverse."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .field import DisplacementField
+from .geometry import FloatArray, Geometry, apply_affine
+from .result import JacobianSummary
+
+
+def corner_determinants(field: DisplacementField) -> FloatArray:
+    """Jacobian determinants of x -> x + d(x) at the 8 corners of each cell of the trilinear field.
+
+    Returns (8, k - 1, j - 1, i - 1). Inside a cell the determinant is a combination of what its corners' one-sided
+    differences span, so that folding shows here that central differences would average away.
+    """
+    to_cells = np.linalg.inv(field.affine[:3, :3]).astype(np.float32)
+    positions = np.tensordot(field.array, to_cells.T, axes=1)
+    differences = [np.diff(positions, axis=axis) for axis in (2, 1, 0)]
+    corners = []
+    for k, j, i in product((0, 1), repeat=3):
+        along_i = differences[0][_part(k), _part(j), :]
+        along_j = differences[1][_part(k), :, _part(i)]
+        along_k = differences[2][:, _part(j), _part(i)]
+        columns = np.stack([along_i, along_j, along_k], axis=-1) + np.eye(3, dtype=np.float32)
+        corners.append(_determinant(columns))
+    return np.stack(corners)
+
+
+def _part(corner: int) -> slice:
+    return slice(1, None) if corner else slice(None, -1)
+
+
+def _determinant(m: FloatArray) -> FloatArray:
+    crossed = np.cross(m[..., 1], m[..., 2])
+    return np.asarray(np.einsum("...a,...a->...", m[..., 0], crossed))
+
+
+def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSummary:
+    """Summarize the raw determinants of all cells whose middle lies inside the fixed volume's `geometry`."""
+    determinants = corner_determinants(field)
+    k, j, i = np.meshgrid(*(np.arange(n - 1) + 0.5 for n in field.geometry.shape), indexing="ij")
+    middles = apply_affine(geometry.inverse_affine, apply_affine(field.affine, np.stack([i, j, k], axis=-1)))
+    inside = ((middles >= -0.5) & (middles <= geometry.size_ijk - 0.5)).all(-1)
+    values = determinants[:, inside].ravel()
+    if values.size == 0:
+        raise InputError("The displacement field does not cover the fixed volume.")
+    positive = values[values > 0]
+    return JacobianSummary(
+        percent_nonpositive=float(100 * (values <= 0).mean()),
+        minimum=float(values.min()),
+        std_log=float(np.log(positive).std()) if positive.size else float("nan"),
+    )
+
+
+def invert(
+    field: DisplacementField, geometry: Geometry, iterations: int = 60, tolerance_mm: float = 0.01
+) -> DisplacementField:
+    """The displacement field moving -> fixed on a grid in moving space, by Newton's method at every node.
+
+    Starts from the affine part of the field, so that large rotations converge. Raises InputError where the field cannot
+    be inverted to `tolerance_mm` at the points that it reaches.
+    """
+    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    targets = apply_affine(geometry.affine, np.stack([i, j, k], axis=-1)).reshape(-1, 3)
+    points = apply_affine(np.linalg.inv(_linear_part(field)), targets)
+    errors = targets - field(points)
+    for _ in range(iterations):
+        active = np.abs(errors).max(axis=1) > tolerance_mm
+        if not active.any():
+            break
+        points[active] += _newton_step(field, points[active], errors[active])
+        errors[active] = targets[active] - field(points[active])
+    if np.abs(errors[_covers(field, points)]).max(initial=0) > tolerance_mm:
+        raise InputError("The displacement field folds and cannot be inverted; register with another model.")
+    return DisplacementField((points - targets).reshape(*geometry.shape, 3), geometry.affine)
+
+
+def _newton_step(field: DisplacementField, points: FloatArray, errors: FloatArray) -> FloatArray:
+    """Steps (n, 3) mm toward a smaller error, not longer than a cell of the field."""
+    cell = float(field.geometry.spacing_mm.min())
+    offsets = 0.05 * cell * np.eye(3)
+    columns = [(field(points + offset) - field(points - offset)) / (0.1 * cell) for offset in offsets]
+    steps = np.linalg.solve(np.stack(columns, axis=-1) + 1e-6 * np.eye(3), errors[..., None])[..., 0]
+    lengths = np.linalg.norm(steps, axis=1, keepdims=True)
+    return np.asarray(steps * np.minimum(1, cell / np.maximum(lengths, 1e-12)))
+
+
+def _covers(field: DisplacementField, points: FloatArray) -> NDArray[np.bool_]:
+    indices = apply_affine(field.geometry.inverse_affine, points)
+    return np.asarray(((indices >= 0) & (indices <= field.geometry.size_ijk - 1)).all(-1))
+
+
+def _linear_part(field: DisplacementField) -> FloatArray:
+    """Least-squares affine 4x4 of x -> x + d(x) over the nodes of the field."""
+    step = tuple(slice(None, None, max(1, n // 12)) for n in field.geometry.shape)
+    grid = np.meshgrid(*(np.arange(n)[s] for n, s in zip(field.geometry.shape, step, strict=True)), indexing="ij")
+    points = apply_affine(field.affine, np.stack(grid[::-1], axis=-1)).reshape(-1, 3)
+    moved = points + field.array[step].reshape(-1, 3)
+    solution = np.linalg.lstsq(np.c_[points, np.ones(len(points))], moved, rcond=None)[0]
+    matrix = np.eye(4)
+    matrix[:3] = solution.T
+    return matrix

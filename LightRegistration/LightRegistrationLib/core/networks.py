@@ -1,0 +1,55 @@
+"""The student: a light encoder-decoder that sees two images and yields the flow of one cascade.
+
+Source: Tran et al., "Light-weight Deformable Registration using Adversarial Learning with Distilling Knowledge",
+IEEE TMI 2022, section III: four 4x4x4 stride-2 convolutions (16, 32, 64, 128 channels), three transposed convolutions
+with skip connections, and a layer that yields the dense flow.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = (16, 32, 64, 128)
+STRIDE = 16
+"""Every axis of the network grid is a multiple of this many voxels."""
+
+
+class LightNetwork(nn.Module):
+    """One student network.
+
+    head `full`: the published net, a transposed convolution to a displacement at full resolution (1.549 M parameters).
+    head `half`: the documented variant, a 3x3x3 convolution to a velocity at half resolution (1.545 M parameters);
+    diffeomorphic once integrated, and about 1.5 times faster.
+
+    Input: moving and fixed image, each (N, 1, D, H, W) in [0, 1], axes multiples of 16.
+    Output: (N, 3, D, H, W) or (N, 3, D/2, H/2, W/2), voxels of the output grid, components i, j, k.
+    """
+
+    def __init__(self, head: str = "half") -> None:
+        super().__init__()
+        if head not in ("full", "half"):
+            raise ValueError(f"head must be 'full' or 'half', got {head!r}")
+        widths = (2, *CHANNELS)
+        self.encoder = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
+        decoder = ((128, 64), (128, 32), (64, 16))
+        self.decoder = nn.ModuleList(nn.ConvTranspose3d(a, b, 4, stride=2, padding=1) for a, b in decoder)
+        published = nn.ConvTranspose3d(32, 3, 4, stride=2, padding=1)
+        self.flow = published if head == "full" else nn.Conv3d(32, 3, 3, padding=1)
+        nn.init.normal_(self.flow.weight, std=1e-2)
+        if self.flow.bias is not None:
+            nn.init.zeros_(self.flow.bias)
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Predict the flow that brings the moving image onto the fixed one."""
+        x = torch.cat([moving, fixed], dim=1)
+        skips = []
+        for layer in self.encoder:
+            x = torch.relu(layer(x))
+            skips.append(x)
+        skips.pop()
+        for layer in self.decoder:
+            x = torch.cat([torch.relu(layer(x)), skips.pop()], dim=1)
+        return self.flow(x)

@@ -1,0 +1,153 @@
+"""The registration itself: two volumes and a model in, one displacement field in RAS mm out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from .affine import align_affine, center_transform
+from .errors import InputError
+from .field import AffineTransform, DisplacementField
+from .field_tools import jacobian_summary
+from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .models import ModelRegistry, Student
+from .network_grid import GridImage, network_geometry, on_grid, shrink
+from .result import Progress, RegistrationResult, RegistrationSettings, no_progress
+from .volume import Volume
+
+LOW_OVERLAP = 0.05
+DEFAULT_SETTINGS = RegistrationSettings()
+
+
+class _Stages:
+    """Times the stages of a run and reports each one as it starts."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, fraction: float) -> Iterator[None]:
+        self.progress(fraction, name)
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+def register(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings = DEFAULT_SETTINGS,
+    *,
+    registry: ModelRegistry | None = None,
+    progress: Progress = no_progress,
+) -> RegistrationResult:
+    """Register the moving volume to the fixed one with a student.
+
+    Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
+    covers the whole fixed volume, with what is needed to say how it came about. Deterministic for a given machine and
+    number of threads. Raises InputError where the inputs cannot be registered, ModelError (an InputError) for a model
+    that is unknown or damaged.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    stages = _Stages(progress)
+    with torch.inference_mode():
+        with stages.stage("load model", 0.0):
+            student = (registry or ModelRegistry()).load(settings.model)
+        with stages.stage("initial alignment", 0.1):
+            initial = _initial(fixed, moving, settings, student)
+            _check_overlap(fixed.geometry, moving.geometry, initial, settings)
+        with stages.stage("resample", 0.4):
+            target, source = _grid_images(fixed, moving, initial, student)
+        with stages.stage("network", 0.5):
+            flow = _run_network(student, target, source, settings.cascades)
+        with stages.stage("field", 0.9):
+            field = field_in_mm(flow, target.geometry, initial)
+            jacobian = jacobian_summary(field, fixed.geometry)
+    progress(1.0, "done")
+    return RegistrationResult(
+        field=field,
+        initial=initial,
+        model=student.card.name,
+        weights_sha256=student.card.sha256,
+        settings=settings,
+        jacobian=jacobian,
+        seconds=stages.seconds,
+        warnings=_warnings(jacobian.percent_nonpositive),
+    )
+
+
+def _initial(fixed: Volume, moving: Volume, settings: RegistrationSettings, student: Student) -> AffineTransform:
+    if isinstance(settings.initial, AffineTransform):
+        return settings.initial
+    if settings.initial == "none":
+        return AffineTransform.identity()
+    if settings.initial == "centers":
+        return center_transform(fixed.geometry, moving.geometry)
+    return align_affine(fixed, moving, student.intensity)
+
+
+def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:
+    """Raise InputError unless some of the fixed volume lies inside the moving one after the initial alignment."""
+    steps = [np.linspace(0, n - 1, 12) for n in fixed.size_ijk]
+    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+    mapped = apply_affine(moving.inverse_affine, initial(apply_affine(fixed.affine, points)))
+    inside = ((mapped >= -0.5) & (mapped <= moving.size_ijk - 0.5)).all(1)
+    if inside.mean() < LOW_OVERLAP:
+        advice = "choose another initial transform" if settings.initial != "none" else "use initial alignment 'affine'"
+        raise InputError(f"The two volumes do not overlap in space: {advice}.")
+
+
+def _grid_images(
+    fixed: Volume, moving: Volume, initial: AffineTransform, student: Student
+) -> tuple[GridImage, GridImage]:
+    geometry = network_geometry(fixed.geometry, student.grid)
+    spacing = float(geometry.spacing_mm[0])
+    target = on_grid(shrink(fixed, spacing, student.intensity), geometry, np.eye(4))
+    source = on_grid(shrink(moving, spacing, student.intensity), geometry, initial.matrix)
+    return target, source
+
+
+def _run_network(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> torch.Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
+        flow, _ = student.network(
+            target.tensor.to(memory_format=torch.channels_last_3d),
+            source.tensor.to(memory_format=torch.channels_last_3d),
+            cascades,
+        )
+    if not torch.isfinite(flow).all():
+        raise InputError("The network's answer is not finite; check the intensities of the volumes.")
+    return torch.Tensor(flow.float())
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def flow_geometry(grid: Geometry, flow_shape: tuple[int, ...]) -> Geometry:
+    """Where the nodes of a flow lie: the network grid itself, or the half grid that shares its outer edges."""
+    shape: tuple[int, int, int] = tuple(flow_shape)  # type: ignore[assignment]
+    ratio = np.array(grid.shape[::-1]) / np.array(shape[::-1])
+    return Geometry(shape, grid.affine @ homogeneous(np.diag(ratio), (ratio - 1) / 2))
+
+
+def field_in_mm(flow: torch.Tensor, grid: Geometry, initial: AffineTransform) -> DisplacementField:
+    """The total displacement x -> initial(x + flow(x)) - x in RAS mm, on the grid of the flow (1, 3, D, H, W)."""
+    geometry = flow_geometry(grid, flow.shape[2:])
+    to_mm: FloatArray = geometry.affine[:3, :3]
+    deformation_mm = flow[0].movedim(0, -1).double().numpy() @ to_mm.T
+    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    points = apply_affine(geometry.affine, np.stack([i, j, k], axis=-1))
+    return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
+
+
+def _warnings(percent_nonpositive: float) -> tuple[str, ...]:
+    if percent_nonpositive == 0:
+        return ()
+    return (f"The deformation folds in {percent_nonpositive:.3f} % of the volume; check it with the grid display.",)

@@ -1,0 +1,115 @@
+"""What a registration is asked for and what it gives back: plain values, free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .field import AffineTransform, DisplacementField
+
+Progress = Callable[[float, str], None]
+"""Called with the fraction done (0 to 1) and the name of the stage that starts."""
+
+INITIAL_MODES = ("none", "centers", "affine")
+
+
+def no_progress(fraction: float, stage: str) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """The user's choices.
+
+    model: name of a bundled or added model, or `auto`. cascades: 1 to 3, None as trained. initial: `none` (trust the
+    headers), `centers` (align the middles), `affine` (find an affine map first), or an AffineTransform fixed -> moving.
+    threads: CPU threads, None for all cores.
+    Raises InputError for values out of range.
+    """
+
+    model: str = "auto"
+    cascades: int | None = None
+    initial: str | AffineTransform = "affine"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cascades is not None and not 1 <= self.cascades <= 3:
+            raise InputError(f"A student runs in 1 to 3 cascades, not {self.cascades}.")
+        if isinstance(self.initial, str) and self.initial not in INITIAL_MODES:
+            raise InputError(f"Unknown initial alignment '{self.initial}': use {', '.join(INITIAL_MODES)} or a file.")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"At least one thread is needed, not {self.threads}.")
+
+
+@dataclass(frozen=True)
+class JacobianSummary:
+    """How a displacement field changes volumes: of the raw determinant of x -> x + d(x), over the fixed volume.
+
+    percent_nonpositive: percent of voxels where it is <= 0 (folding). minimum: its least value. std_log: standard
+    deviation of its logarithm over the voxels where it is positive.
+    """
+
+    percent_nonpositive: float
+    minimum: float
+    std_log: float
+
+
+@dataclass(frozen=True)
+class RegistrationResult:
+    """One registration: the field and all that is needed to say how it came about.
+
+    field: fixed -> moving, RAS mm; its grid covers the fixed volume (the inverse: `core.field_tools.invert`).
+    initial: the alignment before the student, fixed -> moving.
+    seconds: wall time per stage, in order. warnings: lines for the user.
+    """
+
+    field: DisplacementField
+    initial: AffineTransform
+    model: str
+    weights_sha256: str
+    settings: RegistrationSettings
+    jacobian: JacobianSummary
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Agreement of one structure with the fixed one.
+
+    dice, jaccard: 0 to 1. hd95_mm: 95th percentile of the surface distances, both ways pooled, mm; NaN if either is
+    empty. volume_change_percent: of the moving structure's own volume (0 before registration).
+    """
+
+    dice: float
+    jaccard: float
+    hd95_mm: float
+    volume_change_percent: float
+
+
+@dataclass(frozen=True)
+class StructureScore:
+    """One structure that both segmentations have: before (as loaded) and after registration."""
+
+    name: str
+    value: int
+    fixed_voxels: int
+    before: Overlap
+    after: Overlap
+
+
+def mean_overlap(overlaps: list[Overlap]) -> Overlap:
+    """The mean over structures; HD95 over those where it is defined. Raises InputError for an empty list."""
+    if not overlaps:
+        raise InputError("The two segmentations have no structure in common: check their names or label values.")
+    columns: list[NDArray[np.float64]] = [
+        np.array([getattr(o, name) for o in overlaps], dtype=np.float64)
+        for name in ("dice", "jaccard", "hd95_mm", "volume_change_percent")
+    ]
+    means = [float(c[np.isfinite(c)].mean()) if np.isfinite(c).any() else float("nan") for c in columns]
+    return Overlap(*means)
