@@ -20,7 +20,7 @@ from .field import AffineTransform
 from .flows import sample
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .intensity import IntensityRule
-from .network_grid import GridRule, network_geometry, on_grid, shrink
+from .network_grid import GridImage, GridRule, in_view, network_geometry, on_grid, shrink
 from .volume import Volume
 
 COARSE_MM, FINE_MM = 8.0, 4.0
@@ -31,7 +31,7 @@ _RADIUS_MM = 80.0
 
 @dataclass(frozen=True)
 class _Level:
-    """Both images at one resolution: fixed values at points (n, 3) RAS mm, moving image with its derivatives per mm."""
+    """Both images at one resolution: fixed values at points (n, 3) RAS mm; moving: image, derivatives per mm, view."""
 
     points: Tensor
     values: Tensor
@@ -76,28 +76,27 @@ def align_affine(fixed: Volume, moving: Volume, rule: IntensityRule) -> AffineTr
 
 def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule) -> _Level:
     grid_rule = GridRule(spacing_mm, multiple=1, margin_voxels=1)
-    images = []
-    for volume in (fixed, moving):
-        geometry = network_geometry(volume.geometry, grid_rule)
-        images.append(on_grid(shrink(volume, spacing_mm, rule), geometry, np.eye(4)))
-    target, source = images
-    near_body = F.max_pool3d((target.tensor > 0.05).float(), 5, stride=1, padding=2)[0, 0] > 0
+    fixed_shrunk, moving_shrunk = (shrink(volume, spacing_mm, rule) for volume in (fixed, moving))
+    target = on_grid(fixed_shrunk, network_geometry(fixed.geometry, grid_rule), np.eye(4))
+    source = on_grid(moving_shrunk, network_geometry(moving.geometry, grid_rule), np.eye(4))
+    view = in_view(fixed_shrunk, target.geometry)
+    near_body = (F.max_pool3d((target.tensor > 0.05).float(), 5, stride=1, padding=2) * view)[0, 0] > 0
     indices = near_body.nonzero().flip(1).double().numpy()
     points = apply_affine(target.geometry.affine, indices)
     return _Level(
         torch.from_numpy(points.astype(np.float32)),
         target.tensor[0, 0][near_body],
-        _with_derivatives(source.tensor, source.geometry),
+        torch.cat([_with_derivatives(source), in_view(moving_shrunk, source.geometry)], dim=1),
         source.geometry,
     )
 
 
-def _with_derivatives(image: Tensor, geometry: Geometry) -> Tensor:
+def _with_derivatives(image: GridImage) -> Tensor:
     """The image and its derivatives along R, A, S per mm: (1, 4, D, H, W)."""
-    k, j, i = torch.gradient(image[0, 0])
-    per_mm = torch.from_numpy(geometry.inverse_affine[:3, :3].astype(np.float32))
+    k, j, i = torch.gradient(image.tensor[0, 0])
+    per_mm = torch.from_numpy(image.geometry.inverse_affine[:3, :3].astype(np.float32))
     derivatives = torch.tensordot(per_mm.T, torch.stack([i, j, k]), dims=1)
-    return torch.cat([image[0], derivatives])[None]
+    return torch.cat([image.tensor[0], derivatives])[None]
 
 
 def _starts(fixed: Volume, moving: Volume, level: _Level) -> list[FloatArray]:
@@ -125,12 +124,11 @@ def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
     rotation = torch.from_numpy(to_voxels[:3, :3].astype(np.float32))
     offset = torch.from_numpy(to_voxels[:3, 3].astype(np.float32))
     coordinates = level.points @ rotation.T + offset
-    limits = torch.tensor(level.geometry.shape[::-1]) - 1
-    inside = ((coordinates >= 0) & (coordinates <= limits)).all(1)
+    sampled = sample(level.moving, coordinates.T.reshape(1, 3, 1, 1, -1), padding="zeros")[0, :, 0, 0]
+    inside = sampled[4] > 0.999
     if float(level.values[inside].sum()) < MINIMUM_OVERLAP * float(level.values.sum()) or inside.sum() < 50:
         return None
-    sampled = sample(level.moving, coordinates[inside].T.reshape(1, 3, 1, 1, -1))[0, :, 0, 0]
-    target = level.values[inside]
+    sampled, target = sampled[:4, inside], level.values[inside]
     target = (target - target.mean()) / target.std().clamp(min=1e-6)
     value = sampled[0]
     deviation = value.std().clamp(min=1e-6)

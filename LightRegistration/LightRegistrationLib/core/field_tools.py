@@ -12,6 +12,8 @@ from .field import DisplacementField
 from .geometry import FloatArray, Geometry, apply_affine
 from .result import JacobianSummary
 
+_FOLDS = "The displacement field folds and cannot be inverted; register with another model."
+
 
 def corner_determinants(field: DisplacementField) -> FloatArray:
     """Jacobian determinants of x -> x + d(x) at the 8 corners of each cell of the trilinear field.
@@ -63,9 +65,11 @@ def invert(
 ) -> DisplacementField:
     """The displacement field moving -> fixed on a grid in moving space, by Newton's method at every node.
 
-    Starts from the affine part of the field, so that large rotations converge. Raises InputError where the field cannot
-    be inverted to `tolerance_mm` at the points that it reaches.
+    Starts from the affine part of the field, so that large rotations converge. Raises InputError for a field that folds
+    or cannot be inverted to `tolerance_mm` at the points that it reaches.
     """
+    if (corner_determinants(field) <= 0).any():
+        raise InputError(_FOLDS)
     k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
     targets = apply_affine(geometry.affine, np.stack([i, j, k], axis=-1)).reshape(-1, 3)
     points = apply_affine(np.linalg.inv(_linear_part(field)), targets)
@@ -77,7 +81,7 @@ def invert(
         points[active] += _newton_step(field, points[active], errors[active])
         errors[active] = targets[active] - field(points[active])
     if np.abs(errors[_covers(field, points)]).max(initial=0) > tolerance_mm:
-        raise InputError("The displacement field folds and cannot be inverted; register with another model.")
+        raise InputError(_FOLDS)
     return DisplacementField((points - targets).reshape(*geometry.shape, 3), geometry.affine)
 
 

@@ -119,3 +119,10 @@ def on_grid(shrunk: Shrunk, geometry: Geometry, matrix: FloatArray) -> GridImage
     """Sample the image where the matrix (4x4, grid RAS mm -> image RAS mm) takes the voxels of the grid."""
     coordinates = affine_coordinates(geometry, shrunk.geometry, matrix)
     return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry)
+
+
+def in_view(shrunk: Shrunk, geometry: Geometry) -> Tensor:
+    """Which voxels (1, 1, D, H, W) of the grid lie between voxel centers of the image: 1 inside, 0 outside."""
+    coordinates = affine_coordinates(geometry, shrunk.geometry, np.eye(4))
+    limits = torch.tensor(shrunk.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1) - 1
+    return ((coordinates >= 0) & (coordinates <= limits)).all(1, keepdim=True).float()

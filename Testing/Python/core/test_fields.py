@@ -1,0 +1,153 @@
+"""Warping, Jacobian determinants and inverses against SimpleITK and against fields that are known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.field_tools import corner_determinants, invert, jacobian_summary
+from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.warping import warp_segmentation, warp_volume
+from scipy.ndimage import gaussian_filter
+
+from .geometries import AWKWARD, make_geometry
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def nodes(geometry: Geometry) -> np.ndarray:
+    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    return apply_affine(geometry.affine, np.stack([i, j, k], -1))
+
+
+def bending_field(geometry: Geometry, amplitude_mm: float = 6.0) -> DisplacementField:
+    """A smooth analytic field on a grid a little larger than `geometry`, 4 mm nodes."""
+    extent = np.ptp(geometry.corners_mm, axis=0)
+    shape = tuple(int(np.ceil(e / 4)) + 6 for e in extent[::-1])
+    grid = make_geometry(shape, (4, 4, 4), center_mm=tuple(geometry.center_mm))
+    x = (nodes(grid) - geometry.center_mm) / 25
+    waves = np.stack([np.sin(x[..., 1]) + 1, np.cos(x[..., 2]), np.sin(x[..., 0] + x[..., 1])], -1)
+    return DisplacementField(amplitude_mm * waves, grid.affine)
+
+
+def to_sitk(array: np.ndarray, affine: np.ndarray, *, vector: bool = False) -> sitk.Image:
+    lps = LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(array, isVector=vector)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def sitk_resample(volume, field: DisplacementField, geometry: Geometry, interpolator, background: float) -> np.ndarray:
+    vectors = to_sitk(field.array * np.array([-1.0, -1.0, 1.0]), field.affine, vector=True)
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(vectors, sitk.sitkVectorFloat64))
+    reference = to_sitk(np.zeros(geometry.shape, np.uint8), geometry.affine)
+    result = sitk.Resample(to_sitk(*volume), reference, transform, interpolator, background)
+    return sitk.GetArrayFromImage(result)
+
+
+PAIRS = [("plain", "oblique"), ("oblique", "left-handed"), ("permuted", "plain"), ("left-handed", "permuted")]
+
+
+def recentered(name: str, center_mm: np.ndarray) -> Geometry:
+    geometry = AWKWARD[name]
+    return Geometry(geometry.shape, homogeneous(np.eye(3), center_mm - geometry.center_mm) @ geometry.affine)
+
+
+@pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
+def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
+    fixed = AWKWARD[fixed_name]
+    moving_geometry = recentered(moving_name, fixed.center_mm + 5)
+    rng = np.random.default_rng(0)
+    array = (gaussian_filter(rng.normal(size=moving_geometry.shape), 2) * 4000 - 300).astype(np.int16)
+    moving = Volume(array, moving_geometry.affine)
+    field = bending_field(fixed)
+    ours = warp_volume(moving, field, fixed)
+    theirs = sitk_resample((array.astype(np.float32), moving.affine), field, fixed, sitk.sitkLinear, float(array.min()))
+    assert ours.array.dtype == np.int16
+    assert (np.abs(ours.array - theirs) > 1).mean() < 1e-3  # only at the rim, where rounding decides what is inside
+    assert np.ptp(ours.array) > 300
+
+
+@pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
+def test_a_warped_segmentation_equals_simpleitks_nearest_neighbor(fixed_name, moving_name):
+    fixed = AWKWARD[fixed_name]
+    moving_geometry = recentered(moving_name, fixed.center_mm - 4)
+    rng = np.random.default_rng(1)
+    labels = np.digitize(gaussian_filter(rng.normal(size=moving_geometry.shape), 3) * 30, [-1, 0, 1]).astype(np.uint8)
+    field = bending_field(fixed)
+    ours = warp_segmentation(Segmentation.from_labels(labels, moving_geometry.affine), field, fixed)
+    theirs = sitk_resample((labels, moving_geometry.affine), field, fixed, sitk.sitkNearestNeighbor, 0)
+    assert (ours.layers[0] != theirs).mean() < 2e-4  # ties between two voxels
+    assert [s.value for s in ours.segments] == [1, 2, 3]
+
+
+def test_overlapping_layers_are_warped_alike_and_keep_their_segments():
+    geometry = AWKWARD["plain"]
+    first = np.zeros(geometry.shape, np.uint8)
+    first[10:30, 10:30, 10:30] = 5
+    second = np.roll(first, 4, axis=0)
+    segments = (Segment("liver", 5, 0), Segment("lesion", 5, 1))
+    both = Segmentation((first, second), geometry.affine, segments)
+    warped = warp_segmentation(both, bending_field(geometry), geometry)
+    alone = warp_segmentation(Segmentation((second,), geometry.affine, ()), bending_field(geometry), geometry)
+    assert warped.segments == segments
+    assert (warped.mask(segments[1]) == (alone.layers[0] == 5)).all()
+    assert (warped.mask(segments[0]) != warped.mask(segments[1])).any()
+
+
+def affine_field(matrix: np.ndarray, geometry: Geometry) -> DisplacementField:
+    points = nodes(geometry)
+    return DisplacementField(apply_affine(matrix, points) - points, geometry.affine)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_the_jacobian_of_an_affine_map_is_its_determinant(name):
+    matrix = np.array([[1.2, 0.1, 0], [-0.2, 0.9, 0.1], [0, 0.05, 1.1]])
+    field = affine_field(homogeneous(matrix, (3, 4, 5)), AWKWARD[name])
+    np.testing.assert_allclose(corner_determinants(field), np.linalg.det(matrix), rtol=2e-3)
+    summary = jacobian_summary(field, AWKWARD[name])
+    assert summary.percent_nonpositive == 0
+    assert summary.std_log < 2e-3
+
+
+def test_a_fold_of_one_cell_is_counted_and_only_inside_the_fixed_volume():
+    geometry = make_geometry((12, 12, 12), (2, 2, 2))
+    array = np.zeros((12, 12, 12, 3))
+    array[6, 6, 6, 0] = -3.0
+    field = DisplacementField(array, geometry.affine)
+    summary = jacobian_summary(field, geometry)
+    folded = corner_determinants(field) <= 0
+    assert folded.sum() == 8  # four cells share the edge that is turned over, each at its two ends
+    assert summary.percent_nonpositive == pytest.approx(100 * folded.mean())
+    assert summary.minimum == pytest.approx(-0.5)
+    away = make_geometry((3, 3, 3), (2, 2, 2), center_mm=(-8, -8, -8))
+    assert jacobian_summary(field, away).percent_nonpositive == 0
+
+
+def test_the_inverse_brings_points_back():
+    geometry = AWKWARD["oblique"]
+    turn = homogeneous(np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.1]]), (40, -20, 10))
+    grid = make_geometry((40, 40, 40), (4, 4, 4), center_mm=tuple(geometry.center_mm))
+    points = nodes(grid)
+    bent = points + 3 * np.sin((points - geometry.center_mm) / 20)[..., [1, 2, 0]]
+    field = DisplacementField(apply_affine(turn, bent) - points, grid.affine)
+    center = apply_affine(turn, geometry.center_mm)
+    inverse = invert(field, make_geometry((40, 40, 40), (2, 2, 2), center_mm=tuple(center)))
+    targets = center + np.random.default_rng(0).uniform(-30, 30, (500, 3))
+    np.testing.assert_allclose(field(inverse(targets)), targets, atol=0.15)
+    exact = nodes(inverse.geometry).reshape(-1, 3)[::97]
+    np.testing.assert_allclose(field(inverse(exact)), exact, atol=0.02)
+
+
+def test_a_folded_field_has_no_inverse_and_says_so():
+    geometry = make_geometry((12, 12, 12), (2, 2, 2))
+    array = np.zeros((12, 12, 12, 3))
+    array[6, 6, 6, 0] = -3.0
+    with pytest.raises(InputError, match="folds and cannot be inverted"):
+        invert(DisplacementField(array, geometry.affine), geometry)

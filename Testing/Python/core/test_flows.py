@@ -1,0 +1,77 @@
+"""Flow arithmetic against scipy and against fields whose composition and exponential are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from LightRegistrationLib.core.flows import compose, exponential, resize_flow, voxel_grid, warp
+from scipy.linalg import expm
+from scipy.ndimage import map_coordinates
+
+SHAPE = (18, 20, 24)
+
+
+def linear_flow(matrix: np.ndarray, shape: tuple[int, ...], center: np.ndarray | None = None) -> torch.Tensor:
+    """u(x) = matrix @ (x - center), components i, j, k, in voxels."""
+    grid = voxel_grid(shape, torch.device("cpu"))
+    middle = (np.array(shape[::-1]) - 1) / 2 if center is None else center
+    relative = grid - torch.tensor(middle, dtype=torch.float32).view(1, 3, 1, 1, 1)
+    return torch.einsum("ab,nbdhw->nadhw", torch.tensor(matrix, dtype=torch.float32), relative)
+
+
+def smooth_flow(seed: int, shape: tuple[int, ...] = SHAPE, amplitude: float = 2.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, 4, 4, 4, generator=generator) * amplitude
+    return torch.nn.functional.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_warp_agrees_with_scipy_on_any_number_of_threads(threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    image = torch.rand(1, 2, *SHAPE, generator=torch.Generator().manual_seed(1))
+    flow = smooth_flow(2)
+    result = warp(image, flow)
+    torch.set_num_threads(before)
+    coordinates = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")) + flow[0].numpy()[::-1]
+    for channel in range(2):
+        expected = map_coordinates(image[0, channel].numpy(), coordinates, order=1, mode="nearest")
+        np.testing.assert_allclose(result[0, channel], expected, atol=2e-5)
+
+
+def test_composition_is_the_composition_of_the_maps():
+    first, second = np.diag([0.02, -0.03, 0.01]), np.array([[0, 0.04, 0], [-0.04, 0, 0], [0, 0, 0]])
+    total = compose(linear_flow(first, SHAPE), linear_flow(second, SHAPE))
+    expected = (np.eye(3) + first) @ (np.eye(3) + second) - np.eye(3)
+    inner = (slice(None), slice(None), *[slice(4, -4)] * 3)
+    torch.testing.assert_close(total[inner], linear_flow(expected, SHAPE)[inner], atol=2e-4, rtol=0)
+
+
+def test_exponential_of_a_rotation_velocity_is_the_rotation():
+    velocity = np.array([[0, -0.3, 0], [0.3, 0, 0], [0, 0, 0.1]])
+    shape = (24, 24, 24)
+    flow = exponential(linear_flow(velocity, shape), 8)
+    inner = (slice(None), slice(None), *[slice(8, -8)] * 3)
+    expected = linear_flow(expm(velocity) - np.eye(3), shape)
+    torch.testing.assert_close(flow[inner], expected[inner], atol=2e-3, rtol=0)
+
+
+def test_resizing_keeps_the_outer_edges_and_scales_the_values():
+    """Voxel h of the half grid lies at 2 h + 0.5 of the full one, as a stride-2 convolution has it."""
+    matrix = np.array([[0.1, 0.02, 0], [0, -0.1, 0.03], [0.04, 0, 0.05]])
+    half = linear_flow(matrix, (9, 10, 12))
+    full = resize_flow(half, SHAPE)
+    inner = (slice(None), slice(None), *[slice(1, -1)] * 3)
+    torch.testing.assert_close(full[inner], linear_flow(matrix, SHAPE)[inner], atol=1e-5, rtol=0)
+    back = resize_flow(full, (9, 10, 12))
+    torch.testing.assert_close(back[inner], half[inner], atol=1e-5, rtol=0)
+
+
+def test_a_velocity_and_its_negative_undo_each_other():
+    grid = voxel_grid((24, 24, 24), torch.device("cpu"))
+    velocity = 1.5 * torch.sin(grid[:, [1, 2, 0]] * (2 * np.pi / 24))
+    there, back = exponential(velocity, 7), exponential(-velocity, 7)
+    inner = (slice(None), slice(None), *[slice(6, -6)] * 3)
+    assert there[inner].abs().max() > 1
+    assert compose(there, back)[inner].abs().max() < 0.05

@@ -1,0 +1,90 @@
+"""Scores against brute force, on structures whose overlap is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.metrics import compare_segmentations, hausdorff_95, matching_segments
+from LightRegistrationLib.core.result import Overlap, mean_overlap
+from LightRegistrationLib.core.volume import Segment, Segmentation
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
+
+from .geometries import AWKWARD, make_geometry
+
+GEOMETRY = make_geometry((20, 24, 28), (1, 2, 3), (10, 5, -20))
+
+
+def box(start: int, stop: int, value: int = 1) -> np.ndarray:
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[5:15, 5:15, start:stop] = value
+    return labels
+
+
+def segmentation(labels: np.ndarray, geometry=GEOMETRY) -> Segmentation:
+    return Segmentation.from_labels(labels, geometry.affine)
+
+
+def test_dice_jaccard_and_volume_change_of_shifted_boxes():
+    fixed, moving, warped = segmentation(box(4, 14)), segmentation(box(9, 19)), segmentation(box(5, 14))
+    (score,) = compare_segmentations(fixed, moving, warped, GEOMETRY)
+    assert score.before.dice == pytest.approx(0.5)
+    assert score.before.jaccard == pytest.approx(1 / 3)
+    assert score.after.dice == pytest.approx(2 * 9 / 19)
+    assert score.after.volume_change_percent == pytest.approx(-10)
+    assert score.before.volume_change_percent == 0
+    assert score.fixed_voxels == 1000
+    assert score.before.hd95_mm == pytest.approx(5.0, abs=0.01)  # five voxels of 1 mm along i
+
+
+def test_hd95_against_all_pairs_of_surface_points_on_an_oblique_anisotropic_grid():
+    rng = np.random.default_rng(0)
+    first, second = (rng.random(GEOMETRY.shape) > 0.97 for _ in range(2))
+    points = []
+    for mask in (first, second):
+        padded = np.pad(mask, 1)
+        points.append(np.argwhere(padded & ~binary_erosion(padded))[:, ::-1] @ GEOMETRY.affine[:3, :3].T)
+    distances = cdist(*points)
+    expected = np.percentile(np.r_[distances.min(1), distances.min(0)], 95)
+    assert hausdorff_95(first, second, GEOMETRY) == pytest.approx(expected)
+
+
+def test_structures_are_paired_by_name_and_else_by_value():
+    def named(*names: str) -> Segmentation:
+        segments = tuple(Segment(n, v + 1) for v, n in enumerate(names))
+        return Segmentation((box(0, 1),), GEOMETRY.affine, segments)
+
+    by_name = matching_segments(named("liver", "spleen"), named("spleen", "kidney"))
+    assert [(a.name, b.name) for a, b in by_name] == [("spleen", "spleen")]
+    by_value = matching_segments(named("liver", "spleen"), named("Label_1", "Label_2"))
+    assert [(a.value, b.value) for a, b in by_value] == [(1, 1), (2, 2)]
+
+
+def test_segmentations_on_grids_of_their_own_are_compared_on_the_fixed_grid():
+    fine = AWKWARD["plain"]
+    coarse = make_geometry((20, 22, 24), (4, 4, 4))
+    labels = np.zeros(fine.shape, np.uint8)
+    labels[8:32, 8:36, 8:40] = 3
+    small = np.zeros(coarse.shape, np.uint8)
+    small[4:16, 4:18, 4:20] = 3
+    (score,) = compare_segmentations(
+        segmentation(labels, fine), segmentation(small, coarse), segmentation(labels, fine), fine
+    )
+    assert score.before.dice == 1
+    assert score.after.dice == 1
+
+
+def test_a_structure_that_vanished_scores_zero_and_has_no_distance():
+    gone = Segmentation((np.zeros(GEOMETRY.shape, np.uint8),), GEOMETRY.affine, (Segment("Label_1", 1),))
+    (score,) = compare_segmentations(segmentation(box(4, 14)), segmentation(box(4, 14)), gone, GEOMETRY)
+    assert score.after.dice == 0
+    assert np.isnan(score.after.hd95_mm)
+    assert score.after.volume_change_percent == -100
+
+
+def test_means_leave_out_what_is_not_defined_and_refuse_nothing_at_all():
+    mean = mean_overlap([Overlap(0.5, 0.4, 2.0, 1.0), Overlap(0.7, 0.6, float("nan"), 3.0)])
+    assert (mean.dice, mean.hd95_mm) == (pytest.approx(0.6), 2.0)
+    with pytest.raises(InputError, match="no structure in common"):
+        mean_overlap([])

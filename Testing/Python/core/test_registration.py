@@ -1,0 +1,180 @@
+"""The affine stage and the whole registration on anatomy that is defined analytically, so that the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from LightRegistrationLib.core import registration
+from LightRegistrationLib.core.affine import align_affine
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.field import AffineTransform
+from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.intensity import IntensityRule
+from LightRegistrationLib.core.registration import field_in_mm, flow_geometry, register
+from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.volume import Volume
+from scipy.spatial.transform import Rotation
+
+from .geometries import make_geometry
+
+NOTHING = AffineTransform.identity()
+
+
+def anatomy(points_mm: np.ndarray) -> np.ndarray:
+    """A lopsided body of about 130 x 160 x 120 mm with structures inside, intensities 0 to about 1000."""
+    rng = np.random.default_rng(7)
+    x, y, z = np.moveaxis(points_mm, -1, 0)
+    radius = np.sqrt((x / 65) ** 2 + ((y + 0.1 * x) / 80) ** 2 + (z / 60) ** 2)
+    values = 500 / (1 + np.exp((radius - 1) * 25))
+    for _ in range(14):
+        center = rng.uniform(-1, 1, 3) * (40, 50, 35)
+        width, height = rng.uniform(6, 14), rng.uniform(-350, 500)
+        squared = sum((p - c) ** 2 for p, c in zip((x, y, z), center, strict=True))
+        values = values + height * np.exp(-squared / (2 * width**2)) / (1 + np.exp((radius - 1) * 25))
+    return np.maximum(values, 0)
+
+
+def world(geometry: Geometry) -> np.ndarray:
+    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    return apply_affine(geometry.affine, np.stack([i, j, k], -1))
+
+
+def picture(geometry: Geometry, fixed_to_moving: np.ndarray | None = None, bend_mm: float = 0.0) -> Volume:
+    """The anatomy, moved: the point that shows anatomy(p) lies at fixed_to_moving(p)."""
+    matrix = np.eye(4) if fixed_to_moving is None else fixed_to_moving
+    points = apply_affine(np.linalg.inv(matrix), world(geometry))
+    points = points + bend_mm * np.sin(points[..., [1, 2, 0]] / 25)
+    noise = np.random.default_rng(int(abs(matrix[0, 3])) + 1).normal(scale=8, size=geometry.shape)
+    return Volume((anatomy(points) + noise).astype(np.float32), geometry.affine, "scan")
+
+
+FIXED_GRID = make_geometry((64, 90, 76), (2, 2, 2.2), (4, -6, 9), flips=(-1, -1, 1))
+
+
+@pytest.fixture(scope="module")
+def fixed() -> Volume:
+    return picture(FIXED_GRID)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_affine_stage_finds_20_degrees_and_centimeters(fixed, seed):
+    rng = np.random.default_rng(seed)
+    axis = rng.normal(size=3)
+    turn = Rotation.from_rotvec(np.deg2rad(20) * axis / np.linalg.norm(axis)).as_matrix()
+    truth = homogeneous(turn @ np.diag(rng.uniform(0.9, 1.1, 3)), rng.uniform(-90, 90, 3))
+    grid = make_geometry((70, 60, 110), (2.5, 1.8, 2), (0, 8, -5), order=(1, 0, 2), center_mm=tuple(truth[:3, 3]))
+    found = align_affine(fixed, picture(grid, truth), IntensityRule())
+    points = world(FIXED_GRID)[anatomy(world(FIXED_GRID)) > 250]
+    error = np.linalg.norm(found(points) - apply_affine(truth, points), axis=1)
+    assert error.mean() < 0.7
+    assert error.max() < 2.0
+
+
+def test_volumes_with_nothing_in_common_are_refused(fixed):
+    empty = Volume(np.zeros((30, 30, 30), np.float32), make_geometry((30, 30, 30), (4, 4, 4)).affine, "empty")
+    with pytest.raises(InputError, match="nothing in common"):
+        align_affine(empty, empty, IntensityRule())
+
+
+def test_without_an_initial_alignment_disjoint_volumes_are_refused_with_the_mend(fixed):
+    far = Volume(fixed.array, homogeneous(np.eye(3), (900, 0, 0)) @ fixed.affine, "far")
+    with pytest.raises(InputError, match="do not overlap in space: use initial alignment 'affine'"):
+        register(fixed, far, RegistrationSettings(initial="none"))
+
+
+def test_a_flow_in_voxels_becomes_the_same_map_in_millimeters():
+    """Against the maps written out by hand: half-grid voxels, oblique axes, an affine on top."""
+    grid = make_geometry((32, 48, 32), (2, 2, 2), (10, 20, -30), center_mm=(50, 60, 70))
+    half = flow_geometry(grid, (16, 24, 16))
+    np.testing.assert_allclose(half.corners_mm, grid.corners_mm, atol=1e-9)
+    flow = torch.zeros(1, 3, 16, 24, 16)
+    flow[:, 0], flow[:, 2] = 1.5, -0.5
+    initial = AffineTransform(homogeneous(Rotation.from_euler("x", 0.3).as_matrix(), (1, 2, 3)))
+    field = field_in_mm(flow, grid, initial)
+    points = grid.center_mm + np.random.default_rng(0).uniform(-15, 15, (50, 3))
+    axes = grid.affine[:3, :3] / 2
+    expected = initial(points + 6.0 * axes[:, 0] - 2.0 * axes[:, 2])
+    np.testing.assert_allclose(field(points), expected, atol=1e-4)
+
+
+def inside_points(count: int = 3000) -> np.ndarray:
+    points = np.random.default_rng(3).uniform(-60, 60, (count, 3))
+    return points[anatomy(points) > 250]
+
+
+def test_identical_volumes_stay_where_they_are(fixed):
+    result = register(fixed, fixed)
+    moved = np.linalg.norm(result.field(inside_points()) - inside_points(), axis=1)
+    assert moved.max() < 0.2
+    assert result.jacobian.percent_nonpositive == 0
+
+
+@pytest.fixture(scope="module")
+def bent() -> tuple[Volume, registration.RegistrationResult]:
+    truth = homogeneous(Rotation.from_euler("z", 12, degrees=True).as_matrix(), (30, -40, 20))
+    grid = make_geometry((80, 90, 80), (2, 2, 2), center_mm=(30, -40, 20))
+    moving = picture(grid, truth, bend_mm=5.0)
+    return moving, register(picture(FIXED_GRID), moving)
+
+
+def test_the_field_covers_the_fixed_volume_and_does_not_fold(bent):
+    _, result = bent
+    indices = apply_affine(result.field.geometry.inverse_affine, FIXED_GRID.corners_mm)
+    assert indices.min() >= 0
+    assert (indices <= result.field.geometry.size_ijk - 1).all()
+    assert result.jacobian.percent_nonpositive == 0
+    assert list(result.seconds) == ["load model", "initial alignment", "resample", "network", "field"]
+
+
+def test_the_student_undoes_more_than_the_affine_stage(bent):
+    """The truth: the moving point q = T(p) shows anatomy(p + bend(p)); fixed shows anatomy(x), so x = p + bend(p)."""
+    _, result = bent
+    truth = homogeneous(Rotation.from_euler("z", 12, degrees=True).as_matrix(), (30, -40, 20))
+    p = inside_points()
+    x = p + 5.0 * np.sin(p[..., [1, 2, 0]] / 25)
+    q = apply_affine(truth, p)
+    affine_error = np.linalg.norm(result.initial(x) - q, axis=1).mean()
+    error = np.linalg.norm(result.field(x) - q, axis=1).mean()
+    assert error < 0.8 * affine_error
+
+
+def stored_otherwise(volume: Volume) -> Volume:
+    """The same picture with its array transposed and flipped and its affine to match."""
+    array = np.flip(volume.array.transpose(2, 0, 1), axis=(0, 2))
+    size = np.array(volume.array.shape[::-1], dtype=float)
+    move = np.zeros((4, 4))
+    move[3, 3] = 1
+    # new axes (i', j', k') are the old (j, k, i); i' and k' run backward
+    move[1, 0], move[1, 3] = -1, size[1] - 1
+    move[2, 1] = 1
+    move[0, 2], move[0, 3] = -1, size[0] - 1
+    return Volume(array, volume.affine @ move, volume.name)
+
+
+def test_how_a_volume_is_stored_does_not_change_where_points_go(fixed, bent):
+    moving, result = bent
+    again = register(stored_otherwise(fixed), stored_otherwise(moving))
+    points = inside_points()
+    assert np.linalg.norm(again.field(points) - result.field(points), axis=1).max() < 0.25
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_arithmetic_and_threads_change_nothing_that_a_user_sees(fixed, bent, monkeypatch, bfloat16):
+    moving, result = bent
+    monkeypatch.setattr(registration, "has_fast_bfloat16", lambda: bfloat16)
+    before = torch.get_num_threads()
+    other = register(fixed, moving, RegistrationSettings(threads=2 if before == 1 else 1))
+    torch.set_num_threads(before)
+    points = inside_points()
+    difference = np.linalg.norm(other.field(points) - result.field(points), axis=1)
+    assert difference.max() < 0.5
+    assert difference.mean() < 0.1
+
+
+def test_progress_runs_from_0_to_1(fixed):
+    seen: list[float] = []
+    register(fixed, fixed, RegistrationSettings(initial="none"), progress=lambda fraction, stage: seen.append(fraction))
+    assert seen[0] == 0
+    assert seen[-1] == 1
+    assert seen == sorted(seen)
