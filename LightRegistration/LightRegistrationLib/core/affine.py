@@ -2,7 +2,9 @@
 
 The correlation coefficient of two images is one minus half the squared distance of their standardized intensities, so
 that a least-squares step (Levenberg-Marquardt) climbs it; the derivative of the standardization is projected out.
-Coarse to fine: several starts (centers, rotations) as rigid motions at 8 mm, then 12 parameters at 8 and 4 mm.
+Coarse to fine: several starts (centers, rotations) as rigid motions at 8 mm, then 12 parameters at 8 and 4 mm (finer
+for small fields of view). Candidates are ranked by correlation times the root of the share of the fixed body that the
+moving volume shows, since a small overlap correlates easily.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from .network_grid import GridImage, GridRule, in_view, network_geometry, on_gri
 from .volume import Volume
 
 COARSE_MM, FINE_MM = 8.0, 4.0
+COARSE_VOXELS = 14
+"""The least number of coarse voxels along the shortest axis; smaller fields of view are searched at a finer grid."""
+MAXIMUM_POINTS = 40_000
 START_ANGLES_DEGREES = (-25.0, 25.0)
 MINIMUM_OVERLAP = 0.25
 _RADIUS_MM = 80.0
@@ -41,10 +46,11 @@ class _Level:
 
 @dataclass(frozen=True)
 class _State:
-    """A candidate: matrix fixed -> moving, its correlation, and what a step needs."""
+    """A candidate: matrix fixed -> moving, its correlation, its merit among others, and what a step needs."""
 
     matrix: FloatArray
     correlation: float
+    merit: float
     residual: Tensor
     gradient: Tensor
     positions: Tensor
@@ -60,22 +66,24 @@ def align_affine(fixed: Volume, moving: Volume, rule: IntensityRule) -> AffineTr
 
     Raises InputError where no start gives the two volumes anything in common.
     """
-    coarse, fine = (_level(fixed, moving, spacing, rule) for spacing in (COARSE_MM, FINE_MM))
+    shortest_mm = min(float((v.geometry.size_ijk * v.geometry.spacing_mm).min()) for v in (fixed, moving))
+    scale = min(1.0, shortest_mm / (COARSE_VOXELS * COARSE_MM))
+    coarse, fine = (_level(fixed, moving, spacing * scale, rule) for spacing in (COARSE_MM, FINE_MM))
     rigid = [_climb(coarse, start, 6, 8) for start in _starts(fixed, moving, coarse)]
-    found = sorted((s for s in rigid if s is not None), key=lambda s: -s.correlation)
+    found = sorted((s for s in rigid if s is not None), key=lambda s: -s.merit)
     if not found:
         raise InputError(
             "The two volumes have nothing in common that an alignment could start from: check that both show the same "
             "part of the body."
         )
     affine = [_climb(coarse, s.matrix, 12, 12) or s for s in found[:3]]
-    best = max(affine, key=lambda s: s.correlation)
+    best = max(affine, key=lambda s: s.merit)
     refined = _climb(fine, best.matrix, 12, 12)
     return AffineTransform(best.matrix if refined is None else refined.matrix)
 
 
 def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule) -> _Level:
-    grid_rule = GridRule(spacing_mm, multiple=1, margin_voxels=1)
+    grid_rule = GridRule(spacing_mm, min_voxels=1, multiple=1, margin_voxels=1)
     fixed_shrunk, moving_shrunk = (shrink(volume, spacing_mm, rule) for volume in (fixed, moving))
     target = on_grid(fixed_shrunk, network_geometry(fixed.geometry, grid_rule), np.eye(4))
     source = on_grid(moving_shrunk, network_geometry(moving.geometry, grid_rule), np.eye(4))
@@ -83,9 +91,10 @@ def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule
     near_body = (F.max_pool3d((target.tensor > 0.05).float(), 5, stride=1, padding=2) * view)[0, 0] > 0
     indices = near_body.nonzero().flip(1).double().numpy()
     points = apply_affine(target.geometry.affine, indices)
+    step = 1 + len(points) // MAXIMUM_POINTS
     return _Level(
-        torch.from_numpy(points.astype(np.float32)),
-        target.tensor[0, 0][near_body],
+        torch.from_numpy(points[::step].astype(np.float32)),
+        target.tensor[0, 0][near_body][::step],
         torch.cat([_with_derivatives(source), in_view(moving_shrunk, source.geometry)], dim=1),
         source.geometry,
     )
@@ -126,7 +135,8 @@ def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
     coordinates = level.points @ rotation.T + offset
     sampled = sample(level.moving, coordinates.T.reshape(1, 3, 1, 1, -1), padding="zeros")[0, :, 0, 0]
     inside = sampled[4] > 0.999
-    if float(level.values[inside].sum()) < MINIMUM_OVERLAP * float(level.values.sum()) or inside.sum() < 50:
+    overlap = float(level.values[inside].sum() / level.values.sum().clamp(min=1e-6))
+    if overlap < MINIMUM_OVERLAP or inside.sum() < 50:
         return None
     sampled, target = sampled[:4, inside], level.values[inside]
     target = (target - target.mean()) / target.std().clamp(min=1e-6)
@@ -136,7 +146,7 @@ def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
     positions = torch.from_numpy(apply_affine(matrix, level.points[inside].double().numpy()).astype(np.float32))
     gradient = sampled[1:].T / deviation
     correlation = float((target * value).mean())
-    return _State(matrix, correlation, target - value, gradient, positions)
+    return _State(matrix, correlation, correlation * overlap**0.5, target - value, gradient, positions)
 
 
 def _climb(level: _Level, matrix: FloatArray, parameters: int, iterations: int) -> _State | None:
@@ -195,4 +205,4 @@ def _motion(step: FloatArray, center: FloatArray) -> FloatArray:
 
 def _is_plausible(matrix: FloatArray) -> bool:
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    return bool(scales.min() > 0.5 and scales.max() < 2.0)
+    return bool(scales.min() > 0.6 and scales.max() < 1.7)

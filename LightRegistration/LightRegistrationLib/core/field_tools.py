@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .errors import InputError
 from .field import DisplacementField
@@ -26,15 +27,16 @@ def corner_determinants(field: DisplacementField) -> FloatArray:
     differences = [np.diff(positions, axis=axis) for axis in (2, 1, 0)]
     corners = []
     for k, j, i in product((0, 1), repeat=3):
-        along_i = differences[0][_part(k), _part(j), :]
-        along_j = differences[1][_part(k), :, _part(i)]
-        along_k = differences[2][:, _part(j), _part(i)]
+        along_i = differences[0][_nodes(k), _nodes(j), :]
+        along_j = differences[1][_nodes(k), :, _nodes(i)]
+        along_k = differences[2][:, _nodes(j), _nodes(i)]
         columns = np.stack([along_i, along_j, along_k], axis=-1) + np.eye(3, dtype=np.float32)
         corners.append(_determinant(columns))
     return np.stack(corners)
 
 
-def _part(corner: int) -> slice:
+def _nodes(corner: int) -> slice:
+    """The nodes that are the first (0) or last (1) corner of each cell along an axis."""
     return slice(1, None) if corner else slice(None, -1)
 
 
@@ -58,6 +60,28 @@ def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSu
         minimum=float(values.min()),
         std_log=float(np.log(positive).std()) if positive.size else float("nan"),
     )
+
+
+def unfold(field: DisplacementField, floor: float = 0.02, rounds: int = 50) -> tuple[DisplacementField, int]:
+    """Smooth a displacement field just where its cells fold, until no corner's determinant lies below `floor`.
+
+    Returns the field and the number of rounds that it took (0: it was left as it was). A student's field is a
+    diffeomorphism up to its discretization; this mends the few cells that the discretization turns over. Smoothing is
+    a mean over 3x3x3 neighbors, blended in around the cells; a field that still folds after `rounds` is returned so.
+    """
+    array = field.array
+    for done in range(rounds + 1):
+        determinants = corner_determinants(DisplacementField(array, field.affine))
+        folded = (determinants < floor).any(axis=0)
+        if not folded.any() or done == rounds:
+            break
+        touched = np.zeros(array.shape[:3], dtype=bool)
+        for k, j, i in product((0, 1), repeat=3):
+            touched[_nodes(k), _nodes(j), _nodes(i)] |= folded
+        weight = ndimage.uniform_filter(ndimage.binary_dilation(touched, iterations=2).astype(np.float32), 3)
+        smooth = ndimage.uniform_filter(array, (3, 3, 3, 1), mode="nearest")
+        array = array + weight[..., None] * (smooth - array)
+    return (field if done == 0 else DisplacementField(array, field.affine)), done
 
 
 def invert(

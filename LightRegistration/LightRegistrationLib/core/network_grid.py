@@ -18,9 +18,13 @@ from .volume import Volume
 
 @dataclass(frozen=True)
 class GridRule:
-    """The grid that a model wants: isotropic spacing in mm, as long as it has at most `max_voxels`."""
+    """The grid that a model wants: isotropic spacing in mm, as long as it has at most `max_voxels`.
+
+    A field of view smaller than `min_voxels` along its longest axis gets a finer grid, not finer than its own voxels.
+    """
 
     spacing_mm: float = 2.0
+    min_voxels: int = 64
     max_voxels: int = 128**3
     multiple: int = 16
     margin_voxels: float = 1.5
@@ -44,7 +48,9 @@ def network_geometry(volume: Geometry, rule: GridRule) -> Geometry:
     corners = volume.corners_mm @ axes
     extent = corners.max(0) - corners.min(0)
     center = axes @ (corners.max(0) + corners.min(0)) / 2
-    options = [_grid_size(extent, rule.spacing_mm * (1 + percent / 100), rule) for percent in range(7)]
+    finest = min(rule.spacing_mm, float(volume.spacing_mm.min()))
+    wanted = float(np.clip(extent.max() / rule.min_voxels, finest, rule.spacing_mm))
+    options = [_grid_size(extent, wanted * (1 + percent / 100), rule) for percent in range(7)]
     spacing, size = min(options, key=lambda option: (int(np.prod(option[1])), option[0]))
     while np.prod(size) > rule.max_voxels:
         spacing, size = _grid_size(extent, spacing * 1.01, rule)

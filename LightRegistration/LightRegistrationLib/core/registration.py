@@ -12,7 +12,7 @@ import torch
 from .affine import align_affine, center_transform
 from .errors import InputError
 from .field import AffineTransform, DisplacementField
-from .field_tools import jacobian_summary
+from .field_tools import jacobian_summary, unfold
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
@@ -67,7 +67,7 @@ def register(
         with stages.stage("network", 0.5):
             flow = _run_network(student, target, source, settings.cascades)
         with stages.stage("field", 0.9):
-            field = field_in_mm(flow, target.geometry, initial)
+            field, _ = unfold(field_in_mm(flow, target.geometry, initial))
             jacobian = jacobian_summary(field, fixed.geometry)
     progress(1.0, "done")
     return RegistrationResult(

@@ -20,6 +20,21 @@ def diffusion(flow: Tensor) -> Tensor:
     return torch.stack(squares).mean()
 
 
+def folding(flow: Tensor, floor: float = 0.1) -> Tensor:
+    """How far determinants of x + flow(x) (N, 3, D, H, W) lie below `floor`, mean over two corners of each cell."""
+    inner = flow[:, :, :-1, :-1, :-1], flow[:, :, 1:, 1:, 1:]
+    forward = [flow[:, :, :-1, :-1, 1:], flow[:, :, :-1, 1:, :-1], flow[:, :, 1:, :-1, :-1]]
+    backward = [flow[:, :, 1:, 1:, :-1], flow[:, :, 1:, :-1, 1:], flow[:, :, :-1, 1:, 1:]]
+    columns = [torch.stack([n - inner[0] for n in forward]), torch.stack([inner[1] - n for n in backward])]
+    identity = torch.eye(3, dtype=flow.dtype, device=flow.device).view(3, 1, 3, 1, 1, 1)
+    terms = []
+    for along in columns:
+        i, j, k = along + identity
+        determinant = (i * torch.linalg.cross(j, k, dim=1)).sum(1)
+        terms.append(torch.relu(floor - determinant).mean())
+    return torch.stack(terms).mean()
+
+
 class RegistrationLoss(nn.Module):
     """Local correlation of the clean images + squared error of the tissue projections + diffusion of the velocity.
 
@@ -27,11 +42,12 @@ class RegistrationLoss(nn.Module):
     in both directions for a symmetric student.
     """
 
-    def __init__(self, window: int = 7, tissue: float = 0.5, smoothness: float = 1.0) -> None:
+    def __init__(self, window: int = 7, tissue: float = 0.5, smoothness: float = 1.0, unfold: float = 0.0) -> None:
         super().__init__()
         self.correlation = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window)
         self.tissue = tissue
         self.smoothness = smoothness
+        self.unfold = unfold
 
     def forward(self, pair: Pair, flow: Tensor, predictions: list[Tensor]) -> dict[str, Tensor]:
         """Return the loss terms, weighted, by name; their sum is minimized."""
@@ -42,5 +58,6 @@ class RegistrationLoss(nn.Module):
         return {
             "correlation": 1 + self.correlation(warped[:, :1], target[:, :1]),
             "tissue": self.tissue * F.mse_loss(warped[:, 1:], target[:, 1:]) / scale,
+            "folding": self.unfold * folding(flow),
             "smoothness": self.smoothness * sum(diffusion(v) for v in predictions) / len(predictions),
         }

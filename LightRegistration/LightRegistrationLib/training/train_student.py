@@ -35,6 +35,7 @@ class Stage:
     smoothness: float = 1.0
     tissue: float = 0.5
     window: int = 7
+    unfold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class StudentTrainer:
         fractions = prepare(self.label_maps, stage.spacing_mm, self.output.parent / "cache")
         fractions = fractions[..., : fractions.shape[-3] // 16 * 16, : fractions.shape[-2] // 16 * 16, :]
         pairs = PairSynthesizer(fractions, stage.spacing_mm, self.config.synthesis, self.generator)
-        loss = RegistrationLoss(stage.window, stage.tissue, stage.smoothness)
+        loss = RegistrationLoss(stage.window, stage.tissue, stage.smoothness, stage.unfold)
         saved = time.monotonic()
         totals: dict[str, float] = {}
         for step in range(self.step, last):

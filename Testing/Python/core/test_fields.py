@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter
+
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.field_tools import corner_determinants, invert, jacobian_summary
+from LightRegistrationLib.core.field_tools import corner_determinants, invert, jacobian_summary, unfold
 from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.core.warping import warp_segmentation, warp_volume
-from scipy.ndimage import gaussian_filter
 
 from .geometries import AWKWARD, make_geometry
 
@@ -151,3 +152,18 @@ def test_a_folded_field_has_no_inverse_and_says_so():
     array[6, 6, 6, 0] = -3.0
     with pytest.raises(InputError, match="folds and cannot be inverted"):
         invert(DisplacementField(array, geometry.affine), geometry)
+
+
+def test_unfolding_mends_the_folded_cells_and_leaves_the_rest_alone():
+    geometry = make_geometry((30, 30, 30), (4, 4, 4), (10, -20, 5))
+    smooth = bending_field(geometry, amplitude_mm=3.0)
+    array = np.array(smooth.array)
+    array[15, 15, 15] += (-9.0, 5.0, 0.0)
+    mended, rounds = unfold(DisplacementField(array, smooth.affine))
+    assert (corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
+    assert corner_determinants(mended).min() > 0
+    assert 0 < rounds < 50
+    change = np.linalg.norm(mended.array - array, axis=-1)
+    assert change[:8].max() == 0
+    assert np.linalg.norm(mended.array - smooth.array, axis=-1).max() < 4
+    assert unfold(smooth) == (smooth, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from LightRegistrationLib.core.flows import compose, exponential, resize_flow, voxel_grid, warp
 from scipy.linalg import expm
 from scipy.ndimage import map_coordinates
+
+from LightRegistrationLib.core.flows import compose, exponential, resize_flow, voxel_grid, warp
 
 SHAPE = (18, 20, 24)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
+
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.metrics import compare_segmentations, hausdorff_95, matching_segments
 from LightRegistrationLib.core.result import Overlap, mean_overlap
 from LightRegistrationLib.core.volume import Segment, Segmentation
-from scipy.ndimage import binary_erosion
-from scipy.spatial.distance import cdist
 
 from .geometries import AWKWARD, make_geometry
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from LightRegistrationLib.core.cards import CARD_FILE, DEFAULT_FOLDER, WEIGHTS_FILE, list_cards
 from LightRegistrationLib.core.errors import ModelError
 from LightRegistrationLib.core.models import ModelRegistry
-from safetensors.torch import save_file
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
 from LightRegistrationLib.core.flows import compose, exponential, resize_flow, warp
 from LightRegistrationLib.core.networks import LightNetwork

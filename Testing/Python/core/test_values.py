@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.field import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry import Geometry

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from LightRegistrationLib.core.cascade import CascadeConfig
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry import apply_affine
@@ -16,7 +17,7 @@ from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.training import label_maps
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.label_maps import affine_between, read_label_map, structure_centers, template_centers
-from LightRegistrationLib.training.losses import RegistrationLoss, diffusion
+from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
 from LightRegistrationLib.training.synthesis import PairSynthesizer, SynthesisConfig
 from LightRegistrationLib.training.train_student import Stage, StudentTrainer, TrainingConfig, load_config
 
@@ -199,3 +200,12 @@ def test_an_exported_student_loads_as_a_model(data, tmp_path, small_window):
     assert student.card.details["training"]["seed"] == 3
     ours = trainer.student.state_dict()["networks.0.flow.weight"]
     torch.testing.assert_close(student.network.state_dict()["networks.0.flow.weight"], ours, atol=1e-4, rtol=1e-3)
+
+
+def test_the_folding_penalty_knows_a_fold_from_a_stretch():
+    grid = torch.arange(8, dtype=torch.float32).expand(8, 8, 8)
+    flow = torch.zeros(1, 3, 8, 8, 8)
+    flow[0, 0] = 0.5 * grid
+    assert float(folding(flow)) == 0
+    flow[0, 0] = -1.5 * grid
+    assert float(folding(flow)) == pytest.approx(0.6)
