@@ -75,3 +75,14 @@ def list_cards(folders: tuple[Path, ...] = (DEFAULT_FOLDER,)) -> dict[str, Model
         for file in sorted(folder.glob(f"*/{CARD_FILE}")):
             found[file.parent.name] = read_card(file.parent)
     return dict(sorted(found.items()))
+
+
+def find_card(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    """The card of a model; `auto` is the first one. Raises ModelError that lists the known names."""
+    if not cards:
+        raise ModelError("No model is installed; install the extension again.")
+    if name == "auto":
+        return next(iter(cards.values()))
+    if name not in cards:
+        raise ModelError(f"Unknown model '{name}': use auto or one of {', '.join(cards)}.")
+    return cards[name]

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from .geometry import Geometry
 from .result import Overlap, StructureScore
-from .volume import Segment, Segmentation
+from .volume import Segment, Segmentation, matching_segments
 from .warping import warp_segmentation
 
 Mask = NDArray[np.bool_]
@@ -75,16 +75,6 @@ def _voxel_counts(segmentation: Segmentation) -> dict[Segment, int]:
     return {s: int(counts[s.layer].get(s.value, 0)) for s in segmentation.segments}
 
 
-def matching_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
-    """Pair structures by equal name; where no name is shared, by equal label value."""
-    for key in ("name", "value"):
-        theirs = {getattr(s, key): s for s in moving.segments}
-        pairs = [(s, theirs[getattr(s, key)]) for s in fixed.segments if getattr(s, key) in theirs]
-        if pairs:
-            return pairs
-    return []
-
-
 def overlap(fixed: Mask, moving: Mask, geometry: Geometry, moving_volume_mm3: float) -> Overlap:
     """Compare two masks (k, j, i) on one grid; the volume change is against the moving structure's own volume."""
     common = float(np.count_nonzero(fixed & moving))
@@ -106,8 +96,8 @@ def hausdorff_95(first: Mask, second: Mask, geometry: Geometry) -> float:
         return float("nan")
     surfaces = [_surface_points(m, geometry) for m in (first, second)]
     trees = [cKDTree(points) for points in surfaces]
-    there, _ = trees[1].query(surfaces[0], workers=-1)
-    back, _ = trees[0].query(surfaces[1], workers=-1)
+    there, _ = trees[1].query(surfaces[0])
+    back, _ = trees[0].query(surfaces[1])
     return float(np.percentile(np.concatenate([there, back]), 95))
 
 

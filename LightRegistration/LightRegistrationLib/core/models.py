@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load as load_tensors
 
-from .cards import DEFAULT_FOLDER, ModelCard, list_cards
+from .cards import DEFAULT_FOLDER, ModelCard, find_card, list_cards
 from .cascade import CascadeConfig, RecursiveCascade
 from .errors import ModelError
 from .intensity import IntensityRule
@@ -42,13 +42,7 @@ class ModelRegistry:
 
     def card(self, name: str) -> ModelCard:
         """The card of a model; `auto` is the first one. Raises ModelError that lists the known names."""
-        if not self.cards:
-            raise ModelError("No model is installed; install the extension again.")
-        if name == "auto":
-            return next(iter(self.cards.values()))
-        if name not in self.cards:
-            raise ModelError(f"Unknown model '{name}': use auto or one of {', '.join(self.cards)}.")
-        return self.cards[name]
+        return find_card(name, self.cards)
 
     def load(self, name: str) -> Student:
         """The student of a model, its weights checked against the card. Raises ModelError."""

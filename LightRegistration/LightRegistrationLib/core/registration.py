@@ -89,7 +89,19 @@ def _initial(fixed: Volume, moving: Volume, settings: RegistrationSettings, stud
         return AffineTransform.identity()
     if settings.initial == "centers":
         return center_transform(fixed.geometry, moving.geometry)
-    return align_affine(fixed, moving, student.intensity)
+    with _threads(1):
+        return align_affine(fixed, moving, student.intensity)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use so many threads inside: many small steps lose more by waiting for each other than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:

@@ -107,6 +107,16 @@ class Segmentation:
         return np.asarray(self.layers[segment.layer] == segment.value)
 
 
+def matching_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
+    """Pair structures by equal name; where no name is shared, by equal label value."""
+    for key in ("name", "value"):
+        theirs = {getattr(s, key): s for s in moving.segments}
+        pairs = [(s, theirs[getattr(s, key)]) for s in fixed.segments if getattr(s, key) in theirs]
+        if pairs:
+            return pairs
+    return []
+
+
 def _integers(labels: NDArray, name: str) -> NDArray:
     if not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")

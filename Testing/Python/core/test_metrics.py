@@ -8,9 +8,9 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.metrics import compare_segmentations, hausdorff_95, matching_segments
+from LightRegistrationLib.core.metrics import compare_segmentations, hausdorff_95
 from LightRegistrationLib.core.result import Overlap, mean_overlap
-from LightRegistrationLib.core.volume import Segment, Segmentation
+from LightRegistrationLib.core.volume import Segment, Segmentation, matching_segments
 
 from .geometries import AWKWARD, make_geometry
 

@@ -1,0 +1,60 @@
+# `make demo` and `make test` set everything up by themselves; Python 3.11 or newer, make and git are all they need.
+
+PYTHON ?= python3
+SLICER ?= Slicer
+ENVIRONMENT := .venv
+READY := $(ENVIRONMENT)/.ready
+BIN := $(ENVIRONMENT)/bin
+MODULE_FOLDER := $(CURDIR)/LightRegistration
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint slicer slicer-test clean
+
+help:
+	@echo 'make demo          register the built-in pair (or FIXED=... MOVING=...) and leave the result in demo/'
+	@echo '                   optional: FIXED_SEGMENTATION=... MOVING_SEGMENTATION=... MODEL=...'
+	@echo 'make test          run the whole test suite'
+	@echo 'make lint          check style, types and the order of the floors'
+	@echo 'make env           make the environment in .venv alone'
+	@echo 'make slicer        open 3D Slicer with the module: SLICER=<path to the Slicer launcher>'
+	@echo 'make slicer-test   run the self-test in 3D Slicer: SLICER=<path to the Slicer launcher>'
+	@echo 'make clean         remove the environment, the demo and all caches'
+
+env: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Python 3.11 or newer is needed; name one, for example: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/light-registration demo --output demo --force \
+	  $(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)") \
+	  $(if $(FIXED_SEGMENTATION),--fixed-segmentation "$(FIXED_SEGMENTATION)") \
+	  $(if $(MOVING_SEGMENTATION),--moving-segmentation "$(MOVING_SEGMENTATION)") \
+	  $(if $(MODEL),--model "$(MODEL)")
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slicer:
+	"$(SLICER)" --additional-module-paths "$(MODULE_FOLDER)"
+
+slicer-test:
+	"$(SLICER)" --testing --no-splash --additional-module-paths "$(MODULE_FOLDER)" \
+	  --python-script "$(CURDIR)/Testing/slicer_self_test.py"
+
+clean:
+	rm -rf $(ENVIRONMENT) demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf LightRegistration/*.egg-info
+	find LightRegistration Testing -name __pycache__ -type d -prune -exec rm -rf {} +
