@@ -1,0 +1,80 @@
+"""What `--help` says."""
+
+from __future__ import annotations
+
+EXIT_STATUS = """\
+exit status:
+  0    done; everything was written
+  2    wrong usage or input; one line on standard error says what and what to do
+  130  interrupted (Ctrl-C)
+  In no case is half a result left behind: a folder with a report.json is complete."""
+
+PROGRAM = """\
+Deformable registration of two medical volumes in seconds on an ordinary CPU.
+Runs on the scene of 3D Slicer, without its windows."""
+
+PROGRAM_END = f"""\
+first steps:
+  light-registration demo --output demo                      try it on a built-in pair
+  light-registration register fixed.nii.gz moving.nii.gz --output result
+  light-registration register --help                         formats, options, what is written
+
+{EXIT_STATUS}"""
+
+REGISTER = """\
+Deform the moving volume onto the fixed one.
+
+Volumes: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series; any orientation, spacing and size.
+Segmentations: label maps in the same formats, or .seg.nrrd. They are compared where both are given (structures of
+equal name, else of equal label value); they do not steer the registration."""
+
+REGISTER_END = f"""\
+what is written to DIR:
+  transform.h5                where each fixed point lies in the moving volume (ITK transform: LPS, mm).
+                              Slicer: put the moving volume under it. SimpleITK: ReadTransform, then
+                              Resample(moving, fixed, transform).
+  warped.nii.gz               the moving volume on the fixed grid (trilinear, the moving volume's own type and
+                              intensities; its least value where it has no voxels)
+  warped_segmentation.nii.gz  the moving segmentation on the fixed grid (nearest neighbor, its own label values)
+  views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
+  report.json                 everything in numbers:
+    inputs, outputs           files as named; results relative to DIR
+    fixed, moving             name, size_ijk, spacing_mm, affine_ijk_to_ras_mm, type
+    model, settings           name and weights_sha256; what was asked for
+    initial_matrix_fixed_to_moving_ras_mm   the alignment before the model, 4x4
+    seconds                   wall time per stage
+    jacobian                  percent_nonpositive (folding, % of the raw determinants <= 0), minimum, std_log
+    structures                per structure: name, value, fixed_voxels, and before and after registration
+                              dice, jaccard (0 to 1), hd95_mm, volume_change_percent; null without segmentations
+    mean                      the same, averaged over the structures
+    labels                    value and name of each structure in warped_segmentation.nii.gz
+    warnings, versions, schema
+
+examples:
+  light-registration register visit1.nii.gz visit2.nii.gz --output result
+  light-registration register atlas.nrrd patient_dicom/ --output result --views
+  light-registration register f.nii.gz m.nii.gz --fixed-segmentation f_labels.nii.gz \\
+      --moving-segmentation m.seg.nrrd --output result --force
+  light-registration register f.mha m.mha --initial rigid.tfm --threads 2 --output result
+
+from Python:
+  from LightRegistrationLib.commands.register import register_files
+  report = register_files("f.nii.gz", "m.nii.gz", "result", views=True)
+
+{EXIT_STATUS}"""
+
+FORCE = "replace an earlier result in DIR (other files there stay), once the new one is complete"
+MODEL = "model to use, see `light-registration models` (default: auto, the one that suits most volumes)"
+CASCADES = "how often the model refines its answer, 1 to 3 (default: as it was trained)"
+INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
+(centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
+moving points (.h5, .tfm, .txt, .mat)"""
+MODELS = "List the models that can be used, or show the card of one: its data, license, results and limits."
+DEMO = """\
+Register a built-in pair and print a short table. The pair is made on the spot: two scans of a phantom head with
+known anatomy, the second one deformed in a known way, so that the error of the registration is known too.
+With --fixed and --moving the same is done with your own files."""
+DEMO_END = """\
+what is written to DIR: the result with pictures, as `register --views` does. For the built-in pair also its files in
+DIR/inputs, and `known_deformation` in report.json: the lengths of the true displacements and of the error that is
+left, mm, in the brain and in the whole head."""

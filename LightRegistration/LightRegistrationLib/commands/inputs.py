@@ -1,0 +1,94 @@
+"""The files of a request, read through the MRML scene."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.result import Progress
+from ..core.volume import Segmentation
+from ..scene.application import HeadlessApplication, headless_application
+from ..scene.files import load_linear_transform, load_segmentation, load_volume
+from ..scene.segmentations import segmentation_from_node
+from ..scene.volumes import volume_from_node
+from ..worker.protocol import RegistrationRequest
+from .request import FilesRequest
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedInputs:
+    """A pair in the scene: its nodes (None where no file was given), the same as typed values, and how long it took."""
+
+    application: HeadlessApplication
+    fixed_node: Any
+    moving_node: Any
+    fixed_segmentation_node: Any
+    moving_segmentation_node: Any
+    request: RegistrationRequest
+    seconds: float
+
+
+@contextmanager
+def loaded(request: FilesRequest, progress: Progress) -> Iterator[LoadedInputs]:
+    """Load a pair into the process's headless scene; everything that the block adds to the scene goes after it.
+
+    Raises InputError, naming the file, for everything that cannot be used.
+    """
+    application = headless_application()
+    before = _node_ids(application.scene)
+    try:
+        yield _load(request, application, progress)
+    finally:
+        for node_id in _node_ids(application.scene) - before:
+            node = application.scene.GetNodeByID(node_id)
+            if node is not None and not node.GetSingletonTag():
+                application.scene.RemoveNode(node)
+
+
+def _load(request: FilesRequest, application: HeadlessApplication, progress: Progress) -> LoadedInputs:
+    scene = application.scene
+    started = time.perf_counter()
+    progress(0.0, "reading the fixed volume")
+    fixed_node = load_volume(scene, request.fixed)
+    progress(0.3, "reading the moving volume")
+    moving_node = load_volume(scene, request.moving)
+    progress(0.6, "reading the segmentations")
+    fixed_segmentation_node = _load_segmentation(scene, request.fixed_segmentation)
+    moving_segmentation_node = _load_segmentation(scene, request.moving_segmentation)
+    initial = request.initial_file
+    settings = replace(
+        request.settings,
+        initial=str(request.initial) if initial is None else load_linear_transform(scene, initial),
+    )
+    values = RegistrationRequest(
+        replace(volume_from_node(fixed_node), name=request.fixed.name),
+        replace(volume_from_node(moving_node), name=request.moving.name),
+        settings,
+        _segmentation(fixed_segmentation_node),
+        _segmentation(moving_segmentation_node),
+    )
+    return LoadedInputs(
+        application,
+        fixed_node,
+        moving_node,
+        fixed_segmentation_node,
+        moving_segmentation_node,
+        values,
+        time.perf_counter() - started,
+    )
+
+
+def _load_segmentation(scene: Any, path: Path | None) -> Any:
+    return None if path is None else load_segmentation(scene, path)
+
+
+def _segmentation(node: Any) -> Segmentation | None:
+    return None if node is None else segmentation_from_node(node)
+
+
+def _node_ids(scene: Any) -> set[str]:
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}

@@ -1,0 +1,164 @@
+"""The command line `light-registration`: what it understands, what it says, how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..core.cards import find_card, list_cards
+from ..core.errors import InputError
+from ..core.result import RegistrationSettings
+from . import help_texts as texts
+from .demo import demo_own_files, demo_phantom, summary
+from .models import card_text, models_table
+from .progress import progress_bar
+from .register import register_files
+from .reporting import versions
+from .request import FilesRequest
+
+PROGRAM = "light-registration"
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (see `help_texts.EXIT_STATUS`)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        _say_error(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def _terminate(number: int, frame: Any) -> NoReturn:
+    """End in the ordinary way, so that unfinished folders are removed."""
+    sys.exit(128 + number)
+
+
+def _say_error(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports wrong usage in one line."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **arguments)
+
+    def error(self, message: str) -> NoReturn:
+        _say_error(f"{message} (see {self.prog} --help)")
+        sys.exit(BAD_INPUT)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = _Parser(prog=PROGRAM, description=texts.PROGRAM, epilog=texts.PROGRAM_END)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {versions()[PROGRAM]}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_register(commands)
+    _add_models(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_register(commands: Any) -> None:
+    parser = commands.add_parser(
+        "register",
+        help="register a moving volume to a fixed one",
+        description=texts.REGISTER,
+        epilog=texts.REGISTER_END,
+    )
+    parser.add_argument("fixed", type=Path, metavar="FIXED", help="volume that stays: file or DICOM folder")
+    parser.add_argument("moving", type=Path, metavar="MOVING", help="volume that is deformed onto the fixed one")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    _add_segmentations(parser)
+    _add_choices(parser)
+    parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    parser.add_argument("--force", action="store_true", help=texts.FORCE)
+    parser.set_defaults(run=_run_register)
+
+
+def _add_segmentations(parser: argparse.ArgumentParser) -> None:
+    for role in ("fixed", "moving"):
+        parser.add_argument(
+            f"--{role}-segmentation",
+            type=Path,
+            metavar="FILE",
+            help=f"structures in the {role} volume: label map or .seg.nrrd, on any grid",
+        )
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
+    parser.add_argument("--cascades", type=int, metavar="N", help=texts.CASCADES)
+    parser.add_argument("--initial", default="affine", metavar="none|centers|affine|FILE", help=texts.INITIAL)
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
+
+def _run_register(options: argparse.Namespace) -> None:
+    with progress_bar() as progress:
+        register_files(
+            options.fixed,
+            options.moving,
+            options.output,
+            fixed_segmentation=options.fixed_segmentation,
+            moving_segmentation=options.moving_segmentation,
+            model=options.model,
+            cascades=options.cascades,
+            initial=options.initial,
+            threads=options.threads,
+            views=options.views,
+            force=options.force,
+            progress=progress,
+        )
+
+
+def _add_models(commands: Any) -> None:
+    parser = commands.add_parser("models", help="list the models, or show a model's card", description=texts.MODELS)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show the card of this model")
+    parser.set_defaults(run=_run_models)
+
+
+def _run_models(options: argparse.Namespace) -> None:
+    print(models_table() if options.name is None else card_text(find_card(options.name, list_cards())))
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo", help="try it on a built-in pair", description=texts.DEMO, epilog=texts.DEMO_END
+    )
+    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    parser.add_argument("--fixed", type=Path, metavar="FILE", help="your own fixed volume")
+    parser.add_argument("--moving", type=Path, metavar="FILE", help="your own moving volume")
+    _add_segmentations(parser)
+    _add_choices(parser)
+    parser.add_argument("--force", action="store_true", help=texts.FORCE)
+    parser.set_defaults(run=_run_demo)
+
+
+def _run_demo(options: argparse.Namespace) -> None:
+    own = (options.fixed, options.moving, options.fixed_segmentation, options.moving_segmentation)
+    if any(own) and not (options.fixed and options.moving):
+        raise InputError("Your own pair needs both --fixed and --moving.")
+    request = FilesRequest(
+        fixed=options.fixed or Path(),
+        moving=options.moving or Path(),
+        fixed_segmentation=options.fixed_segmentation,
+        moving_segmentation=options.moving_segmentation,
+        initial=options.initial,
+        settings=RegistrationSettings(model=options.model, cascades=options.cascades, threads=options.threads),
+        views=True,
+    )
+    run = demo_own_files if options.fixed else demo_phantom
+    with progress_bar() as progress:
+        report = run(request, options.output, options.force, progress)
+    print(summary(report, options.output))

@@ -1,0 +1,56 @@
+"""What the command line asks for, all as files, and what can be said about it without opening them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.cards import find_card, list_cards
+from ..core.errors import InputError
+from ..core.result import INITIAL_MODES, RegistrationSettings
+
+
+@dataclass(frozen=True)
+class FilesRequest:
+    """One pair to register.
+
+    fixed, moving: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series. Segmentations: label maps in
+    these formats, or .seg.nrrd. initial: one of `INITIAL_MODES` or a linear ITK transform file, fixed -> moving.
+    settings: the rest; its own `initial` is not used. views: also draw pictures.
+    """
+
+    fixed: Path
+    moving: Path
+    fixed_segmentation: Path | None = None
+    moving_segmentation: Path | None = None
+    initial: str | Path = "affine"
+    settings: RegistrationSettings = field(default_factory=RegistrationSettings)
+    views: bool = False
+
+    @property
+    def initial_file(self) -> Path | None:
+        """The file of the initial transform; None if `initial` is a mode."""
+        return None if str(self.initial) in INITIAL_MODES else Path(self.initial)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every input that was given, by its role."""
+        roles = {
+            "fixed": self.fixed,
+            "moving": self.moving,
+            "fixed_segmentation": self.fixed_segmentation,
+            "moving_segmentation": self.moving_segmentation,
+            "initial": self.initial_file,
+        }
+        return {role: path for role, path in roles.items() if path is not None}
+
+
+def check_request(request: FilesRequest) -> None:
+    """Raise InputError for what is wrong without a look into the files; quick, so that mistakes cost no wait."""
+    if request.initial_file is not None and not request.initial_file.exists():
+        modes = ", ".join(INITIAL_MODES)
+        raise InputError(f"Unknown initial alignment '{request.initial}': use {modes} or the file of a transform.")
+    for path in request.files.values():
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder.")
+    find_card(request.settings.model, list_cards())

@@ -1,0 +1,59 @@
+"""A finished registration as nodes of the scene and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.metrics import matching_segments
+from ..scene.files import save_node, save_segmentation
+from ..scene.results import RegistrationNodes, publish_result
+from ..worker.protocol import RegistrationReply, RegistrationRequest
+from .inputs import LoadedInputs
+from .output import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
+
+
+def check_structures(request: RegistrationRequest) -> None:
+    """Raise InputError if both segmentations were given but nothing in them can be compared."""
+    fixed, moving = request.fixed_segmentation, request.moving_segmentation
+    if fixed is not None and moving is not None and not matching_segments(fixed, moving):
+        raise InputError(
+            f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
+            "choose two that show the same structures."
+        )
+
+
+def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:
+    """Add the result to the scene of its inputs, as the panel does."""
+    return publish_result(
+        inputs.application.scene,
+        inputs.fixed_node,
+        inputs.moving_node,
+        reply.result.field,
+        reply.warped,
+        reply.warped_segmentation,
+        fixed_segmentation=inputs.fixed_segmentation_node,
+        moving_segmentation=inputs.moving_segmentation_node,
+    )
+
+
+def write_result(nodes: RegistrationNodes, folder: Path) -> dict[str, Any]:
+    """Write the nodes as files; returns their names by role. Raises InputError if one cannot be written."""
+    save_node(nodes.transform, folder / TRANSFORM_FILE)
+    save_node(nodes.warped, folder / WARPED_FILE)
+    outputs = {"transform": TRANSFORM_FILE, "warped": WARPED_FILE}
+    if nodes.warped_segmentation is not None:
+        save_segmentation(nodes.warped_segmentation, folder / WARPED_SEGMENTATION_FILE)
+        outputs["warped_segmentation"] = WARPED_SEGMENTATION_FILE
+    return outputs
+
+
+def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) -> list[str]:
+    """Draw the result in Slicer's slice views; returns the pictures' names, relative to the folder."""
+    # The views bring VTK's rendering along, which nothing else here needs.
+    from ..scene.views import save_views
+
+    (folder / VIEWS_FOLDER).mkdir()
+    paths = save_views(inputs.application, nodes, folder / VIEWS_FOLDER)
+    return [str(path.relative_to(folder)) for path in paths]

@@ -1,0 +1,107 @@
+"""Runs of the real command line, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LightRegistrationLib.commands.phantom import PhantomPair, make_phantom_pair
+
+COMMAND = (sys.executable, "-m", "LightRegistrationLib.commands")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: how it ended, and the folder that it was told to write to."""
+
+    status: int
+    stdout: str
+    stderr: str
+    output: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.output / "report.json").read_text())
+
+    def image(self, name: str) -> sitk.Image:
+        return sitk.ReadImage(str(self.output / name))
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """A small phantom pair on disk (label maps as NIfTI)."""
+
+    pair: PhantomPair
+    fixed: Path
+    moving: Path
+    fixed_segmentation: Path
+    moving_segmentation: Path
+
+
+def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run light-registration in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=ONE_THREAD, timeout=300, check=False
+    )
+
+
+def write_image(array: np.ndarray, affine: np.ndarray, path: Path) -> Path:
+    """Write an array [k, j, i] with its affine to RAS mm by SimpleITK (which speaks LPS)."""
+    to_lps = np.diag((-1.0, -1.0, 1.0))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin((to_lps @ affine[:3, 3]).tolist())
+    image.SetDirection((to_lps @ affine[:3, :3] / spacing).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def pair_files(tmp_path_factory: pytest.TempPathFactory) -> PairFiles:
+    folder = tmp_path_factory.mktemp("pair")
+    pair = make_phantom_pair(spacing_mm=2.5)
+    files = {}
+    for volume, labels in ((pair.fixed, pair.fixed_segmentation), (pair.moving, pair.moving_segmentation)):
+        files[volume.name] = write_image(volume.array, volume.affine, folder / f"{volume.name}.nii.gz")
+        key = f"{volume.name}_segmentation"
+        files[key] = write_image(labels.layers[0], labels.affine, folder / f"{key}.nii.gz")
+    return PairFiles(pair=pair, **files)
+
+
+@pytest.fixture(scope="session")
+def registered(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`register` on the small pair, with both segmentations."""
+    output = tmp_path_factory.mktemp("registered") / "new" / "result"
+    done = run_command(
+        "register",
+        pair_files.fixed,
+        pair_files.moving,
+        "--fixed-segmentation",
+        pair_files.fixed_segmentation,
+        "--moving-segmentation",
+        pair_files.moving_segmentation,
+        "--output",
+        output,
+        "--threads",
+        "1",
+    )
+    return Run(done.returncode, done.stdout, done.stderr, output)
+
+
+@pytest.fixture(scope="session")
+def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`demo` on the built-in pair."""
+    output = tmp_path_factory.mktemp("demonstrated") / "demo"
+    done = run_command("demo", "--output", output, "--threads", "1")
+    return Run(done.returncode, done.stdout, done.stderr, output)

@@ -1,0 +1,54 @@
+"""`register_files`, the command as a Python call: the same, many times in one process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import ONE_THREAD, PairFiles, Run
+
+BATCH = """
+import json, sys
+from LightRegistrationLib.commands.register import register_files
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.scene.application import headless_application
+
+fixed, moving, output = sys.argv[1:]
+steps, counts, reports = [], [], []
+for number in range(2):
+    report = register_files(
+        fixed, moving, f"{output}/{number}", initial="centers", threads=1, progress=lambda f, s: steps.append((f, s))
+    )
+    reports.append(report)
+    counts.append(headless_application().scene.GetNumberOfNodes())
+try:
+    register_files(fixed, moving, f"{output}/0")
+except InputError as error:
+    refusal = str(error)
+print(json.dumps({"steps": steps, "counts": counts, "reports": reports, "refusal": refusal}))
+"""
+
+
+def test_batch_in_one_process(pair_files: PairFiles, tmp_path: Path, registered: Run) -> None:
+    arguments = [str(pair_files.fixed), str(pair_files.moving), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", BATCH, *arguments], capture_output=True, text=True, env=ONE_THREAD, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["counts"][0] == told["counts"][1], "nodes of the first pair are still in the scene"
+    for number, report in enumerate(told["reports"]):
+        assert report == json.loads((tmp_path / str(number) / "report.json").read_text())
+        assert report["settings"]["initial"] == "centers"
+    assert _bytes(tmp_path / "0") == _bytes(tmp_path / "1"), "the same pair gave another result"
+    assert "--force" in told["refusal"]
+    first = told["steps"][: len(told["steps"]) // 2]
+    assert [f for f, _ in first] == sorted(f for f, _ in first)
+    assert first[-1][0] == 1
+    assert told["reports"][0]["jacobian"] != registered.report["jacobian"], "--initial makes no difference"
+
+
+def _bytes(folder: Path) -> bytes:
+    return (folder / "warped.nii.gz").read_bytes()
