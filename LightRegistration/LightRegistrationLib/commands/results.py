@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.metrics import matching_segments
+from ..core.volume import matching_segments
 from ..scene.files import save_node, save_segmentation
 from ..scene.results import RegistrationNodes, publish_result
 from ..worker.protocol import RegistrationReply, RegistrationRequest
