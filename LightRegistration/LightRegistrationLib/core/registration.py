@@ -14,9 +14,10 @@ from .errors import InputError
 from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .intensity import looks_like_ct
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
-from .result import Progress, RegistrationResult, RegistrationSettings, no_progress
+from .result import JacobianSummary, Progress, RegistrationResult, RegistrationSettings, no_progress
 from .volume import Volume
 
 LOW_OVERLAP = 0.05
@@ -78,7 +79,7 @@ def register(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=_warnings(jacobian.percent_nonpositive),
+        warnings=tuple(_warnings(fixed, moving, student, jacobian)),
     )
 
 
@@ -159,7 +160,12 @@ def field_in_mm(flow: torch.Tensor, grid: Geometry, initial: AffineTransform) ->
     return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
 
 
-def _warnings(percent_nonpositive: float) -> tuple[str, ...]:
-    if percent_nonpositive == 0:
-        return ()
-    return (f"The deformation folds in {percent_nonpositive:.3f} % of the volume; check it with the grid display.",)
+def _warnings(fixed: Volume, moving: Volume, student: Student, jacobian: JacobianSummary) -> Iterator[str]:
+    for volume in (fixed, moving):
+        if looks_like_ct(volume.array) and student.card.modality != "CT":
+            yield (
+                f"{volume.name} looks like CT, but the model '{student.card.name}' was trained on "
+                f"{student.card.modality}; check the result with care."
+            )
+    if jacobian.percent_nonpositive > 0:
+        yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."

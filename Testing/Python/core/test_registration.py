@@ -173,6 +173,13 @@ def test_arithmetic_and_threads_change_nothing_that_a_user_sees(fixed, bent, mon
     assert difference.mean() < 0.1
 
 
+def test_a_model_for_mri_warns_of_ct_and_only_of_ct(fixed):
+    ct = Volume(fixed.array - 1000, fixed.affine, "thorax")
+    assert register(fixed, fixed, RegistrationSettings(initial="none")).warnings == ()
+    (warning,) = register(fixed, ct, RegistrationSettings(initial="none")).warnings
+    assert warning.startswith("thorax looks like CT, but the model 'brain-mri' was trained on MRI")
+
+
 def test_progress_runs_from_0_to_1(fixed):
     seen: list[float] = []
     register(fixed, fixed, RegistrationSettings(initial="none"), progress=lambda fraction, stage: seen.append(fraction))
