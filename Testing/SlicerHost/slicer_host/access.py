@@ -1,0 +1,74 @@
+"""Properties and slot arguments of one Qt object, as PythonQt reads, converts and writes them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from PySide6 import QtCore
+
+from .contract import ClassContract, argument_types
+from .signals import native_signal_names
+from .values import converted
+
+
+def uncontracted(native: QtCore.QObject) -> ClassContract:
+    """For a class that the listing lacks (QHeaderView, QEventLoop ...): PySide's own names, and its properties."""
+    meta = native.metaObject()
+    properties = {
+        meta.property(i).name(): (meta.property(i).typeName(), "rw" if meta.property(i).isWritable() else "r")
+        for i in range(meta.propertyCount())
+    }
+    members = frozenset(name for name in dir(native) if not name.startswith("_"))
+    return ClassContract(meta.className(), properties, members, frozenset(native_signal_names(native)), frozenset())
+
+
+def read_property(native: QtCore.QObject, name: str) -> Any:
+    member = getattr(type(native), name, None)
+    if isinstance(member, QtCore.Property):
+        return getattr(native, name)
+    if native.metaObject().indexOfProperty(name) < 0:
+        getter = getattr(native, name, None)
+        if not callable(getter):
+            raise AttributeError(f"{type(native).__name__} of the host double does not implement property {name!r}")
+        return getter()
+    try:
+        return native.property(name)
+    except RuntimeError:
+        # PySide has no converter for some enum properties; the getter method has.
+        return getattr(native, name)()
+
+
+def write_property(native: QtCore.QObject, name: str, value: Any, contract: ClassContract) -> None:
+    """Set a property that the contract lists; AttributeError where it is read-only, ValueError for a wrong value."""
+    qt_type, access = contract.properties[name]
+    if access != "rw":
+        raise AttributeError(f"{contract.name}: property {name!r} is not writable")
+    try:
+        plain_value = converted(value, qt_type)
+    except TypeError as error:
+        raise ValueError(f"{contract.name}.{name}: {error}") from error
+    setter = getattr(native, f"set{name[0].upper()}{name[1:]}", None)
+    if isinstance(getattr(type(native), name, None), QtCore.Property):
+        setattr(native, name, plain_value)
+    elif setter is not None:
+        setter(_as_enum(native, name, plain_value))
+    elif not native.setProperty(name, plain_value):
+        raise ValueError(f"{contract.name}: property {name!r} ({qt_type}) does not accept {value!r}")
+
+
+def _as_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
+    """PythonQt takes a bare int for an enum; PySide wants the enum that the property has now."""
+    if type(value) is int and callable(getattr(native, name, None)):
+        current = getattr(native, name)()
+        if isinstance(current, enum.Enum):
+            return type(current)(value)
+    return value
+
+
+def slot_arguments(args: list[Any], overloads: list[str]) -> list[Any]:
+    """Arguments converted as the slot's signature asks, where only one overload has that many of them."""
+    fitting = [argument_types(s) for s in overloads if len(argument_types(s)) == len(args)]
+    if len(fitting) != 1:
+        return args
+    return [converted(argument, qt_type) for argument, qt_type in zip(args, fitting[0], strict=True)]

@@ -1,0 +1,35 @@
+"""The double as pytest fixtures, for every conftest.py that wants it: one host per process, emptied after a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .host import Host, start_slicer_host
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def slicer_host_process() -> Iterator[Host]:
+    """The double, started once: it completes ``slicer`` and adds ``qt`` and ``ctk`` for the whole process."""
+    host = start_slicer_host([REPOSITORY / "LightRegistration"])
+    host.close_views()
+    yield host
+    host.shutdown()
+
+
+@pytest.fixture
+def slicer_host(slicer_host_process: Host) -> Iterator[Host]:
+    """The double with an empty scene and no panel; what a slot or observer raised fails the test at its end."""
+    slicer_host_process.open_views()
+    slicer_host_process.reset()
+    yield slicer_host_process
+    errors, unanswered = list(slicer_host_process.slot_errors), slicer_host_process.dialogs.unanswered()
+    slicer_host_process.reset()
+    slicer_host_process.close_views()
+    if errors:
+        raise errors[0]
+    assert not unanswered, f"expected dialogs never opened: {unanswered}"

@@ -1,0 +1,189 @@
+"""PythonQt's connections: by signature string or by signal attribute, with slots that may take fewer arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import shiboken6
+from PySide6 import QtCore
+
+from .contract import argument_types, bare_name, normalized
+
+if TYPE_CHECKING:
+    from .proxy import QObjectProxy
+
+# Signals that Qt 6 renamed or dropped, under the name that Slicer's Qt 5 has.
+_RENAMED = {
+    "error(QProcess::ProcessError)": "errorOccurred(QProcess::ProcessError)",
+    "currentIndexChanged(QString)": "currentTextChanged(QString)",
+    "activated(QString)": "textActivated(QString)",
+    "highlighted(QString)": "textHighlighted(QString)",
+    "valueChanged(QString)": "textChanged(QString)",
+    "buttonClicked(int)": "idClicked(int)",
+}
+
+
+class Signal:
+    """``qt.Signal(...)`` in the body of a Python subclass of a Qt class."""
+
+    def __init__(self, *types: Any) -> None:
+        self.count = len(types)
+
+
+@dataclass
+class _Connection:
+    name: str
+    target: Callable
+    adapter: Callable
+    native_signal: Any
+
+
+_connections: dict[int, list[_Connection]] = {}
+
+
+class BoundSignal:
+    """``button.clicked``: connect and disconnect; only signals declared with ``qt.Signal`` can be emitted."""
+
+    def __init__(self, proxy: QObjectProxy, name: str) -> None:
+        self._proxy = proxy
+        self._name = name
+
+    def connect(self, *target: Any) -> bool:
+        return _connect(self._proxy, self._name, _longest(self._proxy, self._name), _callable(target))
+
+    def disconnect(self, *target: Any) -> bool:
+        return _disconnect(self._proxy, self._name, target)
+
+    def emit(self, *args: Any) -> None:
+        if self._name not in self._proxy._declared_signals:
+            raise AttributeError(f"{self._name} is a C++ signal: only signals made with qt.Signal have emit()")
+        getattr(self._proxy._native, self._name).emit(*args)
+
+    def __call__(self, *args: Any) -> Any:
+        from .proxy import unwrap, wrap
+
+        native = getattr(self._proxy._native, self._name)
+        if not isinstance(native, QtCore.SignalInstance):
+            # QProcess.error was signal and getter in Qt 5.
+            return wrap(native(*(unwrap(a) for a in args)))
+        return native.emit(*(unwrap(a) for a in args))
+
+
+def connect_signal(proxy: QObjectProxy, signal: str, *target: Any) -> bool:
+    """Connect ``signal`` (full signature); raises AttributeError where Slicer's class has no such signal."""
+    signature = _checked(proxy, signal)
+    return _connect(proxy, bare_name(signature), signature, _callable(target))
+
+
+def disconnect_signal(proxy: QObjectProxy, signal: str, *target: Any) -> bool:
+    return _disconnect(proxy, bare_name(_checked(proxy, signal)), target)
+
+
+def native_signal_names(native: QtCore.QObject) -> list[str]:
+    """Full signatures of all signals that PySide's meta-object lists."""
+    meta = native.metaObject()
+    methods = (meta.method(i) for i in range(meta.methodCount()))
+    return [bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QtCore.QMetaMethod.Signal]
+
+
+def _checked(proxy: QObjectProxy, signal: str) -> str:
+    signature = normalized(signal)
+    contract = proxy._class_contract()
+    declared = bare_name(signature) in proxy._declared_signals
+    if signature not in contract.signals and not declared:
+        near = contract.overloads(bare_name(signature), contract.signals)
+        hint = f"; it has {', '.join(near)}" if near else ""
+        raise AttributeError(f"{proxy._exported_name} has no signal {signal!r}{hint}")
+    return signature
+
+
+def _longest(proxy: QObjectProxy, name: str) -> str:
+    contract = proxy._class_contract()
+    overloads = [s for s in contract.overloads(name, contract.signals) if not s.endswith("(QString)")]
+    overloads = overloads or contract.overloads(name, contract.signals) or [f"{name}({','.join(['QVariant'] * 9)})"]
+    return max(overloads, key=lambda s: (len(argument_types(s)), "vtk" in s))
+
+
+def _callable(target: tuple) -> Callable:
+    if len(target) == 1 and callable(target[0]):
+        return target[0]
+    if len(target) == 2:
+        receiver, slot = target
+        return slot_of(receiver, slot)
+    raise TypeError("connect takes a callable, or a receiver object and a slot")
+
+
+def slot_of(receiver: QObjectProxy, slot: str) -> Callable:
+    """The receiver's slot with exactly this signature as a callable; raises AttributeError if it has none."""
+    signature = normalized(slot)
+    contract = receiver._class_contract()
+    if signature not in contract.slots and signature not in contract.signals:
+        raise AttributeError(f"{receiver._exported_name} has no slot {slot!r}")
+    method = getattr(receiver, bare_name(signature))
+    count = len(argument_types(signature))
+    return lambda *args: method(*args[:count])
+
+
+def _connect(proxy: QObjectProxy, name: str, signature: str, target: Callable) -> bool:
+    from .proxy import wrap
+
+    types = argument_types(signature)[: accepted_arguments(target)]
+
+    def adapter(*args: Any) -> None:
+        target(*(_argument(wrap(a), t) for a, t in zip(args, types, strict=False)))
+
+    native_signal = _native_signal(proxy._native, _RENAMED.get(signature, signature))
+    native_signal.connect(adapter)
+    known = _connections_of(proxy)
+    known.append(_Connection(name, target, adapter, native_signal))
+    return True
+
+
+def _argument(value: Any, qt_type: str) -> Any:
+    """Overloads that exist in Slicer only (``currentNodeChanged(bool)``) get the argument of that type."""
+    return bool(value) if qt_type == "bool" else value
+
+
+def _connections_of(proxy: QObjectProxy) -> list[_Connection]:
+    address = shiboken6.getCppPointer(proxy._native)[0]
+    if address not in _connections:
+        _connections[address] = []
+        proxy._native.destroyed.connect(lambda *_: _connections.pop(address, None))
+    return _connections[address]
+
+
+def _disconnect(proxy: QObjectProxy, name: str, target: tuple) -> bool:
+    wanted = _callable(target) if target else None
+    known = _connections_of(proxy)
+    found = [c for c in known if c.name == name and (wanted is None or c.target == wanted)]
+    for connection in found:
+        connection.native_signal.disconnect(connection.adapter)
+        known.remove(connection)
+    return bool(found)
+
+
+def accepted_arguments(target: Callable) -> int:
+    """How many positional arguments ``target`` takes; PythonQt drops the rest."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:
+        return 99
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 99
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _native_signal(native: QtCore.QObject, signature: str) -> Any:
+    name = bare_name(signature)
+    signal = getattr(native, name, None)
+    if signal is None:
+        raise AttributeError(f"Slicer has the signal {signature}, but the host double cannot send it (Qt 5 only)")
+    own = [s for s in native_signal_names(native) if bare_name(s) == name]
+    if signature in own and len(own) > 1:
+        return signal[",".join(argument_types(signature))] if argument_types(signature) else signal
+    if argument_types(signature) == ["QString"] and not any(s.endswith("(QString)") for s in own):
+        raise AttributeError(f"the host double cannot send {signature} (Qt 5 only)")
+    return signal
