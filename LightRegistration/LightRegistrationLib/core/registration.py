@@ -54,10 +54,11 @@ def register(
     number of threads. Raises InputError where the inputs cannot be registered, ModelError (an InputError) for a model
     that is unknown or damaged.
     """
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    for volume in (fixed, moving):
+        if (volume.array == volume.array.flat[0]).all():
+            raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
     stages = _Stages(progress)
-    with torch.inference_mode():
+    with torch.inference_mode(), _threads(settings.threads or torch.get_num_threads()):
         with stages.stage("load model", 0.0):
             student = (registry or ModelRegistry()).load(settings.model)
         with stages.stage("initial alignment", 0.1):
@@ -90,13 +91,13 @@ def _initial(fixed: Volume, moving: Volume, settings: RegistrationSettings, stud
         return AffineTransform.identity()
     if settings.initial == "centers":
         return center_transform(fixed.geometry, moving.geometry)
-    with _threads(1):
+    with _threads(1):  # many small steps lose more by waiting for each other than they gain
         return align_affine(fixed, moving, student.intensity)
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Use so many threads inside: many small steps lose more by waiting for each other than they gain."""
+    """Use so many threads inside, and afterward as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

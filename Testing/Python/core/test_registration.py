@@ -78,6 +78,13 @@ def test_volumes_with_nothing_in_common_are_refused(fixed):
         align_affine(empty, empty, IntensityRule())
 
 
+@pytest.mark.parametrize("initial", ["none", "affine"])
+def test_a_volume_without_a_picture_is_refused_by_name(fixed, initial):
+    constant = Volume(np.full((30, 30, 30), 7, np.int16), fixed.affine, "blank")
+    with pytest.raises(InputError, match="blank: all voxels have the same value"):
+        register(fixed, constant, RegistrationSettings(initial=initial))
+
+
 def test_without_an_initial_alignment_disjoint_volumes_are_refused_with_the_mend(fixed):
     far = Volume(fixed.array, homogeneous(np.eye(3), (900, 0, 0)) @ fixed.affine, "far")
     with pytest.raises(InputError, match="do not overlap in space: use initial alignment 'affine'"):

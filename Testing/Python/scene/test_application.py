@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_importing_the_scene_floor_has_no_side_effects() -> None:
+    code = (
+        "import os, sys\n"
+        "environment = dict(os.environ)\n"
+        "from LightRegistrationLib.scene import application, display, files, report_table, results, views\n"
+        "import slicer\n"
+        "assert dict(os.environ) == environment\n"
+        "assert not hasattr(slicer, 'app') and not hasattr(slicer, 'mrmlScene')\n"
+        "assert 'torch' not in sys.modules and 'qt' not in sys.modules\n"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_refuses_to_start_inside_slicer() -> None:
+    code = (
+        "import slicer\n"
+        "slicer.app = object()\n"
+        "from LightRegistrationLib.scene.application import headless_application\n"
+        "headless_application()\n"
+    )
+    done = run(code)
+    assert "RuntimeError: Slicer is running in this process" in done.stderr
+
+
+def test_the_one_application_starts_and_draws_silently_without_a_display() -> None:
+    code = (
+        "from LightRegistrationLib.scene.application import headless_application\n"
+        "from LightRegistrationLib.scene.views import SliceView\n"
+        "application = headless_application()\n"
+        "assert headless_application() is application\n"
+        "with SliceView(application, 'Axial', (50, 40)) as view:\n"
+        "    print(view.render().shape)\n"
+        "application.scene.Clear(0)\n"
+        "with SliceView(application, 'Axial', (50, 40)) as view:\n"
+        "    print(view.render().shape)\n"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["(40, 50, 3)"] * 2
+    assert done.stderr == ""

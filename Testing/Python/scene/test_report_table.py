@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import math
+
+from LightRegistrationLib.core.report import _overlap
+from LightRegistrationLib.core.result import Overlap
+from LightRegistrationLib.scene.report_table import fill_report_table
+
+
+def structure(name: str, before: Overlap, after: Overlap) -> dict:
+    return {"name": name, "before": _overlap(before), "after": _overlap(after)}
+
+
+def test_the_table_holds_the_reports_numbers(scene) -> None:
+    before, after = Overlap(0.6, 0.43, 4.5, 0.0), Overlap(0.8, 0.67, float("nan"), -3.5)
+    report = {"structures": [structure("heart", before, after), structure("spine", after, before)]}
+    report["mean"] = {"before": _overlap(before), "after": _overlap(after)}
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
+    for _ in range(2):
+        fill_report_table(node, report)
+    assert [node.GetCellText(row, 0) for row in range(node.GetNumberOfRows())] == ["heart", "spine", "Mean"]
+    assert node.GetNumberOfColumns() == 8
+    table = node.GetTable()
+    assert table.GetColumnByName("Dice before").GetValue(0) == 0.6
+    assert table.GetColumnByName("Dice after").GetValue(0) == 0.8
+    assert math.isnan(table.GetColumnByName("HD95 after (mm)").GetValue(0))
+    assert table.GetColumnByName("Volume change (%)").GetValue(0) == -3.5
+
+
+def test_a_report_without_structures_gives_an_empty_table(scene) -> None:
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
+    fill_report_table(node, {"structures": None, "mean": None})
+    assert node.GetNumberOfRows() == 0
+    assert node.GetNumberOfColumns() == 8
