@@ -1,0 +1,118 @@
+"""The panel's side of the worker process: start, ask, poll, kill. No Qt, no torch, no thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from .obituary import died_line
+from .protocol import (
+    Died,
+    Finished,
+    Message,
+    Refused,
+    RegistrationRequest,
+    parse_message,
+    request_folders,
+    request_line,
+)
+from .session import WorkerSession
+
+_LIBRARY_PARENT = Path(__file__).resolve().parents[2]
+
+
+class WorkerClient:
+    """One warm worker process at a time; whoever owns it polls.
+
+    python_executable: an interpreter that has torch. environment: None for this process's own.
+    library_folder: holds LightRegistrationLib. model_folders: searched besides the bundled models.
+    """
+
+    def __init__(
+        self,
+        python_executable: str,
+        environment: Mapping[str, str] | None = None,
+        library_folder: Path = _LIBRARY_PARENT,
+        model_folders: tuple[Path, ...] = (),
+    ) -> None:
+        self._command = [python_executable, "-m", "LightRegistrationLib.worker"]
+        self._arguments = [str(folder) for folder in model_folders]
+        self._environment = _child_environment(os.environ if environment is None else environment, library_folder)
+        self._session: WorkerSession | None = None
+        self._last_id = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a worker process is alive."""
+        return self._session is not None and self._session.exit_code is None
+
+    @property
+    def process_id(self) -> int | None:
+        """The number of the worker process, None where there is none."""
+        return self._session.process_id if self._session else None
+
+    @property
+    def session_folder(self) -> Path | None:
+        """The private folder that arrays travel through, None where there is no worker."""
+        return self._session.folder if self._session else None
+
+    def start(self) -> None:
+        """Start the worker if none runs; returns at once, a Ready message follows in seconds.
+
+        Raises OSError where the interpreter cannot be run.
+        """
+        if self.is_running:
+            return
+        self.kill()
+        self._session = WorkerSession(self._command, self._arguments, self._environment)
+
+    def submit(self, request: RegistrationRequest) -> int:
+        """Ask for a registration, starting the worker if none runs; returns the number its messages carry.
+
+        Raises OSError where the interpreter cannot be run or the temporary folder is full.
+        """
+        self.start()
+        assert self._session is not None
+        self._last_id += 1
+        self._session.send(request_line(self._last_id, request, self._session.folder))
+        return self._last_id
+
+    def poll(self) -> list[Message]:
+        """What has happened since the last call; never waits.
+
+        A worker that ended by itself gives one Died message, as the last; the next request starts a new one.
+        """
+        session = self._session
+        if session is None:
+            return []
+        exit_code = session.exit_code  # asked first: a worker that has ended by now has written all its lines
+        messages = [parse_message(line, session.folder) for line in session.new_lines()]
+        for message in messages:
+            _remove_finished(message, session.folder)
+        if exit_code is not None:
+            log = session.log_tail()
+            messages.append(Died(died_line(exit_code, log), log))
+            self.kill()
+        return messages
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it computes, and remove its folder."""
+        if self._session is not None:
+            self._session.end()
+            self._session = None
+
+    close = kill
+
+
+def _child_environment(environment: Mapping[str, str], library_folder: Path) -> dict[str, str]:
+    inherited = environment.get("PYTHONPATH", "")
+    path = os.pathsep.join([str(library_folder), inherited] if inherited else [str(library_folder)])
+    return {**environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+
+
+def _remove_finished(message: Message, session: Path) -> None:
+    if isinstance(message, (Finished, Refused)) and message.request_id is not None:
+        for folder in request_folders(session, message.request_id):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,162 @@
+"""What the panel's side and the worker process say to each other; importable without torch and without Qt.
+
+Requests go to the worker's standard input, one line of JSON each. Messages come back as lines of JSON, appended
+to one file in the session folder: it can be polled on every system without a thread. Arrays lie beside them as
+.npy files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.result import RegistrationResult, RegistrationSettings
+from ..core.volume import Segmentation, Volume
+from .values import load_value, save_value
+
+MESSAGE_FILE = "messages.jsonl"
+LOG_FILE = "worker.log"
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationRequest:
+    """One registration to do. Segmentations are compared where both are given; a moving one is warped."""
+
+    fixed: Volume
+    moving: Volume
+    settings: RegistrationSettings
+    fixed_segmentation: Segmentation | None = None
+    moving_segmentation: Segmentation | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationReply:
+    """A finished registration: what is warped lies on the fixed grid; report as in report.json."""
+
+    result: RegistrationResult
+    warped: Volume
+    warped_segmentation: Segmentation | None
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has loaded everything; `models` are the names that it can use."""
+
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A request has come as far as `fraction` (0 to 1) and is now in `stage`."""
+
+    request_id: int
+    fraction: float
+    stage: str
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A request is done."""
+
+    request_id: int
+    reply: RegistrationReply
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The input cannot be used; `line` is for the user. request_id None: a model could not be loaded."""
+
+    request_id: int | None
+    line: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """The worker process has ended by itself; `line` is for the user, `log` is the end of what it printed."""
+
+    line: str
+    log: str
+
+
+Message = Ready | Advanced | Finished | Refused | Died
+
+
+def request_line(request_id: int, request: RegistrationRequest, session: Path) -> str:
+    """Write the request's arrays into the session folder and return the line that announces them."""
+    parts = [
+        request.fixed,
+        request.moving,
+        request.settings,
+        request.fixed_segmentation,
+        request.moving_segmentation,
+    ]
+    value = save_value(parts, _request_folder(session, request_id))
+    return json.dumps({"id": request_id, "value": value}) + "\n"
+
+
+def request_id_of(line: str) -> int:
+    """The number of the request that a line announces."""
+    return int(json.loads(line)["id"])
+
+
+def parse_request(line: str, session: Path) -> RegistrationRequest:
+    """The request of one line, its arrays mapped. Raises InputError for values that cannot be used."""
+    folder = _request_folder(session, request_id_of(line))
+    return RegistrationRequest(*load_value(json.loads(line)["value"], folder, mapped=True))
+
+
+def message_line(message: Message, session: Path) -> str:
+    """The line that says this message; a reply's arrays are written into the session folder."""
+    if isinstance(message, Ready):
+        entry: dict[str, Any] = {"kind": "ready", "models": list(message.models)}
+    elif isinstance(message, Advanced):
+        entry = {
+            "kind": "advanced",
+            "id": message.request_id,
+            "fraction": message.fraction,
+            "stage": message.stage,
+        }
+    elif isinstance(message, Refused):
+        entry = {"kind": "refused", "id": message.request_id, "line": message.line}
+    elif isinstance(message, Finished):
+        reply = message.reply
+        parts = [reply.result, reply.warped, reply.warped_segmentation]
+        value = save_value(parts, _reply_folder(session, message.request_id))
+        entry = {"kind": "finished", "id": message.request_id, "value": value, "report": reply.report}
+    else:
+        raise TypeError(f"a worker does not say {type(message).__name__}")
+    return json.dumps(entry) + "\n"
+
+
+def parse_message(line: str, session: Path) -> Message:
+    """The message of one line, a reply's arrays read into memory."""
+    entry = json.loads(line)
+    kind = entry["kind"]
+    if kind == "ready":
+        return Ready(tuple(entry["models"]))
+    if kind == "advanced":
+        return Advanced(entry["id"], entry["fraction"], entry["stage"])
+    if kind == "refused":
+        return Refused(entry["id"], entry["line"])
+    if kind == "finished":
+        folder = _reply_folder(session, entry["id"])
+        result, warped, warped_segmentation = load_value(entry["value"], folder, mapped=False)
+        reply = RegistrationReply(result, warped, warped_segmentation, entry["report"])
+        return Finished(entry["id"], reply)
+    raise ValueError(f"unknown message {kind!r}")
+
+
+def request_folders(session: Path, request_id: int) -> tuple[Path, Path]:
+    """Where the arrays of a request and of its reply lie; to be removed when both have been read."""
+    return _request_folder(session, request_id), _reply_folder(session, request_id)
+
+
+def _request_folder(session: Path, request_id: int) -> Path:
+    return session / f"request-{request_id}"
+
+
+def _reply_folder(session: Path, request_id: int) -> Path:
+    return session / f"reply-{request_id}"

@@ -1,0 +1,92 @@
+"""The worker process's side: do one request after another, say how it goes, end with the parent."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ..core.cards import DEFAULT_FOLDER
+from ..core.errors import InputError
+from ..core.result import Progress
+from .protocol import (
+    MESSAGE_FILE,
+    Advanced,
+    Finished,
+    Message,
+    Ready,
+    Refused,
+    RegistrationReply,
+    RegistrationRequest,
+    message_line,
+    parse_request,
+    request_id_of,
+)
+
+Perform = Callable[[RegistrationRequest, Progress], RegistrationReply]
+
+
+def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
+    """Answer the requests of standard input until it closes.
+
+    model_folders: searched for models besides the bundled ones.
+
+    An InputError is answered in words. Any other exception ends the process with its traceback in the log:
+    nobody knows what state it leaves behind, and the panel's side starts a fresh worker in seconds.
+    """
+    faulthandler.enable()
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_requests, args=(requests, session), daemon=True).start()
+    outbox = Outbox(session)
+    # Imported only now: torch takes seconds, and a parent that dies during them must be noticed.
+    from ..core.models import ModelRegistry
+    from .task import perform, warm_up
+
+    registry = ModelRegistry((DEFAULT_FOLDER, *model_folders))
+    try:
+        warm_up(registry)
+    except InputError as error:
+        outbox.say(Refused(None, str(error)))
+    outbox.say(Ready(tuple(registry.names())))
+    while True:
+        answer(requests.get(), session, outbox, partial(perform, registry))
+
+
+def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:
+    """Do the request of one line and say what came of it."""
+    request_id = request_id_of(line)
+    try:
+        request = parse_request(line, session)
+        reply = perform(request, lambda fraction, stage: outbox.say(Advanced(request_id, fraction, stage)))
+    except InputError as error:
+        outbox.say(Refused(request_id, str(error)))
+    else:
+        outbox.say(Finished(request_id, reply))
+
+
+class Outbox:
+    """The message file, one whole line per write."""
+
+    def __init__(self, session: Path) -> None:
+        self._session = session
+        self._file = open(session / MESSAGE_FILE, "ab", buffering=0)  # noqa: SIM115 - lives as long as the process
+
+    def say(self, message: Message) -> None:
+        """Append one message; a reply's arrays are written before its line."""
+        self._file.write(message_line(message, self._session).encode("utf-8"))
+
+
+def _read_requests(requests: queue.Queue[str], session: Path) -> None:
+    """Pass lines on; when standard input ends, the parent is gone and nobody waits for the result."""
+    # Not sys.stdin: an interpreter that ends with an error aborts if a thread holds the lock of that.
+    with io.FileIO(0, closefd=False) as standard_input:
+        for line in standard_input:
+            requests.put(line.decode("utf-8"))
+    shutil.rmtree(session, ignore_errors=True)
+    os._exit(0)

@@ -1,0 +1,72 @@
+"""What the worker does for one request: register, warp, compare, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..core.metrics import compare_segmentations
+from ..core.models import ModelRegistry
+from ..core.registration import register
+from ..core.report import build_report
+from ..core.result import Progress, RegistrationResult, StructureScore
+from ..core.volume import Segmentation
+from ..core.warping import warp_segmentation, warp_volume
+from .protocol import RegistrationReply, RegistrationRequest
+
+T = TypeVar("T")
+
+# Shares of the whole that the steps take on a clinical volume, so that the bar moves evenly.
+_WARP_STARTS, _SEGMENTATION_STARTS, _COMPARISON_STARTS = 0.5, 0.7, 0.75
+
+
+def warm_up(registry: ModelRegistry) -> None:
+    """Load every model once, so that the first registration does not pay for it. Raises ModelError."""
+    for name in registry.names():
+        registry.load(name)
+
+
+def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Progress) -> RegistrationReply:
+    """Do one registration with everything the panel shows of it.
+
+    Raises InputError for input that cannot be used.
+    """
+    result = register(
+        request.fixed,
+        request.moving,
+        request.settings,
+        registry=registry,
+        progress=lambda fraction, stage: progress(fraction * _WARP_STARTS, stage),
+    )
+    grid = request.fixed.geometry
+    progress(_WARP_STARTS, "warping the volume")
+    warped, warp_seconds = _timed(lambda: warp_volume(request.moving, result.field, grid))
+    progress(_SEGMENTATION_STARTS, "warping the segmentation")
+    warped_segmentation = _warped_segmentation(request, result)
+    progress(_COMPARISON_STARTS, "comparing the segmentations")
+    scores, comparison_seconds = _timed(lambda: _scores(request, warped_segmentation))
+    seconds = {**result.seconds, "warping": warp_seconds, "comparing": comparison_seconds}
+    result = dataclasses.replace(result, seconds=seconds)
+    report = build_report(request.fixed, request.moving, result, scores)
+    progress(1.0, "done")
+    return RegistrationReply(result, warped, warped_segmentation, report)
+
+
+def _warped_segmentation(request: RegistrationRequest, result: RegistrationResult) -> Segmentation | None:
+    if request.moving_segmentation is None:
+        return None
+    return warp_segmentation(request.moving_segmentation, result.field, request.fixed.geometry)
+
+
+def _scores(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:
+    fixed, moving = request.fixed_segmentation, request.moving_segmentation
+    if fixed is None or moving is None or warped is None:
+        return None
+    return compare_segmentations(fixed, moving, warped, request.fixed.geometry)
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start

@@ -1,0 +1,102 @@
+"""A worker process on a tiny, untrained model: the process is real, only the accuracy is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
+from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.volume import Segmentation, Volume
+from LightRegistrationLib.worker.client import WorkerClient
+from LightRegistrationLib.worker.protocol import Died, Finished, Message, Refused, RegistrationRequest
+
+MODEL = "tiny"
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A folder with one model that was never trained."""
+    folder = tmp_path_factory.mktemp("models")
+    target = folder / MODEL
+    target.mkdir()
+    torch.manual_seed(0)
+    config = CascadeConfig(cascades=1)
+    weights = save({k: v.contiguous() for k, v in RecursiveCascade(config).state_dict().items()})
+    (target / "weights.safetensors").write_bytes(weights)
+    card = {
+        "title": "Untrained",
+        "modality": "MRI",
+        "summary": "for tests",
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "network": config.to_dict(),
+        "grid": {"spacing_mm": 4.0},
+        "intensity": {},
+    }
+    (target / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+@dataclass
+class Watched:
+    """A client with everything that it has said so far."""
+
+    client: WorkerClient
+    messages: list[Message] = field(default_factory=list)
+
+    def wait(self, kinds=(Finished, Refused, Died), request_id=None, seconds=60.0):
+        """Poll until a message of these kinds comes (for this request) and return it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for message in self.client.poll():
+                self.messages.append(message)
+                if isinstance(message, kinds) and request_id in (None, getattr(message, "request_id", None)):
+                    return message
+            time.sleep(0.02)
+        raise AssertionError(f"nothing came in {seconds} s; so far: {self.messages}")
+
+
+@pytest.fixture
+def watched(model_folder):
+    client = WorkerClient(sys.executable, model_folders=(model_folder,))
+    yield Watched(client)
+    client.close()
+
+
+def blob(shape, spacing, center_mm, dtype=np.int16, name="volume"):
+    """A bright ball of 20 mm radius around `center_mm` in a grid centered on the origin."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -(np.array(shape[::-1]) - 1) / 2 * spacing
+    k, j, i = np.indices(shape)
+    points = np.stack([i, j, k], -1) * spacing + affine[:3, 3]
+    distance = np.linalg.norm(points - center_mm, axis=-1)
+    image = 900 / (1 + np.exp((distance - 20) / 2)) + 50
+    labels = (distance < 20).astype(np.uint8)
+    return Volume(image.astype(dtype), affine, name), Segmentation.from_labels(labels, affine)
+
+
+@pytest.fixture(scope="session")
+def request_of_blobs():
+    """Fixed and moving of different size, spacing and type, both segmented."""
+    fixed, fixed_labels = blob((40, 44, 48), (2.0, 2.0, 2.5), (0, 0, 0), np.int16, "fixed")
+    moving, moving_labels = blob((30, 36, 33), (3.0, 3.0, 3.0), (4, -3, 2), np.float32, "moving")
+    settings = RegistrationSettings(model=MODEL)
+    return RegistrationRequest(fixed, moving, settings, fixed_labels, moving_labels)
+
+
+@pytest.fixture(scope="session")
+def long_request():
+    """A request that takes many seconds, so that it can be interrupted."""
+    labels = np.zeros((330, 330, 330), np.uint8)
+    labels[80:250, 60:200, 90:240] = 1
+    affine = np.diag([0.5, 0.5, 0.5, 1])
+    volume, segmentation = Volume(labels.astype(np.float32), affine), Segmentation.from_labels(labels, affine)
+    return RegistrationRequest(volume, volume, RegistrationSettings(model=MODEL), segmentation, segmentation)

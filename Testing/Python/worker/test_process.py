@@ -1,0 +1,207 @@
+"""The worker as a real process: answers, progress, refusals, cancel, crash, and an end with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LightRegistrationLib.core.models import ModelRegistry
+from LightRegistrationLib.core.registration import register
+from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.core.warping import warp_volume
+from LightRegistrationLib.worker.client import WorkerClient
+from LightRegistrationLib.worker.protocol import (
+    Advanced,
+    Died,
+    Finished,
+    Ready,
+    Refused,
+    RegistrationRequest,
+)
+
+LIBRARY = Path(__file__).resolve().parents[3] / "LightRegistration"
+
+
+def alive(process_id: int) -> bool:
+    """Whether the process exists and is not merely waiting to be reaped."""
+    stat = Path(f"/proc/{process_id}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def gone_within(process_id: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(process_id) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(process_id)
+
+
+def test_registers_as_the_library_does_and_stays_warm(watched, request_of_blobs, model_folder):
+    first = watched.wait(Finished, watched.client.submit(request_of_blobs))
+    process = watched.client.process_id
+    second = watched.wait(Finished, watched.client.submit(request_of_blobs))
+
+    ready = [m for m in watched.messages if isinstance(m, Ready)]
+    assert len(ready) == 1
+    assert "tiny" in ready[0].models
+    assert watched.client.process_id == process
+    assert second.request_id != first.request_id
+
+    request = request_of_blobs
+    expected = register(request.fixed, request.moving, request.settings, registry=ModelRegistry((model_folder,)))
+    reply = first.reply
+    assert np.abs(reply.result.field.array - expected.field.array).max() < 0.05
+    warped = warp_volume(request.moving, reply.result.field, request.fixed.geometry)
+    assert np.array_equal(reply.warped.array, warped.array)
+    assert reply.warped.array.dtype == np.float32
+    assert reply.warped_segmentation.geometry.matches(request.fixed.geometry)
+    structure = reply.report["structures"][0]
+    assert structure["after"]["dice"] > structure["before"]["dice"] + 0.02
+    assert {"network", "warping"} <= set(reply.report["seconds"])
+
+
+def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
+    number = watched.client.submit(request_of_blobs)
+    watched.wait(Finished, number)
+
+    steps = [m for m in watched.messages if isinstance(m, Advanced)]
+    fractions = [m.fraction for m in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert len(fractions) >= 5
+    assert all(m.request_id == number and m.stage for m in steps)
+
+
+def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs):
+    far = np.eye(4)
+    far[:3, 3] = 10_000
+    fixed = request_of_blobs.fixed
+    apart = RegistrationRequest(fixed, Volume(fixed.array, far), RegistrationSettings(model="tiny", initial="none"))
+    unknown = RegistrationRequest(fixed, fixed, RegistrationSettings(model="nonsense"))
+
+    refused = watched.wait((Refused, Died), watched.client.submit(apart))
+    assert "do not overlap" in refused.line
+    assert "\n" not in refused.line
+    refused = watched.wait((Refused, Died), watched.client.submit(unknown))
+    assert "Unknown model 'nonsense'" in refused.line
+    assert isinstance(watched.wait(request_id=watched.client.submit(request_of_blobs)), Finished)
+
+
+def test_cancel_ends_a_computation_in_half_a_second_and_the_next_request_works(watched, long_request, request_of_blobs):
+    number = watched.client.submit(long_request)
+    watched.wait(Advanced, number)
+    process, folder = watched.client.process_id, watched.client.session_folder
+
+    start = time.perf_counter()
+    watched.client.kill()
+    assert gone_within(process, 0.5)
+    assert time.perf_counter() - start < 0.5
+    assert not folder.exists()
+    assert watched.client.poll() == []
+
+    assert isinstance(watched.wait(Finished, watched.client.submit(request_of_blobs)), Finished)
+
+
+def test_a_killed_worker_is_one_line_and_recovers(watched, long_request, request_of_blobs):
+    watched.wait(Advanced, watched.client.submit(long_request))
+    folder = watched.client.session_folder
+    os.kill(watched.client.process_id, signal.SIGKILL)
+
+    died = watched.wait(Died)
+    assert "memory ran out" in died.line
+    assert "press Register again" in died.line
+    assert "\n" not in died.line
+    assert watched.client.poll() == []
+    assert not folder.exists()
+    assert isinstance(watched.wait(Finished, watched.client.submit(request_of_blobs)), Finished)
+
+
+def test_a_programming_error_is_one_line_with_the_traceback_in_the_log(watched, request_of_blobs):
+    watched.client.start()
+    watched.wait(Ready)
+    watched.client._session.send('{"id": 1, "value": "not json"}\n')
+
+    died = watched.wait(Died)
+    assert "JSONDecodeError" in died.line
+    assert "\n" not in died.line
+    assert "Traceback" in died.log
+
+
+def test_without_torch_the_line_says_so(tmp_path, watched):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    client = WorkerClient(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    watched.client = client
+    client.start()
+    assert "PyTorch is not installed" in watched.wait(Died).line
+
+
+def test_an_interpreter_that_is_not_there_raises_at_once_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="no-such-python"):
+        WorkerClient("/no-such-python").start()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("end", ["killed", "quits", "crashes"])
+def test_the_worker_ends_with_its_parent_and_leaves_no_files(end, model_folder, tmp_path):
+    script = textwrap.dedent(
+        f"""
+        import os, sys, time
+        from pathlib import Path
+        from LightRegistrationLib.worker.client import WorkerClient
+        client = WorkerClient(sys.executable, model_folders=(Path({str(model_folder)!r}),))
+        client.start()
+        print(client.process_id, client.session_folder, flush=True)
+        sys.stdin.readline()
+        {"raise RuntimeError" if end == "crashes" else "sys.exit(0)"}
+        """
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    process_id, folder = parent.stdout.readline().split()
+    if end == "killed":
+        time.sleep(1.0)  # in the middle of importing torch
+        parent.kill()
+    else:
+        parent.stdin.write("\n")
+        parent.stdin.close()
+    parent.wait(20)
+
+    assert gone_within(int(process_id), 2.0)
+    assert not Path(folder).exists()
+
+
+def test_a_busy_worker_ends_with_its_parent(watched, long_request):
+    watched.wait(Advanced, watched.client.submit(long_request))
+    process, folder = watched.client.process_id, watched.client.session_folder
+    watched.client._session._process.stdin.close()  # what the system does when a parent dies
+
+    assert gone_within(process, 1.0)
+    assert not folder.exists()
+
+
+def test_finished_requests_leave_no_files_behind(watched, request_of_blobs):
+    watched.wait(Finished, watched.client.submit(request_of_blobs))
+    assert sorted(p.name for p in watched.client.session_folder.iterdir()) == ["messages.jsonl", "worker.log"]
+
+
+def test_the_client_needs_neither_torch_nor_qt():
+    code = "import sys, LightRegistrationLib.worker.client; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert not {"torch", "qt", "PySide6", "slicer"} & set(shown.stdout.split())
