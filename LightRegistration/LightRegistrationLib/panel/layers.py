@@ -1,0 +1,76 @@
+"""The switches of the result section, carried out by the scene's display."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from ..scene.display import ResultDisplay
+from ..scene.results import registration_nodes
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the slice views show of a result. after: the warped volume instead of the moving one."""
+
+    after: bool = True
+    grid: bool = False
+    outlines: bool = True
+    match: bool = False
+
+
+class ResultLayers(VTKObservationMixin):
+    """Shows one result at a time in all slice views, and gives the views back when it goes."""
+
+    def __init__(self, scene: Any, application_logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self._logic = application_logic
+        self._display: ResultDisplay | None = None
+        self._shown: Layers | None = None
+        self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
+
+    def show(self, transform: Any, layers: Layers) -> None:
+        """Show the result of this transform; for None, or one that is no result (any more), give the views back.
+
+        Raises InputError if the segmentations have no structure in common.
+        """
+        nodes = None if transform is None else registration_nodes(transform)
+        if self._display is not None and (nodes is None or self._display.nodes.transform is not nodes.transform):
+            self.clear()
+        if nodes is None:
+            return
+        earlier = self._shown
+        if self._display is None:
+            self._display, earlier = ResultDisplay(self._logic, nodes), None
+        self._shown = layers
+        if earlier is None or layers.after != earlier.after:
+            (self._display.show_after if layers.after else self._display.show_before)()
+        # Matching takes a moment on a large volume, so only what was switched is drawn anew.
+        for name in ("grid", "outlines", "match"):
+            on = getattr(layers, name)
+            if on != (earlier is not None and getattr(earlier, name)):
+                getattr(self._display, f"show_{name}")(on)
+
+    def clear(self) -> None:
+        """Give the views back as they were before the result was shown."""
+        display, self._display = self._display, None
+        if display is not None:
+            display.restore()
+
+    def close(self) -> None:
+        """Stop watching the scene; the views stay as they are."""
+        self._display = None
+        self.removeObservers()
+
+    def _on_scene_close(self, _caller: Any, _event: Any) -> None:
+        self._display = None
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_leaves(self, _caller: Any, _event: Any, node: Any) -> None:
+        if self._display is not None and node in vars(self._display.nodes).values():
+            self.clear()

@@ -1,0 +1,80 @@
+"""The panel on the strict Slicer host double, with the built-in pair of scans in the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from slicer_host.pytest_plugin import slicer_host, slicer_host_process
+
+__all__ = ["opened", "slicer_host", "slicer_host_process"]
+
+
+@dataclass
+class Opened:
+    """The opened module and the phantom's nodes, not chosen yet."""
+
+    host: Any
+    panel: Any
+    fixed: Any
+    moving: Any
+    fixed_segmentation: Any
+    moving_segmentation: Any
+
+    @property
+    def ui(self):
+        return self.panel.ui
+
+    @property
+    def status(self) -> str:
+        return self.panel.ui.statusLabel.text
+
+    def choose(self, segmentations: bool = True) -> None:
+        self.ui.fixedSelector.setCurrentNode(self.fixed)
+        self.ui.movingSelector.setCurrentNode(self.moving)
+        if segmentations:
+            self.ui.fixedSegmentationSelector.setCurrentNode(self.fixed_segmentation)
+            self.ui.movingSegmentationSelector.setCurrentNode(self.moving_segmentation)
+
+    def start(self) -> None:
+        """Press Register and come back in the middle of the work."""
+        self.ui.registerButton.click()
+        self.host.process_events(until=lambda: self.ui.progressBar.value > 0, timeout_s=60)
+
+    def finish(self) -> None:
+        self.host.process_events(until=lambda: not self.panel.logic.is_busy, timeout_s=120)
+        self.host.raise_slot_errors()
+
+    def registered(self, segmentations: bool = True) -> Any:
+        """Register and return the nodes."""
+        from LightRegistrationLib.scene.results import registration_nodes
+
+        self.choose(segmentations)
+        self.ui.registerButton.click()
+        self.finish()
+        result = self.panel.logic.getParameterNode().result
+        assert result is not None, self.status
+        return registration_nodes(result)
+
+
+@pytest.fixture
+def opened(slicer_host):
+    import slicer
+
+    from LightRegistrationLib.panel.scenarios import phantom_pair
+    from LightRegistrationLib.scene.segmentations import segmentation_node_from_segmentation
+    from LightRegistrationLib.scene.volumes import volume_node_from_volume
+
+    panel = slicer_host.create_widget("LightRegistration")
+    pair, scene = phantom_pair(), slicer.mrmlScene
+    yield Opened(
+        slicer_host,
+        panel,
+        volume_node_from_volume(scene, pair.fixed, "fixed"),
+        volume_node_from_volume(scene, pair.moving, "moving"),
+        segmentation_node_from_segmentation(scene, pair.fixed_segmentation, "fixed organs"),
+        segmentation_node_from_segmentation(scene, pair.moving_segmentation, "moving organs"),
+    )
+    panel.logic.cancel()

@@ -1,0 +1,128 @@
+"""Choosing inputs: from files, with models and alignments, and what has to be installed first."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+TORCH = "torch"
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    """As in a fresh Slicer, used by a person: PyTorch is missing, and dialogs are answered by the test."""
+    import slicer
+
+    from LightRegistrationLib.panel import environment
+
+    installed = []
+    monkeypatch.setattr(environment, "missing_packages", lambda: [] if TORCH in installed else [TORCH])
+    monkeypatch.setattr(sys.modules["LightRegistration"], "missing_packages", environment.missing_packages)
+    monkeypatch.setattr(slicer.util, "pip_install", lambda wish: installed.append(wish.partition(">")[0]))
+    monkeypatch.setattr(slicer.app._native, "_testing", False)
+    return installed
+
+
+def test_nothing_is_installed_without_asking(opened, without_torch):
+    opened.host.dialogs.expect("confirmOkCancelDisplay", False)
+    opened.choose()
+    opened.ui.registerButton.click()
+    assert without_torch == []
+    assert "needed" in opened.status
+    assert "PyTorch" in opened.status
+    assert "PyTorch" in opened.host.messages[-1].text or "PyTorch" in opened.host.dialogs.shown[-1].arguments[0]
+    assert opened.panel.logic.worker_process_id is None
+
+
+def test_it_is_installed_when_the_user_agrees(opened, without_torch):
+    opened.host.dialogs.expect("confirmOkCancelDisplay", True)
+    opened.choose()
+    opened.ui.registerButton.click()
+    assert without_torch == [TORCH]
+    assert opened.panel.logic.is_busy
+
+
+def test_the_pytorch_extension_installs_it_where_it_is_there(opened, without_torch, monkeypatch):
+    import importlib.util
+
+    class Logic:
+        def installTorch(self, askConfirmation, torchVersionRequirement):
+            assert askConfirmation is False
+            without_torch.append(TORCH)
+
+    module = types.ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = Logic
+    module.__spec__ = importlib.util.spec_from_loader("PyTorchUtils", loader=None)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+    opened.host.dialogs.expect("confirmOkCancelDisplay", True)
+    opened.choose()
+    opened.ui.registerButton.click()
+    assert without_torch == [TORCH]
+    assert opened.panel.logic.is_busy
+
+
+def test_in_testing_mode_nothing_is_installed(opened, without_torch, monkeypatch):
+    import slicer
+
+    monkeypatch.setattr(slicer.app._native, "_testing", True)
+    opened.choose()
+    opened.ui.registerButton.click()
+    assert without_torch == []
+    assert "PyTorch" in opened.status
+
+
+def test_inputs_are_loaded_from_files_right_there(opened, tmp_path):
+    from LightRegistrationLib.scene.files import save_node, save_segmentation
+
+    save_node(opened.moving, tmp_path / "scan.nii.gz")
+    save_segmentation(opened.moving_segmentation, tmp_path / "organs.seg.nrrd")
+    opened.host.dialogs.expect("QFileDialog.getOpenFileName", str(tmp_path / "scan.nii.gz"))
+    opened.ui.movingLoadButton.click()
+    opened.host.dialogs.expect("QFileDialog.getOpenFileName", str(tmp_path / "organs.seg.nrrd"))
+    opened.ui.movingSegmentationLoadButton.click()
+    opened.host.raise_slot_errors()
+
+    parameters = opened.panel.logic.getParameterNode()
+    assert parameters.movingVolume.GetName() == "scan"
+    assert opened.ui.movingSelector.currentNode() is parameters.movingVolume
+    assert parameters.movingSegmentation.GetSegmentation().GetNumberOfSegments() > 5
+
+
+def test_a_file_that_is_no_image_is_one_line(opened, tmp_path):
+    (tmp_path / "notes.nrrd").write_text("not an image")
+    opened.host.dialogs.expect("QFileDialog.getOpenFileName", str(tmp_path / "notes.nrrd"))
+    opened.ui.fixedLoadButton.click()
+    opened.host.raise_slot_errors()
+    assert "notes.nrrd" in opened.status
+    assert "\n" not in opened.status
+    assert opened.panel.logic.getParameterNode().fixedVolume is None
+
+
+def test_changing_ones_mind_in_the_file_dialog_changes_nothing(opened):
+    opened.host.dialogs.expect("QFileDialog.getOpenFileName", "")
+    before = opened.status
+    opened.ui.fixedLoadButton.click()
+    opened.host.raise_slot_errors()
+    assert opened.status == before
+
+
+def test_models_and_alignments_are_offered_by_readable_names(opened):
+    from LightRegistrationLib.core.cards import list_cards
+
+    box = opened.ui.modelBox
+    assert [box.itemText(i) for i in range(box.count)] == ["Automatic", *(c.title for c in list_cards().values())]
+    opened.ui.initialBox.setCurrentIndex(1)
+    assert opened.panel.logic.getParameterNode().initial == "centers"
+    opened.panel.logic.getParameterNode().initial = "none"
+    assert "already aligned" in opened.ui.initialBox.currentText
+
+
+def test_a_model_of_another_installation_is_kept_and_refused_in_one_line(opened):
+    opened.panel.logic.getParameterNode().model = "gone-model"
+    assert opened.ui.modelBox.currentText == "gone-model"
+    opened.choose(segmentations=False)
+    opened.ui.registerButton.click()
+    opened.finish()
+    assert "Unknown model 'gone-model'" in opened.status

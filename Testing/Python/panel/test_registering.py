@@ -1,0 +1,150 @@
+"""What happens between Register and the result, and when it goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def gone_within(process_id: int, seconds: float) -> bool:
+    stat = Path(f"/proc/{process_id}/stat")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_the_window_lives_and_shows_progress_while_the_worker_works(opened):
+    opened.choose()
+    opened.start()
+    ui = opened.ui
+    assert ui.registerButton.text == "Cancel"
+    assert ui.progressBar.visible
+    assert not ui.fixedSelector.enabled
+    assert opened.status.endswith("…")
+
+    turns, longest, last = 0, 0.0, time.perf_counter()
+    while opened.panel.logic.is_busy and ui.progressBar.value < 90:
+        opened.host.process_events()
+        now = time.perf_counter()
+        turns, longest, last = turns + 1, max(longest, now - last), now
+        time.sleep(0.005)
+    assert turns > 20
+    assert longest < 0.5
+
+    opened.finish()
+    assert ui.registerButton.text == "Register"
+    assert not ui.progressBar.visible
+    assert ui.fixedSelector.enabled
+
+
+def test_cancel_in_the_middle_ends_the_worker_in_half_a_second(opened):
+    opened.choose()
+    opened.start()
+    process = opened.panel.logic.worker_process_id
+    opened.panel._warmUp = lambda choice: None
+    start = time.perf_counter()
+    opened.ui.registerButton.click()
+    assert opened.ui.registerButton.text == "Register"
+    assert gone_within(process, 0.5)
+    assert time.perf_counter() - start < 0.5
+    assert opened.status == "Canceled."
+
+
+def test_a_dead_worker_is_one_line_and_the_next_try_works(opened):
+    opened.choose()
+    opened.start()
+    os.kill(opened.panel.logic.worker_process_id, signal.SIGKILL)
+    opened.finish()
+    assert "memory ran out" in opened.status
+    assert "\n" not in opened.status
+    assert opened.ui.registerButton.enabled
+
+    nodes = opened.registered()
+    assert nodes.warped is not None
+    assert "mean Dice" in opened.status
+
+
+def test_what_the_worker_refuses_is_one_line(opened):
+    import slicer
+
+    far = np.eye(4)
+    far[:3, 3] = 5000
+    opened.moving.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(far))
+    opened.panel.logic.getParameterNode().initial = "none"
+    opened.choose(segmentations=False)
+    opened.ui.registerButton.click()
+    opened.finish()
+    assert "do not overlap" in opened.status
+    assert opened.panel.logic.getParameterNode().result is None
+
+
+def test_the_worker_ends_with_the_panel_and_with_the_application(opened):
+    import slicer
+
+    opened.choose()
+    opened.start()
+    process = opened.panel.logic.worker_process_id
+    slicer.app._native.aboutToQuit.emit()
+    assert gone_within(process, 0.5)
+
+
+def test_cleanup_ends_the_worker(opened):
+    opened.choose()
+    opened.start()
+    process = opened.panel.logic.worker_process_id
+    opened.host.remove_widget("LightRegistration")
+    assert gone_within(process, 0.5)
+
+
+def test_the_worker_is_warm_before_the_user_presses_register(opened):
+    assert opened.panel.logic.worker_process_id is None
+    opened.choose(segmentations=False)
+    assert opened.panel.logic.worker_process_id is not None
+
+
+def test_another_module_may_be_opened_meanwhile(opened):
+    opened.choose()
+    opened.start()
+    opened.host.leave("LightRegistration")
+    opened.finish()
+    opened.host.enter("LightRegistration")
+    assert opened.panel.logic.getParameterNode().result is not None
+    assert opened.ui.resultTable.rowCount > 2
+    assert opened.ui.registerButton.text == "Register"
+
+
+def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
+    first = opened.registered()
+    opened.ui.registerButton.click()
+    opened.finish()
+    from LightRegistrationLib.scene.results import registration_nodes
+
+    second = registration_nodes(opened.panel.logic.getParameterNode().result)
+    assert second.transform is not first.transform
+    assert second.warped is not first.warped
+
+    opened.ui.outputTransformSelector.setCurrentNode(first.transform)
+    opened.ui.outputVolumeSelector.setCurrentNode(first.warped)
+    opened.ui.outputSegmentationSelector.setCurrentNode(first.warped_segmentation)
+    opened.ui.registerButton.click()
+    opened.finish()
+    third = registration_nodes(opened.panel.logic.getParameterNode().result)
+    assert third.transform is first.transform
+    assert third.warped is first.warped
+    assert third.warped_segmentation is first.warped_segmentation
+
+
+def test_wait_gives_up_in_time_and_the_run_goes_on(opened):
+    opened.choose()
+    opened.ui.registerButton.click()
+    with pytest.raises(TimeoutError):
+        opened.panel.logic.wait(0.05)
+    assert opened.panel.logic.is_busy

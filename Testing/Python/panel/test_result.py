@@ -1,0 +1,92 @@
+"""What the panel shows of a result."""
+
+from __future__ import annotations
+
+import json
+
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+
+def pixels(path):
+    """The picture as (height, width, 3)."""
+    reader = vtk.vtkPNGReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    image = reader.GetOutput()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(*image.GetDimensions()[1::-1], -1)[..., :3]
+
+
+def cell(table, row: int, column: int) -> str:
+    return table.item(row, column).text()
+
+
+def test_the_table_says_what_the_report_says(opened):
+    opened.registered()
+    report = json.loads(opened.panel.logic.getParameterNode().report)
+    table = opened.ui.resultTable
+    assert table.visible
+    assert cell(table, 0, 0) == "Mean"
+    assert cell(table, 0, 1) == f"{report['mean']['before']['dice']:.3f}"
+    assert cell(table, 0, 2) == f"{report['mean']['after']['dice']:.3f}"
+    for row, structure in enumerate(report["structures"], start=1):
+        assert cell(table, row, 0) == structure["name"]
+        assert cell(table, row, 2) == f"{structure['after']['dice']:.3f}"
+    assert "Folding" in opened.ui.summaryLabel.text
+    assert report["model"]["name"] in opened.ui.summaryLabel.text
+
+
+def test_without_segmentations_there_is_no_table_but_a_result(opened):
+    opened.registered(segmentations=False)
+    assert opened.ui.resultSection.visible
+    assert not opened.ui.resultTable.visible
+    assert not opened.ui.matchBox.enabled
+    assert opened.status.startswith("Done in")
+
+
+def test_nothing_is_shown_before_there_is_a_result(opened):
+    assert not opened.ui.resultSection.visible
+
+
+def test_a_structure_that_vanished_has_a_dash(opened):
+    from LightRegistrationLib.panel.result_view import show_table
+
+    empty = {"dice": 0.0, "jaccard": 0.0, "hd95_mm": None, "volume_change_percent": None}
+    row = {"name": "Tiny", "before": empty, "after": empty}
+    show_table(opened.ui.resultTable, {"structures": [row], "mean": {"before": empty, "after": empty}})
+    assert cell(opened.ui.resultTable, 1, 3) == "–"
+
+
+def test_reopening_the_module_leaves_the_views_alone(opened):
+    import slicer
+
+    opened.registered()
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    composite.SetForegroundVolumeID(None)
+    opened.host.leave("LightRegistration")
+    opened.host.enter("LightRegistration")
+    assert composite.GetForegroundVolumeID() is None
+    assert opened.ui.resultTable.rowCount > 2
+
+
+def test_the_result_is_drawn_until_its_transform_is_deleted(opened, tmp_path):
+    import slicer
+
+    nodes = opened.registered()
+    pictures = {}
+    for name in ("outlines", "grid", "match"):
+        if name != "outlines":
+            getattr(opened.ui, f"{name}Box").click()
+        opened.host.render_slice_view("Red", tmp_path / f"{name}.png")
+        pictures[name] = pixels(tmp_path / f"{name}.png")
+    assert (pictures["outlines"] != pictures["grid"]).any(-1).sum() > 500
+    assert (pictures["grid"] != pictures["match"]).any(-1).sum() > 500
+    red, green, blue = pictures["match"].T.astype(int)
+    assert ((red > 150) & (green < 120) & (blue < 120)).sum() > 100
+    assert (pictures["match"].min(-1) > 200).sum() > 100
+
+    slicer.mrmlScene.RemoveNode(nodes.transform)
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert not opened.ui.resultSection.visible
+    opened.host.render_slice_view("Red", tmp_path / "after.png")
