@@ -375,11 +375,17 @@ def test_children_are_found_by_class_and_name(slicer_host):
     assert parent.findChild(qt.QLabel) is None
 
 
-def test_the_interpreters_singletons_cannot_run_out(slicer_host):
-    """PySide takes references to None and True that it does not own; see slicer_host/singletons.py."""
+def test_pyside_does_not_use_up_the_references_to_none(slicer_host):
+    """PySide 6.12 on Python 3.11 did, and the interpreter aborted after some thousand calls."""
     import sys
 
-    assert all(sys.getrefcount(singleton) > 1 << 30 for singleton in (None, True, False))
+    from PySide6 import QtCore
+
+    thing = QtCore.QObject()
+    before = sys.getrefcount(None)
+    for _ in range(2000):
+        thing.setObjectName("x")
+    assert sys.getrefcount(None) > before - 200
 
 
 def test_names_that_only_the_wheel_has_are_gone(slicer_host):

@@ -25,7 +25,6 @@ from .folders import own_folder
 from .layout import write_slice_view
 from .proxy import wrap
 from .scene import SceneHost, bootstrap
-from .singletons import keep_singletons_alive
 from .standins.others import qSlicerMainWindow
 
 assert standins
@@ -214,7 +213,6 @@ def start_slicer_host(module_paths: Iterable[str | Path] = (), scene_host: Scene
         new = [Path(path).resolve() for path in module_paths]
         _started.module_paths += [path for path in new if path not in _started.module_paths]
         return _started
-    keep_singletons_alive()
     QtCore.qInstallMessageHandler(_qt_message)
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
     _keep_settings_aside(application)
