@@ -1,12 +1,13 @@
-"""Brain T1, 15 ordered pairs taken in a ring: no registration, affine stage, student in 1-3 cascades, and a peer.
+"""Brain T1, 15 ordered pairs taken in a ring: no registration, affine stage, student in 1-3 cascades, and peers.
 
     LIGHTREG_DATA=<data folder> .venv/bin/python Testing/Benchmarks/brain_ring.py --output Testing/Benchmarks/results
 
 Every method starts from the same files in one run. Dice: mean over all labels that have at least 100 voxels in both
 volumes, labels warped by nearest neighbor onto the fixed grid, counted here and not by the product. Folding: percent of
 cell corners of the field with a raw Jacobian determinant <= 0. Seconds: wall time, median over the pairs; `grid` is the
-network with all work on its grid (resampling, cascades, composition, field). The peer is SimpleITK's diffeomorphic
-demons, started from the same affine map (settings in `demons`).
+network with all work on its grid (resampling, cascades, composition, field). Peers: SimpleITK's diffeomorphic demons,
+started from our affine map (settings in `demons`); with `--peers demons syn` also ANTs SyN as ANTsPy runs it by default
+at the full 1 mm, with an affine stage of its own (needs `pip install antspyx`, the extra `benchmarks`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ import matplotlib as mpl
 import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 
 from LightRegistrationLib.core.field import AffineTransform, DisplacementField
 from LightRegistrationLib.core.field_tools import jacobian_summary
 from LightRegistrationLib.core.geometry import apply_affine
 from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.result import JacobianSummary, RegistrationSettings
 from LightRegistrationLib.core.volume import Segmentation, Volume
 from LightRegistrationLib.core.warping import warp_segmentation
 
@@ -51,11 +53,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method made of a pair: field (None: nothing moved), wall seconds, wall seconds on the network's grid."""
+    """What a method made of a pair: the moving labels on the fixed grid, the determinants, wall seconds in all."""
 
-    field: DisplacementField | None
-    seconds: float
-    grid_seconds: float
+    labels: NDArray[np.integer]
+    jacobian: JacobianSummary
+    seconds: float = 0.0
+    grid_seconds: float = 0.0
+
+
+def outcome_of(
+    fixed: Subject, moving: Subject, field: DisplacementField, seconds: float = 0.0, grid_seconds: float = 0.0
+) -> Outcome:
+    """Warp the labels by a field and look at its determinants."""
+    geometry = fixed.volume.geometry
+    labels = warp_segmentation(moving.labels, field, geometry).layers[0]
+    return Outcome(labels, jacobian_summary(field, geometry), seconds, grid_seconds)
 
 
 def load_subject(data: Path, record: dict[str, Any]) -> Subject:
@@ -70,10 +82,9 @@ def load_subject(data: Path, record: dict[str, Any]) -> Subject:
     return Subject(record["id"], volume, Segmentation.from_labels(labels.astype(np.int32), affine), image)
 
 
-def dice(fixed: Subject, moving: Subject, field: DisplacementField | None) -> dict[int, float]:
+def dice(fixed: Subject, moving: Subject, warped: NDArray[np.integer]) -> dict[int, float]:
     """Dice of each label with enough voxels in both scans."""
-    target = fixed.labels.layers[0].ravel()
-    warped = warp_segmentation(moving.labels, field, fixed.volume.geometry).layers[0].ravel()
+    target, warped = fixed.labels.layers[0].ravel(), warped.ravel()
     size = int(max(target.max(), moving.labels.layers[0].max())) + 1
     counts = [np.bincount(a.ravel(), minlength=size) for a in (target, moving.labels.layers[0], warped)]
     common = np.bincount(target[target == warped], minlength=size)
@@ -83,16 +94,16 @@ def dice(fixed: Subject, moving: Subject, field: DisplacementField | None) -> di
 
 def nothing(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
     """As loaded."""
-    return Outcome(None, 0.0, 0.0)
+    return linear(fixed, moving, AffineTransform.identity())
 
 
-def affine_only(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
-    """The affine stage that every other method starts from."""
+def linear(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
+    """An affine map alone."""
     geometry = fixed.volume.geometry
     to_corners = geometry.affine @ np.diag([*(geometry.size_ijk - 1), 1.0])
     k, j, i = np.meshgrid(*[[0, 1]] * 3, indexing="ij")
     corners = apply_affine(to_corners, np.stack([i, j, k], -1))
-    return Outcome(DisplacementField(affine(corners) - corners, to_corners), 0.0, 0.0)
+    return outcome_of(fixed, moving, DisplacementField(affine(corners) - corners, to_corners))
 
 
 def student(cascades: int, model: str, registry: ModelRegistry) -> Callable[..., Outcome]:
@@ -102,7 +113,7 @@ def student(cascades: int, model: str, registry: ModelRegistry) -> Callable[...,
         started = time.perf_counter()
         result = register(fixed.volume, moving.volume, RegistrationSettings(model, cascades), registry=registry)
         grid = sum(result.seconds[stage] for stage in ("resample", "network", "field"))
-        return Outcome(result.field, time.perf_counter() - started, grid)
+        return outcome_of(fixed, moving, result.field, time.perf_counter() - started, grid)
 
     return run
 
@@ -130,7 +141,34 @@ def demons(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
     to_ras = LPS @ to_ras
     k, j, i = np.meshgrid(*(np.arange(n) for n in vectors.shape[:3]), indexing="ij")
     points = apply_affine(to_ras, np.stack([i, j, k], -1))
-    return Outcome(DisplacementField(affine(points + vectors) - points, to_ras), time.perf_counter() - started, 0.0)
+    field = DisplacementField(affine(points + vectors) - points, to_ras)
+    return outcome_of(fixed, moving, field, time.perf_counter() - started)
+
+
+def syn(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
+    """ANTs SyN with ANTsPy's default settings (affine, then SyN on Mattes mutual information, 40-20-0 iterations)."""
+    import ants
+
+    def to_ants(array: NDArray, like: sitk.Image) -> Any:
+        direction = np.array(like.GetDirection()).reshape(3, 3)
+        values = array.transpose(2, 1, 0).astype(np.float32)
+        return ants.from_numpy(values, list(like.GetOrigin()), list(like.GetSpacing()), direction)
+
+    target, source = (to_ants(s.volume.array, s.image) for s in (fixed, moving))
+    started = time.perf_counter()
+    found = ants.registration(target, source, type_of_transform="SyN")
+    seconds = time.perf_counter() - started
+    labels = ants.apply_transforms(
+        target, to_ants(moving.labels.layers[0], moving.image), found["fwdtransforms"], "nearestNeighbor"
+    )
+    warp = next(file for file in found["fwdtransforms"] if file.endswith(".nii.gz"))
+    determinant = ants.create_jacobian_determinant_image(target, warp, do_log=False).numpy()[2:-2, 2:-2, 2:-2]
+    summary = JacobianSummary(
+        100 * float((determinant <= 0).mean()),
+        float(determinant.min()),
+        float(np.log(determinant[determinant > 0]).std()),
+    )
+    return Outcome(labels.numpy().transpose(2, 1, 0).round().astype(np.int32), summary, seconds)
 
 
 def measure(subjects: list[Subject], methods: dict[str, Callable[..., Outcome]]) -> list[dict[str, Any]]:
@@ -140,10 +178,9 @@ def measure(subjects: list[Subject], methods: dict[str, Callable[..., Outcome]])
         first = register(fixed.volume, moving.volume)
         for name, method in methods.items():
             outcome = method(fixed, moving, first.initial)
-            scores = dice(fixed, moving, outcome.field)
+            scores = dice(fixed, moving, outcome.labels)
             cortical = [d for v, d in scores.items() if v >= FIRST_CORTICAL_LABEL]
             other = [d for v, d in scores.items() if v < FIRST_CORTICAL_LABEL]
-            jacobian = outcome.field and jacobian_summary(outcome.field, fixed.volume.geometry)
             rows.append(
                 {
                     "pair": f"{fixed.name} <- {moving.name}",
@@ -152,8 +189,8 @@ def measure(subjects: list[Subject], methods: dict[str, Callable[..., Outcome]])
                     "dice_subcortical": float(np.mean(other)),
                     "dice_cortical": float(np.mean(cortical)),
                     "labels": len(scores),
-                    "folding_percent": jacobian.percent_nonpositive if jacobian else 0.0,
-                    "std_log_jacobian": jacobian.std_log if jacobian else 0.0,
+                    "folding_percent": outcome.jacobian.percent_nonpositive,
+                    "std_log_jacobian": outcome.jacobian.std_log,
                     "seconds": outcome.seconds,
                     "grid_seconds": outcome.grid_seconds,
                 }
@@ -207,7 +244,7 @@ def main() -> None:
     parser.add_argument("--model", default="brain-mri")
     parser.add_argument("--models", type=Path, help="folder of models, default: the bundled ones")
     parser.add_argument("--pairs", type=int, default=15, help="take only so many subjects")
-    parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--peers", nargs="*", choices=["demons", "syn"], default=["demons"])
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.data is None or not (arguments.data / "manifest.json").is_file():
@@ -217,11 +254,11 @@ def main() -> None:
     records = json.loads((arguments.data / "manifest.json").read_text())["records"]
     brains = sorted((r for r in records if r["anatomy"] == "brain_t1"), key=lambda r: r["id"])[: arguments.pairs]
     registry = ModelRegistry((arguments.models,)) if arguments.models else ModelRegistry()
-    methods: dict[str, Callable[..., Outcome]] = {"no registration": nothing, "affine only": affine_only}
+    methods: dict[str, Callable[..., Outcome]] = {"no registration": nothing, "affine only": linear}
     for cascades in (1, 2, 3):
         methods[f"student, {cascades} cascade{'s' * (cascades > 1)}"] = student(cascades, arguments.model, registry)
-    if not arguments.without_peer:
-        methods["demons (SimpleITK)"] = demons
+    peers = {"demons": ("demons (SimpleITK)", demons), "syn": ("ANTs SyN, default", syn)}
+    methods |= dict(peers[name] for name in arguments.peers)
     rows = measure([load_subject(arguments.data, r) for r in brains], methods)
     arguments.output.mkdir(parents=True, exist_ok=True)
     text = table(rows)
