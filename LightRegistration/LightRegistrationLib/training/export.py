@@ -14,10 +14,10 @@ from safetensors.torch import save
 
 from ..core.cards import CARD_FILE, WEIGHTS_FILE, list_cards
 from ..core.models import load_student
-from .train_student import TrainingConfig, load_config
+from .configuration import AnyStudentConfig, TeacherTrainingConfig, load_config
 
 
-def export_model(state_file: Path, config: TrainingConfig, folder: Path) -> Path:
+def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Path:
     """Write weights and card of a trained student to `folder`/<name>; results of an earlier card are not kept.
 
     Raises InputError (ModelError) if what was written does not load again.
@@ -33,7 +33,7 @@ def export_model(state_file: Path, config: TrainingConfig, folder: Path) -> Path
     return target
 
 
-def build_card(config: TrainingConfig, steps: int, seconds: float, weights: bytes) -> dict[str, Any]:
+def build_card(config: AnyStudentConfig, steps: int, seconds: float, weights: bytes) -> dict[str, Any]:
     """The card of a student after `steps` steps of its configuration."""
     return {
         **config.card,
@@ -59,7 +59,10 @@ def main() -> None:
     parser.add_argument("state", type=Path, help="state.pt of the training run")
     parser.add_argument("--models", type=Path, required=True, help="folder of models, for example Resources/Models")
     arguments = parser.parse_args()
-    print(export_model(arguments.state, load_config(arguments.config), arguments.models))
+    config = load_config(arguments.config)
+    if isinstance(config, TeacherTrainingConfig):
+        parser.error(f"{arguments.config}: a teacher is used in training only; export the student that it taught.")
+    print(export_model(arguments.state, config, arguments.models))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""The discriminator (critic): looks at a deformation and says in one number how much it is like the teacher's.
+
+Source: Tran et al., "Light-weight Deformable Registration using Adversarial Learning with Distilling Knowledge",
+IEEE TMI 2022, section III: input layer of 3 channels, 4x4x4 convolutions with stride 2, 16 to 256 channels (from 128
+voxels along an axis to 4), ReLU, the last followed by a sigmoid; the output is the mean feature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """channels: of each convolution; every one halves the axes, so that small grids want fewer. rate: of its Adam."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
+    rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"channels has to hold positive numbers, got {self.channels}")
+
+    @property
+    def smallest_axis(self) -> int:
+        """Voxels that an axis of the grid needs at least."""
+        return 2 ** len(self.channels)
+
+
+class Discriminator(nn.Module):
+    """D: deformations (N, 3, D, H, W), voxels, fixed -> moving, to their mean features M, (N,), each in (0, 1).
+
+    The published "ReLU, the last followed by a sigmoid" is read as: ReLU between the convolutions, sigmoid on the last
+    one. (ReLU and then sigmoid would confine M to [1/2, 1) and cut the gradient wherever the last layer is negative.)
+    The mean is taken over all channels and voxels, so that D is one number for each deformation, as the gradient
+    penalty needs it.
+    """
+
+    def __init__(self, config: CriticConfig) -> None:
+        super().__init__()
+        widths = (3, *config.channels)
+        self.layers = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
+
+    def forward(self, deformation: Tensor) -> Tensor:
+        """Mean feature of each deformation."""
+        *hidden, last = self.layers
+        x = deformation
+        for layer in hidden:
+            x = torch.relu(layer(x))
+        return torch.sigmoid(last(x)).flatten(1).mean(1)

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from LightRegistrationLib.core.cascade import CascadeConfig
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.flows import warp
+from LightRegistrationLib.core.models import ModelRegistry
+from LightRegistrationLib.training import distill
+from LightRegistrationLib.training.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
+from LightRegistrationLib.training.configuration import (
+    DistillationConfig,
+    DistillationStage,
+    TeacherStage,
+    TeacherTrainingConfig,
+    load_config,
+)
+from LightRegistrationLib.training.discriminator import CriticConfig
+from LightRegistrationLib.training.distill import DistillationTrainer, load_teacher
+from LightRegistrationLib.training.export import export_model
+from LightRegistrationLib.training.loop import load_state
+from LightRegistrationLib.training.synthesis import PairSynthesizer, SynthesisConfig
+from LightRegistrationLib.training.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.train_student import StudentTrainer, TrainingConfig
+from LightRegistrationLib.training.train_teacher import TeacherTrainer
+
+SIMILAR = SynthesisConfig(stripped=1.0, mixed=0.0, other_contrast=0.0, cut=0.0)
+STAGE = DistillationStage(steps=6, spacing_mm=6)
+ALWAYS = KnowledgeConfig(every=1, critic_every=2)
+
+
+def config(**changes: object) -> DistillationConfig:
+    base = {
+        "name": "toy",
+        "seed": 3,
+        "label_maps": "*.nii.gz",
+        "stages": (
+            STAGE,
+            DistillationStage(steps=6, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0, smoothness=0.1),
+        ),
+        "synthesis": SIMILAR,
+        "knowledge": ALWAYS,
+        "critic": CriticConfig(channels=(4, 8, 8)),
+        "bfloat16": False,
+    }
+    return DistillationConfig(**(base | changes))
+
+
+@pytest.fixture
+def teacher() -> Teacher:
+    """A teacher whose deformations are smooth, a voxel in size, and far from what an untrained student says."""
+    torch.manual_seed(11)
+    network = Teacher(TeacherConfig(cascades=1, channels=2))
+    network.stem.offset.bias.data = torch.tensor([1.0, -0.5, 0.3])
+    network.stem.matrix.bias.data = 0.05 * torch.randn(9)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def trainer(toy_brains, tmp_path, teacher) -> DistillationTrainer:
+    return DistillationTrainer(config(), teacher, toy_brains, tmp_path / "run")
+
+
+def pairs(data) -> PairSynthesizer:
+    fractions = np.load(data.parent / "cache" / "fractions_6mm_3.npy")
+    return PairSynthesizer(fractions, 6, SIMILAR, torch.Generator().manual_seed(1))
+
+
+class Same:
+    """Draws one pair again and again."""
+
+    def __init__(self, data) -> None:
+        self.pair = pairs(data).draw()
+
+    def draw(self):
+        return self.pair
+
+
+def losses_of(trainer) -> list[dict[str, float]]:
+    seen = []
+    original = trainer.train_step
+    trainer.train_step = lambda *a: seen.append(original(*a)) or seen[-1]
+    trainer.run()
+    return seen
+
+
+def test_the_reconstruction_loss_against_numpy():
+    rng = np.random.default_rng(0)
+    a = rng.random((2, 1, 5, 6, 7))
+    b = 0.3 * a + rng.random((2, 1, 5, 6, 7))
+    expected = np.mean([1 - np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)])
+    assert float(reconstruction_loss(torch.from_numpy(a), torch.from_numpy(b))) == pytest.approx(expected, rel=1e-6)
+    assert float(reconstruction_loss(torch.from_numpy(a), torch.from_numpy(2 * a + 1))) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_empty_image_has_a_finite_loss_and_gradient():
+    image = torch.zeros(1, 1, 4, 4, 4, requires_grad=True)
+    loss = reconstruction_loss(image, torch.rand(1, 1, 4, 4, 4))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(1)
+    assert torch.isfinite(image.grad).all()
+
+
+STUDENTS = {
+    "velocity": CascadeConfig(cascades=2),
+    "published": CascadeConfig(cascades=2, head="full", symmetric=False, shared=False),
+}
+
+
+@pytest.mark.parametrize("student", STUDENTS.values(), ids=STUDENTS)
+def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(student, toy_brains, tmp_path, teacher):
+    trainer = DistillationTrainer(config(student=student), teacher, toy_brains, tmp_path / "run")
+    pair = pairs(toy_brains).draw()
+    flow, _ = trainer.deform(pair, 2)
+    adversarial_loss(trainer.critic, flow, trainer.teach(pair)).backward()
+    for network in trainer.student.networks:
+        slope = network.encoder[0].weight.grad
+        assert torch.isfinite(slope).all()
+        assert float(slope.abs().max()) > 0
+    assert len(trainer.student.networks) == (1 if student.shared else 2)
+
+
+def test_a_velocity_student_is_judged_on_the_grid_of_its_images(toy_brains, tmp_path, teacher):
+    """One voxel of the half grid is two of the images': the critic and the warp have to see two."""
+    student = CascadeConfig(cascades=1, symmetric=False)
+    trainer = DistillationTrainer(config(student=student), teacher, toy_brains, tmp_path / "run")
+    head = trainer.student.networks[0].flow
+    torch.nn.init.zeros_(head.weight)
+    head.bias.data = torch.tensor([1.0, 0.0, 0.0])
+    pair = pairs(toy_brains).draw()
+    flow, _ = trainer.deform(pair, 1)
+    bounded = 12 * np.tanh(1 / 12)
+    assert flow.shape == trainer.teach(pair).shape == (1, 3, 16, 16, 16)
+    torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
+
+
+def test_the_students_loss_is_made_of_what_the_article_says(trainer, toy_brains):
+    """With gamma = 0.3, against the networks asked by hand; the critic is not due at step 1."""
+    trainer.step = 1
+    pair = Same(toy_brains).pair
+    with torch.no_grad():
+        flow, _ = trainer.deform(pair, 1)
+        gap = trainer.critic(flow) - trainer.critic(trainer.teach(pair))
+        warped = warp(pair.moving, flow)
+    correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
+    terms = trainer.train_step(Same(toy_brains), STAGE)
+    assert terms.keys() == {"reconstruction", "knowledge"}
+    assert terms["reconstruction"] == pytest.approx(0.3 * (1 - correlation), rel=1e-4)
+    assert terms["knowledge"] == pytest.approx(0.7 * float(gap) ** 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["none", "distance", "adversarial"])
+def test_the_three_ways_of_learning_differ_in_the_knowledge_term_alone(kind, toy_brains, tmp_path, teacher):
+    knowledge = replace(ALWAYS, kind=kind)
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
+    pair = Same(toy_brains).pair
+    with torch.no_grad():
+        flow, taught = trainer.deform(pair, 1)[0], trainer.teach(pair)
+    terms = trainer.train_step(Same(toy_brains), STAGE)
+    expected = {"none": set(), "distance": {"knowledge"}, "adversarial": {"knowledge", "critic", "penalty"}}[kind]
+    assert terms.keys() == {"reconstruction"} | expected
+    if kind == "distance":
+        assert terms["knowledge"] == pytest.approx(0.7 * float((flow - taught).square().mean()), rel=1e-4)
+
+
+def adam_steps(optimizer: torch.optim.Optimizer) -> int:
+    return max((int(state["step"]) for state in optimizer.state.values()), default=0)
+
+
+@pytest.mark.parametrize(("critic_every", "expected"), [(1, 12), (2, 6), (5, 3)])
+def test_the_student_is_updated_more_often_than_the_critic(critic_every, expected, toy_brains, tmp_path, teacher):
+    knowledge = replace(ALWAYS, critic_every=critic_every)
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
+    terms = losses_of(trainer)
+    assert adam_steps(trainer.optimizer) == 12
+    assert adam_steps(trainer.critic_optimizer) == expected == sum("critic" in t for t in terms)
+    assert sum("knowledge" in t for t in terms) == 12
+
+
+def test_the_knowledge_is_on_at_every_third_step_until_its_end(toy_brains, tmp_path, teacher):
+    knowledge = KnowledgeConfig(every=3, until=8, critic_every=2)
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
+    terms = losses_of(trainer)
+    assert [n for n, t in enumerate(terms) if "knowledge" in t] == [0, 3, 6]
+    assert [n for n, t in enumerate(terms) if "critic" in t] == [0, 6]
+
+
+def test_each_player_moves_at_its_own_turn_alone(trainer, toy_brains):
+    def weights(network):
+        return [p.detach().clone() for p in network.parameters()]
+
+    def moved(before, network):
+        return any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+    for step, critic_moves in ((0, True), (1, False), (2, True)):
+        trainer.step = step
+        student, critic, taught = (weights(n) for n in (trainer.student, trainer.critic, trainer.teacher))
+        trainer.train_step(pairs(toy_brains), STAGE)
+        assert moved(student, trainer.student)
+        assert moved(critic, trainer.critic) == critic_moves
+        assert not moved(taught, trainer.teacher)
+
+
+def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(toy_brains, tmp_path, teacher):
+    """A student that hardly learns (rate 0) and a critic that does: the teacher's value rises above the student's."""
+    knowledge, critic = KnowledgeConfig(every=1, critic_every=1), CriticConfig(channels=(4, 8, 8), rate=3e-3)
+    trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, toy_brains, tmp_path / "run")
+    trainer.set_rate(0.0)
+    gaps = [-trainer.train_step(pairs(toy_brains), STAGE)["critic"] for _ in range(30)]
+    assert abs(gaps[0]) < 0.02
+    assert gaps[-1] > 0.1
+
+
+def test_a_few_steps_on_one_pair_lower_its_reconstruction_loss(trainer, toy_brains):
+    trainer.set_rate(1e-3)
+    terms = [trainer.train_step(Same(toy_brains), STAGE)["reconstruction"] for _ in range(12)]
+    assert terms[-1] < 0.9 * terms[0]
+
+
+def test_plain_distillation_brings_the_student_to_the_teachers_deformation(toy_brains, tmp_path, teacher):
+    knowledge = replace(ALWAYS, kind="distance", gamma=0.0)
+    student = CascadeConfig(cascades=1, symmetric=False)
+    trainer = DistillationTrainer(config(knowledge=knowledge, student=student), teacher, toy_brains, tmp_path / "run")
+    trainer.set_rate(3e-3)
+    terms = [trainer.train_step(Same(toy_brains), STAGE)["knowledge"] for _ in range(25)]
+    assert terms[-1] < 0.5 * terms[0]
+
+
+def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(toy_brains, tmp_path, teacher):
+    unbroken = losses_of(DistillationTrainer(config(), teacher, toy_brains, tmp_path / "whole"))
+    short = replace(config(), stages=(replace(STAGE, steps=5, final_rate=1e-3),))
+    begun = DistillationTrainer(short, teacher, toy_brains, tmp_path / "broken")
+    assert losses_of(begun) == unbroken[:5]
+    resumed = DistillationTrainer(config(), teacher, toy_brains, tmp_path / "broken")
+    assert resumed.resume()
+    assert losses_of(resumed) == unbroken[5:]
+
+
+def test_a_run_does_not_go_on_with_another_teacher(trainer, toy_brains, tmp_path, teacher):
+    trainer.save()
+    other = Teacher(TeacherConfig(cascades=1, channels=2))
+    with pytest.raises(InputError, match=r"state\.pt: .*begun with another teacher"):
+        DistillationTrainer(config(), other, toy_brains, tmp_path / "run").resume()
+
+
+def test_a_student_that_is_not_finite_stops_the_run_and_keeps_the_last_state(trainer):
+    trainer.save()
+    saved = trainer.state_file.read_bytes()
+    next(trainer.student.parameters()).data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="student's deformation is not finite at step 0"):
+        trainer.run()
+    assert trainer.state_file.read_bytes() == saved
+
+
+def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
+    next(trainer.critic.parameters()).data.fill_(float("nan"))
+    before = [p.detach().clone() for p in trainer.student.parameters()]
+    with pytest.raises(FloatingPointError, match="loss is not finite at step 0: critic nan"):
+        trainer.run()
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.student.parameters(), strict=True))
+
+
+def test_a_critic_too_deep_for_the_grid_is_told_before_the_first_step(toy_brains, tmp_path, teacher):
+    deep = DistillationTrainer(config(critic=CriticConfig()), teacher, toy_brains, tmp_path / "run")
+    with pytest.raises(InputError, match=r"at least 32 voxels .* grid at 6 mm is \(16, 16, 16\)"):
+        deep.run()
+    none = replace(ALWAYS, kind="none")
+    DistillationTrainer(config(critic=CriticConfig(), knowledge=none), teacher, toy_brains, tmp_path / "other").run()
+
+
+def test_a_state_without_a_teacher_is_refused(toy_brains, tmp_path):
+    student = TrainingConfig(name="x", seed=1, label_maps="*.nii.gz", stages=())
+    StudentTrainer(student, toy_brains, tmp_path / "student").save()
+    with pytest.raises(InputError, match="holds no teacher"):
+        load_teacher(tmp_path / "student" / "state.pt")
+    with pytest.raises(InputError, match="no such file"):
+        load_teacher(tmp_path / "nowhere.pt")
+
+
+TOML = """kind = "distillation"
+name = "mine"
+seed = 3
+label_maps = "*.nii.gz"
+bfloat16 = false
+[student]
+cascades = 1
+[knowledge]
+every = 1
+critic_every = 2
+[critic]
+channels = [4, 8]
+[[stage]]
+steps = 4
+spacing_mm = 6
+[card]
+title = "Mine"
+modality = "MRI"
+summary = "A toy."
+[grid]
+spacing_mm = 6.0
+"""
+
+
+def test_the_whole_chain_by_its_commands_teacher_distillation_model(toy_brains, tmp_path, monkeypatch):
+    settings = TeacherConfig(cascades=1, channels=2)
+    stages = (TeacherStage(steps=2, spacing_mm=6),)
+    plan = TeacherTrainingConfig(name="t", seed=1, label_maps="*.nii.gz", stages=stages, teacher=settings)
+    TeacherTrainer(plan, toy_brains, tmp_path / "teacher").run()
+    (tmp_path / "mine.toml").write_text(TOML)
+    command = ["distill", str(tmp_path / "mine.toml"), "--teacher", str(tmp_path / "teacher" / "state.pt")]
+    monkeypatch.setattr(
+        sys, "argv", [*command, "--data", str(toy_brains), "--output", str(tmp_path / "run"), "--threads", "1"]
+    )
+    distill.main()
+    state = tmp_path / "run" / "state.pt"
+    assert load_state(state)["step"] == 4
+    log = json.loads((tmp_path / "run" / "log.jsonl").read_text())
+    assert log.keys() >= {"step", "seconds", "rate", "reconstruction", "knowledge", "critic", "penalty"}
+    mine = load_config(tmp_path / "mine.toml")
+    assert isinstance(mine, DistillationConfig)
+    export_model(state, mine, tmp_path / "models")
+    assert ModelRegistry((tmp_path / "models",)).load("mine").grid.spacing_mm == 6.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("every = 1\n", "evry = 1\n", r"mine.toml: \[knowledge\] unknown key 'evry'; known keys are kind, gamma"),
+        ("[4, 8]", "[]", r"mine.toml: \[critic\] channels has to hold positive numbers"),
+        ("critic_every = 2", "critic_every = 0", r"mine.toml: \[knowledge\] every and critic_every"),
+        ("every = 1\n", 'every = 1\nkind = "wgan"\n', r"mine.toml: \[knowledge\] kind has to be one of none, distance"),
+        ("every = 1\n", "every = 1\ngamma = 3\n", r"mine.toml: \[knowledge\] gamma and beta"),
+        ('"distillation"', '"teacher"', "mine.toml: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_names_file_and_key(tmp_path, old, new, message):
+    assert old in TOML
+    (tmp_path / "mine.toml").write_text(TOML.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        load_config(tmp_path / "mine.toml")
