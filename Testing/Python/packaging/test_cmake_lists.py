@@ -66,5 +66,5 @@ def test_the_extension_and_its_index_entry_name_the_same_thing():
     assert entry["build_dependencies"] == said["EXTENSION_DEPENDS"].split()
     for name in ("EXTENSION_CONTRIBUTORS", "EXTENSION_DESCRIPTION", "EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"):
         assert said[name]
-    icon = said["EXTENSION_ICONURL"].partition("/main/")[2]
-    assert (REPOSITORY / icon).is_file()
+    for name in ("EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"):
+        assert (REPOSITORY / said[name].partition("/main/")[2]).is_file(), name
