@@ -116,7 +116,8 @@ class ResultDisplay:
         self._foreground.show(self._nodes.warped if after else self._nodes.moving, FOREGROUND_OPACITY)
         if fitting:
             for slice_logic in slice_logics(self._logic):
-                slice_logic.FitSliceToBackground()
+                width, height, _ = slice_logic.GetSliceNode().GetDimensions()
+                slice_logic.FitSliceToVolume(self._nodes.fixed, width, height)
         if turned and self._outlines_on:
             self.show_outlines(True)
         if turned and self._match:
