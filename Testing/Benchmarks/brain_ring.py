@@ -7,7 +7,8 @@ volumes, labels warped by nearest neighbor onto the fixed grid, counted here and
 cell corners of the field with a raw Jacobian determinant <= 0. Seconds: wall time, median over the pairs; `grid` is the
 network with all work on its grid (resampling, cascades, composition, field). Peers: SimpleITK's diffeomorphic demons,
 started from our affine map (settings in `demons`); with `--peers demons syn` also ANTs SyN as ANTsPy runs it by default
-at the full 1 mm, with an affine stage of its own (needs `pip install antspyx`, the extra `benchmarks`).
+at the full 1 mm, with an affine stage of its own. ANTsPy wants an older numpy than we pin, so that it needs an
+environment of its own: `pip install ".[benchmarks]"`, with LightRegistration/ on PYTHONPATH.
 """
 
 from __future__ import annotations
