@@ -119,6 +119,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     def _connect(self):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         slicer.app.connect("aboutToQuit()", self.logic.close)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
@@ -132,6 +133,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def cleanup(self):
         """End everything when the module is unloaded or the application closes."""
+        if self.logic is None:  # setup() has failed
+            return
         slicer.app.disconnect("aboutToQuit()", self.logic.close)
         self.setParameterNode(None)
         self.removeObservers()
@@ -154,6 +157,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneEndImport(self, caller, event):
+        """Read the parameters anew: they came before the nodes that they refer to."""
+        if self._parameterNode is not None:
+            self.initializeParameterNode()
+
     def initializeParameterNode(self):
         """Make sure that there is a parameter node and that the panel shows it."""
         self.setParameterNode(self.logic.getParameterNode())
@@ -172,7 +180,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.onParametersModified()
 
     def onParametersModified(self, caller=None, event=None):
-        """Show what the parameter node says, unless a registration is under way."""
+        """Show what the parameter node says, unless a registration is under way or a scene is half loaded."""
+        if slicer.mrmlScene.IsImporting():
+            return
         parameters = self._parameterNode
         self.modelBox.show(parameters.model)
         self.initialBox.show(parameters.initial)
@@ -192,14 +202,21 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.logic.is_busy:
             self.logic.cancel()
             return
-        parameters = self._parameterNode
+        parameters, choice, problem = self._parameterNode, self._choice(), None
         settings = RegistrationSettings(model=parameters.model, initial=parameters.initial)
+        # Slicer's windows live while packages are installed: the button must not be pressed a second time.
+        self.view.show_starting()
         try:
-            self.logic.start(self._choice(), settings, self.onEnd, self.view.show_progress)
+            self.logic.start(choice, settings, self.onEnd, self.view.show_progress)
         except InputError as error:
-            self._showEnd(str(error), isError=True)
-        else:
-            self.view.show_progress(0.0, "start")
+            problem = str(error)
+        finally:
+            if self.logic.is_busy:
+                self.view.show_progress(0.0, "start")
+            else:
+                self.view.show_ready(choice.problem())
+        if problem is not None:
+            self._showEnd(problem, isError=True)
 
     def onEnd(self, registered, outcome):
         """Keep the result in the parameter node and show it."""

@@ -9,9 +9,14 @@ import slicer
 
 
 def verdict() -> int:
-    """Run every scenario of LightRegistrationTest: 0 if all passed, 1 if not, 2 if the module did not load."""
+    """Run every scenario of LightRegistrationTest: 0 if all passed, 1 if not, 2 if they could not be run."""
     if not hasattr(slicer.modules, "lightregistration"):
         print("Slicer did not load the module LightRegistration: see the messages above.")
+        return 2
+    environment = importlib.import_module("LightRegistrationLib.panel.environment")
+    wishes = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.missing_packages()]
+    if wishes:
+        print(f'Install first: "{environment.python_executable()}" -m pip install {" ".join(wishes)}')
         return 2
     scenarios = importlib.import_module("LightRegistration").LightRegistrationTest
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(scenarios)

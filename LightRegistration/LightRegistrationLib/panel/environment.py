@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def _install(name: str) -> None:
             torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=">=2.4")
         else:
             slicer.util.pip_install(REQUIREMENTS[name])
-    # What pip and light-the-torch raise when they fail; their own output is in the application log.
-    except (RuntimeError, OSError, ImportError) as error:
+    # What Slicer, pip and light-the-torch raise when they fail; their own output is in the application log.
+    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(_("Installing {name} failed: {line}").format(name=name, line=line)) from error
 

@@ -10,6 +10,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..scene.display import ResultDisplay
+from ..scene.outlines import show_hidden_again
 from ..scene.results import registration_nodes
 
 
@@ -28,11 +29,14 @@ class ResultLayers(VTKObservationMixin):
 
     def __init__(self, scene: Any, application_logic: Any) -> None:
         VTKObservationMixin.__init__(self)
+        self._scene = scene
         self._logic = application_logic
         self._display: ResultDisplay | None = None
         self._shown: Layers | None = None
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
+        show_hidden_again(scene)
 
     def show(self, transform: Any, layers: Layers) -> None:
         """Show the result of this transform; for None, or one that is no result (any more), give the views back.
@@ -63,12 +67,17 @@ class ResultLayers(VTKObservationMixin):
             display.restore()
 
     def close(self) -> None:
-        """Stop watching the scene; the views stay as they are."""
-        self._display = None
+        """Give the views back and stop watching the scene."""
+        self.clear()
         self.removeObservers()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self._display = None
+
+    def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
+        # A scene that was saved while outlines were drawn comes back without them, but with what they had hidden.
+        self.clear()
+        show_hidden_again(self._scene)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_leaves(self, _caller: Any, _event: Any, node: Any) -> None:

@@ -27,6 +27,13 @@ class PanelView:
         self._ui.registerButton.setToolTip(problem or _("Deform the moving volume so that it matches the fixed one."))
         self._say(problem or _("Ready."))
 
+    def show_starting(self) -> None:
+        """Say that a registration is about to start; there is nothing to cancel yet."""
+        self._under_way(True)
+        self._ui.registerButton.setEnabled(False)
+        self._ui.progressBar.setValue(0)
+        self._say(stage_name("start") + " …")
+
     def show_progress(self, fraction: float, stage: str) -> None:
         """Show how far a registration has come (0 to 1)."""
         self._under_way(True)

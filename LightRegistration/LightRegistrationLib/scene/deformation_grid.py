@@ -39,6 +39,7 @@ class DeformationGrid:
             self._scene.AddNode(self._own)
             set_field(self._own, field)
             self._own.CreateDefaultDisplayNodes()
+            _own_colors(self._own.GetDisplayNode())
         display = self._own.GetDisplayNode()
         spacing = grid_spacing_mm(field_of_view)
         modifying = display.StartModify()
@@ -56,9 +57,16 @@ class DeformationGrid:
         if self._own is not None:
             colors = self._own.GetDisplayNode().GetColorNode()
             remove_with_display(self._scene, self._own)
-            if colors is not None:  # made by the view for this grid alone
+            if colors is not None:  # made for this grid alone
                 self._scene.RemoveNode(colors)
         self._own = None
+
+
+def _own_colors(display: Any) -> None:
+    """Make the colors that the view would make when it draws, but hidden and not saved with the scene."""
+    display.SetDefaultColors()
+    display.GetColorNode().SetHideFromEditors(True)
+    display.GetColorNode().SetSaveWithScene(False)
 
 
 def without_rigid_motion(field: DisplacementField, geometry: Geometry) -> DisplacementField:

@@ -134,18 +134,26 @@ class ResultDisplay:
         geometry = self._fixed_geometry()
         fixed = segmentation_from_node(self._nodes.fixed_segmentation)
         labels = match_labels(fixed, segmentation_from_node(other), geometry)
-        colors = self._scene.AddNewNodeByClass("vtkMRMLColorTableNode", "Match and mismatch colors")
+        colors = self._hidden_node("vtkMRMLColorTableNode", "Match and mismatch colors")
         colors.SetTypeToUser()
         colors.SetNumberOfColors(3)
         colors.SetColor(0, "background", 0, 0, 0, 0)
         colors.SetColor(MATCH, "match", 1, 1, 1, 1)
         colors.SetColor(MISMATCH, "mismatch", 1, 0, 0, 1)
-        node = self._scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Match and mismatch")
+        node = self._hidden_node("vtkMRMLLabelMapVolumeNode", "Match and mismatch")
         node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
         node.SetAndObserveImageData(image_data(labels))
         node.CreateDefaultDisplayNodes()
         node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-        for own in (node, colors, node.GetDisplayNode()):
-            own.SetHideFromEditors(True)
-            own.SetSaveWithScene(False)
+        node.GetDisplayNode().SetHideFromEditors(True)
+        node.GetDisplayNode().SetSaveWithScene(False)
         return [node, colors]
+
+    def _hidden_node(self, class_name: str, name: str) -> Any:
+        """Add a node that was hidden before it was added: only then Slicer's data tree leaves it out."""
+        node = self._scene.CreateNodeByClass(class_name)
+        node.UnRegister(None)
+        node.SetName(name)
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        return self._scene.AddNode(node)

@@ -13,6 +13,7 @@ from .results import remove_with_display
 from .segmentations import segmentation_from_node, set_segmentation
 
 _SURFACE = "Closed surface"
+_HIDDEN = "LightRegistration.HiddenIn2D"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ class Outlines:
         """Draw each node's outlines in its style; `others` are only switched off."""
         self.hide()
         for node, style in lines:
-            self._nodes.append(_twin(self._scene, node))
-            _show_outlines_only(self._nodes[-1], style)
+            self._nodes.append(_twin(self._scene, node, style))
         self._hidden.hide([*(node for node, _ in lines), *others])
 
     def hide(self) -> None:
@@ -59,19 +59,24 @@ class Outlines:
         self._hidden.restore()
 
 
-def _twin(scene: Any, node: Any) -> Any:
-    """Add a hidden segmentation node that looks like the given one at the same place."""
+def _twin(scene: Any, node: Any, style: LineStyle) -> Any:
+    """Add a hidden segmentation node that shows the outlines of the given one at the same place.
+
+    It is complete before it is in the scene: for each later change of a segmentation that its data tree leaves out,
+    Slicer writes an error to the application log.
+    """
     twin = slicer.vtkMRMLSegmentationNode()
     twin.SetName(f"{node.GetName()} outlines")
     twin.SetHideFromEditors(True)
     twin.SetSaveWithScene(False)
-    scene.AddNode(twin)
+    twin.SetScene(scene)
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         set_segmentation(twin, segmentation_from_node(node))
     else:
         _share_segments(node.GetSegmentation(), twin.GetSegmentation())
         twin.SetAndObserveTransformNodeID(node.GetTransformNodeID())
-    return twin
+    _show_outlines_only(twin, style)
+    return scene.AddNode(twin)
 
 
 def _share_segments(source: Any, target: Any) -> None:
@@ -110,7 +115,7 @@ def _show_outlines_only(node: Any, style: LineStyle) -> None:
 
 
 class HiddenIn2D:
-    """Display nodes that are switched off in slice views for a while."""
+    """Display nodes that are switched off in slice views for a while, and marked: a scene may be saved meanwhile."""
 
     def __init__(self) -> None:
         self._displays: list[Any] = []
@@ -122,10 +127,25 @@ class HiddenIn2D:
                 display = node.GetNthDisplayNode(number)
                 if display is not None and display.GetVisibility2D():
                     display.SetVisibility2D(False)
+                    display.SetAttribute(_HIDDEN, "1")
                     self._displays.append(display)
 
     def restore(self) -> None:
         """Switch them on again."""
         for display in self._displays:
-            display.SetVisibility2D(True)
+            _show_again(display)
         self._displays = []
+
+
+def show_hidden_again(scene: Any) -> None:
+    """Switch on what outlines had switched off when the scene was saved; for a scene without outlines now."""
+    displays = scene.GetNodesByClass("vtkMRMLDisplayNode")
+    displays.UnRegister(None)
+    for display in displays:
+        if display.GetAttribute(_HIDDEN):
+            _show_again(display)
+
+
+def _show_again(display: Any) -> None:
+    display.SetVisibility2D(True)
+    display.RemoveAttribute(_HIDDEN)

@@ -38,7 +38,8 @@ class WorkerClient:
         model_folders: tuple[Path, ...] = (),
     ) -> None:
         self._command = [python_executable, "-m", "LightRegistrationLib.worker"]
-        self._arguments = [str(folder) for folder in model_folders]
+        self._arguments = [str(folder.resolve()) for folder in model_folders]
+        self._library_folder = library_folder
         self._environment = _child_environment(os.environ if environment is None else environment, library_folder)
         self._session: WorkerSession | None = None
         self._last_id = 0
@@ -66,7 +67,7 @@ class WorkerClient:
         if self.is_running:
             return
         self.kill()
-        self._session = WorkerSession(self._command, self._arguments, self._environment)
+        self._session = WorkerSession(self._command, self._arguments, self._environment, self._library_folder)
 
     def submit(self, request: RegistrationRequest) -> int:
         """Ask for a registration, starting the worker if none runs; returns the number its messages carry.

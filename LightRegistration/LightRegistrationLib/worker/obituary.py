@@ -6,6 +6,8 @@ import signal
 
 _MEMORY_SIGNS = ("MemoryError", "not enough memory", "can't allocate memory", "Cannot allocate memory")
 _SIGKILL, _SIGTERM = 9, 15  # by number: Windows has no signal.SIGKILL
+_LAUNCHER_SIGN = "exit abnormally"
+"""What PythonSlicer prints when the interpreter below it crashed or was killed; its own exit code is then 1."""
 _MORE_MEMORY = "close other programs or crop the volumes, then press Register again."
 _AGAIN = "press Register again; if it recurs, report it with the application log."
 
@@ -21,6 +23,8 @@ def died_line(exit_code: int, log: str) -> str:
     number = _signal_number(exit_code)
     if number in (_SIGKILL, _SIGTERM):
         return f"The system killed the registration process, mostly because memory ran out: {_MORE_MEMORY}"
+    if _LAUNCHER_SIGN in log:
+        return f"The registration process crashed or was killed, mostly because memory ran out: {_MORE_MEMORY}"
     if "No module named 'torch'" in log:
         return "PyTorch is not installed: press Register again and agree to install it."
     if number is not None:

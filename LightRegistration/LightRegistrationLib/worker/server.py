@@ -67,6 +67,8 @@ def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:
     except InputError as error:
         outbox.say(Refused(request_id, str(error)))
     else:
+        # Closes its mapped files: on Windows the other side could not remove them otherwise.
+        del request
         outbox.say(Finished(request_id, reply))
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +23,16 @@ _LOG_TAIL_CHARACTERS = 4000
 class WorkerSession:
     """A running worker process and the folder that it shares with this one."""
 
-    def __init__(self, command: list[str], arguments: list[str], environment: Mapping[str, str]) -> None:
-        """Start `command` with the session folder and `arguments` behind it; returns at once.
+    def __init__(
+        self, command: list[str], arguments: list[str], environment: Mapping[str, str], working_folder: Path
+    ) -> None:
+        """Start `command` in the working folder, with the session folder and `arguments` behind it; returns at once.
 
         Raises OSError where it cannot be started.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="LightRegistration-"))
         try:
-            self._process = _started([*command, str(self.folder), *arguments], self.folder, environment)
+            self._process = _started([*command, str(self.folder), *arguments], self.folder, environment, working_folder)
         except OSError:
             shutil.rmtree(self.folder)
             raise
@@ -76,10 +79,19 @@ class WorkerSession:
         self._finalizer()
 
 
-def _started(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _started(
+    command: list[str], folder: Path, environment: Mapping[str, str], working_folder: Path
+) -> subprocess.Popen[bytes]:
     with open(folder / LOG_FILE, "wb") as log:
         return subprocess.Popen(
-            command, env=dict(environment), stdin=subprocess.PIPE, stdout=log, stderr=log, **_own_group()
+            command,
+            env=dict(environment),
+            # `python -m` looks into it first: neither the user's folder nor an installed copy may come before ours.
+            cwd=working_folder,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            **_own_group(),
         )
 
 
@@ -91,6 +103,7 @@ def _own_group() -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _REAP_SECONDS
     if process.poll() is None:
         _kill_tree(process)
     assert process.stdin is not None
@@ -99,6 +112,10 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):  # killed, but still giving its memory back
         process.wait(timeout=_REAP_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
+    # Windows keeps the files of a process that is still ending, below a launcher that has ended.
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:

@@ -196,10 +196,13 @@ class Host:
         self.slot_errors.clear()
 
     def shutdown(self) -> None:
-        """Leave as the application does: aboutToQuit, then every panel's cleanup()."""
-        slicer.app._native.aboutToQuit.emit()
+        """Leave as the application does: every panel's cleanup(), then what else is connected to aboutToQuit.
+
+        Slicer unloads its modules in the first slot of aboutToQuit.
+        """
         for name in list(self._panels):
             self.remove_widget(name)
+        slicer.app._native.aboutToQuit.emit()
         sys.excepthook = sys.__excepthook__
 
 

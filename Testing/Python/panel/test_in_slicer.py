@@ -1,0 +1,140 @@
+"""What a running Slicer does around the panel: scenes that are loaded, slow installers, its data tree."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def test_a_scene_with_a_result_is_loaded_while_the_panel_is_open(opened, tmp_path):
+    """Its parameters come before the nodes that they refer to, and nothing of the display's own may be in it."""
+    import slicer
+
+    from LightRegistrationLib.scene.files import save_scene
+
+    names = [node.GetName() for node in (opened.fixed, opened.moving, opened.fixed_segmentation)]
+    opened.registered()
+    opened.ui.gridBox.click()
+    opened.ui.matchBox.click()
+    save_scene(slicer.mrmlScene, tmp_path / "result.mrb")
+    slicer.util.loadScene(str(tmp_path / "result.mrb"), {"clear": True})
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+
+    selectors = (opened.ui.fixedSelector, opened.ui.movingSelector, opened.ui.fixedSegmentationSelector)
+    assert [selector.currentNode().GetName() for selector in selectors] == names
+    assert opened.ui.registerButton.enabled
+    assert opened.ui.resultSection.visible
+    assert opened.ui.resultTable.rowCount > 2
+    for part in ("Match", "outlines", "grid", "Displacement"):
+        assert list(slicer.util.getNodes(f"*{part}*")) == []
+    for name in ("fixed organs", "moving organs"):
+        assert slicer.util.getNode(name).GetDisplayNode().GetVisibility2D(), name
+
+    opened.ui.gridBox.click()
+    opened.ui.gridBox.click()
+    opened.host.raise_slot_errors()
+
+
+def test_a_failed_installation_is_one_line(opened, monkeypatch):
+    import slicer
+
+    from LightRegistrationLib.panel import environment
+
+    def fail(_wish):
+        raise subprocess.CalledProcessError(1, ["PythonSlicer", "-m", "pip"])
+
+    for module in (environment, sys.modules["LightRegistration"]):
+        monkeypatch.setattr(module, "missing_packages", lambda: ["torch"])
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+    opened.choose()
+    with opened.host.as_for_a_user():
+        opened.host.dialogs.expect("confirmOkCancelDisplay", True)
+        opened.ui.registerButton.click()
+    opened.host.raise_slot_errors()
+    assert "Installing torch failed" in opened.status
+    assert "\n" not in opened.status
+    assert opened.ui.registerButton.enabled
+
+
+def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
+    """pip_install lets the window work, so that the user can press Register again."""
+    import slicer
+
+    from LightRegistrationLib.panel import environment
+
+    missing, asked = ["torch"], []
+
+    def install(_wish):
+        asked.append(_wish)
+        opened.ui.registerButton.click()
+        missing.clear()
+
+    for module in (environment, sys.modules["LightRegistration"]):
+        monkeypatch.setattr(module, "missing_packages", lambda: list(missing))
+    monkeypatch.setattr(slicer.util, "pip_install", install)
+    opened.choose()
+    with opened.host.as_for_a_user():
+        opened.host.dialogs.expect("confirmOkCancelDisplay", True)
+        opened.ui.registerButton.click()
+    opened.host.raise_slot_errors()
+    assert len(asked) == 1
+    assert opened.panel.logic.is_busy
+    opened.ui.registerButton.click()
+    assert not opened.panel.logic.is_busy
+
+
+def test_reload_in_developer_mode_leaves_nothing_of_the_old_panel_in_the_views(opened):
+    import slicer
+
+    opened.registered()
+    assert len(slicer.util.getNodes("*outlines*")) == 2
+    slicer.util.reloadScriptedModule("LightRegistration")
+    opened.panel = slicer.modules.LightRegistrationWidget
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert list(slicer.util.getNodes("*outlines*")) == []
+    assert opened.fixed_segmentation.GetDisplayNode().GetVisibility2D()
+    assert opened.ui.registerButton.enabled
+    assert opened.ui.fixedSelector.currentNode() is opened.fixed
+
+
+def test_the_self_test_script_says_what_to_install_and_leaves_with_a_verdict(opened, monkeypatch, capsys):
+    import slicer
+
+    from LightRegistrationLib.panel import environment
+
+    left_with = []
+    monkeypatch.setattr(environment, "missing_packages", lambda: ["torch"])
+    monkeypatch.setattr(slicer.util, "exit", left_with.append)
+    runpy.run_path(str(REPOSITORY / "Testing" / "slicer_self_test.py"))
+    assert left_with == [2]
+    assert "-m pip install" in capsys.readouterr().out
+
+
+def test_outlines_are_complete_before_slicers_data_tree_sees_them(opened):
+    """Slicer's Segmentations module logs an error for each later change of a segmentation node that is hidden."""
+    import slicer
+    import vtk
+
+    added, changes = [], []
+    node_class = slicer.vtkMRMLSegmentationNode
+    events = (slicer.vtkSegmentation.SegmentAdded, slicer.vtkSegmentation.SegmentModified)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_added(_scene, _event, node):
+        if node.IsA("vtkMRMLSegmentationNode") and node.GetHideFromEditors():
+            added.append(node.GetName())
+            for event in (*events, node_class.DisplayModifiedEvent):
+                node.AddObserver(event, lambda caller, name: changes.append((caller.GetName(), name)))
+
+    tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
+    opened.registered()
+    opened.host.process_events()
+    slicer.mrmlScene.RemoveObserver(tag)
+    assert len(added) == 2
+    assert changes == []

@@ -1,0 +1,98 @@
+"""The worker as Slicer starts it: below PythonSlicer, from any folder, with files that Windows can remove."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+import time
+import weakref
+from pathlib import Path
+
+from LightRegistrationLib.worker.client import WorkerClient
+from LightRegistrationLib.worker.protocol import Advanced, Died, Finished, Ready, request_line
+from LightRegistrationLib.worker.server import answer
+
+
+def launcher(folder: Path) -> str:
+    """A stand-in for PythonSlicer: passes standard input on and tells of a crash below it as Slicer's launcher does."""
+    path = folder / "PythonSlicer"
+    path.write_text(
+        textwrap.dedent(
+            f"""\
+            #!{sys.executable}
+            import subprocess, sys
+            code = subprocess.call([{sys.executable!r}, *sys.argv[1:]])
+            if code < 0:
+                sys.exit("error: [python-real] exit abnormally - Report the problem.")
+            sys.exit(code)
+            """
+        )
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def child_of(process_id: int) -> int:
+    return int(Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()[0])
+
+
+def gone_within(process_id: int, seconds: float) -> bool:
+    """Whether the process ends in time; one that only waits to be reaped has ended."""
+    stat = Path(f"/proc/{process_id}/stat")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(
+    tmp_path, watched, model_folder, request_of_blobs, long_request
+):
+    client = watched.client = WorkerClient(launcher(tmp_path), model_folders=(model_folder,))
+    try:
+        assert isinstance(watched.wait(request_id=client.submit(request_of_blobs)), Finished)
+        watched.wait(Advanced, client.submit(long_request))
+        os.kill(child_of(client.process_id), signal.SIGKILL)
+        died = watched.wait(Died)
+        assert "memory ran out" in died.line
+        assert "\n" not in died.line
+
+        client.start()
+        watched.wait(Ready)
+        child = child_of(client.process_id)
+        client.kill()
+        assert gone_within(child, 0.5)
+    finally:
+        client.close()
+
+
+def test_what_lies_in_the_users_folder_is_not_imported(tmp_path, watched, monkeypatch):
+    (tmp_path / "LightRegistrationLib").mkdir()
+    for name in ("LightRegistrationLib/__init__.py", "queue.py", "faulthandler.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong file was imported')\n")
+    monkeypatch.chdir(tmp_path)
+    watched.client.start()
+    assert isinstance(watched.wait((Ready, Died)), Ready)
+
+
+def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path, request_of_blobs):
+    """Windows cannot remove a file that is mapped."""
+    seen = []
+
+    class Outbox:
+        def say(self, message):
+            seen.append((type(message), requests[0]() is None))
+
+    requests = []
+
+    def perform(request, progress):
+        requests.append(weakref.ref(request))
+        progress(0.5, "network")
+        return "reply"
+
+    answer(request_line(1, request_of_blobs, tmp_path), tmp_path, Outbox(), perform)
+    assert seen == [(Advanced, False), (Finished, True)]
