@@ -9,14 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..core.errors import InputError
 from ..core.result import Progress
-from ..core.volume import Segmentation
+from ..core.volume import Segmentation, Volume
 from ..scene.application import HeadlessApplication, headless_application
 from ..scene.files import load_linear_transform, load_segmentation, load_volume
 from ..scene.segmentations import segmentation_from_node
 from ..scene.volumes import volume_from_node
 from ..worker.protocol import RegistrationRequest
 from .request import FilesRequest
+
+RIGHT_ANGLE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     started = time.perf_counter()
     progress(0.0, "reading the fixed volume")
     fixed_node = load_volume(scene, request.fixed)
+    _check_right_angles(volume_from_node(fixed_node), request.fixed)
     progress(0.3, "reading the moving volume")
     moving_node = load_volume(scene, request.moving)
     progress(0.6, "reading the segmentations")
@@ -80,6 +86,15 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         values,
         time.perf_counter() - started,
     )
+
+
+def _check_right_angles(fixed: Volume, path: Path) -> None:
+    """Raise InputError for a sheared fixed grid: NIfTI cannot hold it, and the results would lie elsewhere."""
+    axes = fixed.affine[:3, :3] / fixed.geometry.spacing_mm
+    if np.abs(axes.T @ axes - np.eye(3)).max() > RIGHT_ANGLE_TOLERANCE:
+        raise InputError(
+            f"{path}: the axes of the fixed volume are not at right angles; resample it to a grid where they are first."
+        )
 
 
 def _load_segmentation(scene: Any, path: Path | None) -> Any:

@@ -26,7 +26,7 @@ DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see `help_texts.EXIT_STATUS`)."""
-    signal.signal(signal.SIGTERM, _terminate)
+    _end_orderly_on_signals()
     options = build_parser().parse_args(arguments)
     try:
         options.run(options)
@@ -38,14 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _end_orderly_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end the run in the ordinary way, so that unfinished folders are removed."""
+    signal.signal(signal.SIGTERM, _terminate)
+    # Under nohup the closed terminal is ignored, and stays so.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _terminate)
+
+
 def _terminate(number: int, frame: Any) -> NoReturn:
-    """End in the ordinary way, so that unfinished folders are removed."""
     sys.exit(128 + number)
 
 
 def _say_error(message: str) -> None:
     line = " ".join(message.split())
-    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"{PROGRAM}: error: {line}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

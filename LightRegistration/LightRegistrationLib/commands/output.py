@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
+from .request import path_errors_named
 
 TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
@@ -24,10 +25,12 @@ RESULT_ENTRIES = (REPORT_FILE, TRANSFORM_FILE, WARPED_FILE, WARPED_SEGMENTATION_
 
 def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Sequence[str] = RESULT_ENTRIES) -> None:
     """Raise InputError unless a result may be written to `output` without harm to the inputs or to older files."""
-    target = output.resolve()
-    if target.exists() and not target.is_dir():
+    with path_errors_named(output):
+        target = output.resolve()
+        exists, holds_something = target.exists(), _holds_something(target)
+    if exists and not target.is_dir():
         raise InputError(f"{output}: the output is a folder, but this is a file; choose another name.")
-    if target.is_dir() and not force and any(target.iterdir()):
+    if holds_something and not force:
         raise InputError(f"{output}: the folder is not empty; choose another one or add --force.")
     for path in inputs:
         source = path.resolve()
@@ -42,16 +45,21 @@ def unfinished_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> 
     """Give a new folder to write into; at the end of the block its content becomes that of `output`.
 
     A folder that does not exist yet appears as a whole. In one that exists the `entries` are exchanged, other files
-    stay. If the block fails, everything is as it was before. Raises InputError where nothing can be written.
+    stay. If the block fails, everything is as it was before. Raises InputError where nothing can be written, and where
+    a folder that was empty or missing is not so any more at the end.
     """
     target = output.resolve()
+    prefix = f".{target.name}.unfinished-"
     made: list[Path] = []
     staging = target
     try:
+        was_free = not _holds_something(target)
         made = _make_parents(target.parent)
-        staging = _home(target) / f".{target.name}.unfinished-{secrets.token_hex(4)}"
+        staging = _home(target) / f"{prefix}{secrets.token_hex(4)}"
         staging.mkdir()
         yield staging
+        if was_free and _holds_something(target, apart_from=prefix):
+            raise InputError(f"{output}: another program has written there meanwhile; choose another folder.")
         _publish(staging, target, entries)
         made = []
     except OSError as error:
@@ -62,6 +70,13 @@ def unfinished_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> 
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _holds_something(folder: Path, apart_from: str = "") -> bool:
+    """Whether a folder has an entry, apart from those whose names start with a prefix."""
+    if not folder.is_dir():
+        return False
+    return any(not (apart_from and path.name.startswith(apart_from)) for path in folder.iterdir())
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:

@@ -13,7 +13,7 @@ from ..core.result import Progress, no_progress
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Give a function to report progress to; it draws on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield no_progress
         return
     from tqdm import tqdm

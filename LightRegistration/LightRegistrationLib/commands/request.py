@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,10 +49,26 @@ class FilesRequest:
 
 def check_request(request: FilesRequest) -> None:
     """Raise InputError for what is wrong without a look into the files; quick, so that mistakes cost no wait."""
-    if request.initial_file is not None and not request.initial_file.exists():
-        modes = ", ".join(INITIAL_MODES)
-        raise InputError(f"Unknown initial alignment '{request.initial}': use {modes} or the file of a transform.")
-    for path in request.files.values():
-        if not path.exists():
+    for role, path in request.files.items():
+        with path_errors_named(path):
+            found = path.exists()
+        if not found and role == "initial":
+            modes = ", ".join(INITIAL_MODES)
+            raise InputError(f"Unknown initial alignment '{path}': use {modes} or the file of a transform.")
+        if not found:
             raise InputError(f"{path}: there is no such file or folder.")
     find_card(request.settings.model, list_cards())
+
+
+@contextlib.contextmanager
+def path_errors_named(path: Path) -> Iterator[None]:
+    """Turn what keeps a path from being looked up (no permission, too long a name, a loop of links) into InputError."""
+    try:
+        # VTK takes names as UTF-8 only.
+        str(path).encode()
+        yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: the name is not valid UTF-8; rename it.") from error
+    except (OSError, RuntimeError) as error:  # Path.resolve reports a loop of links as a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be looked up ({reason}).") from error

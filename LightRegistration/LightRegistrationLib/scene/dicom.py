@@ -13,6 +13,7 @@ from ..core.errors import InputError
 from .messages import captured_messages
 
 _SERIES_UID, _POSITION, _ORIENTATION = "0020|000e", "0020|0032", "0020|0037"
+_VOXELS, _UNDEFINED_LENGTH = b"\xe0\x7f\x10\x00", 0xFFFFFFFF
 _TOLERATED = 0.1  # of the slice distance
 
 
@@ -52,6 +53,7 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _read_slice(path: Path) -> _Slice | None:
+    _check_whole(path)
     reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
     reader.SetArchetype(str(path))
     reader.SetSingleFile(True)
@@ -62,6 +64,16 @@ def _read_slice(path: Path) -> _Slice | None:
         return None
     position, axes = _numbers(reader.GetTagValue(_POSITION)), _numbers(reader.GetTagValue(_ORIENTATION))
     return _Slice(path, series.strip(), position, axes)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise InputError if a file is cut off in uncompressed voxels: the reader would fill in what lies in memory."""
+    content = path.read_bytes()
+    tag = content.find(_VOXELS)
+    start = tag + (12 if content[tag + 4 : tag + 6] in (b"OB", b"OW") else 8)
+    length = int.from_bytes(content[start - 4 : start], "little")
+    if tag >= 0 and length != _UNDEFINED_LENGTH and start + length > len(content):
+        raise InputError(f"{path}: the file is cut off; copy or download it again.")
 
 
 def _numbers(text: str | None) -> NDArray[np.float64]:

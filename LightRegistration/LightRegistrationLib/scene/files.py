@@ -141,6 +141,16 @@ def _write(node: Any, storage: Any, path: Path) -> None:
     if not written or not path.exists():
         text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
         raise InputError(f"{path}: cannot be written ({_last_line(text)}).")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """ITK says nothing when it could write only a part of a compressed file."""
+    try:
+        check_nifti(path)
+    except InputError as error:
+        raise InputError(f"{path}: only a part of it could be written; is the disk full?") from error
 
 
 def _read_volume(path: Path) -> tuple[Any, Any]:

@@ -86,7 +86,8 @@ def image_data(array: NDArray) -> vtk.vtkImageData:
         voxels = voxels.astype(np.float32)
     image = vtk.vtkImageData()
     image.SetDimensions(*(int(n) for n in voxels.shape[::-1]))
-    scalars = numpy_to_vtk(voxels.ravel(), deep=True)
+    # Slicer's writers know 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would make of them.
+    scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=vtk.VTK_CHAR if voxels.dtype == np.int8 else None)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
     return image

@@ -63,6 +63,12 @@ def _zero_spacing(w: Workshop) -> Path:
     return w.text(header + b"ElementDataFile = LOCAL\n" + SMALL.tobytes(), "spacing.mha")
 
 
+def _sheared(w: Workshop) -> Path:
+    header = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 10 9 8\nencoding: raw\nendian: little\nspace: RAS\n"
+    header += b"space directions: (1,0,0) (0.2,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
+    return w.text(header + SMALL.astype("<i2").tobytes(), "sheared.nrrd")
+
+
 def _bent_transform(w: Workshop) -> Path:
     field = sitk.Image((4, 4, 4), sitk.sitkVectorFloat64, 3)
     path = w.folder / "bent.h5"
@@ -78,6 +84,9 @@ def _far_away(w: Workshop) -> Path:
 
 BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
     "missing file": (_as_moving(lambda w: w.folder / "absent.nii.gz"), "absent.nii.gz: there is no such file"),
+    "name too long": (_as_moving(lambda w: w.folder / ("a" * 300)), "too long"),
+    "name not in UTF-8": (_as_moving(lambda w: w.text(b"hello", "\udcff.nii.gz")), "not valid UTF-8"),
+    "sheared fixed grid": (lambda w: [_sheared(w), w.good.moving], "sheared.nrrd: the axes of the fixed volume"),
     "slice": (_as_moving(lambda w: w.image(SMALL[:1])), "a 3-D volume is needed"),
     "time series": (_as_moving(lambda w: _series(w)), "a 3-D volume is needed"),
     "colors": (_as_moving(lambda w: _colors(w)), "3 components"),
@@ -174,7 +183,8 @@ def test_output_that_holds_something_is_refused_and_untouched(pair_files: PairFi
 
 def test_output_that_cannot_be_made_is_refused(pair_files: PairFiles, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+    (tmp_path / "loop").symlink_to("loop")
+    for output in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("a" * 300), tmp_path / "loop"):
         done = run_command("register", pair_files.fixed, pair_files.moving, "--output", output)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert str(output) in done.stderr

@@ -50,6 +50,27 @@ def test_failure_leaves_no_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_two_that_write_the_same_new_folder_the_second_is_refused(tmp_path: Path) -> None:
+    output = tmp_path / "result"
+    with pytest.raises(InputError, match="meanwhile"), unfinished_folder(output) as folder:
+        _write(folder, "second")
+        output.mkdir()
+        _write(output, "first")
+    assert set(_tree(output).values()) == {"first"}
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+def test_an_empty_folder_whose_parent_is_closed_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "result"
+    output.mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with unfinished_folder(output) as folder:
+        assert folder.parent == output
+        _write(folder, "new", views=False)
+    assert _tree(output) == {"report.json": "new", "transform.h5": "new"}
+    assert len(list(output.iterdir())) == 2
+
+
 def test_earlier_result_goes_and_other_files_stay(tmp_path: Path) -> None:
     output = tmp_path / "result"
     output.mkdir()
@@ -106,7 +127,7 @@ def test_output_in_an_input_folder_is_refused(tmp_path: Path) -> None:
         check_output(tmp_path / "dicom" / "result", [tmp_path / "dicom"], force=True)
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_ended_run_leaves_the_earlier_result_alone(pair_files: PairFiles, tmp_path: Path, end: signal.Signals) -> None:
     output = tmp_path / "result"
     output.mkdir()
@@ -121,7 +142,7 @@ def test_ended_run_leaves_the_earlier_result_alone(pair_files: PairFiles, tmp_pa
     assert process.returncode != 0, "it was over before the signal came"
     assert _tree(output) == before
     if end != signal.SIGKILL:
-        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[end]
+        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}[end]
         assert errors == ""
         assert [p.name for p in tmp_path.iterdir()] == ["result"]
 
@@ -141,6 +162,15 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     assert "%" in shown
     assert json.loads((output / "report.json").read_text())["structures"] is None
     assert not (output / "views").exists()
+
+
+def test_a_program_without_standard_error_is_served_too(pair_files: PairFiles, tmp_path: Path) -> None:
+    arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(tmp_path / "result")]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, *arguments], env=ONE_THREAD, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "result" / "report.json").exists()
 
 
 def _wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:

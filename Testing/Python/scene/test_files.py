@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.core.volume import Segment, Segmentation
+from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.scene.files import (
     load_linear_transform,
     load_segmentation,
@@ -147,6 +148,16 @@ def test_a_dicom_series_that_is_no_even_stack_is_refused(scene, tmp_path, change
         write_series(folder, uid, "b", Geometry(geometry.shape, turned), array)
     with pytest.raises(InputError, match=says):
         load_volume(scene, folder)
+
+
+def test_a_dicom_slice_that_is_cut_off_is_refused(scene, tmp_path) -> None:
+    geometry = Geometry((4, 8, 9), GEOMETRIES[0].affine)
+    array = np.arange(288, dtype=np.int16).reshape(4, 8, 9)
+    write_series(tmp_path / "scan", "1.2.826.0.1.3680043.2.1125.1", "a", geometry, array)
+    file = tmp_path / "scan" / "a002"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(InputError, match="a002: the file is cut off"):
+        load_volume(scene, tmp_path / "scan")
 
 
 def test_a_folder_with_two_dicom_series_is_refused(scene, tmp_path) -> None:
@@ -357,6 +368,29 @@ def test_other_transforms_are_refused(scene, tmp_path, capfd) -> None:
         with pytest.raises(InputError, match="cannot be read as a transform"):
             load_linear_transform(scene, tmp_path / name)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", "uint8 int8 int16 uint16 int32 uint32 float32 float64".split())
+def test_every_voxel_type_can_be_written(scene, tmp_path, dtype: str, suffix: str) -> None:
+    array = (np.random.default_rng(1).random((4, 5, 6)) * 100).astype(dtype)
+    save_node(volume_node_from_volume(scene, Volume(array, np.eye(4)), "scan"), tmp_path / f"scan{suffix}")
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"scan{suffix}")))
+    assert found.dtype == dtype
+    assert (found == array).all()
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_volume_that_does_not_fit_on_the_disk_is_said(scene, tmp_path, suffix: str) -> None:
+    array = np.random.default_rng(1).random((40, 50, 60))
+    node = volume_node_from_volume(scene, Volume(array, np.eye(4)), "scan")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"written"):
+            save_node(node, tmp_path / f"scan{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_cannot_be_written_is_said(scene, tmp_path, capfd) -> None:
