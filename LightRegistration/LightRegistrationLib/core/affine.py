@@ -36,12 +36,16 @@ _RADIUS_MM = 80.0
 
 @dataclass(frozen=True)
 class _Level:
-    """Both images at one resolution: fixed values at points (n, 3) RAS mm; moving: image, derivatives per mm, view."""
+    """Both images at one resolution: fixed values at points (n, 3) RAS mm; moving: image, derivatives per mm, view.
+
+    capacity: the share of the fixed body that the moving field of view could hold at most.
+    """
 
     points: Tensor
     values: Tensor
     moving: Tensor
     geometry: Geometry
+    capacity: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule
         target.tensor[0, 0][near_body][::step],
         torch.cat([_with_derivatives(source), in_view(moving_shrunk, source.geometry)], dim=1),
         source.geometry,
+        min(1.0, float(in_view(moving_shrunk, source.geometry).sum()) / max(1, len(points))),
     )
 
 
@@ -135,7 +140,7 @@ def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
     coordinates = level.points @ rotation.T + offset
     sampled = sample(level.moving, coordinates.T.reshape(1, 3, 1, 1, -1), padding="zeros")[0, :, 0, 0]
     inside = sampled[4] > 0.999
-    overlap = float(level.values[inside].sum() / level.values.sum().clamp(min=1e-6))
+    overlap = float(level.values[inside].sum() / level.values.sum().clamp(min=1e-6)) / level.capacity
     if overlap < MINIMUM_OVERLAP or inside.sum() < 50:
         return None
     sampled, target = sampled[:4, inside], level.values[inside]
@@ -146,7 +151,7 @@ def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
     positions = torch.from_numpy(apply_affine(matrix, level.points[inside].double().numpy()).astype(np.float32))
     gradient = sampled[1:].T / deviation
     correlation = float((target * value).mean())
-    return _State(matrix, correlation, correlation * overlap**0.5, target - value, gradient, positions)
+    return _State(matrix, correlation, correlation * min(1.0, overlap) ** 0.5, target - value, gradient, positions)
 
 
 def _climb(level: _Level, matrix: FloatArray, parameters: int, iterations: int) -> _State | None:

@@ -23,6 +23,7 @@ class AffineTransform:
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
             raise InputError("An affine transform is a finite 4x4 matrix.")
+        matrix[3] = 0, 0, 0, 1
         if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
             raise InputError("The affine transform flattens space (its determinant is 0); choose another one.")
         matrix.setflags(write=False)

@@ -36,7 +36,8 @@ class IntensityRule:
         if foreground.size == 0:
             return base, base + 1.0
         low = base if self.low == 0 else float(np.percentile(foreground, self.low))
-        return low, max(float(np.percentile(foreground, self.high)), low + 1e-6)
+        high = float(np.percentile(foreground, self.high))
+        return low, high if high > low else low + 1.0
 
     def apply(self, array: NDArray, levels: tuple[float, float]) -> NDArray[np.float32]:
         """Map intensities linearly so that the levels become 0 and 1, clip, and turn NaN into 0."""

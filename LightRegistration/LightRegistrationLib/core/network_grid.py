@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -68,12 +69,13 @@ def anatomical_axes(matrix: FloatArray) -> FloatArray:
     """Orthonormal axes (columns) nearest to those of the 3x3 matrix, permuted and flipped to lie nearest to R, A, S."""
     left, _, right = np.linalg.svd(matrix / np.linalg.norm(matrix, axis=0))
     axes = left @ right
-    best = max(
-        ([a, b, c] for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
-        key=lambda order: float(np.abs(np.diag(axes[:, order])).sum()),
-    )
-    ordered = axes[:, best]
+    ordered = axes[:, _nearest_order(axes)]
     return np.asarray(ordered * np.where(np.diag(ordered) < 0, -1.0, 1.0))
+
+
+def _nearest_order(axes: FloatArray) -> list[int]:
+    """Which column lies nearest to R, to A and to S (or to their opposites)."""
+    return max(map(list, permutations(range(3))), key=lambda order: float(np.abs(np.diag(axes[:, order])).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +87,32 @@ class Shrunk:
 
 
 def shrink(volume: Volume, spacing_mm: float, rule: IntensityRule) -> Shrunk:
-    """Average blocks of voxels so that sampling at `spacing_mm` does not alias, then map intensities to [0, 1]."""
-    ratio = spacing_mm / volume.geometry.spacing_mm
-    factors = [max(1, min(int(r + 0.25), n)) for r, n in zip(ratio[::-1], volume.array.shape, strict=True)]
-    averaged = _block_means(volume.array, factors)
+    """Average blocks of voxels so that sampling at `spacing_mm` does not alias, then map intensities to [0, 1].
+
+    The axes are taken toward R, A, S first, so that the blocks do not depend on how the voxels are stored.
+    """
+    array, affine = toward_ras(volume.array, volume.affine)
+    ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
+    factors = [max(1, min(int(r + 0.25), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
+    averaged = _block_means(array, factors)
     levels = rule.levels(averaged)
     tensor = torch.from_numpy(rule.apply(averaged, levels))[None, None]
     steps = np.array(factors[::-1], dtype=np.float64)
-    affine = volume.affine @ homogeneous(np.diag(steps), (steps - 1) / 2)
-    return Shrunk(tensor, Geometry(averaged.shape, affine))
+    return Shrunk(tensor, Geometry(averaged.shape, affine @ homogeneous(np.diag(steps), (steps - 1) / 2)))
+
+
+def toward_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]:
+    """View an array (k, j, i) with its axes permuted and flipped to run nearest to R, A, S; its affine to match."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    order = _nearest_order(directions)
+    view = array.transpose([2 - order[2 - axis] for axis in range(3)])
+    moved = affine @ np.eye(4)[:, [*order, 3]]
+    for axis in range(3):
+        if directions[axis, order[axis]] < 0:
+            view = np.flip(view, 2 - axis)
+            last = view.shape[2 - axis] - 1
+            moved = moved @ homogeneous(np.diag(np.where(np.arange(3) == axis, -1.0, 1.0)), last * np.eye(3)[axis])
+    return view, moved
 
 
 def _block_means(array: NDArray, factors: list[int]) -> NDArray[np.float32]:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .affine import align_affine, center_transform
 from .errors import InputError
 from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
+from .flows import warp
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .intensity import looks_like_ct
 from .models import ModelRegistry, Student
@@ -21,6 +23,7 @@ from .result import JacobianSummary, Progress, RegistrationResult, RegistrationS
 from .volume import Volume
 
 LOW_OVERLAP = 0.05
+LOW_CORRELATION = 0.6
 DEFAULT_SETTINGS = RegistrationSettings()
 
 
@@ -71,6 +74,7 @@ def register(
         with stages.stage("field", 0.9):
             field, _ = unfold(field_in_mm(flow, target.geometry, initial))
             jacobian = jacobian_summary(field, fixed.geometry)
+            correlation = matched_correlation(target.tensor, source.tensor, flow)
     progress(1.0, "done")
     return RegistrationResult(
         field=field,
@@ -80,7 +84,7 @@ def register(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=tuple(_warnings(fixed, moving, student, jacobian)),
+        warnings=tuple(_warnings(fixed, moving, student, jacobian, correlation)),
     )
 
 
@@ -107,14 +111,19 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:
-    """Raise InputError unless some of the fixed volume lies inside the moving one after the initial alignment."""
-    steps = [np.linspace(0, n - 1, 12) for n in fixed.size_ijk]
-    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    mapped = apply_affine(moving.inverse_affine, initial(apply_affine(fixed.affine, points)))
-    inside = ((mapped >= -0.5) & (mapped <= moving.size_ijk - 0.5)).all(1)
-    if inside.mean() < LOW_OVERLAP:
+    """Raise InputError unless some of one volume lies inside the other after the initial alignment."""
+    shares = _share_inside(fixed, moving, initial), _share_inside(moving, fixed, initial.inverse())
+    if max(shares) < LOW_OVERLAP:
         advice = "choose another initial transform" if settings.initial != "none" else "use initial alignment 'affine'"
         raise InputError(f"The two volumes do not overlap in space: {advice}.")
+
+
+def _share_inside(geometry: Geometry, other: Geometry, transform: AffineTransform) -> float:
+    """The share of a grid that the transform takes into the other grid's field of view."""
+    steps = [np.linspace(0, n - 1, 12) for n in geometry.size_ijk]
+    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+    mapped = apply_affine(other.inverse_affine, transform(apply_affine(geometry.affine, points)))
+    return float(((mapped >= -0.5) & (mapped <= other.size_ijk - 0.5)).all(1).mean())
 
 
 def _grid_images(
@@ -161,12 +170,31 @@ def field_in_mm(flow: torch.Tensor, grid: Geometry, initial: AffineTransform) ->
     return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
 
 
-def _warnings(fixed: Volume, moving: Volume, student: Student, jacobian: JacobianSummary) -> Iterator[str]:
+def matched_correlation(fixed: torch.Tensor, moving: torch.Tensor, flow: torch.Tensor) -> float:
+    """Correlation of the fixed and the warped moving image (1, 1, D, H, W), -1 to 1.
+
+    At the flow's resolution, over the voxels where the fixed image shows something: empty space matches always.
+    """
+    _, _, d, h, w = flow.shape
+    target, source = (F.adaptive_avg_pool3d(image, (d, h, w)) for image in (fixed, moving))
+    shown = target > 0.05
+    pair = torch.stack([target[shown], warp(source, flow)[shown]])
+    return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
+
+
+def _warnings(
+    fixed: Volume, moving: Volume, student: Student, jacobian: JacobianSummary, correlation: float
+) -> Iterator[str]:
     for volume in (fixed, moving):
         if looks_like_ct(volume.array) and student.card.modality != "CT":
             yield (
                 f"{volume.name} looks like CT, but the model '{student.card.name}' was trained on "
                 f"{student.card.modality}; check the result with care."
             )
+    if correlation < LOW_CORRELATION:
+        yield (
+            f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
+            "same part of the body in the same contrast."
+        )
     if jacobian.percent_nonpositive > 0:
         yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."

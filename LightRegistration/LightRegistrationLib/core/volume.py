@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,13 +110,21 @@ class Segmentation:
 
 
 def matching_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
-    """Pair structures by equal name; where no name is shared, by equal label value."""
+    """Pair structures by equal name; where no name is shared, by equal label value.
+
+    A name or value that occurs twice in one of the two says nothing and is left out.
+    """
     for key in ("name", "value"):
-        theirs = {getattr(s, key): s for s in moving.segments}
-        pairs = [(s, theirs[getattr(s, key)]) for s in fixed.segments if getattr(s, key) in theirs]
+        ours, theirs = _by_unique(key, fixed), _by_unique(key, moving)
+        pairs = [(segment, theirs[value]) for value, segment in ours.items() if value in theirs]
         if pairs:
             return pairs
     return []
+
+
+def _by_unique(key: str, segmentation: Segmentation) -> dict[Any, Segment]:
+    counts = Counter(getattr(s, key) for s in segmentation.segments)
+    return {getattr(s, key): s for s in segmentation.segments if counts[getattr(s, key)] == 1}
 
 
 def _integers(labels: NDArray, name: str) -> NDArray:

@@ -62,6 +62,18 @@ def test_structures_are_paired_by_name_and_else_by_value():
     assert [(a.value, b.value) for a, b in by_value] == [(1, 1), (2, 2)]
 
 
+def test_names_and_values_that_occur_twice_pair_nothing():
+    def layered(*segments: tuple[str, int, int]) -> Segmentation:
+        layers = (box(0, 1), box(1, 2))
+        return Segmentation(layers, GEOMETRY.affine, tuple(Segment(*s) for s in segments))
+
+    doubled = layered(("node", 1, 0), ("node", 1, 1), ("liver", 2, 0))
+    assert [a.name for a, _ in matching_segments(doubled, doubled)] == ["liver"]
+    overlapping = layered(("A", 1, 0), ("F", 1, 1), ("B", 2, 0))
+    labels = layered(("Label_1", 1, 0), ("Label_2", 2, 0))
+    assert [(a.name, b.name) for a, b in matching_segments(overlapping, labels)] == [("B", "Label_2")]
+
+
 def test_segmentations_on_grids_of_their_own_are_compared_on_the_fixed_grid():
     fine = AWKWARD["plain"]
     coarse = make_geometry((20, 22, 24), (4, 4, 4))
