@@ -293,8 +293,8 @@ def test_match_of_overlapping_and_differently_numbered_structures() -> None:
     expected = large * MATCH
     expected[(small > 0) != (shifted > 0)] = MISMATCH
     assert (labels == expected).all()
-    unnamed = Segmentation((large,), np.eye(4), (Segment("something", 1),))
-    assert (match_labels(unnamed, fixed, fixed.geometry)[large > 0] != 0).all()
+    unnamed = Segmentation((large * 4,), np.eye(4), (Segment("something", 4),))
+    assert (match_labels(unnamed, other, fixed.geometry)[large > 0] != 0).all()
     with pytest.raises(InputError, match="share neither a name nor a label value"):
         match_labels(fixed, Segmentation((shifted,), np.eye(4), (Segment("else", 9),)), fixed.geometry)
 
