@@ -6,7 +6,7 @@ EXIT_STATUS = """\
 exit status:
   0    done; everything was written
   2    wrong usage or input; one line on standard error says what and what to do
-  130  interrupted (Ctrl-C)
+  130  interrupted (Ctrl-C); 129 and 143: ended with its terminal, or by another program
   In no case is half a result left behind: a folder with a report.json is complete."""
 
 PROGRAM = """\
