@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from LightRegistrationLib.core.cards import CARD_FILE
 from LightRegistrationLib.core.field import AffineTransform, DisplacementField
 from LightRegistrationLib.core.field_tools import jacobian_summary
-from LightRegistrationLib.core.geometry import apply_affine
+from LightRegistrationLib.core.geometry import Geometry
 from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result import JacobianSummary, RegistrationSettings
@@ -103,8 +103,7 @@ def linear(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
     """An affine map alone."""
     geometry = fixed.volume.geometry
     to_corners = geometry.affine @ np.diag([*(geometry.size_ijk - 1), 1.0])
-    k, j, i = np.meshgrid(*[[0, 1]] * 3, indexing="ij")
-    corners = apply_affine(to_corners, np.stack([i, j, k], -1))
+    corners = Geometry((2, 2, 2), to_corners).points_mm
     return outcome_of(fixed, moving, DisplacementField(affine(corners) - corners, to_corners))
 
 
@@ -141,8 +140,7 @@ def demons(fixed: Subject, moving: Subject, affine: AffineTransform) -> Outcome:
     to_ras[:3, :3] = np.array(grid.GetDirection()).reshape(3, 3) * np.array(grid.GetSpacing())
     to_ras[:3, 3] = grid.GetOrigin()
     to_ras = LPS @ to_ras
-    k, j, i = np.meshgrid(*(np.arange(n) for n in vectors.shape[:3]), indexing="ij")
-    points = apply_affine(to_ras, np.stack([i, j, k], -1))
+    points = Geometry(vectors.shape[:3], to_ras).points_mm
     field = DisplacementField(affine(points + vectors) - points, to_ras)
     return outcome_of(fixed, moving, field, time.perf_counter() - started)
 

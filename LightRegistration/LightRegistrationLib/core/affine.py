@@ -91,7 +91,7 @@ def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule
     fixed_shrunk, moving_shrunk = (shrink(volume, spacing_mm, rule) for volume in (fixed, moving))
     target = on_grid(fixed_shrunk, network_geometry(fixed.geometry, grid_rule), np.eye(4))
     source = on_grid(moving_shrunk, network_geometry(moving.geometry, grid_rule), np.eye(4))
-    view = in_view(fixed_shrunk, target.geometry)
+    view, moving_view = (in_view(*pair) for pair in ((fixed_shrunk, target.geometry), (moving_shrunk, source.geometry)))
     near_body = (F.max_pool3d((target.tensor > 0.05).float(), 5, stride=1, padding=2) * view)[0, 0] > 0
     indices = near_body.nonzero().flip(1).double().numpy()
     points = apply_affine(target.geometry.affine, indices)
@@ -99,9 +99,9 @@ def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule
     return _Level(
         torch.from_numpy(points[::step].astype(np.float32)),
         target.tensor[0, 0][near_body][::step],
-        torch.cat([_with_derivatives(source), in_view(moving_shrunk, source.geometry)], dim=1),
+        torch.cat([_with_derivatives(source), moving_view], dim=1),
         source.geometry,
-        min(1.0, float(in_view(moving_shrunk, source.geometry).sum()) / max(1, len(points))),
+        min(1.0, float(moving_view.sum()) / max(1, len(points))),
     )
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from .errors import InputError
 from .field import DisplacementField
-from .geometry import FloatArray, Geometry, apply_affine
+from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .result import JacobianSummary
 
 _FOLDS = "The displacement field folds and cannot be inverted; register with another model."
@@ -48,10 +48,8 @@ def _determinant(m: FloatArray) -> FloatArray:
 def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSummary:
     """Summarize the raw determinants of all cells whose middle lies inside the fixed volume's `geometry`."""
     determinants = corner_determinants(field)
-    k, j, i = np.meshgrid(*(np.arange(n - 1) + 0.5 for n in field.geometry.shape), indexing="ij")
-    middles = apply_affine(geometry.inverse_affine, apply_affine(field.affine, np.stack([i, j, k], axis=-1)))
-    inside = ((middles >= -0.5) & (middles <= geometry.size_ijk - 0.5)).all(-1)
-    values = determinants[:, inside].ravel()
+    cells = Geometry(determinants.shape[1:], field.affine @ homogeneous(np.eye(3), (0.5, 0.5, 0.5)))
+    values = determinants[:, geometry.contains(cells.points_mm)].ravel()
     if values.size == 0:
         raise InputError("The displacement field does not cover the fixed volume.")
     positive = values[values > 0]
@@ -94,8 +92,7 @@ def invert(
     """
     if (corner_determinants(field) <= 0).any():
         raise InputError(_FOLDS)
-    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
-    targets = apply_affine(geometry.affine, np.stack([i, j, k], axis=-1)).reshape(-1, 3)
+    targets = geometry.points_mm.reshape(-1, 3)
     points = apply_affine(np.linalg.inv(_linear_part(field)), targets)
     errors = targets - field(points)
     for _ in range(iterations):
@@ -127,8 +124,7 @@ def _covers(field: DisplacementField, points: FloatArray) -> NDArray[np.bool_]:
 def _linear_part(field: DisplacementField) -> FloatArray:
     """Least-squares affine 4x4 of x -> x + d(x) over the nodes of the field."""
     step = tuple(slice(None, None, max(1, n // 12)) for n in field.geometry.shape)
-    grid = np.meshgrid(*(np.arange(n)[s] for n, s in zip(field.geometry.shape, step, strict=True)), indexing="ij")
-    points = apply_affine(field.affine, np.stack(grid[::-1], axis=-1)).reshape(-1, 3)
+    points = field.geometry.points_mm[step].reshape(-1, 3)
     moved = points + field.array[step].reshape(-1, 3)
     solution = np.linalg.lstsq(np.c_[points, np.ones(len(points))], moved, rcond=None)[0]
     matrix = np.eye(4)

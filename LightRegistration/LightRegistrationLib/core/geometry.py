@@ -84,6 +84,17 @@ class Geometry:
         unit = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
         return apply_affine(self.affine, unit * self.size_ijk - 0.5)
 
+    @property
+    def points_mm(self) -> FloatArray:
+        """The voxel centers, (k, j, i, 3) RAS mm."""
+        k, j, i = np.meshgrid(*(np.arange(n) for n in self.shape), indexing="ij")
+        return apply_affine(self.affine, np.stack([i, j, k], axis=-1))
+
+    def contains(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Which of the points (..., 3) RAS mm lie in a voxel of the grid (up to its outer edges): (...)."""
+        indices = apply_affine(self.inverse_affine, points_mm)
+        return np.asarray(((indices >= -0.5) & (indices <= self.size_ijk - 0.5)).all(-1))
+
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
         """Whether both grids have the same voxels: equal shape, corners nowhere further apart than the tolerance."""
         return self.shape == other.shape and bool(np.abs(self.corners_mm - other.corners_mm).max() <= tolerance_mm)

@@ -30,10 +30,10 @@ def compare_segmentations(
     on_fixed = fixed if fixed.geometry.matches(geometry) else warp_segmentation(fixed, None, geometry)
     before = warp_segmentation(moving, None, geometry)
     boxes = [_boxes(s) for s in (on_fixed, before, warped)]
-    own_volumes = _voxel_counts(moving)
+    own_boxes = _boxes(moving)
     scores = []
     for ours, theirs in matching_segments(fixed, moving):
-        volume_mm3 = own_volumes[theirs] * moving.geometry.voxel_volume_mm3
+        volume_mm3 = _voxel_count(moving, theirs, own_boxes) * moving.geometry.voxel_volume_mm3
         overlaps = []
         for other, found in ((before, boxes[1]), (warped, boxes[2])):
             box = _union(boxes[0].get(ours), found.get(theirs))
@@ -43,7 +43,7 @@ def compare_segmentations(
             )
             overlaps.append(overlap(*masks, geometry, volume_mm3))
         unmoved = replace(overlaps[0], volume_change_percent=0.0)
-        voxels = int((on_fixed.layers[ours.layer][boxes[0].get(ours, _NOWHERE)] == ours.value).sum())
+        voxels = _voxel_count(on_fixed, ours, boxes[0])
         scores.append(StructureScore(ours.name, ours.value, voxels, unmoved, overlaps[1]))
     return tuple(scores)
 
@@ -70,9 +70,9 @@ def _union(first: Box | None, second: Box | None) -> Box:
     return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
 
 
-def _voxel_counts(segmentation: Segmentation) -> dict[Segment, int]:
-    counts = [dict(zip(*np.unique(layer, return_counts=True), strict=True)) for layer in segmentation.layers]
-    return {s: int(counts[s.layer].get(s.value, 0)) for s in segmentation.segments}
+def _voxel_count(segmentation: Segmentation, segment: Segment, boxes: dict[Segment, Box]) -> int:
+    box = boxes.get(segment, _NOWHERE)
+    return int(np.count_nonzero(segmentation.layers[segment.layer][box] == segment.value))
 
 
 def overlap(fixed: Mask, moving: Mask, geometry: Geometry, moving_volume_mm3: float) -> Overlap:

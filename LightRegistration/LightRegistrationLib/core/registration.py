@@ -122,8 +122,7 @@ def _share_inside(geometry: Geometry, other: Geometry, transform: AffineTransfor
     """The share of a grid that the transform takes into the other grid's field of view."""
     steps = [np.linspace(0, n - 1, 12) for n in geometry.size_ijk]
     points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    mapped = apply_affine(other.inverse_affine, transform(apply_affine(geometry.affine, points)))
-    return float(((mapped >= -0.5) & (mapped <= other.size_ijk - 0.5)).all(1).mean())
+    return float(other.contains(transform(apply_affine(geometry.affine, points))).mean())
 
 
 def _grid_images(
@@ -165,8 +164,7 @@ def field_in_mm(flow: torch.Tensor, grid: Geometry, initial: AffineTransform) ->
     geometry = flow_geometry(grid, flow.shape[2:])
     to_mm: FloatArray = geometry.affine[:3, :3]
     deformation_mm = flow[0].movedim(0, -1).double().numpy() @ to_mm.T
-    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
-    points = apply_affine(geometry.affine, np.stack([i, j, k], axis=-1))
+    points = geometry.points_mm
     return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
 
 

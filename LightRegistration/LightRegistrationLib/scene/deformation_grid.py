@@ -75,11 +75,9 @@ def without_rigid_motion(field: DisplacementField, geometry: Geometry) -> Displa
     Returns the field x -> inverse(rigid)(x + d(x)) - x on the same grid, RAS mm. Source of the fit: Kabsch, A solution
     for the best rotation to relate two sets of vectors, 1976.
     """
-    k, j, i = np.meshgrid(*(np.arange(n) for n in field.geometry.shape), indexing="ij")
-    fixed = apply_affine(field.affine, np.stack([i, j, k], axis=-1))
+    fixed = field.geometry.points_mm
     moving = fixed + field.array
-    index = apply_affine(geometry.inverse_affine, fixed)
-    inside = ((index >= -0.5) & (index <= geometry.size_ijk - 0.5)).all(axis=-1)
+    inside = geometry.contains(fixed)
     rigid = _best_rigid(moving[inside], fixed[inside])
     return DisplacementField((apply_affine(rigid, moving) - fixed).astype(np.float32), field.affine)
 

@@ -16,7 +16,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..core.errors import InputError
 from ..core.field import DisplacementField
-from ..core.geometry import FloatArray, apply_affine, homogeneous
+from ..core.geometry import FloatArray, Geometry, homogeneous
 from .geometry import numpy_matrix, vtk_matrix
 
 FIXED_ROLE = "LightRegistration.Fixed"
@@ -136,8 +136,7 @@ def _grid_affine(grid: Any, image: Any) -> FloatArray:
 
 
 def _sampled_displacements(transform: Any, affine: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
-    k, j, i = np.meshgrid(*(np.arange(n) for n in shape[:3]), indexing="ij")
-    points = apply_affine(affine, np.stack([i, j, k], axis=-1).reshape(-1, 3))
+    points = Geometry(shape[:3], affine).points_mm.reshape(-1, 3)
     return np.asarray(transform_points(transform, points) - points, dtype=np.float32).reshape(shape)
 
 

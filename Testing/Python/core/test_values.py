@@ -59,6 +59,20 @@ def test_corners_are_the_outer_edges_of_the_voxels():
     assert corners.max(0).tolist() == [7, 7.5, 6]
 
 
+def test_voxel_centers_are_contained_and_points_beyond_the_edges_are_not():
+    geometry = Geometry((2, 3, 4), np.diag([2.0, 3.0, 4.0, 1.0]))
+    points = geometry.points_mm
+    assert points.shape == (2, 3, 4, 3)
+    assert points[1, 2, 3].tolist() == [6, 6, 4]
+    assert geometry.contains(points).all()
+    assert geometry.contains([[6.9, 0, 0], [7.1, 0, 0], [-0.9, 0, 0], [0, 0, -2.1]]).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_a_field_maps_points_between_its_nodes_and_repeats_its_border():
     array = np.zeros((2, 2, 2, 3))
     array[:, :, 1, 0] = 4.0
