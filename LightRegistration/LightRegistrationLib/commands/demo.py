@@ -20,8 +20,8 @@ from .output import (
     write_report,
 )
 from .progress import part_of
-from .register import register_into
-from .request import FilesRequest, check_request
+from .register import register_into, register_request
+from .request import FilesRequest
 
 if TYPE_CHECKING:
     from ..core.field import DisplacementField
@@ -34,12 +34,7 @@ EVERY_NTH_VOXEL = 4
 
 def demo_own_files(request: FilesRequest, output: Path, force: bool, progress: Progress) -> dict[str, Any]:
     """Register the user's files with pictures; returns the report. Raises InputError as `register_files` does."""
-    check_request(request)
-    check_output(output, list(request.files.values()), force, DEMO_ENTRIES)
-    with unfinished_folder(output, DEMO_ENTRIES) as folder:
-        report = register_into(folder, request, progress)
-        write_report(report, folder)
-    return report
+    return register_request(request, output, force, progress, DEMO_ENTRIES)
 
 
 def demo_phantom(

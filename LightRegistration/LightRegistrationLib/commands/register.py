@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.result import Progress, RegistrationSettings, no_progress
-from .output import check_output, unfinished_folder, write_report
+from .output import RESULT_ENTRIES, check_output, unfinished_folder, write_report
 from .progress import Stopwatch, part_of
 from .reporting import full_report
 from .request import FilesRequest, check_request
@@ -46,9 +47,20 @@ def register_files(
         settings=RegistrationSettings(model=model, cascades=cascades, threads=threads),
         views=views,
     )
+    return register_request(request, Path(output), force, progress)
+
+
+def register_request(
+    request: FilesRequest, output: Path, force: bool, progress: Progress, entries: Sequence[str] = RESULT_ENTRIES
+) -> dict[str, Any]:
+    """Register the files of a request into the folder `output`; returns the report.
+
+    entries: what an earlier result in the folder may consist of, replaced with `force`. Raises InputError as
+    `register_files` does.
+    """
     check_request(request)
-    check_output(Path(output), list(request.files.values()), force)
-    with unfinished_folder(Path(output)) as folder:
+    check_output(output, list(request.files.values()), force, entries)
+    with unfinished_folder(output, entries) as folder:
         report = register_into(folder, request, progress)
         write_report(report, folder)
     return report
@@ -72,8 +84,7 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     with watch.stage("starting"):
         from ..core.models import ModelRegistry
         from ..worker.task import perform
-        from .results import check_structures, publish, write_result, write_views
-    check_structures(inputs.request)
+        from .results import publish, write_result, write_views
     reply = perform(ModelRegistry(), inputs.request, part_of(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
     with watch.stage("writing"):

@@ -5,23 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError
-from ..core.volume import matching_segments
 from ..scene.files import save_node, save_segmentation
 from ..scene.results import RegistrationNodes, publish_result
-from ..worker.protocol import RegistrationReply, RegistrationRequest
+from ..worker.protocol import RegistrationReply
 from .inputs import LoadedInputs
 from .output import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
-
-
-def check_structures(request: RegistrationRequest) -> None:
-    """Raise InputError if both segmentations were given but nothing in them can be compared."""
-    fixed, moving = request.fixed_segmentation, request.moving_segmentation
-    if fixed is not None and moving is not None and not matching_segments(fixed, moving):
-        raise InputError(
-            f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
-            "choose two that show the same structures."
-        )
 
 
 def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..core.errors import InputError
 from ..core.metrics import compare_segmentations
 from ..core.models import ModelRegistry
 from ..core.registration import register
 from ..core.report import build_report
 from ..core.result import Progress, RegistrationResult, StructureScore
-from ..core.volume import Segmentation
+from ..core.volume import Segmentation, matching_segments
 from ..core.warping import warp_segmentation, warp_volume
 from .protocol import RegistrationReply, RegistrationRequest
 
@@ -33,6 +34,7 @@ def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Pro
 
     Raises InputError for input that cannot be used.
     """
+    _check_structures(request)
     result = register(
         request.fixed,
         request.moving,
@@ -52,6 +54,16 @@ def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Pro
     report = build_report(request.fixed, request.moving, result, scores)
     progress(1.0, "done")
     return RegistrationReply(result, warped, warped_segmentation, report)
+
+
+def _check_structures(request: RegistrationRequest) -> None:
+    """Raise InputError if both segmentations were given but nothing in them can be compared."""
+    fixed, moving = request.fixed_segmentation, request.moving_segmentation
+    if fixed is not None and moving is not None and not matching_segments(fixed, moving):
+        raise InputError(
+            f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
+            "choose two that show the same structures."
+        )
 
 
 def _warped_segmentation(request: RegistrationRequest, result: RegistrationResult) -> Segmentation | None:

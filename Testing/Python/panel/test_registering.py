@@ -5,20 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-
-def gone_within(process_id: int, seconds: float) -> bool:
-    stat = Path(f"/proc/{process_id}/stat")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.01)
-    return False
+from ..processes import gone_within
 
 
 def test_the_window_lives_and_shows_progress_while_the_worker_works(opened):

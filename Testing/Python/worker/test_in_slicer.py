@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import textwrap
-import time
 import weakref
 from pathlib import Path
 
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import Advanced, Died, Finished, Ready, request_line
 from LightRegistrationLib.worker.server import answer
+
+from ..processes import gone_within
 
 
 def launcher(folder: Path) -> str:
@@ -36,17 +37,6 @@ def launcher(folder: Path) -> str:
 
 def child_of(process_id: int) -> int:
     return int(Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()[0])
-
-
-def gone_within(process_id: int, seconds: float) -> bool:
-    """Whether the process ends in time; one that only waits to be reaped has ended."""
-    stat = Path(f"/proc/{process_id}/stat")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(

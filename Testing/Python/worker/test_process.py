@@ -17,7 +17,7 @@ import pytest
 from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result import RegistrationSettings
-from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.core.volume import Segmentation, Volume
 from LightRegistrationLib.core.warping import warp_volume
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
@@ -29,20 +29,9 @@ from LightRegistrationLib.worker.protocol import (
     RegistrationRequest,
 )
 
+from ..processes import gone_within
+
 LIBRARY = Path(__file__).resolve().parents[3] / "LightRegistration"
-
-
-def alive(process_id: int) -> bool:
-    """Whether the process exists and is not merely waiting to be reaped."""
-    stat = Path(f"/proc/{process_id}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def gone_within(process_id: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while alive(process_id) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(process_id)
 
 
 def test_registers_as_the_library_does_and_stays_warm(watched, request_of_blobs, model_folder):
@@ -93,6 +82,14 @@ def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs)
     assert "\n" not in refused.line
     refused = watched.wait((Refused, Died), watched.client.submit(unknown))
     assert "Unknown model 'nonsense'" in refused.line
+
+    labels = (fixed.array > fixed.array.mean()).astype(np.uint8)
+    ours, theirs = (Segmentation.from_labels(labels * value, fixed.affine, f"s{value}") for value in (1, 2))
+    unlike = RegistrationRequest(fixed, fixed, RegistrationSettings(model="tiny"), ours, theirs)
+    before = len(watched.messages)
+    refused = watched.wait((Refused, Died), watched.client.submit(unlike))
+    assert "s1 and s2 share neither a name nor a label value" in refused.line
+    assert not any(isinstance(m, Advanced) for m in watched.messages[before:])  # said before anything is computed
     assert isinstance(watched.wait(request_id=watched.client.submit(request_of_blobs)), Finished)
 
 
