@@ -17,7 +17,7 @@ from slicer.i18n import tr as _
 
 from ..core.errors import InputError
 
-REQUIREMENTS = {"torch": "torch>=2.4", "safetensors": "safetensors>=0.4", "scipy": "scipy>=1.11"}
+REQUIREMENTS = {"torch": "torch>=2.6", "safetensors": "safetensors>=0.4", "scipy": "scipy>=1.11"}
 """Import name -> what pip is asked for; numpy comes with Slicer."""
 
 
@@ -63,7 +63,8 @@ def _install(name: str) -> None:
     try:
         torch_installer = _pytorch_extension() if name == "torch" else None
         if torch_installer is not None:
-            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=">=2.4")
+            version = REQUIREMENTS[name].removeprefix(name)
+            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=version)
         else:
             slicer.util.pip_install(REQUIREMENTS[name])
     # What Slicer, pip and light-the-torch raise when they fail; their own output is in the application log.
