@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from ..core.cascade import CascadeConfig
 from ..core.errors import InputError
 from .aldk import KnowledgeConfig
 from .discriminator import CriticConfig
-from .synthesis import SynthesisConfig
+from .sources import SOURCES, SourceConfig
 from .teacher import TeacherConfig
 
 
@@ -21,7 +21,7 @@ class RunStage:
     """A stretch of training: how many steps, at which grid, from which to which learning rate (linear)."""
 
     steps: int
-    spacing_mm: int = 3
+    spacing_mm: float = 3
     rate: float = 1e-3
     final_rate: float = 1e-3
 
@@ -31,9 +31,13 @@ class Stage(RunStage):
     """A stretch of a student's training: with how many cascades, and the weights of its losses."""
 
     cascades: int = 1
-    smoothness: float = 1.0
-    tissue: float = 0.5
+    local_correlation: float = 1.0
+    global_correlation: float = 0.0
     window: int = 7
+    tissue: float = 0.5
+    dice: float = 0.0
+    smoothness: float = 1.0
+    bending: float = 0.0
     unfold: float = 0.0
 
 
@@ -57,21 +61,24 @@ StageT = TypeVar("StageT", bound=RunStage)
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Generic[StageT]):
-    """What all runs have; label_maps is a pattern below the data folder."""
+    """What all runs have: where the pairs come from and the stages of training."""
 
     name: str
     seed: int
-    label_maps: str
+    sources: tuple[SourceConfig, ...]
     stages: tuple[StageT, ...]
-    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     checkpoint_minutes: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRunConfig(RunConfig[StageT]):
-    """What all runs have that yield a student, with what its card will say."""
+    """What all runs have that yield a student, with what its card will say.
+
+    start: name of a bundled model whose weights the student starts from; random weights if empty.
+    """
 
     student: CascadeConfig = field(default_factory=CascadeConfig)
+    start: str = ""
     card: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
@@ -115,13 +122,6 @@ _KINDS: dict[str, tuple[type[Any], type[RunStage]]] = {
     "teacher": (TeacherTrainingConfig, TeacherStage),
     "distillation": (DistillationConfig, DistillationStage),
 }
-_TABLES: dict[str, type[Any]] = {
-    "student": CascadeConfig,
-    "synthesis": SynthesisConfig,
-    "teacher": TeacherConfig,
-    "knowledge": KnowledgeConfig,
-    "critic": CriticConfig,
-}
 _PLAIN: dict[str, tuple[type[Any], ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 
 
@@ -136,16 +136,36 @@ def load_config(path: Path) -> AnyConfig:
     if kind not in _KINDS:
         raise InputError(f"{path}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
     config, stage = _KINDS[kind]
-    stages = values.pop("stage", [])
-    if not isinstance(stages, list) or not stages:
-        raise InputError(f"{path}: there is no [[stage]]; a run needs at least one.")
-    if "stages" in values:
-        raise InputError(f"{path}: unknown key 'stages'; write one [[stage]] for each.")
-    values["stages"] = tuple(_build(stage, table, f"{path}: [[stage]] {n + 1}") for n, table in enumerate(stages))
-    known = {f.name for f in fields(config)}
-    for name in _TABLES.keys() & values.keys() & known:
-        values[name] = _build(_TABLES[name], values[name], f"{path}: [{name}]")
-    return _build(config, values, f"{path}:", hidden=("stages",))
+    values["stages"] = tuple(_tables(path, values, "stage", lambda _: stage))
+    values["sources"] = tuple(_tables(path, values, "source", _source))
+    return _build(config, values, f"{path}:", hidden=("stages", "sources"))
+
+
+def _tables(
+    path: Path, values: dict[str, Any], name: str, kind: Callable[[dict[str, Any]], type[Any]]
+) -> Iterator[Any]:
+    """Build the tables [[name]], at least one; they are taken out of the values."""
+    if f"{name}s" in values:
+        raise InputError(f"{path}: unknown key '{name}s'; write one [[{name}]] for each.")
+    tables = values.pop(name, [])
+    if not isinstance(tables, list) or not tables:
+        raise InputError(f"{path}: there is no [[{name}]]; a run needs at least one.")
+    for number, table in enumerate(tables, start=1):
+        where = f"{path}: [[{name}]] {number}"
+        if not isinstance(table, dict):
+            raise InputError(f"{where} has to be a table of keys and values.")
+        try:
+            cls = kind(table)
+        except ValueError as error:
+            raise InputError(f"{where} {error}") from error
+        yield _build(cls, table, where)
+
+
+def _source(table: dict[str, Any]) -> type[SourceConfig]:
+    kind = table.pop("kind", None)
+    if kind not in SOURCES:
+        raise ValueError(f"kind is {kind!r}; use one of {', '.join(SOURCES)}.")
+    return SOURCES[kind]
 
 
 def load_config_as(path: Path, expected: type[ConfigT]) -> ConfigT:
@@ -175,6 +195,7 @@ def _build(cls: type[Any], values: object, where: str, hidden: tuple[str, ...] =
         raise InputError(f"{where} unknown key '{key}'; known keys are {names}.")
     for key in (name for name, f in known.items() if _required(f) and name not in values):
         raise InputError(f"{where} the key '{key}' is missing.")
+    values = {key: _nested(known[key], value, where) for key, value in values.items()}
     for key, value in values.items():
         plain = _PLAIN.get(str(known[key].type))
         if plain and (not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain)):
@@ -184,6 +205,12 @@ def _build(cls: type[Any], values: object, where: str, hidden: tuple[str, ...] =
         return cls(**arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"{where} {error}") from error
+
+
+def _nested(item: Field[Any], value: object, where: str) -> Any:
+    """A table whose key stands for a dataclass becomes one; everything else stays."""
+    cls = item.default_factory
+    return _build(cls, value, f"{where} [{item.name}]") if isinstance(cls, type) and is_dataclass(cls) else value
 
 
 def _required(item: Field[Any]) -> bool:

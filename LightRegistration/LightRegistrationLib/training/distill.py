@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.cascade import RecursiveCascade
 from ..core.errors import InputError
 from ..core.flows import resize_flow
 from .aldk import adversarial_loss, critic_loss, distance_loss
 from .configuration import DistillationConfig, DistillationStage, load_config_as
 from .discriminator import Discriminator
-from .loop import Trainer, conduct, draw_batch, load_state, training_arguments, values_of
+from .loop import Trainer, conduct, load_state, training_arguments, values_of
 from .losses import diffusion
-from .synthesis import Pair, PairSynthesizer
+from .pairs import Mixture, Pair
 from .teacher import Teacher, TeacherConfig
+from .train_student import new_student
 from .train_teacher import reconstruction
 
 
@@ -43,7 +43,7 @@ class DistillationTrainer(Trainer[DistillationStage]):
     def __init__(self, config: DistillationConfig, teacher: Teacher, data: Path, output: Path) -> None:
         super().__init__(config, data, output)
         self.teacher = teacher
-        self.student = RecursiveCascade(config.student).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.student = new_student(config)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-4)
         self.critic = Discriminator(config.critic)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic.rate)
@@ -59,8 +59,9 @@ class DistillationTrainer(Trainer[DistillationStage]):
             "critic_optimizer": self.critic_optimizer,
         }
 
-    def start_stage(self, stage: DistillationStage, shape: tuple[int, ...]) -> None:
+    def start_stage(self, stage: DistillationStage, pairs: Mixture) -> None:
         """Check that the critic fits the grid; InputError if not."""
+        shape = min(pairs.shapes, key=min)
         if self.config.knowledge.kind == "adversarial" and min(shape) < self.config.critic.smallest_axis:
             raise InputError(
                 f"{self.config.name}: the critic's {len(self.config.critic.channels)} layers need at least "
@@ -68,9 +69,9 @@ class DistillationTrainer(Trainer[DistillationStage]):
                 f"{shape}; give [critic] fewer channels."
             )
 
-    def train_step(self, pairs: PairSynthesizer, stage: DistillationStage) -> dict[str, float]:
+    def train_step(self, pairs: Mixture, stage: DistillationStage) -> dict[str, float]:
         """One batch: an update of the critic if it is due, then one of the student; terms that are off are left out."""
-        pair = draw_batch(pairs, self.config.batch)
+        pair = pairs.draw(self.generator, self.config.batch)
         knowledge = self.config.knowledge
         flow, predictions = self.deform(pair, stage.cascades)
         self.require_finite("student's deformation", flow)  # a sampler takes NaN for a place and its loss stays finite

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import InputError
-from ..core.networks import STRIDE
 from .configuration import RunConfig, StageT
-from .label_maps import prepare
-from .synthesis import Pair, PairSynthesizer
+from .pairs import Mixture
+from .sources import open_mixture
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +28,8 @@ logger = logging.getLogger(__name__)
 class Trainer(ABC, Generic[StageT]):
     """Runs the stages of a configuration; the whole state lives in one file, state.pt in the output folder.
 
-    data: folder that holds the label maps. output: folder for the state and the log; the tissue fractions are cached
-    beside it. Raises InputError if fewer than two label maps are found.
+    data: folder that the sources' files are in. output: folder for the state and the log; prepared data are cached
+    beside it.
     A subclass builds its networks in its constructor (the seed is set before), names in `parts` what has a state_dict,
     and says in `train_step` what a step is.
     """
@@ -39,11 +38,8 @@ class Trainer(ABC, Generic[StageT]):
 
     def __init__(self, config: RunConfig[StageT], data: Path, output: Path) -> None:
         self.config = config
+        self.data = data
         self.output = output
-        self.label_maps = sorted(data.glob(config.label_maps))
-        if len(self.label_maps) < 2:
-            found = f"{len(self.label_maps)} files match label_maps = '{config.label_maps}'"
-            raise InputError(f"{data}: {found}; a pair needs two different subjects.")
         torch.manual_seed(config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step = 0
@@ -55,11 +51,11 @@ class Trainer(ABC, Generic[StageT]):
         """Networks and optimizers by their key in the state file."""
 
     @abstractmethod
-    def start_stage(self, stage: StageT, shape: tuple[int, ...]) -> None:
-        """Get ready for a stage whose images have this shape (D, H, W)."""
+    def start_stage(self, stage: StageT, pairs: Mixture) -> None:
+        """Get ready for a stage that draws from these pairs."""
 
     @abstractmethod
-    def train_step(self, pairs: PairSynthesizer, stage: StageT) -> dict[str, float]:
+    def train_step(self, pairs: Mixture, stage: StageT) -> dict[str, float]:
         """Take one step; the terms of the losses by name, for the log."""
 
     def set_rate(self, rate: float) -> None:
@@ -126,10 +122,8 @@ class Trainer(ABC, Generic[StageT]):
         self.save()
 
     def _run_stage(self, stage: StageT, first: int, last: int) -> None:
-        fractions = prepare(self.label_maps, stage.spacing_mm, self.output.parent / "cache")
-        d, h, w = (n // STRIDE * STRIDE for n in fractions.shape[-3:])
-        pairs = PairSynthesizer(fractions[..., :d, :h, :w], stage.spacing_mm, self.config.synthesis, self.generator)
-        self.start_stage(stage, (d, h, w))
+        pairs = open_mixture(self.config.sources, self.data, self.output.parent / "cache", stage.spacing_mm)
+        self.start_stage(stage, pairs)
         saved = time.monotonic()
         seen: list[dict[str, float]] = []
         for step in range(self.step, last):
@@ -189,12 +183,6 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def draw_batch(pairs: PairSynthesizer, count: int) -> Pair:
-    """Draw `count` pairs as one, along the batch axis."""
-    drawn = [pairs.draw() for _ in range(count)]
-    return Pair(*(torch.cat([getattr(pair, name) for pair in drawn]) for name in Pair.__dataclass_fields__))
-
-
 def values_of(terms: Mapping[str, Tensor]) -> dict[str, float]:
     """The terms of a loss as numbers."""
     return {name: float(value.detach()) for name, value in terms.items()}
@@ -204,7 +192,7 @@ def training_arguments(description: str) -> argparse.ArgumentParser:
     """The command line that all trainers have."""
     parser = argparse.ArgumentParser(description=f"{description}; run again with the same arguments to resume.")
     parser.add_argument("config", type=Path, help="TOML configuration, for example configs/brain-mri.toml")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the label maps")
+    parser.add_argument("--data", type=Path, required=True, help="folder that the sources' files are in")
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for the state and the log; the cache is beside"
     )

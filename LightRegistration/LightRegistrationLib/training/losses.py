@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from monai.losses import LocalNormalizedCrossCorrelationLoss
+from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrelationLoss
 from torch import Tensor, nn
 
 from ..core.flows import resize_flow, warp
-from .synthesis import Pair
+from .aldk import reconstruction_loss
+from .configuration import Stage
+from .pairs import Pair
 
 
 def diffusion(flow: Tensor) -> Tensor:
@@ -36,28 +38,45 @@ def folding(flow: Tensor, floor: float = 0.1) -> Tensor:
 
 
 class RegistrationLoss(nn.Module):
-    """Local correlation of the clean images + squared error of the tissue projections + diffusion of the velocity.
+    """How well a student's flow matches a pair, and how smooth what it predicts is; a sum of terms weighted by a stage.
 
-    Both image terms are taken on noise-free renderings of what the network saw (the label maps are known in training),
-    in both directions for a symmetric student.
+    local_correlation, global_correlation: of the clean images (MONAI's local normalized cross correlation; 1 - Pearson
+    correlation over the grid). tissue: squared error of the projections of the anatomy. dice: mean soft Dice loss of
+    the structures that both have. smoothness, bending: diffusion and bending energy (MONAI) of each prediction. unfold:
+    see `folding`. A term whose weight is 0, or that the pair has no data for, is left out.
     """
 
-    def __init__(self, window: int = 7, tissue: float = 0.5, smoothness: float = 1.0, unfold: float = 0.0) -> None:
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self.correlation = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window)
-        self.tissue = tissue
-        self.smoothness = smoothness
-        self.unfold = unfold
+        self.stage = stage
+        self.local = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=stage.window)
+        self.overlap = DiceLoss(reduction="none")
+        self.energy = BendingEnergyLoss()
 
     def forward(self, pair: Pair, flow: Tensor, predictions: list[Tensor]) -> dict[str, Tensor]:
-        """Return the loss terms, weighted, by name; their sum is minimized."""
-        shape = tuple(pair.fixed.shape[2:])
-        warped = warp(pair.moving_clean, resize_flow(flow, shape))
-        target = pair.fixed_clean
-        scale = target[:, 1:].var()
-        return {
-            "correlation": 1 + self.correlation(warped[:, :1], target[:, :1]),
-            "tissue": self.tissue * F.mse_loss(warped[:, 1:], target[:, 1:]) / scale,
-            "folding": self.unfold * folding(flow),
-            "smoothness": self.smoothness * sum(diffusion(v) for v in predictions) / len(predictions),
-        }
+        """Return the loss terms, weighted, by name; their sum is minimized. flow: (N, 3, ...) in voxels of its grid."""
+        stage = self.stage
+        full = resize_flow(flow, tuple(pair.fixed.shape[2:]))
+        warped, target = warp(pair.moving_clean, full), pair.fixed_clean
+        terms: dict[str, Tensor] = {}
+        if stage.local_correlation:
+            terms["correlation"] = stage.local_correlation * (1 + self.local(warped[:, :1], target[:, :1]))
+        if stage.global_correlation:
+            terms["global"] = stage.global_correlation * reconstruction_loss(warped[:, :1], target[:, :1])
+        if stage.tissue and target.shape[1] > 1:
+            terms["tissue"] = stage.tissue * F.mse_loss(warped[:, 1:], target[:, 1:]) / target[:, 1:].var()
+        if stage.dice and pair.fixed_labels is not None and pair.moving_labels is not None:
+            terms["dice"] = stage.dice * self._dice(warp(pair.moving_labels, full), pair.fixed_labels)
+        if stage.unfold:
+            terms["folding"] = stage.unfold * folding(flow)
+        if stage.smoothness:
+            terms["smoothness"] = stage.smoothness * torch.stack([diffusion(v) for v in predictions]).mean()
+        if stage.bending:
+            terms["bending"] = stage.bending * torch.stack([self.energy(v) for v in predictions]).mean()
+        return terms
+
+    def _dice(self, warped: Tensor, target: Tensor) -> Tensor:
+        """1 - Dice, mean over the structures that both images show; 0 if there are none."""
+        loss = self.overlap(warped, target).flatten(2).mean(2)
+        shown = ((warped.flatten(2).sum(2) > 1) & (target.flatten(2).sum(2) > 1)).float()
+        return (loss * shown).sum() / shown.sum().clamp(min=1)

@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.flows import resize_flow, sample, voxel_grid
+from ..core.flows import sample, voxel_grid
+from ..core.networks import STRIDE
+from .augmentation import bias_field, elastic_flow, random_matrix, uniform
 from .label_maps import BRAIN_CLASSES, CLASS_COUNT
+from .pairs import Pair
 
 T1_MEANS = (
     0.95,
@@ -58,33 +61,22 @@ class SynthesisConfig:
     cut: float = 0.3
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What the network sees and what it is judged by.
+class PairSynthesizer:
+    """Draws pairs of images from tissue fractions (subjects, CLASS_COUNT, D, H, W), uint8, 255 = 1.
 
-    fixed, moving: (1, 1, D, H, W) in [0, 1]. fixed_clean, moving_clean: (1, 1 + GUIDES, D, H, W), the noise-free T1
-    image and random projections of the tissue fractions, equal in contrast for both.
+    The clean images are the noise-free T1 image and GUIDES random projections of the tissue fractions.
     """
 
-    fixed: Tensor
-    moving: Tensor
-    fixed_clean: Tensor
-    moving_clean: Tensor
-
-
-class PairSynthesizer:
-    """Draws pairs of images from tissue fractions (subjects, CLASS_COUNT, D, H, W), uint8, 255 = 1."""
-
-    def __init__(
-        self, fractions: NDArray[np.uint8], spacing_mm: float, config: SynthesisConfig, generator: torch.Generator
-    ) -> None:
-        self.fractions = fractions
+    def __init__(self, fractions: NDArray[np.uint8], spacing_mm: float, config: SynthesisConfig) -> None:
+        d, h, w = (n // STRIDE * STRIDE for n in fractions.shape[-3:])
+        self.fractions = fractions[..., :d, :h, :w]
+        self.shape = (d, h, w)
         self.spacing_mm = spacing_mm
         self.config = config
-        self.generator = generator
 
-    def draw(self) -> Pair:
+    def draw(self, generator: torch.Generator) -> Pair:
         """Synthesize one pair of two different subjects."""
+        self.generator = generator
         order = torch.randperm(len(self.fractions), generator=self.generator)
         fixed_strip, moving_strip = self._stripping()
         clean_strip = fixed_strip or moving_strip
@@ -145,26 +137,10 @@ class PairSynthesizer:
         return coordinates + self._elastic(shape)
 
     def _elastic(self, shape: tuple[int, ...]) -> Tensor:
-        nodes = tuple(max(3, round(n * self.spacing_mm / 32)) for n in shape)
-        control = torch.randn(1, 3, *nodes, generator=self.generator)
-        amplitude = self.config.elastic_mm / self.spacing_mm * self._uniform()
-        ratio = torch.tensor([a / b for a, b in zip(nodes[::-1], shape[::-1], strict=True)]).view(1, 3, 1, 1, 1)
-        return resize_flow(control * amplitude * ratio, shape)
+        return elastic_flow(shape, self.spacing_mm, self.config.elastic_mm, 32, self.generator)
 
     def _matrix(self, degrees: float, scaling: float, shift_mm: float) -> Tensor:
-        angles = torch.deg2rad(degrees * self._symmetric(3))
-        generator_matrix = torch.zeros(3, 3)
-        generator_matrix[0, 1], generator_matrix[0, 2], generator_matrix[1, 2] = (
-            -angles[2],
-            angles[1],
-            -angles[0],
-        )
-        rotation = torch.linalg.matrix_exp(generator_matrix - generator_matrix.T)
-        shear = torch.eye(3) + scaling / 3 * self._symmetric(9).view(3, 3)
-        matrix = torch.eye(4)
-        matrix[:3, :3] = rotation @ shear @ torch.diag(1 + scaling * self._symmetric(3))
-        matrix[:3, 3] = shift_mm * self._symmetric(3)
-        return matrix
+        return random_matrix(degrees, scaling, shift_mm, self.generator)
 
     def _degrade(self, image: Tensor) -> Tensor:
         """Texture, blur, bias field, noise, gamma, a cut field of view, and the intensity rule of the models."""
@@ -174,8 +150,7 @@ class PairSynthesizer:
         image = image + config.noise * 2 * self._uniform() * texture * inside
         if self._uniform() < 0.4:
             image = torch.lerp(image, F.avg_pool3d(image, 3, 1, 1), self._uniform())
-        bias = torch.randn(1, 1, 3, 4, 3, generator=self.generator) * config.bias * self._uniform()
-        image = image * torch.exp(F.interpolate(bias, size=image.shape[2:], mode="trilinear"))
+        image = image * bias_field(tuple(image.shape[2:]), config.bias, self.generator)
         noise = config.noise * self._uniform() * torch.randn(image.shape, generator=self.generator)
         keep = inside if self._uniform() < 0.5 else torch.ones_like(inside)
         image = (image + noise * keep).clamp(min=0)
@@ -190,7 +165,4 @@ class PairSynthesizer:
         return image
 
     def _uniform(self) -> float:
-        return float(torch.rand((), generator=self.generator))
-
-    def _symmetric(self, count: int) -> Tensor:
-        return 2 * torch.rand(count, generator=self.generator) - 1
+        return uniform(self.generator)

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from ..core.cascade import RecursiveCascade
-from .configuration import Stage, TrainingConfig, load_config, load_config_as
+from ..core.errors import InputError
+from ..core.models import ModelRegistry
+from .configuration import Stage, StudentRunConfig, TrainingConfig, load_config, load_config_as
 from .loop import Trainer, conduct, training_arguments, values_of
 from .losses import RegistrationLoss
-from .synthesis import PairSynthesizer
+from .pairs import Mixture
 
 __all__ = ["Stage", "StudentTrainer", "TrainingConfig", "load_config", "main"]
 
@@ -23,28 +25,38 @@ class StudentTrainer(Trainer[Stage]):
 
     def __init__(self, config: TrainingConfig, data: Path, output: Path) -> None:
         super().__init__(config, data, output)
-        self.student = RecursiveCascade(config.student).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.student = new_student(config)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3)
 
     def parts(self) -> dict[str, Any]:
         """Networks and optimizers by their key in the state file."""
         return {"student": self.student, "optimizer": self.optimizer}
 
-    def start_stage(self, stage: Stage, shape: tuple[int, ...]) -> None:
+    def start_stage(self, stage: Stage, pairs: Mixture) -> None:
         """Make the stage's loss."""
-        self.loss = RegistrationLoss(stage.window, stage.tissue, stage.smoothness, stage.unfold)
+        self.loss = RegistrationLoss(stage)
 
-    def train_step(self, pairs: PairSynthesizer, stage: Stage) -> dict[str, float]:
+    def train_step(self, pairs: Mixture, stage: Stage) -> dict[str, float]:
         """One pair, one update."""
-        return self._step(pairs, self.loss, stage.cascades)
-
-    def _step(self, pairs: PairSynthesizer, loss: RegistrationLoss, cascades: int) -> dict[str, float]:
-        pair = pairs.draw()
+        pair = pairs.draw(self.generator)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bfloat16):
-            flow, predictions = self.student(pair.fixed, pair.moving, cascades)
-        terms = loss(pair, flow.float(), predictions)
+            flow, predictions = self.student(pair.fixed, pair.moving, stage.cascades)
+        terms = self.loss(pair, flow.float(), predictions)
         self.descend(self.optimizer, terms)
         return values_of(terms)
+
+
+def new_student(config: StudentRunConfig[Any]) -> RecursiveCascade:
+    """The student of a configuration, with the weights that it starts from."""
+    student = RecursiveCascade(config.student)
+    if config.start:
+        start = ModelRegistry().load(config.start).network
+        if start.config != config.student:
+            raise InputError(
+                f"{config.name}: start = '{config.start}' is another kind of student than [student] asks for."
+            )
+        student.load_state_dict(start.state_dict())
+    return student.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..core.flows import warp
 from .aldk import reconstruction_loss
 from .configuration import TeacherStage, TeacherTrainingConfig, load_config_as
-from .loop import Trainer, conduct, draw_batch, training_arguments, values_of
+from .loop import Trainer, conduct, training_arguments, values_of
 from .losses import diffusion
-from .synthesis import Pair, PairSynthesizer
+from .pairs import Mixture, Pair
 from .teacher import Teacher, TeacherResult, determinant_loss, orthogonality_loss
 
 STEM_WEIGHT = 0.1
@@ -33,12 +33,12 @@ class TeacherTrainer(Trainer[TeacherStage]):
         """Networks and optimizers by their key in the state file."""
         return {"teacher": self.teacher, "optimizer": self.optimizer}
 
-    def start_stage(self, stage: TeacherStage, shape: tuple[int, ...]) -> None:
+    def start_stage(self, stage: TeacherStage, pairs: Mixture) -> None:
         """Nothing depends on the grid."""
 
-    def train_step(self, pairs: PairSynthesizer, stage: TeacherStage) -> dict[str, float]:
+    def train_step(self, pairs: Mixture, stage: TeacherStage) -> dict[str, float]:
         """One batch, one update."""
-        pair = draw_batch(pairs, self.config.batch)
+        pair = pairs.draw(self.generator, self.config.batch)
         result = self.teacher(pair.fixed, pair.moving)
         self.require_finite("teacher's deformation", result.flow)  # a sampler takes NaN for a place
         terms = teacher_loss(pair, result, stage.smoothness, self.config.clean)

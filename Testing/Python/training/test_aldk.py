@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,25 +11,24 @@ from LightRegistrationLib.core.cascade import CascadeConfig
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.flows import warp
 from LightRegistrationLib.core.models import ModelRegistry
-from LightRegistrationLib.training import distill
 from LightRegistrationLib.training.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     DistillationStage,
     TeacherStage,
     TeacherTrainingConfig,
-    load_config,
+    load_config_as,
 )
 from LightRegistrationLib.training.discriminator import CriticConfig
 from LightRegistrationLib.training.distill import DistillationTrainer, load_teacher
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.loop import load_state
-from LightRegistrationLib.training.synthesis import PairSynthesizer, SynthesisConfig
 from LightRegistrationLib.training.teacher import Teacher, TeacherConfig
 from LightRegistrationLib.training.train_student import StudentTrainer, TrainingConfig
 from LightRegistrationLib.training.train_teacher import TeacherTrainer
 
-SIMILAR = SynthesisConfig(stripped=1.0, mixed=0.0, other_contrast=0.0, cut=0.0)
+from .toy import SOURCES, Same, drawn, losses_of, mixture
+
 STAGE = DistillationStage(steps=6, spacing_mm=6)
 ALWAYS = KnowledgeConfig(every=1, critic_every=2)
 
@@ -39,12 +37,11 @@ def config(**changes: object) -> DistillationConfig:
     base = {
         "name": "toy",
         "seed": 3,
-        "label_maps": "*.nii.gz",
+        "sources": SOURCES,
         "stages": (
             STAGE,
             DistillationStage(steps=6, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0, smoothness=0.1),
         ),
-        "synthesis": SIMILAR,
         "knowledge": ALWAYS,
         "critic": CriticConfig(channels=(4, 8, 8)),
         "bfloat16": False,
@@ -63,31 +60,8 @@ def teacher() -> Teacher:
 
 
 @pytest.fixture
-def trainer(toy_brains, tmp_path, teacher) -> DistillationTrainer:
-    return DistillationTrainer(config(), teacher, toy_brains, tmp_path / "run")
-
-
-def pairs(data) -> PairSynthesizer:
-    fractions = np.load(data.parent / "cache" / "fractions_6mm_3.npy")
-    return PairSynthesizer(fractions, 6, SIMILAR, torch.Generator().manual_seed(1))
-
-
-class Same:
-    """Draws one pair again and again."""
-
-    def __init__(self, data) -> None:
-        self.pair = pairs(data).draw()
-
-    def draw(self):
-        return self.pair
-
-
-def losses_of(trainer) -> list[dict[str, float]]:
-    seen = []
-    original = trainer.train_step
-    trainer.train_step = lambda *a: seen.append(original(*a)) or seen[-1]
-    trainer.run()
-    return seen
+def trainer(tmp_path, teacher) -> DistillationTrainer:
+    return DistillationTrainer(config(), teacher, tmp_path, tmp_path / "run")
 
 
 def test_the_reconstruction_loss_against_numpy():
@@ -114,9 +88,9 @@ STUDENTS = {
 
 
 @pytest.mark.parametrize("student", STUDENTS.values(), ids=STUDENTS)
-def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(student, toy_brains, tmp_path, teacher):
-    trainer = DistillationTrainer(config(student=student), teacher, toy_brains, tmp_path / "run")
-    pair = pairs(toy_brains).draw()
+def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(student, tmp_path, teacher):
+    trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
+    pair = drawn()
     flow, _ = trainer.deform(pair, 2)
     adversarial_loss(trainer.critic, flow, trainer.teach(pair)).backward()
     for network in trainer.student.networks:
@@ -126,43 +100,43 @@ def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(s
     assert len(trainer.student.networks) == (1 if student.shared else 2)
 
 
-def test_a_velocity_student_is_judged_on_the_grid_of_its_images(toy_brains, tmp_path, teacher):
+def test_a_velocity_student_is_judged_on_the_grid_of_its_images(tmp_path, teacher):
     """One voxel of the half grid is two of the images': the critic and the warp have to see two."""
     student = CascadeConfig(cascades=1, symmetric=False)
-    trainer = DistillationTrainer(config(student=student), teacher, toy_brains, tmp_path / "run")
+    trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
     head = trainer.student.networks[0].flow
     torch.nn.init.zeros_(head.weight)
     head.bias.data = torch.tensor([1.0, 0.0, 0.0])
-    pair = pairs(toy_brains).draw()
+    pair = drawn()
     flow, _ = trainer.deform(pair, 1)
     bounded = 12 * np.tanh(1 / 12)
     assert flow.shape == trainer.teach(pair).shape == (1, 3, 16, 16, 16)
     torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
 
 
-def test_the_students_loss_is_made_of_what_the_article_says(trainer, toy_brains):
+def test_the_students_loss_is_made_of_what_the_article_says(trainer):
     """With gamma = 0.3, against the networks asked by hand; the critic is not due at step 1."""
     trainer.step = 1
-    pair = Same(toy_brains).pair
+    pair = Same().pair
     with torch.no_grad():
         flow, _ = trainer.deform(pair, 1)
         gap = trainer.critic(flow) - trainer.critic(trainer.teach(pair))
         warped = warp(pair.moving, flow)
     correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
-    terms = trainer.train_step(Same(toy_brains), STAGE)
+    terms = trainer.train_step(Same(), STAGE)
     assert terms.keys() == {"reconstruction", "knowledge"}
     assert terms["reconstruction"] == pytest.approx(0.3 * (1 - correlation), rel=1e-4)
     assert terms["knowledge"] == pytest.approx(0.7 * float(gap) ** 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["none", "distance", "adversarial"])
-def test_the_three_ways_of_learning_differ_in_the_knowledge_term_alone(kind, toy_brains, tmp_path, teacher):
+def test_the_three_ways_of_learning_differ_in_the_knowledge_term_alone(kind, tmp_path, teacher):
     knowledge = replace(ALWAYS, kind=kind)
-    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
-    pair = Same(toy_brains).pair
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
+    pair = Same().pair
     with torch.no_grad():
         flow, taught = trainer.deform(pair, 1)[0], trainer.teach(pair)
-    terms = trainer.train_step(Same(toy_brains), STAGE)
+    terms = trainer.train_step(Same(), STAGE)
     expected = {"none": set(), "distance": {"knowledge"}, "adversarial": {"knowledge", "critic", "penalty"}}[kind]
     assert terms.keys() == {"reconstruction"} | expected
     if kind == "distance":
@@ -174,24 +148,24 @@ def adam_steps(optimizer: torch.optim.Optimizer) -> int:
 
 
 @pytest.mark.parametrize(("critic_every", "expected"), [(1, 12), (2, 6), (5, 3)])
-def test_the_student_is_updated_more_often_than_the_critic(critic_every, expected, toy_brains, tmp_path, teacher):
+def test_the_student_is_updated_more_often_than_the_critic(critic_every, expected, tmp_path, teacher):
     knowledge = replace(ALWAYS, critic_every=critic_every)
-    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     terms = losses_of(trainer)
     assert adam_steps(trainer.optimizer) == 12
     assert adam_steps(trainer.critic_optimizer) == expected == sum("critic" in t for t in terms)
     assert sum("knowledge" in t for t in terms) == 12
 
 
-def test_the_knowledge_is_on_at_every_third_step_until_its_end(toy_brains, tmp_path, teacher):
+def test_the_knowledge_is_on_at_every_third_step_until_its_end(tmp_path, teacher):
     knowledge = KnowledgeConfig(every=3, until=8, critic_every=2)
-    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, toy_brains, tmp_path / "run")
+    trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     terms = losses_of(trainer)
     assert [n for n, t in enumerate(terms) if "knowledge" in t] == [0, 3, 6]
     assert [n for n, t in enumerate(terms) if "critic" in t] == [0, 6]
 
 
-def test_each_player_moves_at_its_own_turn_alone(trainer, toy_brains):
+def test_each_player_moves_at_its_own_turn_alone(trainer):
     def weights(network):
         return [p.detach().clone() for p in network.parameters()]
 
@@ -201,52 +175,52 @@ def test_each_player_moves_at_its_own_turn_alone(trainer, toy_brains):
     for step, critic_moves in ((0, True), (1, False), (2, True)):
         trainer.step = step
         student, critic, taught = (weights(n) for n in (trainer.student, trainer.critic, trainer.teacher))
-        trainer.train_step(pairs(toy_brains), STAGE)
+        trainer.train_step(mixture(), STAGE)
         assert moved(student, trainer.student)
         assert moved(critic, trainer.critic) == critic_moves
         assert not moved(taught, trainer.teacher)
 
 
-def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(toy_brains, tmp_path, teacher):
+def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(tmp_path, teacher):
     """A student that hardly learns (rate 0) and a critic that does: the teacher's value rises above the student's."""
     knowledge, critic = KnowledgeConfig(every=1, critic_every=1), CriticConfig(channels=(4, 8, 8), rate=3e-3)
-    trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, toy_brains, tmp_path / "run")
+    trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(0.0)
-    gaps = [-trainer.train_step(pairs(toy_brains), STAGE)["critic"] for _ in range(30)]
+    gaps = [-trainer.train_step(mixture(), STAGE)["critic"] for _ in range(30)]
     assert abs(gaps[0]) < 0.02
     assert gaps[-1] > 0.1
 
 
-def test_a_few_steps_on_one_pair_lower_its_reconstruction_loss(trainer, toy_brains):
+def test_a_few_steps_on_one_pair_lower_its_reconstruction_loss(trainer):
     trainer.set_rate(1e-3)
-    terms = [trainer.train_step(Same(toy_brains), STAGE)["reconstruction"] for _ in range(12)]
+    terms = [trainer.train_step(Same(), STAGE)["reconstruction"] for _ in range(12)]
     assert terms[-1] < 0.9 * terms[0]
 
 
-def test_plain_distillation_brings_the_student_to_the_teachers_deformation(toy_brains, tmp_path, teacher):
+def test_plain_distillation_brings_the_student_to_the_teachers_deformation(tmp_path, teacher):
     knowledge = replace(ALWAYS, kind="distance", gamma=0.0)
     student = CascadeConfig(cascades=1, symmetric=False)
-    trainer = DistillationTrainer(config(knowledge=knowledge, student=student), teacher, toy_brains, tmp_path / "run")
+    trainer = DistillationTrainer(config(knowledge=knowledge, student=student), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(3e-3)
-    terms = [trainer.train_step(Same(toy_brains), STAGE)["knowledge"] for _ in range(25)]
+    terms = [trainer.train_step(Same(), STAGE)["knowledge"] for _ in range(25)]
     assert terms[-1] < 0.5 * terms[0]
 
 
-def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(toy_brains, tmp_path, teacher):
-    unbroken = losses_of(DistillationTrainer(config(), teacher, toy_brains, tmp_path / "whole"))
+def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(tmp_path, teacher):
+    unbroken = losses_of(DistillationTrainer(config(), teacher, tmp_path, tmp_path / "whole"))
     short = replace(config(), stages=(replace(STAGE, steps=5, final_rate=1e-3),))
-    begun = DistillationTrainer(short, teacher, toy_brains, tmp_path / "broken")
+    begun = DistillationTrainer(short, teacher, tmp_path, tmp_path / "broken")
     assert losses_of(begun) == unbroken[:5]
-    resumed = DistillationTrainer(config(), teacher, toy_brains, tmp_path / "broken")
+    resumed = DistillationTrainer(config(), teacher, tmp_path, tmp_path / "broken")
     assert resumed.resume()
     assert losses_of(resumed) == unbroken[5:]
 
 
-def test_a_run_does_not_go_on_with_another_teacher(trainer, toy_brains, tmp_path, teacher):
+def test_a_run_does_not_go_on_with_another_teacher(trainer, tmp_path, teacher):
     trainer.save()
     other = Teacher(TeacherConfig(cascades=1, channels=2))
     with pytest.raises(InputError, match=r"state\.pt: .*begun with another teacher"):
-        DistillationTrainer(config(), other, toy_brains, tmp_path / "run").resume()
+        DistillationTrainer(config(), other, tmp_path, tmp_path / "run").resume()
 
 
 def test_a_student_that_is_not_finite_stops_the_run_and_keeps_the_last_state(trainer):
@@ -266,17 +240,17 @@ def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.student.parameters(), strict=True))
 
 
-def test_a_critic_too_deep_for_the_grid_is_told_before_the_first_step(toy_brains, tmp_path, teacher):
-    deep = DistillationTrainer(config(critic=CriticConfig()), teacher, toy_brains, tmp_path / "run")
+def test_a_critic_too_deep_for_the_grid_is_told_before_the_first_step(tmp_path, teacher):
+    deep = DistillationTrainer(config(critic=CriticConfig()), teacher, tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"at least 32 voxels .* grid at 6 mm is \(16, 16, 16\)"):
         deep.run()
     none = replace(ALWAYS, kind="none")
-    DistillationTrainer(config(critic=CriticConfig(), knowledge=none), teacher, toy_brains, tmp_path / "other").run()
+    DistillationTrainer(config(critic=CriticConfig(), knowledge=none), teacher, tmp_path, tmp_path / "other").run()
 
 
-def test_a_state_without_a_teacher_is_refused(toy_brains, tmp_path):
-    student = TrainingConfig(name="x", seed=1, label_maps="*.nii.gz", stages=())
-    StudentTrainer(student, toy_brains, tmp_path / "student").save()
+def test_a_state_without_a_teacher_is_refused(tmp_path):
+    student = TrainingConfig(name="x", seed=1, sources=SOURCES, stages=())
+    StudentTrainer(student, tmp_path, tmp_path / "student").save()
     with pytest.raises(InputError, match="holds no teacher"):
         load_teacher(tmp_path / "student" / "state.pt")
     with pytest.raises(InputError, match="no such file"):
@@ -286,7 +260,6 @@ def test_a_state_without_a_teacher_is_refused(toy_brains, tmp_path):
 TOML = """kind = "distillation"
 name = "mine"
 seed = 3
-label_maps = "*.nii.gz"
 bfloat16 = false
 [student]
 cascades = 1
@@ -295,6 +268,8 @@ every = 1
 critic_every = 2
 [critic]
 channels = [4, 8]
+[[source]]
+kind = "toy"
 [[stage]]
 steps = 4
 spacing_mm = 6
@@ -307,40 +282,18 @@ spacing_mm = 6.0
 """
 
 
-def test_the_whole_chain_by_its_commands_teacher_distillation_model(toy_brains, tmp_path, monkeypatch):
+def test_the_whole_chain_teacher_distillation_model(tmp_path):
     settings = TeacherConfig(cascades=1, channels=2)
     stages = (TeacherStage(steps=2, spacing_mm=6),)
-    plan = TeacherTrainingConfig(name="t", seed=1, label_maps="*.nii.gz", stages=stages, teacher=settings)
-    TeacherTrainer(plan, toy_brains, tmp_path / "teacher").run()
+    plan = TeacherTrainingConfig(name="t", seed=1, sources=SOURCES, stages=stages, teacher=settings)
+    TeacherTrainer(plan, tmp_path, tmp_path / "teacher").run()
     (tmp_path / "mine.toml").write_text(TOML)
-    command = ["distill", str(tmp_path / "mine.toml"), "--teacher", str(tmp_path / "teacher" / "state.pt")]
-    monkeypatch.setattr(
-        sys, "argv", [*command, "--data", str(toy_brains), "--output", str(tmp_path / "run"), "--threads", "1"]
-    )
-    distill.main()
+    mine = load_config_as(tmp_path / "mine.toml", DistillationConfig)
+    taught_by = load_teacher(tmp_path / "teacher" / "state.pt")
+    DistillationTrainer(mine, taught_by, tmp_path, tmp_path / "run").run()
     state = tmp_path / "run" / "state.pt"
     assert load_state(state)["step"] == 4
     log = json.loads((tmp_path / "run" / "log.jsonl").read_text())
     assert log.keys() >= {"step", "seconds", "rate", "reconstruction", "knowledge", "critic", "penalty"}
-    mine = load_config(tmp_path / "mine.toml")
-    assert isinstance(mine, DistillationConfig)
     export_model(state, mine, tmp_path / "models")
     assert ModelRegistry((tmp_path / "models",)).load("mine").grid.spacing_mm == 6.0
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("every = 1\n", "evry = 1\n", r"mine.toml: \[knowledge\] unknown key 'evry'; known keys are kind, gamma"),
-        ("[4, 8]", "[]", r"mine.toml: \[critic\] channels has to hold positive numbers"),
-        ("critic_every = 2", "critic_every = 0", r"mine.toml: \[knowledge\] every and critic_every"),
-        ("every = 1\n", 'every = 1\nkind = "wgan"\n', r"mine.toml: \[knowledge\] kind has to be one of none, distance"),
-        ("every = 1\n", "every = 1\ngamma = 3\n", r"mine.toml: \[knowledge\] gamma and beta"),
-        ('"distillation"', '"teacher"', "mine.toml: unknown key"),
-    ],
-)
-def test_what_is_wrong_with_a_configuration_names_file_and_key(tmp_path, old, new, message):
-    assert old in TOML
-    (tmp_path / "mine.toml").write_text(TOML.replace(old, new, 1))
-    with pytest.raises(InputError, match=message):
-        load_config(tmp_path / "mine.toml")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.flows import voxel_grid
-from LightRegistrationLib.training import train_teacher
 from LightRegistrationLib.training.configuration import TeacherStage, TeacherTrainingConfig
 from LightRegistrationLib.training.loop import load_state
-from LightRegistrationLib.training.synthesis import PairSynthesizer, SynthesisConfig
 from LightRegistrationLib.training.teacher import (
     AffineStem,
     Teacher,
@@ -27,16 +24,15 @@ from LightRegistrationLib.training.teacher import (
 )
 from LightRegistrationLib.training.train_teacher import TeacherTrainer, teacher_loss
 
-SIMILAR = SynthesisConfig(stripped=1.0, mixed=0.0, other_contrast=0.0, cut=0.0)
+from .toy import SOURCES, Same, drawn, losses_of
 
 
 def config(**changes: object) -> TeacherTrainingConfig:
     base = {
         "name": "toy",
         "seed": 3,
-        "label_maps": "*.nii.gz",
+        "sources": SOURCES,
         "stages": (TeacherStage(steps=3, spacing_mm=6), TeacherStage(steps=3, spacing_mm=6, rate=5e-4, final_rate=0)),
-        "synthesis": SIMILAR,
         "teacher": TeacherConfig(cascades=2, channels=2),
     }
     return TeacherTrainingConfig(**(base | changes))
@@ -193,13 +189,8 @@ def test_the_orthogonality_loss_against_singular_values():
     assert float(orthogonality_loss(torch.from_numpy(matrices))) == pytest.approx(expected, rel=1e-6)
 
 
-def drawn(data: Path):
-    fractions = np.load(data.parent / "cache" / "fractions_6mm_3.npy")
-    return PairSynthesizer(fractions, 6, SIMILAR, torch.Generator().manual_seed(1)).draw()
-
-
-def test_the_teachers_loss_against_numpy(toy_brains):
-    pair = drawn(toy_brains)
+def test_the_teachers_loss_against_numpy():
+    pair = drawn()
     flows = 0.3 * torch.randn(2, 1, 3, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     matrix = torch.diag(torch.tensor([1.2, 1.0, 1.0]))[None]
     still = TeacherResult(torch.zeros(1, 3, 16, 16, 16), tuple(flows), matrix)
@@ -212,19 +203,11 @@ def test_the_teachers_loss_against_numpy(toy_brains):
     assert float(terms["orthogonality"]) == pytest.approx(0.1 * (1.44 + 1 / 1.44 - 2), rel=1e-4)
 
 
-def losses_of(trainer: TeacherTrainer) -> list[dict[str, float]]:
-    seen = []
-    original = trainer.train_step
-    trainer.train_step = lambda *a: seen.append(original(*a)) or seen[-1]  # type: ignore[method-assign, func-returns-value]
-    trainer.run()
-    return seen
-
-
-def test_a_resumed_teacher_has_the_losses_of_an_unbroken_one(toy_brains, tmp_path):
-    unbroken = losses_of(TeacherTrainer(config(), toy_brains, tmp_path / "whole"))
-    begun = TeacherTrainer(config(stages=config().stages[:1]), toy_brains, tmp_path / "broken")
+def test_a_resumed_teacher_has_the_losses_of_an_unbroken_one(tmp_path):
+    unbroken = losses_of(TeacherTrainer(config(), tmp_path, tmp_path / "whole"))
+    begun = TeacherTrainer(config(stages=config().stages[:1]), tmp_path, tmp_path / "broken")
     assert losses_of(begun) == unbroken[:3]
-    resumed = TeacherTrainer(config(), toy_brains, tmp_path / "broken")
+    resumed = TeacherTrainer(config(), tmp_path, tmp_path / "broken")
     assert resumed.resume()
     assert losses_of(resumed) == unbroken[3:]
     log = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
@@ -232,22 +215,17 @@ def test_a_resumed_teacher_has_the_losses_of_an_unbroken_one(toy_brains, tmp_pat
     assert log[0]["reconstruction"] == pytest.approx(np.mean([t["reconstruction"] for t in unbroken[:3]]), rel=1e-3)
 
 
-def test_a_few_steps_on_one_pair_raise_its_correlation_and_reach_the_stem(toy_brains, tmp_path):
-    trainer = TeacherTrainer(config(), toy_brains, tmp_path / "run")
+def test_a_few_steps_on_one_pair_raise_its_correlation_and_reach_the_stem(tmp_path):
+    trainer = TeacherTrainer(config(), tmp_path, tmp_path / "run")
     trainer.set_rate(2e-3)
-    pair = drawn(toy_brains)
-
-    class Same:
-        def draw(self):
-            return pair
-
-    terms = [trainer.train_step(Same(), config().stages[0])["reconstruction"] for _ in range(12)]  # type: ignore[arg-type]
+    pair = drawn()
+    terms = [trainer.train_step(Same(pair), config().stages[0])["reconstruction"] for _ in range(12)]
     assert terms[-1] < 0.8 * terms[0]
     assert not torch.equal(trainer.teacher(pair.fixed, pair.moving).matrix[0], torch.eye(3))
 
 
-def test_a_batch_holds_different_pairs(toy_brains, tmp_path):
-    trainer = TeacherTrainer(config(batch=2), toy_brains, tmp_path / "run")
+def test_a_batch_holds_different_pairs(tmp_path):
+    trainer = TeacherTrainer(config(batch=2), tmp_path, tmp_path / "run")
     shown = []
     trainer.teacher.register_forward_pre_hook(lambda _, images: shown.append(images))
     trainer.run()
@@ -256,8 +234,8 @@ def test_a_batch_holds_different_pairs(toy_brains, tmp_path):
     assert not torch.equal(fixed[0], fixed[1])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(toy_brains, tmp_path):
-    trainer = TeacherTrainer(config(), toy_brains, tmp_path / "run")
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_path):
+    trainer = TeacherTrainer(config(), tmp_path, tmp_path / "run")
     trainer.save()
     saved = trainer.state_file.read_bytes()
     next(trainer.teacher.parameters()).data.fill_(float("nan"))
@@ -267,8 +245,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(toy_br
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(toy_brains, tmp_path):
-    trainer = TeacherTrainer(config(), toy_brains, tmp_path / "run")
+def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(tmp_path):
+    trainer = TeacherTrainer(config(), tmp_path, tmp_path / "run")
     trainer.save()
     saved = trainer.state_file.read_bytes()
     (tmp_path / "run" / "state.partial").symlink_to("/dev/full")
@@ -279,9 +257,9 @@ def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(toy_brains, tm
     trainer.save()
 
 
-def test_a_state_of_other_networks_or_a_damaged_one_is_refused(toy_brains, tmp_path):
-    TeacherTrainer(config(), toy_brains, tmp_path / "run").save()
-    wider = TeacherTrainer(config(teacher=TeacherConfig(cascades=2, channels=3)), toy_brains, tmp_path / "run")
+def test_a_state_of_other_networks_or_a_damaged_one_is_refused(tmp_path):
+    TeacherTrainer(config(), tmp_path, tmp_path / "run").save()
+    wider = TeacherTrainer(config(teacher=TeacherConfig(cascades=2, channels=3)), tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"state\.pt: .*'toy'") as caught:
         wider.resume()
     assert "\n" not in str(caught.value)
@@ -289,62 +267,3 @@ def test_a_state_of_other_networks_or_a_damaged_one_is_refused(toy_brains, tmp_p
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a readable training state"):
         load_state(state)
-
-
-def test_a_pattern_that_finds_too_few_label_maps_is_named(toy_brains, tmp_path):
-    with pytest.raises(InputError, match=r"1 files match label_maps = 'a\*'"):
-        TeacherTrainer(config(label_maps="a*"), toy_brains, tmp_path / "run")
-
-
-TOML = """kind = "teacher"
-name = "mine"
-seed = 3
-label_maps = "*.nii.gz"
-[teacher]
-cascades = 1
-channels = 1
-[synthesis]
-other_contrast = 0
-[[stage]]
-steps = 2
-spacing_mm = 6
-"""
-
-
-def test_the_command_trains_and_resumes(toy_brains, tmp_path, monkeypatch):
-    (tmp_path / "mine.toml").write_text(TOML)
-    arguments = ["train_teacher", str(tmp_path / "mine.toml"), "--data", str(toy_brains), "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--output", str(tmp_path / "run")])
-    train_teacher.main()
-    assert load_state(tmp_path / "run" / "state.pt")["step"] == 2
-    (tmp_path / "mine.toml").write_text(TOML.replace("steps = 2", "steps = 3"))
-    train_teacher.main()
-    assert load_state(tmp_path / "run" / "state.pt")["step"] == 3
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("seed = 3", "seed = 3\nsede = 4", "mine.toml: unknown key 'sede'"),
-        (
-            "channels = 1",
-            "chanels = 1",
-            r"mine.toml: \[teacher\] unknown key 'chanels'; known keys are cascades, channels",
-        ),
-        ("steps = 2", "steps = 2\ncascades = 2", r"mine.toml: \[\[stage\]\] 1 unknown key 'cascades'"),
-        ("seed = 3\n", "", "mine.toml: the key 'seed' is missing"),
-        ("steps = 2", 'steps = "two"', "the key 'steps' has to be of type int, got 'two'"),
-        ("channels = 1", "channels = 0", r"mine.toml: \[teacher\] cascades and channels"),
-        ("[teacher]\n", "[teacher\n", "mine.toml: this is not valid TOML"),
-        ('"teacher"', '"student"', "mine.toml: unknown key 'teacher'"),
-        ('"teacher"', '"techer"', "mine.toml: kind is 'techer'"),
-    ],
-)
-def test_what_is_wrong_with_a_configuration_is_one_line(tmp_path, monkeypatch, capsys, old, new, message):
-    assert old in TOML
-    (tmp_path / "mine.toml").write_text(TOML.replace(old, new))
-    command = ["train_teacher", str(tmp_path / "mine.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "run")]
-    monkeypatch.setattr(sys, "argv", [*command, "--threads", "1"])
-    with pytest.raises(SystemExit, match=message) as caught:
-        train_teacher.main()
-    assert "\n" not in str(caught.value)

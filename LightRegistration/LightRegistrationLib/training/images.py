@@ -1,0 +1,335 @@
+"""Real images as training material: read, aligned affinely to one of them, and drawn in pairs."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.affine import align_affine
+from ..core.errors import InputError
+from ..core.flows import sample, voxel_grid
+from ..core.geometry import homogeneous
+from ..core.intensity import IntensityRule
+from ..core.network_grid import GridRule, network_geometry, shrink
+from ..core.volume import Volume
+from .augmentation import bias_field, cut_field_of_view, elastic_flow, random_gamma, random_matrix, uniform
+from .pairs import Pair
+
+if TYPE_CHECKING:
+    from .sources import ImageSourceConfig
+
+logger = logging.getLogger(__name__)
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+COLUMNS = ("image", "labels", "subject")
+
+
+@dataclass(frozen=True)
+class ImageVariation:
+    """Ranges of what is drawn at random for each pair; lengths in mm, angles in degrees, the rest is a fraction.
+
+    residual_*: what is left of the affine alignment, for the moving image alone. flip: chance that both images are
+    mirrored, left to right (label values that stand for sides would be wrong then). cut: chance that an image loses up
+    to a fifth of its field of view. gamma: intensities to a power between 2^-gamma and 2^gamma.
+    """
+
+    rotation: float = 8.0
+    scaling: float = 0.1
+    shift_mm: float = 4.0
+    residual_rotation: float = 3.0
+    residual_scaling: float = 0.04
+    residual_shift_mm: float = 2.0
+    elastic_mm: float = 2.0
+    node_mm: float = 32.0
+    noise: float = 0.02
+    bias: float = 0.1
+    gamma: float = 0.2
+    cut: float = 0.1
+    flip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image of a training set; labels may be None. subject: who or what it shows."""
+
+    image: Path
+    labels: Path | None
+    subject: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that there are."""
+        return (self.image,) if self.labels is None else (self.image, self.labels)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without the endings of images."""
+    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
+
+
+def scans_of(paths: Sequence[Path], labels: str) -> list[Scan]:
+    """Scans of a folder; `labels` names the label map beside each, with {stem} for its stem. Every file a subject."""
+    scans = []
+    for path in paths:
+        label_file = path.parent / labels.format(stem=stem_of(path)) if labels else None
+        if label_file is not None and not label_file.is_file():
+            raise InputError(f"{path}: its label map {label_file.name} is missing; add it or leave the image out.")
+        scans.append(Scan(path, label_file, stem_of(path)))
+    return scans
+
+
+def read_table(path: Path) -> list[Scan]:
+    """Scans of a CSV file with columns image, labels, subject; InputError names the file and the line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
+    unknown = [name for row in rows[:1] for name in row if name not in COLUMNS]
+    if not rows or "image" not in rows[0] or unknown:
+        raise InputError(
+            f"{path}: a table needs the columns image, and optionally labels and subject, and a line each."
+        )
+    return [_scan(path, number, row) for number, row in enumerate(rows, start=2)]
+
+
+def read_manifest(path: Path, anatomy: str) -> list[Scan]:
+    """Scans of a data folder's manifest.json: its records of an anatomy whose `use` is `train`."""
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+        chosen = [r for r in records if r["anatomy"] == anatomy and r["use"] == "train" and r["image"]]
+        scans = [
+            Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
+            for r in chosen
+        ]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
+    if not scans:
+        raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
+    for file in (file for scan in scans for file in scan.files):
+        if not file.is_file():
+            raise InputError(f"{path}: it names {file.name}, which is missing.")
+    return scans
+
+
+def _scan(table: Path, line: int, row: dict[str, str | None]) -> Scan:
+    image, labels = row["image"] or "", row.get("labels") or ""
+    for name in filter(None, (image, labels)):
+        if not (table.parent / name).is_file():
+            raise InputError(f"{table}, line {line}: there is no file {name}.")
+    if not image:
+        raise InputError(f"{table}, line {line}: the image is missing.")
+    path = table.parent / image
+    return Scan(path, table.parent / labels if labels else None, row.get("subject") or stem_of(path))
+
+
+def read_image(path: Path) -> Volume:
+    """Read a volume in RAS mm; InputError if it is not a 3-D image of one component."""
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as an image.") from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{path}: a 3-D image with one value a voxel is needed.")
+    to_ras = np.diag([-1.0, -1.0, 1.0])
+    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine = homogeneous(to_ras @ direction, to_ras @ np.array(image.GetOrigin()))
+    return Volume(sitk.GetArrayFromImage(image), affine, path.name)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """A scan ready to be drawn from: image (1, 1, d, h, w) fp16 in [0, 1], labels (d, h, w) or None, on own grids.
+
+    to_image, to_labels: 4x4, voxels (i, j, k, 1) of the training grid -> voxels of the image and of the labels.
+    """
+
+    subject: str
+    image: Tensor
+    labels: Tensor | None
+    to_image: Tensor
+    to_labels: Tensor
+
+
+class ImageSource:
+    """Draws pairs of real images, aligned affinely, each in a random pose and elastic deformation.
+
+    The labels of a pair are one-hot in the order of `structures`; a structure that a scan lacks is 0 everywhere.
+    """
+
+    def __init__(
+        self,
+        scans: Sequence[PreparedScan],
+        structures: Sequence[int],
+        shape: tuple[int, int, int],
+        spacing_mm: float,
+        pairs: str,
+        variation: ImageVariation,
+    ) -> None:
+        self.scans = tuple(scans)
+        self.structures = tuple(structures)
+        self.shape = shape
+        self.spacing_mm = spacing_mm
+        self.variation = variation
+        self.partners = _partners([scan.subject for scan in scans], pairs)
+
+    @classmethod
+    def open(cls, config: ImageSourceConfig, scans: Sequence[Scan], cache: Path, spacing_mm: float) -> ImageSource:
+        """Prepare the scans, or take them from the cache where settings and files are still the same."""
+        rule = IntensityRule(**config.intensity)
+        partners = _partners([scan.subject for scan in scans], config.pairs)
+        if not any(partners):
+            raise InputError(f"{scans[0].image.parent}: no two scans make a pair with pairs = '{config.pairs}'.")
+        file = cache / f"images_{_key(config, scans, spacing_mm)}.pt"
+        if not file.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            torch.save(_prepare(scans, config, rule, spacing_mm), file.with_suffix(".partial"))
+            file.with_suffix(".partial").replace(file)
+        content = torch.load(file, weights_only=True)
+        prepared = [PreparedScan(**values) for values in content["scans"]]
+        d, h, w = content["shape"]
+        return cls(prepared, content["structures"], (d, h, w), spacing_mm, config.pairs, config.variation)
+
+    def draw(self, generator: torch.Generator) -> Pair:
+        """Draw a pair and show it in a random pose."""
+        v = self.variation
+        candidates = [n for n, partners in enumerate(self.partners) if partners]
+        first = candidates[int(torch.randint(len(candidates), (), generator=generator))]
+        partners = self.partners[first]
+        second = partners[int(torch.randint(len(partners), (), generator=generator))]
+        pose = random_matrix(v.rotation, v.scaling, v.shift_mm, generator)
+        residual = random_matrix(v.residual_rotation, v.residual_scaling, v.residual_shift_mm, generator)
+        if uniform(generator) < v.flip:
+            pose = pose @ torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+        fixed = self._show(self.scans[first], pose, generator)
+        moving = self._show(self.scans[second], pose @ residual, generator)
+        return Pair(fixed[0], moving[0], fixed[1], moving[1], fixed[2], moving[2])
+
+    def _show(
+        self, scan: PreparedScan, pose: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the network sees, the image without noise, and the one-hot labels."""
+        v = self.variation
+        points = self._points(pose, generator)
+        clean = _sample_at(scan.image.float(), scan.to_image, points)
+        seen = random_gamma(clean, v.gamma, generator) * bias_field(self.shape, v.bias, generator)
+        seen = seen + v.noise * uniform(generator) * torch.randn(clean.shape, generator=generator)
+        seen = cut_field_of_view(seen.clamp(0, 1), v.cut, 0.2, generator)
+        if not self.structures:
+            return seen, clean, None
+        if scan.labels is None:
+            return seen, clean, torch.zeros(1, len(self.structures), *self.shape)
+        one_hot = torch.stack([scan.labels == value for value in self.structures]).float()[None]
+        return seen, clean, _sample_at(one_hot, scan.to_labels, points)
+
+    def _points(self, pose: Tensor, generator: torch.Generator) -> Tensor:
+        """Where each voxel of the grid looks, (1, 3, D, H, W) in voxels of the grid."""
+        grid = voxel_grid(self.shape, torch.device("cpu"))
+        center = ((torch.tensor(self.shape[::-1], dtype=torch.float32) - 1) / 2).view(1, 3, 1, 1, 1)
+        moved = torch.einsum("ab,nbdhw->nadhw", pose[:3, :3], grid - center)
+        shift = (pose[:3, 3] / self.spacing_mm).view(1, 3, 1, 1, 1)
+        return (
+            moved
+            + shift
+            + center
+            + elastic_flow(self.shape, self.spacing_mm, self.variation.elastic_mm, self.variation.node_mm, generator)
+        )
+
+
+def _sample_at(image: Tensor, matrix: Tensor, points: Tensor) -> Tensor:
+    coordinates = torch.einsum("ab,nbdhw->nadhw", matrix[:3, :3], points) + matrix[:3, 3].view(1, 3, 1, 1, 1)
+    return sample(image, coordinates, padding="zeros")
+
+
+def _partners(subjects: Sequence[str], pairs: str) -> list[list[int]]:
+    """For each scan the scans that make a pair with it."""
+    count = range(len(subjects))
+    if pairs == "self":
+        return [[n] for n in count]
+    same = pairs == "within"
+    return [[m for m in count if m != n and (subjects[m] == subjects[n]) == same] for n in count]
+
+
+def _prepare(
+    scans: Sequence[Scan], config: ImageSourceConfig, rule: IntensityRule, spacing_mm: float
+) -> dict[str, Any]:
+    volumes = [read_image(scan.image) for scan in scans]
+    labels = [
+        None if scan.labels is None else _read_labels(scan, volume) for scan, volume in zip(scans, volumes, strict=True)
+    ]
+    structures = _common_structures(scans, labels, config.structures)
+    reference = _reference(scans, config.reference)
+    grid = network_geometry(volumes[reference].geometry, GridRule(spacing_mm=spacing_mm, min_voxels=1))
+    prepared = []
+    for n, (scan, volume, value) in enumerate(zip(scans, volumes, labels, strict=True)):
+        matrix = np.eye(4) if n == reference else align_affine(volumes[reference], volume, rule).matrix
+        shrunk = shrink(volume, float(grid.spacing_mm[0]), rule)
+        prepared.append(
+            {
+                "subject": scan.subject,
+                "image": shrunk.tensor.half(),
+                "labels": None if value is None else torch.from_numpy(value),
+                "to_image": torch.from_numpy(shrunk.geometry.inverse_affine @ matrix @ grid.affine).float(),
+                "to_labels": torch.from_numpy(volume.geometry.inverse_affine @ matrix @ grid.affine).float(),
+            }
+        )
+    logger.info("prepared %d scans at %g mm, grid %s", len(scans), spacing_mm, grid.shape)
+    return {"scans": prepared, "structures": structures, "shape": grid.shape}
+
+
+def _read_labels(scan: Scan, volume: Volume) -> NDArray[np.uint8]:
+    assert scan.labels is not None
+    labels = read_image(scan.labels)
+    if labels.array.shape != volume.array.shape or not np.allclose(labels.affine, volume.affine, atol=1e-3):
+        raise InputError(f"{scan.labels}: this label map does not lie on the grid of {scan.image.name}.")
+    if labels.array.min() < 0 or labels.array.max() > 255:
+        raise InputError(f"{scan.labels}: label values from 0 to 255 are needed.")
+    return labels.array.astype(np.uint8)
+
+
+def _common_structures(
+    scans: Sequence[Scan], labels: Sequence[NDArray[np.uint8] | None], wanted: Sequence[int]
+) -> list[int]:
+    """The label values to use; InputError if a label map shares none with the others (mixed label sets)."""
+    found = [None if v is None else set(np.unique(v).tolist()) - {0} for v in labels]
+    counts: dict[int, int] = {}
+    for values in filter(None, found):
+        for value in values:
+            counts[value] = counts.get(value, 0) + 1
+    chosen = set(wanted) or {value for value, count in counts.items() if count > 1}
+    for scan, own in zip(scans, found, strict=True):
+        if own is not None and not own & chosen:
+            raise InputError(
+                f"{scan.labels}: none of its label values {sorted(own)[:8]} is among those of the other scans "
+                f"{sorted(chosen)[:8]}; put label maps of different sets in different sources."
+            )
+    return sorted(chosen)
+
+
+def _reference(scans: Sequence[Scan], name: str) -> int:
+    if not name:
+        return 0
+    names = [stem_of(scan.image) for scan in scans]
+    if name not in names:
+        raise InputError(f"{scans[0].image.parent}: reference = '{name}' is none of the images.")
+    return names.index(name)
+
+
+def _key(config: ImageSourceConfig, scans: Sequence[Scan], spacing_mm: float) -> str:
+    files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for scan in scans for p in scan.files]
+    relevant = {k: v for k, v in asdict(config).items() if k in ("structures", "reference", "intensity")}
+    text = json.dumps([relevant, files, [s.subject for s in scans], spacing_mm], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

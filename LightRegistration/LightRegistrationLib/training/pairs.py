@@ -1,0 +1,69 @@
+"""What a training step sees: a pair of images, and the sources that draw such pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the network sees and what it is judged by.
+
+    fixed, moving: (N, 1, D, H, W) in [0, 1]. fixed_clean, moving_clean: (N, 1 + K, D, H, W): first the image that is
+    compared (without noise where that is known), then K random projections of the anatomy, equal in contrast for both
+    (K may be 0). fixed_labels, moving_labels: (N, L, D, H, W), memberships 0 to 1 of L structures, or None.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    fixed_clean: Tensor
+    moving_clean: Tensor
+    fixed_labels: Tensor | None = None
+    moving_labels: Tensor | None = None
+
+
+class PairSource(Protocol):
+    """Draws pairs of images that are affinely aligned, on a grid whose axes are multiples of 16."""
+
+    spacing_mm: float
+    shape: tuple[int, int, int]
+
+    def draw(self, generator: torch.Generator) -> Pair:
+        """Draw one pair (N = 1); all that is random comes from the generator."""
+        ...
+
+
+class Mixture:
+    """Several sources; each batch comes from one of them, drawn by its weight."""
+
+    def __init__(self, sources: Sequence[PairSource], weights: Sequence[float]) -> None:
+        self.sources = tuple(sources)
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """The grids (D, H, W) that are drawn from."""
+        return tuple(source.shape for source in self.sources)
+
+    def draw(self, generator: torch.Generator, count: int = 1) -> Pair:
+        """Draw `count` pairs of one source as one, along the batch axis."""
+        index = 0
+        if len(self.sources) > 1:
+            index = int(torch.multinomial(self.weights, 1, generator=generator))
+        return join([self.sources[index].draw(generator) for _ in range(count)])
+
+
+def join(pairs: Sequence[Pair]) -> Pair:
+    """Pairs of one source as one, along the batch axis."""
+    if len(pairs) == 1:
+        return pairs[0]
+    joined: dict[str, Any] = {}
+    for name in (f.name for f in fields(Pair)):
+        values = [getattr(pair, name) for pair in pairs]
+        joined[name] = None if values[0] is None else torch.cat(values)
+    return Pair(**joined)
