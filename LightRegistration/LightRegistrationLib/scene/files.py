@@ -14,11 +14,11 @@ import slicer
 from ..core.errors import InputError
 from ..core.field import AffineTransform
 from ..core.geometry import homogeneous
+from ..core.nifti import check_nifti
 from ..core.volume import Segmentation
 from .dicom import find_series
 from .geometry import vtk_matrix
 from .messages import captured_messages
-from .nifti import check_nifti
 from .segmentations import segmentation_from_node, segmentation_node_from_segmentation, single_layer
 from .transforms import transform_points, use_linear_interpolation
 from .volumes import image_data, volume_from_node
