@@ -20,7 +20,11 @@ def symmetric(count: int, generator: torch.Generator) -> Tensor:
 
 
 def random_matrix(degrees: float, scaling: float, shift_mm: float, generator: torch.Generator) -> Tensor:
-    """A random 4x4 map in mm: rotations up to `degrees` about each axis, scaling and a third of it as shear, shift."""
+    """A random 4x4 map in mm of positive determinant: x -> R (1 + E) S x + shift.
+
+    R: a rotation vector with components up to `degrees`; S: factors 1 ± `scaling` (below 1) along the axes; E: nine
+    numbers up to a third of `scaling`, shear for the most part; shift: up to `shift_mm` along each axis.
+    """
     angles = torch.deg2rad(degrees * symmetric(3, generator))
     rotation_part = torch.zeros(3, 3)
     rotation_part[0, 1], rotation_part[0, 2], rotation_part[1, 2] = -angles[2], angles[1], -angles[0]

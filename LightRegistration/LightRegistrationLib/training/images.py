@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
+import math
+import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,20 +21,20 @@ from torch import Tensor
 from ..core.affine import align_affine
 from ..core.errors import InputError
 from ..core.flows import sample, voxel_grid
-from ..core.geometry import homogeneous
 from ..core.intensity import IntensityRule
 from ..core.network_grid import GridRule, network_geometry, shrink
 from ..core.volume import Volume
 from .augmentation import bias_field, cut_field_of_view, elastic_flow, random_gamma, random_matrix, uniform
 from .pairs import Pair
+from .scans import Scan, read_image, stem_of
 
 if TYPE_CHECKING:
     from .sources import ImageSourceConfig
 
 logger = logging.getLogger(__name__)
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-COLUMNS = ("image", "labels", "subject")
+_VERSION = 2
+"""Counts what is kept of a scan, so that a cache of an older program is not taken for one of this."""
 
 
 @dataclass(frozen=True)
@@ -59,95 +60,13 @@ class ImageVariation:
     cut: float = 0.1
     flip: float = 0.0
 
-
-@dataclass(frozen=True)
-class Scan:
-    """One image of a training set; labels may be None. subject: who or what it shows."""
-
-    image: Path
-    labels: Path | None
-    subject: str
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that there are."""
-        return (self.image,) if self.labels is None else (self.image, self.labels)
-
-
-def stem_of(path: Path) -> str:
-    """A file's name without the endings of images."""
-    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), path.suffix)
-    return path.name[: len(path.name) - len(ending)]
-
-
-def scans_of(paths: Sequence[Path], labels: str) -> list[Scan]:
-    """Scans of a folder; `labels` names the label map beside each, with {stem} for its stem. Every file a subject."""
-    scans = []
-    for path in paths:
-        label_file = path.parent / labels.format(stem=stem_of(path)) if labels else None
-        if label_file is not None and not label_file.is_file():
-            raise InputError(f"{path}: its label map {label_file.name} is missing; add it or leave the image out.")
-        scans.append(Scan(path, label_file, stem_of(path)))
-    return scans
-
-
-def read_table(path: Path) -> list[Scan]:
-    """Scans of a CSV file with columns image, labels, subject; InputError names the file and the line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
-    unknown = [name for row in rows[:1] for name in row if name not in COLUMNS]
-    if not rows or "image" not in rows[0] or unknown:
-        raise InputError(
-            f"{path}: a table needs the columns image, and optionally labels and subject, and a line each."
-        )
-    return [_scan(path, number, row) for number, row in enumerate(rows, start=2)]
-
-
-def read_manifest(path: Path, anatomy: str) -> list[Scan]:
-    """Scans of a data folder's manifest.json: its records of an anatomy whose `use` is `train`."""
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))["records"]
-        chosen = [r for r in records if r["anatomy"] == anatomy and r["use"] == "train" and r["image"]]
-        scans = [
-            Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
-            for r in chosen
-        ]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
-    if not scans:
-        raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
-    for file in (file for scan in scans for file in scan.files):
-        if not file.is_file():
-            raise InputError(f"{path}: it names {file.name}, which is missing.")
-    return scans
-
-
-def _scan(table: Path, line: int, row: dict[str, str | None]) -> Scan:
-    image, labels = row["image"] or "", row.get("labels") or ""
-    for name in filter(None, (image, labels)):
-        if not (table.parent / name).is_file():
-            raise InputError(f"{table}, line {line}: there is no file {name}.")
-    if not image:
-        raise InputError(f"{table}, line {line}: the image is missing.")
-    path = table.parent / image
-    return Scan(path, table.parent / labels if labels else None, row.get("subject") or stem_of(path))
-
-
-def read_image(path: Path) -> Volume:
-    """Read a volume in RAS mm; InputError if it is not a 3-D image of one component."""
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as an image.") from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{path}: a 3-D image with one value a voxel is needed.")
-    to_ras = np.diag([-1.0, -1.0, 1.0])
-    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine = homogeneous(to_ras @ direction, to_ras @ np.array(image.GetOrigin()))
-    return Volume(sitk.GetArrayFromImage(image), affine, path.name)
+    def __post_init__(self) -> None:
+        largest = {"scaling": 0.5, "residual_scaling": 0.5, "cut": 1.0, "flip": 1.0}
+        for name, value in asdict(self).items():
+            if not 0 <= value <= largest.get(name, math.inf):
+                raise ValueError(f"{name} has to be 0 or more, and not above {largest.get(name, 'any limit')}")
+        if self.node_mm == 0:
+            raise ValueError("node_mm has to be positive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,12 +115,11 @@ class ImageSource:
         file = cache / f"images_{_key(config, scans, spacing_mm)}.pt"
         if not file.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            torch.save(_prepare(scans, config, rule, spacing_mm), file.with_suffix(".partial"))
-            file.with_suffix(".partial").replace(file)
+            _save(_prepare(scans, config, rule, spacing_mm), file)
         content = torch.load(file, weights_only=True)
         prepared = [PreparedScan(**values) for values in content["scans"]]
         d, h, w = content["shape"]
-        return cls(prepared, content["structures"], (d, h, w), spacing_mm, config.pairs, config.variation)
+        return cls(prepared, content["structures"], (d, h, w), content["spacing_mm"], config.pairs, config.variation)
 
     def draw(self, generator: torch.Generator) -> Pair:
         """Draw a pair and show it in a random pose."""
@@ -263,6 +181,16 @@ def _partners(subjects: Sequence[str], pairs: str) -> list[list[int]]:
     return [[m for m in count if m != n and (subjects[m] == subjects[n]) == same] for n in count]
 
 
+def _save(content: dict[str, Any], file: Path) -> None:
+    """Write a file as a whole or not at all, whoever else is writing the same."""
+    partial = file.with_suffix(f".partial{uuid.uuid4().hex}")
+    try:
+        torch.save(content, partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _prepare(
     scans: Sequence[Scan], config: ImageSourceConfig, rule: IntensityRule, spacing_mm: float
 ) -> dict[str, Any]:
@@ -275,7 +203,7 @@ def _prepare(
     grid = network_geometry(volumes[reference].geometry, GridRule(spacing_mm=spacing_mm, min_voxels=1))
     prepared = []
     for n, (scan, volume, value) in enumerate(zip(scans, volumes, labels, strict=True)):
-        matrix = np.eye(4) if n == reference else align_affine(volumes[reference], volume, rule).matrix
+        matrix = np.eye(4) if n == reference else _aligned(volumes[reference], volume, scan, rule)
         shrunk = shrink(volume, float(grid.spacing_mm[0]), rule)
         prepared.append(
             {
@@ -287,7 +215,14 @@ def _prepare(
             }
         )
     logger.info("prepared %d scans at %g mm, grid %s", len(scans), spacing_mm, grid.shape)
-    return {"scans": prepared, "structures": structures, "shape": grid.shape}
+    return {"scans": prepared, "structures": structures, "shape": grid.shape, "spacing_mm": float(grid.spacing_mm[0])}
+
+
+def _aligned(reference: Volume, volume: Volume, scan: Scan, rule: IntensityRule) -> NDArray[np.floating[Any]]:
+    try:
+        return align_affine(reference, volume, rule).matrix
+    except InputError as error:
+        raise InputError(f"{scan.image}: it cannot be aligned to {reference.name}; leave it out. {error}") from error
 
 
 def _read_labels(scan: Scan, volume: Volume) -> NDArray[np.uint8]:
@@ -295,8 +230,8 @@ def _read_labels(scan: Scan, volume: Volume) -> NDArray[np.uint8]:
     labels = read_image(scan.labels)
     if labels.array.shape != volume.array.shape or not np.allclose(labels.affine, volume.affine, atol=1e-3):
         raise InputError(f"{scan.labels}: this label map does not lie on the grid of {scan.image.name}.")
-    if labels.array.min() < 0 or labels.array.max() > 255:
-        raise InputError(f"{scan.labels}: label values from 0 to 255 are needed.")
+    if not np.isin(labels.array, np.arange(256)).all():
+        raise InputError(f"{scan.labels}: whole numbers from 0 to 255 are needed as label values.")
     return labels.array.astype(np.uint8)
 
 
@@ -304,14 +239,12 @@ def _common_structures(
     scans: Sequence[Scan], labels: Sequence[NDArray[np.uint8] | None], wanted: Sequence[int]
 ) -> list[int]:
     """The label values to use; InputError if a label map shares none with the others (mixed label sets)."""
-    found = [None if v is None else set(np.unique(v).tolist()) - {0} for v in labels]
-    counts: dict[int, int] = {}
-    for values in filter(None, found):
-        for value in values:
-            counts[value] = counts.get(value, 0) + 1
-    chosen = set(wanted) or {value for value, count in counts.items() if count > 1}
-    for scan, own in zip(scans, found, strict=True):
-        if own is not None and not own & chosen:
+    found = [(s, set(np.unique(v).tolist()) - {0}) for s, v in zip(scans, labels, strict=True) if v is not None]
+    counts = Counter(value for _, own in found for value in own)
+    repeated = {value for value, count in counts.items() if count >= min(2, len(found))}
+    chosen = set(wanted) or _linked([own & repeated for _, own in found])
+    for scan, own in found:
+        if not own & chosen:
             raise InputError(
                 f"{scan.labels}: none of its label values {sorted(own)[:8]} is among those of the other scans "
                 f"{sorted(chosen)[:8]}; put label maps of different sets in different sources."
@@ -319,17 +252,34 @@ def _common_structures(
     return sorted(chosen)
 
 
+def _linked(sets: Sequence[set[int]]) -> set[int]:
+    """The largest group of values in which each set shares a value with another one, directly or through others."""
+    groups: list[set[int]] = []
+    for own in filter(None, sets):
+        touched = [group for group in groups if group & own]
+        groups = [group for group in groups if not group & own] + [own.union(*touched)]
+    return max(groups, key=lambda group: sum(bool(own & group) for own in sets), default=set())
+
+
 def _reference(scans: Sequence[Scan], name: str) -> int:
     if not name:
         return 0
-    names = [stem_of(scan.image) for scan in scans]
-    if name not in names:
-        raise InputError(f"{scans[0].image.parent}: reference = '{name}' is none of the images.")
-    return names.index(name)
+    found = [
+        n
+        for n, scan in enumerate(scans)
+        if f"{scan.image.parent.as_posix()}/{stem_of(scan.image)}".endswith(f"/{name}")
+    ]
+    if len(found) != 1:
+        number = "none" if not found else f"{len(found)}"
+        raise InputError(
+            f"{scans[0].image.parent}: reference = '{name}' names {number} of the images; give the name of one, "
+            "without its ending, and with its folder where names repeat."
+        )
+    return found[0]
 
 
 def _key(config: ImageSourceConfig, scans: Sequence[Scan], spacing_mm: float) -> str:
     files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for scan in scans for p in scan.files]
     relevant = {k: v for k, v in asdict(config).items() if k in ("structures", "reference", "intensity")}
-    text = json.dumps([relevant, files, [s.subject for s in scans], spacing_mm], sort_keys=True)
+    text = json.dumps([_VERSION, relevant, files, [s.subject for s in scans], spacing_mm], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

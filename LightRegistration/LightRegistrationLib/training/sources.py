@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..core.errors import InputError
-from .images import ImageSource, ImageVariation, Scan, read_manifest, read_table, scans_of
+from ..core.intensity import IntensityRule
+from .anatomies import Anatomy, anatomy_of
+from .atlas import AtlasSettings, AtlasSource
+from .images import ImageSource, ImageVariation
 from .label_maps import prepare
 from .pairs import Mixture, PairSource
+from .scans import Scan, read_manifest, read_table, scans_of
+from .shapes import ShapesConfig, ShapeSynthesizer, check_size
 from .synthesis import PairSynthesizer, SynthesisConfig
 
 
@@ -32,18 +37,66 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMapSourceConfig(SourceConfig):
-    """Images synthesized from label maps; files: a pattern below the data folder."""
+    """Images synthesized from label maps; files, skip: patterns below the data folder, to use and to leave out.
+
+    anatomy: `brain` (FreeSurfer's label values), `abdomen` (TotalSegmentator's), `upper-abdomen` (eight organs) or
+    `own`. classes: your own label values, a class name with a list of values each; means: the usual intensity of
+    classes (MRI: 0 to 1; CT: HU); modality: `mri` or `ct`, of an anatomy of your own. extent_mm: size of the field of
+    view along S, A, R. ignore: label values that are background. labels: how many classes each pair gives as labels,
+    for the Dice loss.
+    """
 
     kind: ClassVar[str] = "label-maps"
     files: str
+    skip: str = ""
+    anatomy: str = "brain"
+    classes: dict[str, Any] = field(default_factory=dict)
+    means: dict[str, Any] = field(default_factory=dict)
+    modality: str = ""
+    extent_mm: tuple[float, ...] = ()
+    ignore: tuple[int, ...] = ()
+    labels: int = 0
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.table()
+        if self.labels < 0:
+            raise ValueError(f"labels has to be 0 or more, got {self.labels}")
+
+    def table(self) -> Anatomy:
+        """What is known of the anatomy; ValueError names the key that makes none."""
+        return anatomy_of(self.anatomy, self.classes, self.means, self.extent_mm, self.modality)
+
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
-        """Prepare tissue fractions; InputError if fewer than two label maps are found or the spacing is not whole."""
-        paths = find_files(data, self.files)
-        if spacing_mm != int(spacing_mm):
-            raise InputError(f"[[source]] {self.kind}: spacing_mm has to be a whole number, got {spacing_mm}.")
-        return PairSynthesizer(prepare(paths, int(spacing_mm), cache), spacing_mm, self.synthesis)
+        """Prepare tissue fractions; InputError if fewer than two label maps are found or they do not fit together."""
+        anatomy = self.table()
+        maps = prepare(find_files(data, self.files, self.skip), anatomy, spacing_mm, cache, self.ignore)
+        return PairSynthesizer(maps, anatomy, spacing_mm, self.synthesis, self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeSourceConfig(SourceConfig):
+    """Images of random shapes, for a model without an anatomy or a contrast.
+
+    size_voxels: the grid along S, A, R. labels: how many classes each pair gives as labels, for the Dice loss.
+    """
+
+    kind: ClassVar[str] = "shapes"
+    size_voxels: tuple[int, ...] = (64, 64, 64)
+    labels: int = 0
+    synthesis: ShapesConfig = field(default_factory=ShapesConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size(self.size_voxels)
+        if self.labels < 0:
+            raise ValueError(f"labels has to be 0 or more, got {self.labels}")
+
+    def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
+        """Nothing has to be prepared."""
+        d, h, w = self.size_voxels
+        return ShapeSynthesizer((d, h, w), spacing_mm, self.synthesis, self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +128,17 @@ class ImageSourceConfig(SourceConfig):
         super().__post_init__()
         if bool(self.files) == bool(self.table):
             raise ValueError("give either files or table")
+        if self.table and (self.labels or self.skip):
+            raise ValueError(
+                "labels and skip belong to files; the table itself says which images and label maps to use"
+            )
         if bool(self.anatomy) != self.table.endswith(".json"):
             raise ValueError("anatomy belongs to a table that is a manifest (.json), and is needed there")
         if self.pairs not in ("between", "within", "self"):
             raise ValueError(f"pairs has to be between, within or self, got {self.pairs!r}")
+        if unknown := set(self.intensity) - {"kind", "low", "high"}:
+            raise ValueError(f"intensity has the keys kind, low and high, not {sorted(unknown)}")
+        IntensityRule(**self.intensity)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Read, align and resample the images, or take them from the cache."""
@@ -93,7 +153,24 @@ class ImageSourceConfig(SourceConfig):
         return scans_of(find_files(data, self.files, self.skip, least=1), self.labels)
 
 
-SOURCES: dict[str, type[SourceConfig]] = {c.kind: c for c in (LabelMapSourceConfig, ImageSourceConfig)}
+@dataclass(frozen=True, kw_only=True)
+class AtlasSourceConfig(SourceConfig, AtlasSettings):
+    """Images synthesized from one labeled atlas and unlabeled scans; its keys: see AtlasSettings."""
+
+    kind: ClassVar[str] = "atlas"
+
+    def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
+        AtlasSettings.__post_init__(self)
+
+    def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
+        """Learn the transforms, or take them from the cache."""
+        return AtlasSource.open(self, data, cache, spacing_mm)
+
+
+SOURCES: dict[str, type[SourceConfig]] = {
+    c.kind: c for c in (LabelMapSourceConfig, ImageSourceConfig, ShapeSourceConfig, AtlasSourceConfig)
+}
 
 
 def find_files(data: Path, pattern: str, skip: str = "", least: int = 2) -> list[Path]:
