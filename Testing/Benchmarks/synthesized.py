@@ -1,0 +1,90 @@
+"""Pairs of images synthesized from label maps that a model was not trained on, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.geometry import homogeneous
+from LightRegistrationLib.core.intensity import IntensityRule
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.training import configuration
+from LightRegistrationLib.training.evaluation_files import to_image
+from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
+from LightRegistrationLib.training.pairs import Pair
+from LightRegistrationLib.training.sources import LabelMapSourceConfig, SourceConfig
+
+CONFIGS = Path(configuration.__file__).parent / "configs"
+EVERY_STRUCTURE = -1
+AIR_HU = -1000
+
+
+def synthesized_pairs(
+    config: Path, data: Path, folder: Path, group: str, count: int = 10, seed: int = 1
+) -> list[EvaluationPair]:
+    """Draw pairs from the [[validation]] sources of a configuration, in turn, and write them into a folder.
+
+    The images are what a network would see (with noise): in Hounsfield units where the configuration has a window of
+    intensities, else from 0 to 1000. The labels are the structure with more than half of a voxel. The same seed draws
+    the same pairs. Raises InputError if the configuration is missing or has no such source.
+    """
+    if not config.is_file():
+        raise InputError(f"there is no configuration {config.name} yet.")
+    settings = configuration.load_config(config)
+    if not settings.validation:
+        raise InputError(f"{config.name} has no [[validation]] source.")
+    folder.mkdir(parents=True, exist_ok=True)
+    rule = IntensityRule(**getattr(settings, "intensity", {}))
+    drawn = _draw(settings.validation, data, folder / "cache", settings.stages[-1].spacing_mm, count, seed)
+    pairs = []
+    for number, (pair, spacing_mm) in enumerate(drawn):
+        images = {"fixed": with_units(pair.fixed, rule), "moving": with_units(pair.moving, rule)}
+        for role, memberships in (("fixed", pair.fixed_labels), ("moving", pair.moving_labels)):
+            if memberships is None:
+                raise InputError(f"a [[validation]] source of {config.name} draws no labels.")
+            images[f"{role}_labels"] = label_map(memberships)
+        files = {role: _write(image, spacing_mm, folder / f"{number}_{role}.nii.gz") for role, image in images.items()}
+        pairs.append(EvaluationPair(f"{group}_{number}", group=group, **files))
+    return pairs
+
+
+def _draw(
+    sources: tuple[SourceConfig, ...], data: Path, cache: Path, spacing_mm: float, count: int, seed: int
+) -> Iterator[tuple[Pair, float]]:
+    """Pairs and the spacing of their grids."""
+    opened = []
+    for source in sources:
+        every = replace(source, labels=EVERY_STRUCTURE) if isinstance(source, LabelMapSourceConfig) else source
+        opened.append((every.open(data, cache, source.spacing_mm or spacing_mm), source.spacing_mm or spacing_mm))
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(count):
+        source, spacing = opened[number % len(opened)]
+        yield source.draw(generator), spacing
+
+
+def with_units(image: Tensor, rule: IntensityRule) -> NDArray[np.int16]:
+    """What a scanner would have given for an image (1, 1, D, H, W) in [0, 1]: the inverse of an intensity rule."""
+    values = image[0, 0].numpy()
+    if rule.kind != "window":
+        return np.round(1000 * values).astype(np.int16)
+    # What lies below the window is air nearly everywhere, and CT is known by its air.
+    return np.where(values <= 0, AIR_HU, np.round(rule.low + values * (rule.high - rule.low))).astype(np.int16)
+
+
+def label_map(memberships: Tensor) -> NDArray[np.uint8]:
+    """The number (from 1) of the structure that has more than half of each voxel, (1, L, D, H, W) -> (D, H, W)."""
+    share, structure = memberships[0].max(0)
+    return torch.where(share > 0.5, structure + 1, 0).numpy().astype(np.uint8)
+
+
+def _write(array: NDArray, spacing_mm: float, path: Path) -> Path:
+    sitk.WriteImage(to_image(Volume(array, homogeneous(spacing_mm * np.eye(3), (0, 0, 0)))), str(path))
+    return path

@@ -1,0 +1,125 @@
+"""The ablation in small: what it trains, that its runs differ in nothing else, and that it does nothing twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LightRegistrationLib.core.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.training.evaluation_files import to_image
+
+from ..analytic import phantom
+from .conftest import RunBenchmark
+
+COMMON = """
+seed = 1
+[[source]]
+kind = "images"
+files = "scans/p?.nii.gz"
+labels = "{stem}_labels.nii.gz"
+[[stage]]
+spacing_mm = 4
+steps = 4
+rate = 2e-2
+final_rate = 2e-2
+"""
+TEACHER = f'kind = "teacher"\nname = "toy-teacher"\n{COMMON}\n[teacher]\ncascades = 1\nchannels = 2\n'
+STUDENT = f"""kind = "distillation"
+name = "toy-student"
+bfloat16 = false
+{COMMON}
+smoothness = 0.1
+[knowledge]
+every = 1
+until = 4
+[critic]
+channels = [4, 8, 16]
+[grid]
+spacing_mm = 4.0
+min_voxels = 16
+[intensity]
+kind = "percentile"
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A data folder of four phantoms, two of which make the validation pairs, and the configurations."""
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for seed in range(4):
+        stretch = np.diag(4.0 + 0.3 * np.random.default_rng(seed).uniform(-1, 1, 3))
+        image, labels = phantom(Geometry((30, 30, 30), homogeneous(stretch, (-58, -58, -58))), seed)
+        # The validation scans have another name, so that the pattern leaves them out.
+        name = f"p{seed}" if seed < 2 else f"val{seed}"
+        sitk.WriteImage(to_image(image), str(scans / f"{name}.nii.gz"))
+        sitk.WriteImage(to_image(Volume(labels.layers[0], image.affine)), str(scans / f"{name}_labels.nii.gz"))
+    names = {"fixed": "val2", "moving": "val3"}
+    files = {role: f"scans/{name}.nii.gz" for role, name in names.items()}
+    files |= {f"{role}_labels": f"scans/{name}_labels.nii.gz" for role, name in names.items()}
+    pairs = [{"id": "pair", "anatomy": "phantoms", "landmarks": None, **files}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"records": [], "pairs": pairs}))
+    (tmp_path / "ablation-teacher.toml").write_text(TEACHER)
+    (tmp_path / "ablation-student.toml").write_text(STUDENT)
+    return tmp_path
+
+
+@pytest.fixture
+def ablation(study: Path, benchmark: RunBenchmark) -> RunBenchmark:
+    """Runs the command on the study with more arguments."""
+    folders = {"data": study, "configs": study, "runs": study / "runs", "output": study / "results"}
+    options = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
+    return lambda *arguments: benchmark("ablation", *options, "--group", "phantoms", "--threads", "1", *arguments)
+
+
+def test_trains_evaluates_and_reports_and_does_nothing_twice(study, ablation):
+    arguments = ("--kinds", "none", "adversarial", "--cascades", "1", "2", "--seeds", "1", "2", "--steps", "3")
+    done = ablation(*arguments)
+    assert done.status == 0, done.stderr
+    assert sum(line.startswith("training ") for line in done.stdout.splitlines()) == 9
+    table = (study / "results" / "ablation.md").read_text()
+    for line in ("before", "affine", "teacher", "l_rec only", "+ ALDK"):
+        assert f"| {line}" in table
+    assert "3 steps for every student, 4 for the teacher" in table
+    assert (study / "results" / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+    report = json.loads((study / "results" / "ablation.json").read_text())
+    students = [row for row in report["rows"] if row["kind"] == "adversarial" and row["cascades"] == 2]
+    assert [row["seed"] for row in students] == [1, 2]
+    with (study / "results" / "ablation.csv").open() as stream:
+        scores = {row["group"]: row for row in csv.DictReader(stream) if row["method"] == row["group"]}
+    assert len({row["std_log_jacobian"] for row in scores.values()}) == 9  # no two runs are the same
+    dice = {name: float(row["dice"]) for name, row in scores.items()}
+    assert dice["adversarial-2-seed2"] == students[1]["dice"]
+    mean, spread = np.mean([r["dice"] for r in students]), np.std([r["dice"] for r in students], ddof=1)
+    assert f"{mean:.4f} ± {spread:.4f}" in table
+    plain = [dice[f"none-2-seed{seed}"] for seed in (1, 2)]
+    gains = [row["dice"] - other for row, other in zip(students, plain, strict=True)]
+    assert f"{np.mean(gains):+.4f}" in table
+
+    logs = {file: file.stat().st_mtime_ns for file in (study / "runs").glob("*/log.jsonl")}
+    again = ablation(*arguments, "--report-only")
+    assert again.status == 0, again.stderr
+    assert "training" not in again.stdout
+    assert {file: file.stat().st_mtime_ns for file in logs} == logs
+    assert (study / "results" / "ablation.md").read_text() == table
+
+    other = ablation(*arguments[:-1], "4")
+    assert other.status == 2
+    assert "was made with another" in other.stderr
+    assert "choose another folder --runs" in other.stderr
+    assert (study / "results" / "ablation.md").read_text() == table
+
+
+def test_missing_configurations_and_runs_are_said(study, ablation):
+    assert "no run is finished" in ablation("--report-only").stderr
+    (study / "ablation-teacher.toml").unlink()
+    done = ablation()
+    assert done.status == 2
+    assert "one ablation-*.toml of a teacher and one of a distillation are needed, found 0 and 1" in done.stderr

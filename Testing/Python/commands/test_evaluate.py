@@ -1,0 +1,94 @@
+"""The command `evaluate` on real files: what it prints and writes, how it ends, and what it does not do twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from LightRegistrationLib.commands.evaluate import evaluate_files
+from LightRegistrationLib.core.errors import InputError
+
+from .conftest import PairFiles, run_command
+
+
+@pytest.fixture
+def pairs(pair_files: PairFiles, tmp_path: Path) -> Path:
+    """A list of one good pair and one whose moving volume is cut off."""
+    (tmp_path / "cut.nii.gz").write_bytes(pair_files.moving.read_bytes()[:5000])
+    files = (pair_files.fixed, pair_files.moving, pair_files.fixed_segmentation, pair_files.moving_segmentation)
+    path = tmp_path / "pairs.csv"
+    path.write_text(
+        "id,fixed,moving,fixed_labels,moving_labels\n"
+        f"good,{','.join(map(str, files))}\n"
+        f"cut,{pair_files.fixed},cut.nii.gz,,\n"
+    )
+    return path
+
+
+def test_measures_what_it_can_tells_what_failed_and_goes_on_where_it_was(pairs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "evaluation"
+    arguments = ("evaluate", pairs, "--output", output, "--cascades", "1", "2", "--threads", "1", "--pictures")
+    done = run_command(*arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "1 of 2 pairs could not be evaluated" in line
+    assert "FAILED" in next(row for row in done.stdout.splitlines() if row.startswith("| cut "))
+    assert "cut.nii.gz" in done.stdout
+
+    with (output / "results.csv").open() as stream:
+        rows = {(r["pair"], r["method"]): r for r in csv.DictReader(stream)}
+    dice = {method: float(row["dice"]) for (pair, method), row in rows.items() if pair == "good"}
+    assert list(dice) == ["before", "affine", "auto, 1 cascade", "auto, 2 cascades"]
+    assert dice["before"] < dice["affine"] < dice["auto, 2 cascades"]
+    assert rows["good", "auto, 2 cascades"]["folding_percent"] == "0.0"
+    assert "cut.nii.gz" in rows["cut", ""]["error"]
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["groups"][""]["affine"]["mean"]["dice"] == pytest.approx(dice["affine"])
+    assert list(summary["failed"]) == ["cut"]
+    assert (output / "pictures" / "good.png").stat().st_size > 10_000
+
+    # Wall times never repeat, so that equal files were not measured again.
+    before = (output / "pairs" / "good.json").read_text()
+    pairs.write_text("\n".join(pairs.read_text().splitlines()[:2]))
+    again = run_command(*arguments)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert (output / "pairs" / "good.json").read_text() == before
+
+
+def test_what_is_wrong_with_the_request_is_one_line(pairs: Path, tmp_path: Path) -> None:
+    pairs.write_text("fixed,moving\na.nii,b.nii\n")
+    done = run_command("evaluate", pairs, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{pairs}, line 2: 'fixed': there is no file a.nii" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "giraffe"}, "giraffe"),
+        ({"cascades": [4]}, "1 to 3 cascades"),
+        ({"threads": 0}, "At least one thread"),
+        ({"output": "pairs.csv"}, "this is a file"),
+        ({"groups": ["brain"]}, "no pair of 'brain'"),
+        ({"pairs": "none.csv"}, "none.csv: cannot be read"),
+    ],
+)
+def test_wrong_choices_are_said_before_anything_is_computed(pairs: Path, tmp_path: Path, changes, message) -> None:
+    arguments = {"pairs": pairs, "output": tmp_path / "out", **changes}
+    for name in ("pairs", "output"):
+        arguments[name] = tmp_path / arguments[name]
+    with pytest.raises(InputError, match=message):
+        evaluate_files(**arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_of_others_are_not_replaced(pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"results.csv is not of an evaluation"):
+        evaluate_files(pairs, tmp_path)
+    assert (tmp_path / "results.csv").read_text() == "mine"
