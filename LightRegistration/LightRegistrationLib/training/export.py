@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from ..core.cards import CARD_FILE, WEIGHTS_FILE, list_cards
+from ..core.errors import InputError
 from ..core.models import load_student
-from .configuration import AnyStudentConfig, TeacherTrainingConfig, load_config
+from .configuration import AnyStudentConfig, DistillationConfig
+from .state import load_state
 
 
 def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Path:
-    """Write weights and card of a trained student to `folder`/<name>; results of an earlier card are not kept.
+    """Write weights and card of a trained student to `folder`/<name>, and the cards of its variants beside it.
 
-    Raises InputError (ModelError) if what was written does not load again.
+    Results of an earlier card are not kept. Raises InputError if the state holds no student, or (ModelError) if what
+    was written does not load again.
     """
-    state = torch.load(state_file, weights_only=True)
+    state = load_state(state_file)
+    if "student" not in state:
+        raise InputError(f"{state_file}: this state holds no student; a teacher is used in training only.")
     weights = save({name: tensor.half().contiguous() for name, tensor in state["student"].items()})
+    card = build_card(config, state, weights)
     target = folder / config.name
     target.mkdir(parents=True, exist_ok=True)
     (target / WEIGHTS_FILE).write_bytes(weights)
-    card = build_card(config, state["step"], state["seconds"], weights)
-    (target / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    load_student(list_cards((folder,))[config.name])
+    _write_card(card, target)
+    for name, variant in config.variants.items():
+        shared = {key: value for key, value in card.items() if key not in config.card}
+        own = {"grid": variant.grid, "intensity": variant.intensity, "weights_of": config.name}
+        _write_card({**variant.card, **shared, **own}, folder / name)
+    for name in (config.name, *config.variants):
+        load_student(list_cards((folder,))[name])
     return target
 
 
-def build_card(config: AnyStudentConfig, steps: int, seconds: float, weights: bytes) -> dict[str, Any]:
-    """The card of a student after `steps` steps of its configuration."""
+def _write_card(card: Mapping[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: bytes) -> dict[str, Any]:
+    """The card of a student as its training state says it is."""
     return {
         **config.card,
         "sha256": hashlib.sha256(weights).hexdigest(),
@@ -43,27 +57,27 @@ def build_card(config: AnyStudentConfig, steps: int, seconds: float, weights: by
         "intensity": config.intensity,
         "training": {
             "configuration": f"training/configs/{config.name}.toml",
-            "steps": steps,
+            "steps": state["step"],
             "steps_planned": sum(stage.steps for stage in config.stages),
-            "cpu_seconds_one_thread": round(seconds),
+            "seconds": round(state["seconds"]),
             "seed": config.seed,
             "stages": [asdict(stage) for stage in config.stages],
+            **_origin(config, state),
         },
     }
 
 
-def main() -> None:
-    """Command line: export the state of a training run as a model folder."""
-    parser = argparse.ArgumentParser(description="Export a trained student as a model folder (weights and card).")
-    parser.add_argument("config", type=Path)
-    parser.add_argument("state", type=Path, help="state.pt of the training run")
-    parser.add_argument("--models", type=Path, required=True, help="folder of models, for example Resources/Models")
-    arguments = parser.parse_args()
-    config = load_config(arguments.config)
-    if isinstance(config, TeacherTrainingConfig):
-        parser.error(f"{arguments.config}: a teacher is used in training only; export the student that it taught.")
-    print(export_model(arguments.state, config, arguments.models))
-
-
-if __name__ == "__main__":
-    main()
+def _origin(config: AnyStudentConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+    """What the student learned from, beside the images: the model it started from, the teacher that it had."""
+    notes = state.get("notes", {})
+    origin: dict[str, Any] = {}
+    if config.start:
+        origin["start"] = {"model": config.start, "sha256": notes.get("start_sha256", "not noted")}
+    if isinstance(config, DistillationConfig):
+        origin["teacher"] = {"sha256": state["teacher_identity"]["sha256"]}
+        origin["knowledge"] = asdict(config.knowledge)
+        if config.knowledge.kind == "adversarial":
+            origin["critic"] = asdict(config.critic)
+        if "store" in notes:
+            origin["store"] = asdict(config.store)
+    return origin
