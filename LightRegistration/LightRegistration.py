@@ -141,7 +141,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.close()
 
     def enter(self):
-        """The user opens this module."""
+        """The user opens this module; models may have been added since."""
+        self.modelBox.offer(model_items())
         self.initializeParameterNode()
 
     def exit(self):

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+# No test, and no process that one starts, sees the models of whoever runs it. The folder does not exist.
+os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{os.getpid()}")
 
 
 @pytest.fixture(scope="session")

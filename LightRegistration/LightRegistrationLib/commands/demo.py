@@ -102,11 +102,17 @@ def summary(report: dict[str, Any], output: Path) -> str:
     """A report as a short table for the terminal."""
     lines = [*_structure_lines(report), *_field_lines(report)]
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items())
+    lines.append(f"Model              {model_line(report)}")
     lines.append(f"Seconds            {seconds}")
     lines += [f"Warning            {line}" for line in report["warnings"]]
     lines.append(f"Pictures           {output / VIEWS_FOLDER}")
     lines.append(f"Everything else    {output}")
     return "\n".join(lines)
+
+
+def model_line(report: dict[str, Any]) -> str:
+    """The model that was used, and why."""
+    return f"{report['model']['name']}: {report['model']['reason']}"
 
 
 def _structure_lines(report: dict[str, Any]) -> list[str]:

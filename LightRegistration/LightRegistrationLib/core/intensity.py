@@ -44,8 +44,3 @@ class IntensityRule:
         low, high = levels
         scaled = (array.astype(np.float32) - low) * np.float32(1 / (high - low))
         return np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1)
-
-
-def looks_like_ct(array: NDArray) -> bool:
-    """Whether the intensities look like Hounsfield units: at least a twentieth of the voxels far below 0 (air)."""
-    return bool(np.nanpercentile(array[::3, ::3, ::3].astype(np.float32), 5) < -300)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, get_type_hints
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from .cards import DEFAULT_FOLDER, ModelCard, find_card, list_cards
+from .cards import ModelCard, find_card, list_cards
 from .cascade import CascadeConfig, RecursiveCascade
 from .errors import ModelError
 from .intensity import IntensityRule
 from .network_grid import GridRule
+from .networks import STRIDE
 
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 Config = TypeVar("Config")
 
 
@@ -30,18 +33,24 @@ class Student:
 
 
 class ModelRegistry:
-    """The models in one or more folders; each is loaded at its first use and kept."""
+    """The models in one or more folders (default: `core.cards.model_folders`); each is loaded once and kept."""
 
-    def __init__(self, folders: tuple[Path, ...] = (DEFAULT_FOLDER,)) -> None:
-        self.cards = list_cards(folders)
+    def __init__(self, folders: tuple[Path, ...] | None = None) -> None:
+        self._folders = folders
         self._loaded: dict[str, Student] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the cards again: models may have been added, changed or removed meanwhile."""
+        self.cards: Mapping[str, ModelCard] = list_cards(self._folders)
+        self._loaded = {name: student for name, student in self._loaded.items() if self.cards.get(name) == student.card}
 
     def names(self) -> list[str]:
-        """Names of all models, sorted."""
+        """Names of all models that can be used, sorted."""
         return list(self.cards)
 
     def card(self, name: str) -> ModelCard:
-        """The card of a model; `auto` is the first one. Raises ModelError that lists the known names."""
+        """The card of a model, as `core.cards.find_card` finds it. Raises ModelError."""
         return find_card(name, self.cards)
 
     def load(self, name: str) -> Student:
@@ -55,22 +64,54 @@ class ModelRegistry:
 def load_student(card: ModelCard) -> Student:
     """Build the student that a card describes and load its weights, checked by hash, name and shape."""
     card.check_weights()
-    network = RecursiveCascade(_configured(CascadeConfig, card.network, card))
-    weights = {name: tensor.float() for name, tensor in load_tensors(card.weights_file.read_bytes()).items()}
+    config, grid = _configured(CascadeConfig, "network", card), _configured(GridRule, "grid", card)
+    intensity = _configured(IntensityRule, "intensity", card)
+    _check_numbers(config, grid, card)
+    network = RecursiveCascade(config)
     try:
+        weights = {name: tensor.float() for name, tensor in load_tensors(card.weights_file.read_bytes()).items()}
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"Model '{card.name}': the weights do not fit its network ({reason}).") from error
+        raise ModelError(f"{card.weights_file}: the weights do not fit the card's network ({reason}).") from error
     network = network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    grid = _configured(GridRule, card.grid, card)
-    return Student(card, network, grid, _configured(IntensityRule, card.intensity, card))
+    return Student(card, network, grid, intensity)
 
 
-def _configured(kind: type[Config], values: Mapping[str, Any], card: ModelCard) -> Config:
+def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
+    """Build what a table of the card configures. Raises ModelError that names the file and the key."""
+    values = getattr(card, key)
+    known = get_type_hints(kind)
+    for name, value in values.items():
+        if name not in known:
+            raise ModelError(f"{card.file}: {key}.{name}: unknown; use {', '.join(known)}.")
+        if not _is_a(value, known[name]):
+            raise ModelError(f"{card.file}: {key}.{name}: {_WANTED[known[name]]} is needed, not {value!r}.")
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"Model '{card.name}': its card is wrong ({error}).") from error
+    except ValueError as error:
+        raise ModelError(f"{card.file}: {key}: {error}") from error
+
+
+def _check_numbers(config: CascadeConfig, grid: GridRule, card: ModelCard) -> None:
+    """Raise ModelError for numbers that no network could run with."""
+    for key, good, wanted in (
+        ("network.head", config.head in ("half", "full"), "half or full"),
+        ("network.squarings", 0 <= config.squarings <= 12, "a number from 0 to 12"),
+        ("network.bound_voxels", config.bound_voxels > 0, "a number above 0"),
+        ("grid.spacing_mm", grid.spacing_mm > 0, "a number above 0"),
+        ("grid.min_voxels", grid.min_voxels > 0, "a number above 0"),
+        ("grid.multiple", grid.multiple > 0 and grid.multiple % STRIDE == 0, f"a multiple of {STRIDE}"),
+        ("grid.max_voxels", grid.max_voxels >= (2 * grid.multiple) ** 3, "the cube of twice `multiple`, or more,"),
+        ("grid.margin_voxels", grid.margin_voxels >= 0, "0 or more"),
+    ):
+        if not good:
+            raise ModelError(f"{card.file}: {key}: {wanted} is needed.")
+
+
+def _is_a(value: object, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

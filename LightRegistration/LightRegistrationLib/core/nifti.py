@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from ..core.errors import InputError
+from .errors import InputError
 
 _CHUNK = 1 << 22
 

@@ -16,10 +16,11 @@ from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
 from .flows import warp
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
-from .intensity import looks_like_ct
+from .looks import look_at
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
 from .result import JacobianSummary, Progress, RegistrationResult, RegistrationSettings, no_progress
+from .selection import ModelChoice, choose_model, judge_model
 from .volume import Volume
 
 LOW_OVERLAP = 0.05
@@ -63,7 +64,9 @@ def register(
     stages = _Stages(progress)
     with torch.inference_mode(), _threads(settings.threads or torch.get_num_threads()):
         with stages.stage("load model", 0.0):
-            student = (registry or ModelRegistry()).load(settings.model)
+            models = registry or ModelRegistry()
+            choice = _choice(models, settings.model, fixed, moving)
+            student = models.load(choice.card.name)
         with stages.stage("initial alignment", 0.1):
             initial = _initial(fixed, moving, settings, student)
             _check_overlap(fixed.geometry, moving.geometry, initial, settings)
@@ -80,12 +83,19 @@ def register(
         field=field,
         initial=initial,
         model=student.card.name,
+        model_reason=choice.reason,
         weights_sha256=student.card.sha256,
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=tuple(_warnings(fixed, moving, student, jacobian, correlation)),
+        warnings=(*choice.warnings, *_warnings(jacobian, correlation)),
     )
+
+
+def _choice(registry: ModelRegistry, model: str, fixed: Volume, moving: Volume) -> ModelChoice:
+    card = registry.card(model)
+    looks = look_at(fixed), look_at(moving)
+    return choose_model(registry.cards, looks) if model == "auto" else judge_model(card, looks)
 
 
 def _initial(fixed: Volume, moving: Volume, settings: RegistrationSettings, student: Student) -> AffineTransform:
@@ -180,15 +190,7 @@ def matched_correlation(fixed: torch.Tensor, moving: torch.Tensor, flow: torch.T
     return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
 
 
-def _warnings(
-    fixed: Volume, moving: Volume, student: Student, jacobian: JacobianSummary, correlation: float
-) -> Iterator[str]:
-    for volume in (fixed, moving):
-        if looks_like_ct(volume.array) and student.card.modality != "CT":
-            yield (
-                f"{volume.name} looks like CT, but the model '{student.card.name}' was trained on "
-                f"{student.card.modality}; check the result with care."
-            )
+def _warnings(jacobian: JacobianSummary, correlation: float) -> Iterator[str]:
     if correlation < LOW_CORRELATION:
         yield (
             f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "

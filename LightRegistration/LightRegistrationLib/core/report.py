@@ -27,7 +27,7 @@ def build_report(
         "schema": SCHEMA_VERSION,
         "fixed": _describe(fixed),
         "moving": _describe(moving),
-        "model": {"name": result.model, "weights_sha256": result.weights_sha256},
+        "model": {"name": result.model, "weights_sha256": result.weights_sha256, "reason": result.model_reason},
         "settings": {
             "model": settings.model,
             "cascades": settings.cascades,

@@ -64,7 +64,7 @@ class RegistrationResult:
     """One registration: the field and all that is needed to say how it came about.
 
     field: fixed -> moving, RAS mm; its grid covers the fixed volume (the inverse: `core.field_tools.invert`).
-    initial: the alignment before the student, fixed -> moving.
+    initial: the alignment before the student, fixed -> moving. model_reason: why this model, one line.
     seconds: wall time per stage, in order. warnings: lines for the user.
     """
 
@@ -76,6 +76,7 @@ class RegistrationResult:
     jacobian: JacobianSummary
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    model_reason: str = ""
 
 
 @dataclass(frozen=True)

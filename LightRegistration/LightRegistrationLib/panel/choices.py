@@ -16,11 +16,19 @@ class ChoiceBox:
     def __init__(self, box: Any, items: list[tuple[str, str]], on_chosen: Callable[[str], None]) -> None:
         """Fill the box. items: (value, name) pairs."""
         self._box = box
-        self._values = [value for value, _name in items]
+        self._values: list[str] = []
         self._on_chosen = on_chosen
-        for _value, name in items:
-            box.addItem(name)
+        self.offer(items)
         box.connect("currentIndexChanged(int)", self._on_index)
+
+    def offer(self, items: list[tuple[str, str]]) -> None:
+        """Replace what can be chosen, without choosing; `show` comes next."""
+        blocked = self._box.blockSignals(True)
+        self._box.clear()
+        self._values = [value for value, _name in items]
+        for _value, name in items:
+            self._box.addItem(name)
+        self._box.blockSignals(blocked)
 
     def show(self, value: str) -> None:
         """Select a value; one that is not offered is shown as it is (a scene made with another set of models)."""
@@ -34,8 +42,15 @@ class ChoiceBox:
 
 
 def model_items() -> list[tuple[str, str]]:
-    """The bundled models behind `auto`; from their cards, without torch. Raises ModelError for a broken card."""
-    return [("auto", _("Automatic"))] + [(name, card.title) for name, card in list_cards().items()]
+    """The models behind `auto`, the user's own with their names; from their cards, without torch.
+
+    Damaged ones come last and as such: to choose one is answered with what is wrong with it.
+    """
+    cards = list_cards()
+    items = [("auto", _("Automatic"))]
+    for name, card in cards.items():
+        items.append((name, card.title if card.is_bundled else f"{card.title} ({name})"))
+    return items + [(name, _("{name} (damaged)").format(name=name)) for name in cards.damaged]
 
 
 def initial_items() -> list[tuple[str, str]]:

@@ -47,6 +47,7 @@ def _details(report: dict[str, Any]) -> dict[str, str]:
     settings = {f"settings.{name}": str(value) for name, value in report["settings"].items()}
     return {
         "model": report["model"]["name"],
+        "model_reason": report["model"]["reason"],
         "weights_sha256": report["model"]["weights_sha256"],
         **settings,
         "seconds": f"{sum(report['seconds'].values()):.2f}",

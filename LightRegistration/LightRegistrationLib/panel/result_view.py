@@ -52,7 +52,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def summary_line(report: dict[str, Any]) -> str:
-    """Folding, time, model and warnings in words."""
+    """Folding, time, the model and why it was used, and warnings in words."""
     folding = report["jacobian"]["percent_nonpositive"]
     seconds = report["seconds"]
     parts = [
@@ -60,9 +60,16 @@ def summary_line(report: dict[str, Any]) -> str:
         _("Time: {total} s (network {network} s).").format(
             total=f"{sum(seconds.values()):.1f}", network=f"{seconds.get('network', 0):.1f}"
         ),
-        _("Model: {model}.").format(model=report["model"]["name"]),
+        _model(report["model"]),
     ]
     return " ".join([*parts, *report["warnings"]])
+
+
+def _model(model: dict[str, Any]) -> str:
+    reason = model.get("reason")  # scenes of earlier versions have none
+    if not reason:
+        return _("Model: {model}.").format(model=model["name"])
+    return _("Model: {model}, {reason}.").format(model=model["name"], reason=reason)
 
 
 def done_line(report: dict[str, Any]) -> str:

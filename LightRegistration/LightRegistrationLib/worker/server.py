@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..core.cards import DEFAULT_FOLDER
+from ..core.cards import model_folders as standard_folders
 from ..core.errors import InputError
 from ..core.result import Progress
 from .protocol import (
@@ -35,7 +35,8 @@ Perform = Callable[[RegistrationRequest, Progress], RegistrationReply]
 def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     """Answer the requests of standard input until it closes.
 
-    model_folders: searched for models besides the bundled ones.
+    model_folders: searched for models besides the bundled ones and the user's. A model that is added, changed or
+    removed meanwhile counts from the next request on.
 
     An InputError is answered in words. Any other exception ends the process with its traceback in the log:
     nobody knows what state it leaves behind, and the panel's side starts a fresh worker in seconds.
@@ -48,14 +49,14 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     from ..core.models import ModelRegistry
     from .task import perform, warm_up
 
-    registry = ModelRegistry((DEFAULT_FOLDER, *model_folders))
-    try:
-        warm_up(registry)
-    except InputError as error:
-        outbox.say(Refused(None, str(error)))
+    registry = ModelRegistry((*standard_folders(), *model_folders))
+    for line in warm_up(registry):
+        outbox.say(Refused(None, line))
     outbox.say(Ready(tuple(registry.names())))
     while True:
-        answer(requests.get(), session, outbox, partial(perform, registry))
+        line = requests.get()
+        registry.refresh()
+        answer(line, session, outbox, partial(perform, registry))
 
 
 def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..core.errors import InputError
+from ..core.errors import InputError, ModelError
 from ..core.metrics import compare_segmentations
 from ..core.models import ModelRegistry
 from ..core.registration import register
@@ -23,10 +23,18 @@ T = TypeVar("T")
 _WARP_STARTS, _SEGMENTATION_STARTS, _COMPARISON_STARTS = 0.5, 0.7, 0.75
 
 
-def warm_up(registry: ModelRegistry) -> None:
-    """Load every model once, so that the first registration does not pay for it. Raises ModelError."""
+def warm_up(registry: ModelRegistry) -> list[str]:
+    """Load every model once, so that the first registration does not pay for it.
+
+    Returns a line for each model that cannot be used; the others can.
+    """
+    problems = []
     for name in registry.names():
-        registry.load(name)
+        try:
+            registry.load(name)
+        except ModelError as error:
+            problems.append(str(error))
+    return problems
 
 
 def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Progress) -> RegistrationReply:

@@ -19,6 +19,7 @@ def test_table_says_what_the_report_says(demonstrated: Run) -> None:
     for structure in demonstrated.report["structures"]:
         shown = [float(number) for number in rows[structure["name"]]]
         assert shown == pytest.approx([structure["before"]["dice"], structure["after"]["dice"]], abs=6e-4)
+    assert f"brain-mri: {demonstrated.report['model']['reason']}" in demonstrated.stdout
     for word in ("Mean", "Folding", "Seconds", "Pictures", str(demonstrated.output / "views")):
         assert word in demonstrated.stdout
 

@@ -159,6 +159,7 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     shown = _read_all(terminal)
     assert process.wait(60) == 0, shown
     assert "network" in shown
+    assert "Model brain-mri: both volumes look like MRI" in shown
     assert "%" in shown
     assert json.loads((output / "report.json").read_text())["structures"] is None
     assert not (output / "views").exists()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .conftest import PairFiles, Run
+from ..core.bodies import COVERS, add_model
+from .conftest import COMMAND, ONE_THREAD, PairFiles, Run
 
 
 def test_succeeds_in_silence_where_no_terminal_listens(registered: Run) -> None:
@@ -87,6 +91,30 @@ def test_report_says_where_the_result_comes_from(registered: Run, pair_files: Pa
     assert {"reading", "initial alignment", "network", "warping", "writing"} <= report["seconds"].keys()
     assert all(seconds >= 0 for seconds in report["seconds"].values())
     assert {"python", "torch", "slicer-core", "light-registration"} <= report["versions"].keys()
+
+
+def test_report_says_which_model_and_why(registered: Run) -> None:
+    model = registered.report["model"]
+    assert model["name"] == "brain-mri"
+    assert model["reason"].startswith("both volumes look like MRI, brain or whole head in T1 (")
+    assert registered.report["warnings"] == []
+
+
+def test_a_model_that_is_for_other_images_is_warned_of(pair_files: PairFiles, tmp_path: Path) -> None:
+    add_model(tmp_path / "models", "lung-ct", covers=COVERS["lung-ct"], modality="CT", grid={"spacing_mm": 8.0})
+    arguments = ["register", pair_files.fixed, pair_files.moving, "--model", "lung-ct", "--output", tmp_path / "result"]
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**ONE_THREAD, "LIGHTREG_MODELS": str(tmp_path / "models")},
+        check=True,
+    )
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("light-registration: warning: fixed.nii.gz does not look like CT (no Hounsfield units)")
+    report = json.loads((tmp_path / "result" / "report.json").read_text())
+    assert [line.removeprefix("light-registration: warning: ") for line in lines] == report["warnings"]
+    assert (report["model"]["name"], report["model"]["reason"]) == ("lung-ct", "chosen by name")
 
 
 def test_report_says_how_the_field_behaves(registered: Run) -> None:

@@ -7,6 +7,8 @@ import types
 
 import pytest
 
+from ..core.bodies import COVERS, add_model
+
 TORCH = "torch"
 
 
@@ -117,6 +119,46 @@ def test_models_and_alignments_are_offered_by_readable_names(opened):
     assert opened.panel.logic.getParameterNode().initial == "centers"
     opened.panel.logic.getParameterNode().initial = "none"
     assert "already aligned" in opened.ui.initialBox.currentText
+
+
+@pytest.fixture
+def own_models(monkeypatch, tmp_path):
+    """The user's folder of models, empty; what the test adds is there for the panel and for its worker."""
+    monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own"
+
+
+def test_a_model_of_ones_own_is_offered_as_soon_as_the_module_is_opened_again(own_models, opened):
+    box, parameters = opened.ui.modelBox, opened.panel.logic.getParameterNode()
+    before = box.count
+    add_model(own_models, "knee", title="Knee MRI")
+    add_model(own_models, "bad", title=None)
+    opened.host.leave("LightRegistration")
+    opened.host.enter("LightRegistration")
+    assert [box.itemText(i) for i in range(before, box.count)] == ["Knee MRI (knee)", "bad (damaged)"]
+    assert (box.currentText, parameters.model) == ("Automatic", "auto")
+    box.setCurrentIndex(before)
+    assert parameters.model == "knee"
+    opened.host.leave("LightRegistration")
+    opened.host.enter("LightRegistration")
+    assert (box.currentText, parameters.model) == ("Knee MRI (knee)", "knee")
+
+    opened.choose(segmentations=False)
+    box.setCurrentIndex(before + 1)
+    opened.ui.registerButton.click()
+    opened.finish()
+    assert "lacks title" in opened.status
+    assert "\n" not in opened.status
+
+
+def test_a_model_chosen_by_hand_that_is_for_other_images_warns(own_models, opened):
+    add_model(own_models, "lung-ct", covers=COVERS["lung-ct"], modality="CT")
+    opened.panel.logic.getParameterNode().model = "lung-ct"
+    opened.registered(segmentations=False)
+    summary = opened.ui.summaryLabel.text
+    assert "Model: lung-ct, chosen by name." in summary
+    assert "fixed does not look like CT (no Hounsfield units), but the model 'lung-ct' was trained on CT" in summary
 
 
 def test_a_model_of_another_installation_is_kept_and_refused_in_one_line(opened):

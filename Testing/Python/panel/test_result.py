@@ -36,6 +36,21 @@ def test_the_table_says_what_the_report_says(opened):
     assert report["model"]["name"] in opened.ui.summaryLabel.text
 
 
+def test_the_panel_and_the_transform_say_which_model_and_why(opened):
+    from LightRegistrationLib.panel.result_view import summary_line
+    from LightRegistrationLib.scene.transforms import result_details
+
+    nodes = opened.registered(segmentations=False)
+    report = json.loads(opened.panel.logic.getParameterNode().report)
+    reason = report["model"]["reason"]
+    assert reason.startswith("both volumes look like MRI, brain or whole head in T1")
+    assert f"Model: brain-mri, {reason}." in opened.ui.summaryLabel.text
+    details = result_details(nodes.transform)
+    assert (details["model"], details["model_reason"]) == ("brain-mri", reason)
+    del report["model"]["reason"]
+    assert "Model: brain-mri." in summary_line(report), "a scene of an earlier version"
+
+
 def test_without_segmentations_there_is_no_table_but_a_result(opened):
     opened.registered(segmentations=False)
     assert opened.ui.resultSection.visible

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +192,24 @@ def test_a_busy_worker_ends_with_its_parent(watched, long_request):
 
     assert gone_within(process, 1.0)
     assert not folder.exists()
+
+
+def test_a_model_added_meanwhile_is_used_and_a_damaged_one_harms_nobody(
+    watched, model_folder, request_of_blobs, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path))
+    shutil.copytree(model_folder / "tiny", tmp_path / "bad")
+    (tmp_path / "bad" / "weights.safetensors").write_bytes(b"")
+    watched.client = WorkerClient(sys.executable)
+    watched.client.start()
+    watched.wait(Ready)
+    assert any(isinstance(m, Refused) and "'bad'" in m.line and "damaged" in m.line for m in watched.messages)
+
+    shutil.copytree(model_folder / "tiny", tmp_path / "late")
+    late, bad = (replace(request_of_blobs, settings=RegistrationSettings(model=name)) for name in ("late", "bad"))
+    reply = watched.wait(request_id=watched.client.submit(late)).reply
+    assert (reply.report["model"]["name"], reply.report["model"]["reason"]) == ("late", "chosen by name")
+    assert "damaged" in watched.wait(request_id=watched.client.submit(bad)).line
 
 
 def test_finished_requests_leave_no_files_behind(watched, request_of_blobs):

@@ -73,6 +73,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         JacobianSummary(0.0, 0.4, float("nan")),
         {"network": 0.5},
         ("a line",),
+        "both volumes look like it",
     )
     warped = Volume(np.ones((2, 2, 2), np.int16), np.eye(4))
     line = message_line(Finished(3, RegistrationReply(result, warped, None, {"mean": [1, None]})), tmp_path)
@@ -86,6 +87,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
     assert message.reply.warped.array.sum() == 8
     assert message.reply.report == {"mean": [1, None]}
     assert message.reply.result.warnings == ("a line",)
+    assert message.reply.result.model_reason == "both volumes look like it"
     assert np.isnan(message.reply.result.jacobian.std_log)
 
 
