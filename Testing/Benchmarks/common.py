@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import SimpleITK as sitk
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from LightRegistrationLib.core.cards import CARD_FILE
@@ -172,10 +172,8 @@ PEERS = {
 
 def new_figure(columns: int = 1, width: float = 10.0, height: float = 4.5) -> tuple[Any, Any]:
     """A matplotlib figure for a file, and its axes in a row."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)
 
 
 def write_report(folder: Path, name: str, text: str, values: Any, figure: Any) -> None:

@@ -23,7 +23,7 @@ from LightRegistrationLib.training.pairs import Pair
 from LightRegistrationLib.training.sources import LabelMapSourceConfig, SourceConfig
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
-EVERY_STRUCTURE = -1
+EVERY_STRUCTURE = 99
 AIR_HU = -1000
 
 

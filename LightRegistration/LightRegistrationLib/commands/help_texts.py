@@ -40,7 +40,7 @@ what is written to DIR:
   report.json                 everything in numbers:
     inputs, outputs           files as named; results relative to DIR
     fixed, moving             name, size_ijk, spacing_mm, affine_ijk_to_ras_mm, type
-    model, settings           name and weights_sha256; what was asked for
+    model, settings           name, weights_sha256, and the reason why this model; what was asked for
     initial_matrix_fixed_to_moving_ras_mm   the alignment before the model, 4x4
     seconds                   wall time per stage
     jacobian                  percent_nonpositive (folding, % of the raw determinants <= 0), minimum, std_log
@@ -64,12 +64,35 @@ from Python:
 {EXIT_STATUS}"""
 
 FORCE = "replace an earlier result in DIR (other files there stay), once the new one is complete"
-MODEL = "model to use, see `light-registration models` (default: auto, the one that suits most volumes)"
+MODEL = "model to use, see `light-registration models` (default: auto, the one for images like both volumes)"
 CASCADES = "how often the model refines its answer, 1 to 3 (default: as it was trained)"
 INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
 (centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
 moving points (.h5, .tfm, .txt, .mat)"""
-MODELS = "List the models that can be used, or show the card of one: its data, license, results and limits."
+MODELS = """\
+List the models that can be used, show the card of one, check that they work, and add your own.
+Without an action the models are listed."""
+MODELS_END = f"""\
+examples:
+  light-registration models
+  light-registration models show brain-mri
+  light-registration models verify
+  light-registration models add my-models/knee-mri
+
+Models that are added are kept in your own folder (LightRegistration/Models in the place that the system has for
+application data, or the folder that the environment variable LIGHTREG_MODELS names). The panel in Slicer offers them
+too, and `auto` chooses among all models whose card says in numbers what they are for (`covers`).
+
+{EXIT_STATUS}"""
+MODELS_LIST = "Name, kind of image, number of weights, file size, training steps, license and purpose of each model."
+MODELS_SHOW = "Show the card of a model: its data, license, results and limits."
+MODELS_VERIFY = """\
+Check the weights against the card's hash, build the network, and register a small built-in pair with it: the answer
+must be finite and must not fold. Exit status 2 if a model fails, with one line that says why."""
+MODELS_ADD = """\
+Copy a model folder (card.json and weights.safetensors, as training writes it) into your own folder of models. The
+folder's name becomes the model's. Everything is checked before anything is changed."""
+MODELS_REMOVE = "Remove a model that was added; a bundled model that it replaced is used again."
 DEMO = """\
 Register a built-in pair and print a short table. The pair is made on the spot: two scans of a phantom head with
 known anatomy, the second one deformed in a known way, so that the error of the registration is known too.
@@ -78,3 +101,31 @@ DEMO_END = """\
 what is written to DIR: the result with pictures, as `register --views` does. For the built-in pair also its files in
 DIR/inputs, and `known_deformation` in report.json: the lengths of the true displacements and of the error that is
 left, mm, in the brain and in the whole head."""
+EVALUATE = """\
+Register many pairs and measure how well their structures and landmarks match: as loaded, after the affine stage, and
+after the model. What is done is kept: run it again to go on where it was stopped, or after a change of the list; a
+pair is done again only if one of its files, the model or an option has changed."""
+EVALUATE_END = f"""\
+the list of pairs:
+  A CSV file with the columns fixed, moving, and optionally fixed_labels, moving_labels, landmarks, id, group; paths are
+  relative to it. Volumes and label maps: .nii, .nii.gz, .nrrd, .mha, .mhd. landmarks: a CSV file with the columns
+  fixed_x, fixed_y, fixed_z, moving_x, moving_y, moving_z, world RAS mm. group: pairs of a group are averaged together.
+  Or a JSON file with a list `pairs` of the same keys (`anatomy` for group).
+
+what is written to DIR:
+  results.csv     a line for each pair and method: dice, jaccard, hd95_mm (means over the structures), tre_mm (mean over
+                  the landmarks), folding_percent, std_log_jacobian, seconds, grid_seconds (of the network), structures,
+                  below_affine (1: worse than the affine stage on this pair), warnings, error
+  summary.json    mean and standard deviation over the pairs, dice30 (30 % quantile), the worst pair, pairs below affine
+  pairs/*.json    each pair, with the Dice of each structure
+  pictures/*.png  with --pictures: middle slices fixed, moving after affine and model, differences, outlines
+
+examples:
+  light-registration evaluate pairs.csv --output evaluation --pictures
+  light-registration evaluate manifest.json --groups brain_t1 --model brain-mri --cascades 1 2 3 --output evaluation
+
+{EXIT_STATUS}
+  Here 2 also says that some pair could not be evaluated; the others are measured and written."""
+EVALUATE_CASCADES = "measure the model with so many cascades, each (default: as it was trained)"
+EVALUATE_GROUPS = "take only the pairs of these groups"
+EVALUATE_MINIMUM = "leave out structures with fewer voxels in one of the two (default: 100)"

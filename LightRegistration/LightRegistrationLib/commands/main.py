@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..core.cards import find_card, list_cards
 from ..core.errors import InputError
 from ..core.result import RegistrationSettings
 from . import help_texts as texts
-from .demo import demo_own_files, demo_phantom, summary
-from .models import card_text, models_table
+from .demo import demo_own_files, demo_phantom, model_line, summary
+from .evaluate import add_evaluate
+from .models import add_models, with_show
 from .progress import progress_bar
 from .register import register_files
 from .reporting import versions
 from .request import FilesRequest
+from .training_options import add_distill, add_train
 
 PROGRAM = "light-registration"
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -27,7 +28,7 @@ DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see `help_texts.EXIT_STATUS`)."""
     _end_orderly_on_signals()
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(with_show(sys.argv[1:] if arguments is None else arguments))
     try:
         options.run(options)
     except InputError as error:
@@ -56,6 +57,16 @@ def _say_error(message: str) -> None:
         print(f"{PROGRAM}: error: {line}", file=sys.stderr)
 
 
+def _say_notes(report: dict[str, Any]) -> None:
+    """Warnings always, and on a terminal which model was used and why; all of it is in the report as well."""
+    if sys.stderr is None:
+        return
+    if sys.stderr.isatty():
+        print(f"Model {model_line(report)}", file=sys.stderr)
+    for line in report["warnings"]:
+        print(f"{PROGRAM}: warning: {line}", file=sys.stderr)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that reports wrong usage in one line."""
 
@@ -73,7 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {versions()[PROGRAM]}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_register(commands)
-    _add_models(commands)
+    add_models(commands)
+    add_evaluate(commands)
+    add_train(commands)
+    add_distill(commands)
     _add_demo(commands)
     return parser
 
@@ -114,7 +128,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 def _run_register(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
-        register_files(
+        report = register_files(
             options.fixed,
             options.moving,
             options.output,
@@ -128,16 +142,7 @@ def _run_register(options: argparse.Namespace) -> None:
             force=options.force,
             progress=progress,
         )
-
-
-def _add_models(commands: Any) -> None:
-    parser = commands.add_parser("models", help="list the models, or show a model's card", description=texts.MODELS)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="show the card of this model")
-    parser.set_defaults(run=_run_models)
-
-
-def _run_models(options: argparse.Namespace) -> None:
-    print(models_table() if options.name is None else card_text(find_card(options.name, list_cards())))
+    _say_notes(report)
 
 
 def _add_demo(commands: Any) -> None:

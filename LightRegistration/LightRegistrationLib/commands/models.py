@@ -12,8 +12,9 @@ from ..core.cards import Cards, ModelCard, find_card, list_cards, user_folder
 from ..core.coverage import Coverage
 from ..core.errors import InputError, ModelError
 from . import help_texts as texts
+from .training_options import add_export
 
-ACTIONS = ("list", "show", "verify", "add", "remove")
+ACTIONS = ("list", "show", "verify", "add", "remove", "export")
 
 
 def add_models(commands: Any) -> None:
@@ -38,6 +39,7 @@ def add_models(commands: Any) -> None:
     remove = actions.add_parser("remove", help="remove a model that was added", description=texts.MODELS_REMOVE)
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=lambda options: _remove(options.name))
+    add_export(actions)
 
 
 def with_show(arguments: Sequence[str]) -> list[str]:

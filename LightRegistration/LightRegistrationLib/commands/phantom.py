@@ -116,6 +116,20 @@ def make_phantom_pair(seed: int = 0, spacing_mm: float = 1.5) -> PhantomPair:
     )
 
 
+def make_head(seed: int, spacing_mm: float) -> tuple[Volume, Segmentation]:
+    """Make one of a family of heads, of one anatomy but each with its own shape, pose, noise and shading.
+
+    spacing_mm: voxel size, isotropic. Returns the scan and its structures; always the same for a seed and a spacing.
+    """
+    generator = np.random.default_rng(3000 + seed)
+    shape = Deformation.random(seed)
+    center = tuple(shape.shift_mm + generator.uniform(-4, 4, size=3) + (0.0, -2.0, -6.0))
+    grid = _grid((176, 208, 184), (spacing_mm,) * 3, center, np.eye(3))
+    anatomy = anatomy_at(shape.anatomy_points(_points(grid)))
+    scan = _scan(anatomy, grid, f"head {seed}", generator.uniform(600, 1400), np.dtype(np.int16), generator)
+    return scan, _segmentation(anatomy, grid, f"head {seed} structures")
+
+
 def _rotation(angles: FloatArray) -> FloatArray:
     """The rotation matrix of angles (radians) about the right, anterior and superior axis, in this order."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)

@@ -8,24 +8,31 @@ Source: Tran et al., IEEE TMI 2022, section III. The article writes one sum,
 and means two players. Minimized by both at once its first term would teach the critic to see no difference at all.
 Here each player has its own loss and its own optimizer:
 
-- The critic minimizes  D(phi_s) - D(phi_t) + lambda (|grad D(phi_hat)| - 1)^2.  It raises D on the teacher's
-  deformations and lowers it on the student's. The difference is not squared: the square has no slope where the two
-  values meet, which is where an untrained critic starts, and no preferred sign. The penalty is on the critic alone,
-  phi_hat is data to it: its work is to keep the critic's slope with respect to a deformation near 1, so that the
-  student is led by a slope that neither dies nor explodes.
-- The student minimizes  gamma l_rec + (1 - gamma) (D(phi_s) - D(phi_t))^2  with the critic held still. The square pulls
-  D(phi_s) up to D(phi_t) of the same pair and not beyond. The critic's sign does not matter to it, so that it is of no
-  consequence that the article calls the teacher's deformations, not the student's, the attacking data.
+- The critic minimizes  D(phi_s) - D(phi_t) + lambda (|grad D(phi_hat)| - 1)^2,  D the mean of its features M. It raises
+  D on the teacher's deformations and lowers it on the student's. The difference is not squared: the square has no slope
+  where the two values meet, which is where an untrained critic starts, and no preferred sign. The penalty is on the
+  critic alone, phi_hat is data to it: its work is to keep the critic's slope with respect to a deformation near 1, so
+  that the student is led by a slope that neither dies nor explodes. The slope is measured against the root mean square
+  of a deformation, in voxels: a critic whose value lies between 0 and 1 can have slope 1 then. Against the plain norm,
+  the sum over all 3 D H W numbers, it cannot (the whole range of D is passed within some hundred units), the penalty is
+  out of reach and the student feels nothing (measured: 1e-9 of the gradient of l_rec).
+- The student minimizes  gamma l_rec + (1 - gamma) |M(phi_s) - M(phi_t)|^2 / C  with the critic held still, M the vector
+  of its C channels' means. (The sum over the channels instead of their mean drowns l_rec a hundredfold.) The square
+  pulls M(phi_s) up to M(phi_t) of the same pair and not beyond. The critic's sign does not matter to it, so that it is
+  of no consequence that the article calls the teacher's deformations, not the student's, the attacking data.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from .discriminator import Discriminator
 
 KINDS = ("none", "distance", "adversarial")
 Critic = Callable[[Tensor], Tensor]
@@ -79,22 +86,27 @@ def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(student, teacher)
 
 
-def adversarial_loss(critic: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
-    """The student's term, mean of (D(phi_s) - D(phi_t))^2; its gradient reaches phi_s and leaves the critic alone."""
+def adversarial_loss(critic: Discriminator, student: Tensor, teacher: Tensor) -> Tensor:
+    """The student's term, mean of (M(phi_s) - M(phi_t))^2 over pairs and channels.
+
+    Its gradient reaches phi_s and leaves the critic alone.
+    """
     critic.requires_grad_(False)
-    difference = critic(student) - critic(teacher.detach())
+    difference = critic.features(student) - critic.features(teacher.detach())
     critic.requires_grad_(True)
     return difference.square().mean()
 
 
 def gradient_penalty(critic: Critic, student: Tensor, teacher: Tensor, beta: float) -> Tensor:
-    """Mean of (|grad D(phi_hat)|_2 - 1)^2; differentiable with respect to the critic's parameters.
+    """Mean of (slope - 1)^2 at phi_hat; differentiable with respect to the critic's parameters.
 
-    The gradient is that of D with respect to all 3 D H W numbers of the mixed deformation.
+    The slope is the change of D for a change of the deformation by 1 voxel root mean square along the gradient: the
+    norm of the gradient with respect to all n = 3 D H W numbers, times the root of n.
     """
     mixed = (beta * teacher + (1 - beta) * student).detach().requires_grad_()
-    (slope,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
-    return (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1).square().mean()
+    (gradient,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+    slope = torch.linalg.vector_norm(gradient.flatten(1), dim=1) * math.sqrt(mixed[0].numel())
+    return (slope - 1).square().mean()
 
 
 def critic_loss(critic: Critic, student: Tensor, teacher: Tensor, config: KnowledgeConfig) -> dict[str, Tensor]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,9 @@ from ..core.cascade import CascadeConfig
 from ..core.errors import InputError
 from .aldk import KnowledgeConfig
 from .discriminator import CriticConfig
+from .knowledge_store import StoreConfig
 from .sources import SOURCES, SourceConfig
+from .state import load_state
 from .teacher import TeacherConfig
 
 
@@ -43,17 +46,25 @@ class Stage(RunStage):
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherStage(RunStage):
-    """A stretch of a teacher's training; smoothness weighs the squared gradient of each cascade's flow."""
+    """A stretch of a teacher's training; smoothness weighs the squared gradient of each cascade's flow.
+
+    window: 0 for the correlation over the whole grid, as published; else the axis in voxels of local windows.
+    """
 
     smoothness: float = 1.0
+    window: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationStage(RunStage):
-    """A stretch of distillation; smoothness weighs what each cascade of the student predicts (0 as published)."""
+    """A stretch of distillation; smoothness weighs what each cascade of the student predicts (0 as published).
+
+    window: as for a teacher.
+    """
 
     cascades: int = 1
     smoothness: float = 0.0
+    window: int = 0
 
 
 StageT = TypeVar("StageT", bound=RunStage)
@@ -61,20 +72,36 @@ StageT = TypeVar("StageT", bound=RunStage)
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Generic[StageT]):
-    """What all runs have: where the pairs come from and the stages of training."""
+    """What all runs have: where the pairs come from and the stages of training.
+
+    validation: where the validation pairs come from; from the sources if empty. checkpoint_minutes, validate_minutes:
+    how often the state is written and the validation pairs are registered for those who watch; 0 stands for never.
+    """
 
     name: str
     seed: int
     sources: tuple[SourceConfig, ...]
     stages: tuple[StageT, ...]
+    validation: tuple[SourceConfig, ...] = ()
     checkpoint_minutes: float = 3.0
+    validate_minutes: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantConfig:
+    """A table [variants.NAME]: what another model says and does that shares a student's weights."""
+
+    card: dict[str, Any]
+    grid: dict[str, Any] = field(default_factory=dict)
+    intensity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRunConfig(RunConfig[StageT]):
     """What all runs have that yield a student, with what its card will say.
 
-    start: name of a bundled model whose weights the student starts from; random weights if empty.
+    start: name of an installed model whose weights the student starts from; random weights if empty. variants: further
+    models with the same weights, by name, each with a card, a grid and intensities of its own.
     """
 
     student: CascadeConfig = field(default_factory=CascadeConfig)
@@ -82,6 +109,7 @@ class StudentRunConfig(RunConfig[StageT]):
     card: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, VariantConfig] = field(default_factory=dict)
     bfloat16: bool = True
 
 
@@ -105,10 +133,14 @@ class TeacherTrainingConfig(RunConfig[TeacherStage]):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig(StudentRunConfig[DistillationStage]):
-    """kind = "distillation": all that determines the training of a student by a teacher; batch and clean as there."""
+    """kind = "distillation": all that determines the training of a student by a teacher; batch and clean as there.
+
+    store: what a store of the teacher's deformations holds, for a run that is given a folder for one.
+    """
 
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     batch: int = 1
     clean: bool = False
 
@@ -131,27 +163,67 @@ def load_config(path: Path) -> AnyConfig:
     Raises InputError, one line that names the file and the key, for a missing or broken file, an unknown or missing
     key, or a value that cannot be used.
     """
-    values = _read(path)
+    return _config(_read(path), str(path))
+
+
+def load_state_config(state_file: Path) -> AnyConfig:
+    """The configuration that a training state was written with; InputError if it holds none that can be used."""
+    values = json.loads(load_state(state_file).get("config", "{}"))
+    if "kind" not in values:
+        raise InputError(f"{state_file}: this state does not say all of its configuration; name the configuration too.")
+    return _config(values, str(state_file))
+
+
+def to_values(config: AnyConfig | RunConfig[Any]) -> dict[str, Any]:
+    """A configuration as plain values, with the keys that a TOML file has."""
+    values = asdict(config)
+    del values["stages"], values["sources"]
+    kind = next(name for name, (cls, _) in _KINDS.items() if cls is type(config))
+    return values | {
+        "kind": kind,
+        "stage": [asdict(stage) for stage in config.stages],
+        "source": [source_values(source) for source in config.sources],
+        "validation": [source_values(source) for source in config.validation],
+    }
+
+
+def source_values(source: SourceConfig) -> dict[str, Any]:
+    """The table of a source as plain values."""
+    return {"kind": getattr(type(source), "kind", "")} | asdict(source)
+
+
+def changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The name in what `to_values` once gave, and the keys whose values are others now."""
+    now = json.loads(json.dumps(to_values(config)))
+    return written.get("name", config.name), [key for key in now if key in written and written[key] != now[key]]
+
+
+def _config(values: dict[str, Any], where: str) -> AnyConfig:
     kind = values.pop("kind", "student")
     if kind not in _KINDS:
-        raise InputError(f"{path}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
+        raise InputError(f"{where}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
     config, stage = _KINDS[kind]
-    values["stages"] = tuple(_tables(path, values, "stage", lambda _: stage))
-    values["sources"] = tuple(_tables(path, values, "source", _source))
-    return _build(config, values, f"{path}:", hidden=("stages", "sources"))
+    values["stages"] = tuple(_tables(where, values, "stage", lambda _: stage))
+    values["sources"] = tuple(_tables(where, values, "source", _source))
+    values["validation"] = tuple(_tables(where, values, "validation", _source, least=0))
+    if issubclass(config, StudentRunConfig) and isinstance(values.get("variants"), dict):
+        tables = values["variants"].items()
+        values["variants"] = {n: _build(VariantConfig, table, f"{where}: [variants.{n}]") for n, table in tables}
+    built: AnyConfig = _build(config, values, f"{where}:", hidden=("stages", "sources"))
+    return built
 
 
 def _tables(
-    path: Path, values: dict[str, Any], name: str, kind: Callable[[dict[str, Any]], type[Any]]
+    file: str, values: dict[str, Any], name: str, kind: Callable[[dict[str, Any]], type[Any]], least: int = 1
 ) -> Iterator[Any]:
-    """Build the tables [[name]], at least one; they are taken out of the values."""
+    """Build the tables [[name]], at least so many; they are taken out of the values."""
     if f"{name}s" in values:
-        raise InputError(f"{path}: unknown key '{name}s'; write one [[{name}]] for each.")
+        raise InputError(f"{file}: unknown key '{name}s'; write one [[{name}]] for each.")
     tables = values.pop(name, [])
-    if not isinstance(tables, list) or not tables:
-        raise InputError(f"{path}: there is no [[{name}]]; a run needs at least one.")
+    if not isinstance(tables, list) or len(tables) < least:
+        raise InputError(f"{file}: there is no table [[{name}]]; a run needs at least one.")
     for number, table in enumerate(tables, start=1):
-        where = f"{path}: [[{name}]] {number}"
+        where = f"{file}: [[{name}]] {number}"
         if not isinstance(table, dict):
             raise InputError(f"{where} has to be a table of keys and values.")
         try:

@@ -2,7 +2,7 @@
 
 Source: Tran et al., "Light-weight Deformable Registration using Adversarial Learning with Distilling Knowledge",
 IEEE TMI 2022, section III: input layer of 3 channels, 4x4x4 convolutions with stride 2, 16 to 256 channels (from 128
-voxels along an axis to 4), ReLU, the last followed by a sigmoid; the output is the mean feature.
+voxels along an axis to 4), ReLU, the last followed by a sigmoid; the output M is the mean feature.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class CriticConfig:
 
 
 class Discriminator(nn.Module):
-    """D: deformations (N, 3, D, H, W), voxels, fixed -> moving, to their mean features M, (N,), each in (0, 1).
+    """D: deformations (N, 3, D, H, W), voxels, fixed -> moving, to one number each, in (0, 1): the mean feature.
 
     The published "ReLU, the last followed by a sigmoid" is read as: ReLU between the convolutions, sigmoid on the last
     one. (ReLU and then sigmoid would confine M to [1/2, 1) and cut the gradient wherever the last layer is negative.)
-    The mean is taken over all channels and voxels, so that D is one number for each deformation, as the gradient
-    penalty needs it.
+    "M = mean feature" is read twice: as the mean of each channel, a vector, whose distance between student and teacher
+    the article writes as a norm; and as the mean of all, the one number that a critic and its gradient penalty need.
     """
 
     def __init__(self, config: CriticConfig) -> None:
@@ -45,10 +45,14 @@ class Discriminator(nn.Module):
         widths = (3, *config.channels)
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
 
-    def forward(self, deformation: Tensor) -> Tensor:
-        """Mean feature of each deformation."""
+    def features(self, deformation: Tensor) -> Tensor:
+        """Mean of each channel of the last layer, (N, channels), each in (0, 1)."""
         *hidden, last = self.layers
         x = deformation
         for layer in hidden:
             x = torch.relu(layer(x))
-        return torch.sigmoid(last(x)).flatten(1).mean(1)
+        return torch.sigmoid(last(x)).flatten(2).mean(2)
+
+    def forward(self, deformation: Tensor) -> Tensor:
+        """Mean of all features of each deformation, (N,)."""
+        return self.features(deformation).mean(1)

@@ -22,7 +22,7 @@ from ..core.affine import align_affine
 from ..core.errors import InputError
 from ..core.flows import sample, voxel_grid
 from ..core.intensity import IntensityRule
-from ..core.network_grid import GridRule, network_geometry, shrink
+from ..core.network_grid import GridRule, Shrunk, network_geometry, shrink
 from ..core.volume import Volume
 from .augmentation import bias_field, cut_field_of_view, elastic_flow, random_gamma, random_matrix, uniform
 from .pairs import Pair
@@ -201,10 +201,12 @@ def _prepare(
     structures = _common_structures(scans, labels, config.structures)
     reference = _reference(scans, config.reference)
     grid = network_geometry(volumes[reference].geometry, GridRule(spacing_mm=spacing_mm, min_voxels=1))
+    shrinks = [
+        _shrunk(scan, volume, float(grid.spacing_mm[0]), rule) for scan, volume in zip(scans, volumes, strict=True)
+    ]
     prepared = []
-    for n, (scan, volume, value) in enumerate(zip(scans, volumes, labels, strict=True)):
+    for n, (scan, volume, value, shrunk) in enumerate(zip(scans, volumes, labels, shrinks, strict=True)):
         matrix = np.eye(4) if n == reference else _aligned(volumes[reference], volume, scan, rule)
-        shrunk = shrink(volume, float(grid.spacing_mm[0]), rule)
         prepared.append(
             {
                 "subject": scan.subject,
@@ -216,6 +218,16 @@ def _prepare(
         )
     logger.info("prepared %d scans at %g mm, grid %s", len(scans), spacing_mm, grid.shape)
     return {"scans": prepared, "structures": structures, "shape": grid.shape, "spacing_mm": float(grid.spacing_mm[0])}
+
+
+def _shrunk(scan: Scan, volume: Volume, spacing_mm: float, rule: IntensityRule) -> Shrunk:
+    shrunk = shrink(volume, spacing_mm, rule)
+    if float(shrunk.tensor.max() - shrunk.tensor.min()) < 0.01:
+        raise InputError(
+            f"{scan.image}: it shows nothing with intensity = {rule.kind}, {rule.low:g} to {rule.high:g}; correct the "
+            "intensity or leave the image out."
+        )
+    return shrunk
 
 
 def _aligned(reference: Volume, volume: Volume, scan: Scan, rule: IntensityRule) -> NDArray[np.floating[Any]]:

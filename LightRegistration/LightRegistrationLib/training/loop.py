@@ -1,26 +1,27 @@
-"""What all trainers share: stages, learning rate, log, exact resume, and a state that a killed run leaves intact."""
+"""What all trainers share: stages, learning rate, log, validation, exact resume, one process or several."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import pickle
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import InputError
-from .configuration import RunConfig, StageT
-from .pairs import Mixture
-from .sources import open_mixture
+from .configuration import RunConfig, StageT, changed_settings, to_values
+from .hardware import Hardware, Processes
+from .pairs import Mixture, Pair
+from .sources import SourceConfig, open_mixture
+from .state import first_line, load_state, write_state
+from .validation import ValidationPair, validate, validation_pairs
+from .watch import NO_MONITOR, Monitor, RunSummary
 
 logger = logging.getLogger(__name__)
 
@@ -29,21 +30,38 @@ class Trainer(ABC, Generic[StageT]):
     """Runs the stages of a configuration; the whole state lives in one file, state.pt in the output folder.
 
     data: folder that the sources' files are in. output: folder for the state and the log; prepared data are cached
-    beside it.
+    beside it. processes: this one by itself if None; with several, each draws its own pairs, the gradients are
+    averaged (a step sees the pairs of all), and the first one writes.
     A subclass builds its networks in its constructor (the seed is set before), names in `parts` what has a state_dict,
-    and says in `train_step` what a step is.
+    and says in `train_step` what a step is. `notes` are kept in the state for the card of the model: what the run began
+    with.
     """
 
     log_every = 50
 
-    def __init__(self, config: RunConfig[StageT], data: Path, output: Path) -> None:
+    def __init__(
+        self,
+        config: RunConfig[StageT],
+        data: Path,
+        output: Path,
+        processes: Processes | None = None,
+        monitor: Monitor = NO_MONITOR,
+    ) -> None:
         self.config = config
         self.data = data
         self.output = output
+        self.processes = processes or Hardware().start()
+        self.stop_wanted = monitor.stop_wanted
+        self.monitor = monitor if self.processes.is_first else NO_MONITOR
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = generator_of(config.seed, self.processes.rank)
         self.step = 0
+        self.resumed_at = 0
         self.seconds = 0.0
+        self.notes: dict[str, str] = {}
+        self.latest: dict[str, float] = {}
+        self._kept: tuple[ValidationPair, ...] = ()
+        self._saved_at = self._validated_at = time.monotonic()
         output.mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
@@ -58,6 +76,10 @@ class Trainer(ABC, Generic[StageT]):
     def train_step(self, pairs: Mixture, stage: StageT) -> dict[str, float]:
         """Take one step; the terms of the losses by name, for the log."""
 
+    @abstractmethod
+    def register(self, pair: Pair, stage: StageT) -> Tensor:
+        """The whole flow (N, 3, D, H, W) of a pair as the network sees it now, voxels of the pair's grid."""
+
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the optimizer that the stages schedule."""
         for group in self.parts()["optimizer"].param_groups:
@@ -69,80 +91,151 @@ class Trainer(ABC, Generic[StageT]):
         return self.output / "state.pt"
 
     def save(self) -> None:
-        """Write the state aside and move it into place, so that a killed run or a full disk leaves the last one intact.
-
-        Raises InputError if it cannot be written.
-        """
-        state = {name: part.state_dict() for name, part in self.parts().items()} | {
-            "generator": self.generator.get_state(),
+        """Write the state; the first process does, with the generators of all; together. Raises InputError."""
+        generators = self.processes.gather(self.generator.get_state())
+        self._saved_at = time.monotonic()
+        if not self.processes.is_first:
+            return
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()} | {
+            "generator": generators[0].clone(),
             "step": self.step,
             "seconds": self.seconds,
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(to_values(self.config)),
+            "notes": self.notes,
         }
-        partial = self.state_file.with_suffix(".partial")
-        try:
-            torch.save(state, partial)
-        except (OSError, RuntimeError) as error:
-            partial.unlink(missing_ok=True)
-            raise InputError(
-                f"{partial}: the state after step {self.step} cannot be written ({_first_line(error)}); "
-                f"{self.state_file.name} still holds the one before. Make room and run the command again."
-            ) from error
-        partial.replace(self.state_file)
+        if self.processes.count > 1:
+            state["generators"] = generators
+        write_state(state, self.state_file)
+        self.monitor.checkpoint(self.step, self.state_file)
 
     def resume(self) -> bool:
         """Continue where the saved state stopped; returns whether there was one.
 
-        Raises InputError if the file is damaged or belongs to other networks than the configuration's.
+        Raises InputError if the file is damaged or belongs to another configuration or to other networks.
         """
         if not self.state_file.exists():
             return False
         state = load_state(self.state_file)
+        self._check_settings(state)
         try:
             for name, part in self.parts().items():
                 part.load_state_dict(state[name])
-            self.generator.set_state(state["generator"])
-            self.step, self.seconds = state["step"], state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{self.state_file}: this state is not one of configuration '{self.config.name}' as it is now "
-                f"({_first_line(error)}); choose another output folder."
+                f"({first_line(error)}); choose another output folder."
             ) from error
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.notes |= state.get("notes", {})
+        self.resumed_at = self.step
+        self._resume_generator(state)
         logger.info("resumed at step %d", self.step)
         return True
 
-    def run(self) -> None:
-        """Train through all stages that are not done yet."""
-        first = 0
-        for stage in self.config.stages:
+    def _check_settings(self, state: Mapping[str, Any]) -> None:
+        name, changed = changed_settings(self.config, json.loads(state.get("config", "{}")))
+        if name != self.config.name:
+            raise InputError(
+                f"{self.state_file}: this is the state of a run of '{name}', not of '{self.config.name}'; choose "
+                "another output folder."
+            )
+        if changed and self.processes.is_first:
+            logger.warning("%s: changed since it was written: %s", self.state_file, ", ".join(changed))
+
+    def _resume_generator(self, state: Mapping[str, Any]) -> None:
+        known = state.get("generators", state["generator"][None])
+        if len(known) == self.processes.count:
+            self.generator.set_state(known[self.processes.rank].clone())
+            return
+        self.generator = generator_of(self.config.seed, self.processes.rank, self.step)
+        if self.processes.is_first:
+            logger.warning(
+                "%s was written by %d processes and goes on with %d: the pairs are others than in an unbroken run",
+                *(self.state_file, len(known), self.processes.count),
+            )
+
+    def run(self) -> RunSummary:
+        """Train through all stages that are not done yet, or until a stop is wanted; the state is saved."""
+        stages, first = self.config.stages, 0
+        planned = sum(stage.steps for stage in stages)
+        self.monitor.begin(self.config.name, self.step, planned)
+        for number, stage in enumerate(stages, start=1):
             last = first + stage.steps
             if self.step < last:
-                self._run_stage(stage, first, last)
+                self.monitor.stage_start(number, len(stages), first, last, stage.spacing_mm)
+                if not self._run_stage(stage, first, last):
+                    break
             first = last
         self.save()
+        return RunSummary(
+            self.config.name, self.step, planned, self.seconds, self.state_file, self.resumed_at, self.latest
+        )
 
-    def _run_stage(self, stage: StageT, first: int, last: int) -> None:
-        pairs = open_mixture(self.config.sources, self.data, self.output.parent / "cache", stage.spacing_mm)
+    def _run_stage(self, stage: StageT, first: int, last: int) -> bool:
+        """Take the steps of a stage that are left; returns whether the run goes on."""
+        pairs = self.open(self.config.sources, stage)
         self.start_stage(stage, pairs)
-        saved = time.monotonic()
+        if self.processes.any(self.stop_wanted()):
+            return False
+        self._keep_validation_pairs(stage, pairs)
+        self._validate(stage)
         seen: list[dict[str, float]] = []
-        for step in range(self.step, last):
+        while self.step < last:
             started = time.monotonic()
-            rate = stage.final_rate + (stage.rate - stage.final_rate) * (1 - (step - first) / stage.steps)
+            rate = stage.final_rate + (stage.rate - stage.final_rate) * (1 - (self.step - first) / stage.steps)
             self.set_rate(rate)
             seen.append(self.train_step(pairs, stage))
-            self.step = step + 1
+            self.step += 1
             self.seconds += time.monotonic() - started
+            self.monitor.step(self.step, seen[-1], rate)
             if self.step % self.log_every == 0 or self.step == last:
                 self._log(seen, rate)
                 seen = []
-            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+            if self.processes.any(self.stop_wanted()):
+                return False
+            if self.processes.any(self._due(self._saved_at, self.config.checkpoint_minutes)):
                 self.save()
-                saved = time.monotonic()
+            if self._due(self._validated_at, self.config.validate_minutes) or self.step == last:
+                self._validate(stage)
+        return True
 
-    def descend(self, optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: float = 1.0) -> None:
-        """Take a step of an optimizer down the sum of the terms, the gradient's norm cut to `clip`.
+    def open(self, sources: tuple[SourceConfig, ...], stage: StageT) -> Mixture:
+        """Open sources on the grid of a stage; together."""
+        cache = self.output.parent / "cache"
+        return self.processes.in_turn(lambda: open_mixture(sources, self.data, cache, stage.spacing_mm))
 
+    def draw(self, pairs: Mixture, count: int = 1) -> Pair:
+        """Draw pairs from this process's generator, to its device."""
+        return self.processes.move(pairs.draw(self.generator, count))
+
+    def _due(self, since: float, minutes: float) -> bool:
+        return minutes > 0 and time.monotonic() - since > 60 * minutes
+
+    def _keep_validation_pairs(self, stage: StageT, pairs: Mixture) -> None:
+        if self.config.validate_minutes <= 0:
+            return
+        if self.config.validation:
+            pairs = self.open(self.config.validation, stage)
+        if self.monitor is not NO_MONITOR:
+            self._kept = validation_pairs(pairs, self.config.seed)
+
+    def _validate(self, stage: StageT) -> None:
+        """Register the validation pairs for the monitor; what is drawn in training does not depend on it."""
+        if self._kept:
+            result = validate(self._kept, lambda pair: self.register(self.processes.move(pair), stage))
+            self.monitor.validation(self.step, result)
+        self._validated_at = time.monotonic()
+
+    def descend(
+        self,
+        optimizer: torch.optim.Optimizer,
+        terms: Mapping[str, Tensor],
+        clip: float = 1.0,
+        average: bool = False,
+    ) -> None:
+        """Take a step of an optimizer down the sum of the terms, the gradient's norm cut to `clip`; together.
+
+        average: for a network that was not made parallel, whose gradients are averaged over the processes here.
         Raises FloatingPointError, before a weight is changed, if the sum or its gradient is not finite.
         """
         total = torch.stack(list(terms.values())).sum()
@@ -151,12 +244,14 @@ class Trainer(ABC, Generic[StageT]):
         optimizer.zero_grad()
         total.backward()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if average:
+            self.processes.average_gradients(parameters)
         self.require_finite("gradient", nn.utils.clip_grad_norm_(parameters, clip), values)
         optimizer.step()
 
     def require_finite(self, what: str, tensor: Tensor, details: str = "") -> None:
-        """Raise FloatingPointError that names the step if a tensor holds anything that is not finite."""
-        if not torch.isfinite(tensor).all():
+        """Raise FloatingPointError that names the step if a tensor of any process is not all finite; together."""
+        if self.processes.any(not bool(torch.isfinite(tensor).all())):
             raise FloatingPointError(
                 f"The {what} is not finite at step {self.step}" + (f": {details}" if details else "")
             )
@@ -167,20 +262,50 @@ class Trainer(ABC, Generic[StageT]):
         for name in names:
             values = [terms[name] for terms in seen if name in terms]
             line[name] = float(f"{sum(values) / len(values):.5g}")
-        with (self.output / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        logger.info("%s", line)
+        self.latest = {name: line[name] for name in names}
+        if self.processes.is_first:
+            _append(self.output / "log.jsonl", json.dumps(line))
+            logger.info("%s", line)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Read a state file of any trainer; InputError if it is missing or damaged."""
+def conduct(build: Callable[[Processes], Trainer[Any]], hardware: Hardware) -> RunSummary:
+    """Start the processes, build the trainer in each, resume and run it; returns in the first process alone.
+
+    Raises InputError for all that is wrong, a loss that is not finite included. The other processes end here, in
+    silence where all of them found the same, since the first one speaks for them.
+    """
+    processes = hardware.start()
+    done = False
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; give the state.pt of a training run.") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: this is not a readable training state ({_first_line(error)}).") from error
-    return state
+        trainer = build(processes)
+        processes.in_turn(trainer.resume)
+        summary = _run(trainer)
+        done = True
+    finally:
+        processes.close(done)
+    if not processes.is_first:
+        raise SystemExit(0)
+    return summary
+
+
+def _run(trainer: Trainer[Any]) -> RunSummary:
+    file = trainer.state_file
+    try:
+        return trainer.run()
+    except FloatingPointError as error:
+        if not trainer.processes.is_first:
+            raise SystemExit(0) from error
+        raise InputError(f"{error}; {_what_is_left(file)}. Lower the learning rate, or look at the data.") from error
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"The device has too little memory ({first_line(error)}); {_what_is_left(file)}. Take a larger spacing_mm."
+        ) from error
+
+
+def _what_is_left(state_file: Path) -> str:
+    if not state_file.exists():
+        return f"no state was written to {state_file} yet"
+    return f"{state_file} holds the state after step {load_state(state_file)['step']}"
 
 
 def values_of(terms: Mapping[str, Tensor]) -> dict[str, float]:
@@ -188,29 +313,16 @@ def values_of(terms: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def training_arguments(description: str) -> argparse.ArgumentParser:
-    """The command line that all trainers have."""
-    parser = argparse.ArgumentParser(description=f"{description}; run again with the same arguments to resume.")
-    parser.add_argument("config", type=Path, help="TOML configuration, for example configs/brain-mri.toml")
-    parser.add_argument("--data", type=Path, required=True, help="folder that the sources' files are in")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="folder for the state and the log; the cache is beside"
-    )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser
+def generator_of(seed: int, *path: int) -> torch.Generator:
+    """The generator of one process, or of one item; the first process has that of the seed itself."""
+    if not any(path):
+        return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, *path)).generate_state(1)[0]))
 
 
-def conduct(arguments: argparse.Namespace, build: Callable[[], Trainer[Any]]) -> None:
-    """Build a trainer, resume it and train; what is wrong is one line on stderr and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(arguments.threads)
+def _append(file: Path, line: str) -> None:
     try:
-        trainer = build()
-        trainer.resume()
-        trainer.run()
-    except (InputError, FloatingPointError) as error:
-        sys.exit(str(error))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        with file.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror}); make room and run again.") from error

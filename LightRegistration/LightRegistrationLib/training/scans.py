@@ -57,10 +57,10 @@ def read_table(path: Path) -> list[Scan]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
-    columns = list(reader.fieldnames or ())
     if "image" not in columns or not set(columns) <= set(COLUMNS):
         raise InputError(
             f"{path}: a table needs the column image, and optionally labels and subject, separated by commas; its "

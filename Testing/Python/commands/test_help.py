@@ -26,7 +26,7 @@ def test_help_needs_nothing(arguments: list[str]) -> None:
 
 def test_models_are_listed_and_explained() -> None:
     listed = run_command("models")
-    assert listed.returncode == 0
+    assert (listed.returncode, listed.stderr) == (0, "")
     assert "brain-mri" in listed.stdout
     card = run_command("models", "brain-mri")
     assert card.returncode == 0

@@ -59,7 +59,9 @@ def test_a_model_that_comes_or_goes_meanwhile_is_noticed(models):
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones():
-    with pytest.raises(ModelError, match="Unknown model 'liver': use auto or one of brain-mri"):
+    with pytest.raises(
+        ModelError, match="Unknown model 'liver': use auto or one of abdomen-ct, brain-mri"
+    ):
         ModelRegistry().load("liver")
 
 
@@ -115,4 +117,4 @@ def test_a_wrong_card_is_refused_with_the_reason(models, changes, words):
 
 
 def test_an_added_folder_adds_to_the_bundled_models(models):
-    assert ModelRegistry((DEFAULT_FOLDER, models)).names() == ["brain-mri", "mine"]
+    assert ModelRegistry((DEFAULT_FOLDER, models)).names() == [*ModelRegistry((DEFAULT_FOLDER,)).names(), "mine"]

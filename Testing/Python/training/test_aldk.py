@@ -17,14 +17,15 @@ from LightRegistrationLib.training.configuration import (
     DistillationStage,
     TeacherStage,
     TeacherTrainingConfig,
+    TrainingConfig,
     load_config_as,
 )
 from LightRegistrationLib.training.discriminator import CriticConfig
 from LightRegistrationLib.training.distill import DistillationTrainer, load_teacher
 from LightRegistrationLib.training.export import export_model
-from LightRegistrationLib.training.loop import load_state
+from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.teacher import Teacher, TeacherConfig
-from LightRegistrationLib.training.train_student import StudentTrainer, TrainingConfig
+from LightRegistrationLib.training.train_student import StudentTrainer
 from LightRegistrationLib.training.train_teacher import TeacherTrainer
 
 from .toy import SOURCES, Same, drawn, losses_of, mixture

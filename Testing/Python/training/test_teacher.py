@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.flows import voxel_grid
 from LightRegistrationLib.training.configuration import TeacherStage, TeacherTrainingConfig
-from LightRegistrationLib.training.loop import load_state
+from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.teacher import (
     AffineStem,
     Teacher,

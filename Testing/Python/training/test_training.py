@@ -9,10 +9,11 @@ from scipy.ndimage import map_coordinates
 
 from LightRegistrationLib.core.cascade import CascadeConfig
 from LightRegistrationLib.core.models import ModelRegistry
+from LightRegistrationLib.training.configuration import Stage, TrainingConfig
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
 from LightRegistrationLib.training.pairs import Pair
-from LightRegistrationLib.training.train_student import Stage, StudentTrainer, TrainingConfig
+from LightRegistrationLib.training.train_student import StudentTrainer
 
 from .toy import SHAPE, SOURCES, Same, drawn, losses_of
 
