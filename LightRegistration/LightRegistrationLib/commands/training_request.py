@@ -104,3 +104,5 @@ def check_card(file: Path, config: AnyStudentConfig) -> None:
     missing = [key for key in ("title", "modality", "summary") if not config.card.get(key)]
     if missing:
         raise InputError(f"{file}: [card] lacks {', '.join(missing)}; the model that comes out is listed with it.")
+    if "spacing_mm" not in config.grid:
+        raise InputError(f"{file}: [grid] lacks spacing_mm; the model registers at it, mostly that of the last stage.")
