@@ -56,7 +56,7 @@ def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: byte
         "grid": config.grid,
         "intensity": config.intensity,
         "training": {
-            "configuration": f"training/configs/{config.name}.toml",
+            "configuration": f"{config.name}.toml",
             "steps": state["step"],
             "steps_planned": sum(stage.steps for stage in config.stages),
             "seconds": round(state["seconds"]),

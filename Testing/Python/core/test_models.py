@@ -59,9 +59,7 @@ def test_a_model_that_comes_or_goes_meanwhile_is_noticed(models):
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones():
-    with pytest.raises(
-        ModelError, match="Unknown model 'liver': use auto or one of abdomen-ct, brain-mri"
-    ):
+    with pytest.raises(ModelError, match="Unknown model 'liver': use auto or one of abdomen-ct, brain-mri"):
         ModelRegistry().load("liver")
 
 
