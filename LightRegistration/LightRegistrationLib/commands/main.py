@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see `help_texts.EXIT_STATUS`)."""
     _end_orderly_on_signals()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ± gets a question mark, not a traceback
     options = build_parser().parse_args(with_show(sys.argv[1:] if arguments is None else arguments))
     try:
         options.run(options)

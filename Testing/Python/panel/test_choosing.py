@@ -131,21 +131,23 @@ def own_models(monkeypatch, tmp_path):
 
 def test_a_model_of_ones_own_is_offered_as_soon_as_the_module_is_opened_again(own_models, opened):
     box, parameters = opened.ui.modelBox, opened.panel.logic.getParameterNode()
-    before = box.count
+    before = [box.itemText(i) for i in range(box.count)]
     add_model(own_models, "knee", title="Knee MRI")
     add_model(own_models, "bad", title=None)
     opened.host.leave("LightRegistration")
     opened.host.enter("LightRegistration")
-    assert [box.itemText(i) for i in range(before, box.count)] == ["Knee MRI (knee)", "bad (damaged)"]
+    offered = [box.itemText(i) for i in range(box.count)]
+    assert [text for text in offered if text not in before] == ["Knee MRI (knee)", "bad (damaged)"]
+    assert [text for text in offered if text in before] == before
     assert (box.currentText, parameters.model) == ("Automatic", "auto")
-    box.setCurrentIndex(before)
+    box.setCurrentIndex(offered.index("Knee MRI (knee)"))
     assert parameters.model == "knee"
     opened.host.leave("LightRegistration")
     opened.host.enter("LightRegistration")
     assert (box.currentText, parameters.model) == ("Knee MRI (knee)", "knee")
 
     opened.choose(segmentations=False)
-    box.setCurrentIndex(before + 1)
+    box.setCurrentIndex(offered.index("bad (damaged)"))
     opened.ui.registerButton.click()
     opened.finish()
     assert "lacks title" in opened.status

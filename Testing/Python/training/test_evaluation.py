@@ -262,7 +262,7 @@ def write_list(folder: Path, *lines: str) -> Path:
     for name in ("a.nii", "b.nii", "c.nii"):
         (folder / name).touch()
     path = folder / "pairs.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

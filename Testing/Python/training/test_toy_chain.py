@@ -23,10 +23,10 @@ SMALLER = {"steps": "110", "spacing_mm": "6", "channels": "4", "validate_minutes
 
 def smaller(name: str, folder: Path) -> Path:
     """A configuration of the package, cut down to a quarter of a minute."""
-    text = (CONFIGS / f"{name}.toml").read_text()
+    text = (CONFIGS / f"{name}.toml").read_text(encoding="utf-8")
     for key, value in SMALLER.items():
         text = re.sub(rf"(?m)^{key} = [\d.]+$", f"{key} = {value}", text)
-    (folder / f"{name}.toml").write_text(text)
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     return folder / f"{name}.toml"
 
 
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
             cwd=folder,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_from_heads_to_a_model_that_registers_better_than_affine(run) -> None:
 
     scans = [f"heads/scans/head_{n:02d}.nii.gz" for n in (8, 9)]
     run("register", *scans, "--model", MODEL, "--threads", "1", "--output", "result")
-    report = json.loads((folder / "result" / "report.json").read_text())
+    report = json.loads((folder / "result" / "report.json").read_text(encoding="utf-8"))
     assert report["model"]["name"] == MODEL
     assert report["jacobian"]["minimum"] > 0
     field = sitk.ReadTransform(str(folder / "result" / "transform.h5"))
