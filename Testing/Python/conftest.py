@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: what the tests start would not hear of Ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test, and no process that one starts, sees the models of whoever runs it. The folder does not exist.
 os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{os.getpid()}")
