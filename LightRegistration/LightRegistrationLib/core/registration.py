@@ -19,7 +19,15 @@ from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .looks import look_at
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
-from .result import JacobianSummary, Progress, RegistrationResult, RegistrationSettings, no_progress
+from .result import (
+    NOTHING_KNOWN,
+    Guidance,
+    JacobianSummary,
+    Progress,
+    RegistrationResult,
+    RegistrationSettings,
+    no_progress,
+)
 from .selection import ModelChoice, choose_model, judge_model
 from .volume import Volume
 
@@ -48,6 +56,7 @@ def register(
     moving: Volume,
     settings: RegistrationSettings = DEFAULT_SETTINGS,
     *,
+    guidance: Guidance = NOTHING_KNOWN,
     registry: ModelRegistry | None = None,
     progress: Progress = no_progress,
 ) -> RegistrationResult:

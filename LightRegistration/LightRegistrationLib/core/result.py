@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .field import AffineTransform, DisplacementField
+from .volume import Segmentation
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done (0 to 1) and the name of the stage that starts."""
 
 INITIAL_MODES = ("none", "centers", "affine")
+REFINEMENTS = ("none", "fast", "best")
 
 
 def no_progress(fraction: float, stage: str) -> None:
@@ -28,6 +30,8 @@ class RegistrationSettings:
 
     model: name of a bundled or added model, or `auto`. cascades: 1 to 3, None as trained. initial: `none` (trust the
     headers), `centers` (align the middles), `affine` (find an affine map first), or an AffineTransform fixed -> moving.
+    refine: how long the student's deformation is optimized for this pair: `none`, `fast` (a few seconds), `best`.
+    keep_volume: names of moving segments whose volume the deformation must not change (tumors).
     threads: CPU threads, None for all cores.
     Raises InputError for values out of range.
     """
@@ -35,6 +39,8 @@ class RegistrationSettings:
     model: str = "auto"
     cascades: int | None = None
     initial: str | AffineTransform = "affine"
+    refine: str = "none"
+    keep_volume: tuple[str, ...] = ()
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -42,8 +48,26 @@ class RegistrationSettings:
             raise InputError(f"A student runs in 1 to 3 cascades, not {self.cascades}.")
         if isinstance(self.initial, str) and self.initial not in INITIAL_MODES:
             raise InputError(f"Unknown initial alignment '{self.initial}': use {', '.join(INITIAL_MODES)} or a file.")
+        if self.refine not in REFINEMENTS:
+            raise InputError(f"Unknown refinement '{self.refine}': use {', '.join(REFINEMENTS)}.")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"At least one thread is needed, not {self.threads}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """What a user knows of the two volumes beforehand; each part may be missing.
+
+    fixed_mask, moving_mask: where the volumes are compared, the union of all segments, on any grid; what lies outside
+    follows by smoothness. keep: the structures of the moving volume that keep their volume, and only these.
+    """
+
+    fixed_mask: Segmentation | None = None
+    moving_mask: Segmentation | None = None
+    keep: Segmentation | None = None
+
+
+NOTHING_KNOWN = Guidance()
 
 
 @dataclass(frozen=True)
@@ -60,11 +84,37 @@ class JacobianSummary:
 
 
 @dataclass(frozen=True)
+class RefinementSummary:
+    """What the optimization for one pair did: steps taken, why it ended, and the similarity that it climbed.
+
+    metric: what was climbed, `correlation` (local) or `MIND`. similarity_before, similarity_after: its mean over the
+    compared voxels at the finest grid, larger is better. ended: `no gain`, `all steps`.
+    """
+
+    preset: str
+    metric: str
+    steps: int
+    ended: str
+    similarity_before: float
+    similarity_after: float
+
+
+@dataclass(frozen=True)
+class KeptVolume:
+    """One structure whose volume was to be kept: by how much it changed, without and with keeping it, percent."""
+
+    name: str
+    change_percent_free: float
+    change_percent: float
+
+
+@dataclass(frozen=True)
 class RegistrationResult:
     """One registration: the field and all that is needed to say how it came about.
 
     field: fixed -> moving, RAS mm; its grid covers the fixed volume (the inverse: `core.field_tools.invert`).
     initial: the alignment before the student, fixed -> moving. model_reason: why this model, one line.
+    refinement: None where none was asked for. kept: one entry for each structure whose volume was to be kept.
     seconds: wall time per stage, in order. warnings: lines for the user.
     """
 
@@ -77,6 +127,8 @@ class RegistrationResult:
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model_reason: str = ""
+    refinement: RefinementSummary | None = None
+    kept: tuple[KeptVolume, ...] = ()
 
 
 @dataclass(frozen=True)

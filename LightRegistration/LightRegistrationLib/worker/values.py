@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.field import AffineTransform, DisplacementField
-from ..core.result import JacobianSummary, RegistrationResult, RegistrationSettings
+from ..core.result import JacobianSummary, KeptVolume, RefinementSummary, RegistrationResult, RegistrationSettings
 from ..core.volume import Segment, Segmentation, Volume
 
 _VALUE_TYPES: dict[str, type] = {
@@ -20,6 +20,8 @@ _VALUE_TYPES: dict[str, type] = {
         AffineTransform,
         DisplacementField,
         JacobianSummary,
+        KeptVolume,
+        RefinementSummary,
         RegistrationResult,
         RegistrationSettings,
         Segment,
