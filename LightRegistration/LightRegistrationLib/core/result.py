@@ -30,18 +30,18 @@ class RegistrationSettings:
 
     model: name of a bundled or added model, or `auto`. cascades: 1 to 3, None as trained. initial: `none` (trust the
     headers), `centers` (align the middles), `affine` (find an affine map first), or an AffineTransform fixed -> moving.
+    threads: CPU threads, None for all cores.
     refine: how long the student's deformation is optimized for this pair: `none`, `fast` (a few seconds), `best`.
     keep_volume: names of moving segments whose volume the deformation must not change (tumors).
-    threads: CPU threads, None for all cores.
     Raises InputError for values out of range.
     """
 
     model: str = "auto"
     cascades: int | None = None
     initial: str | AffineTransform = "affine"
+    threads: int | None = None
     refine: str = "none"
     keep_volume: tuple[str, ...] = ()
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.cascades is not None and not 1 <= self.cascades <= 3:
