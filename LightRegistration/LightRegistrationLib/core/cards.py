@@ -54,6 +54,7 @@ class ModelCard:
     folder: Path
     details: Mapping[str, Any] = field(default_factory=dict)
     covers: tuple[Coverage, ...] = ()
+    refinement: Mapping[str, Any] = field(default_factory=dict)
     weights_of: str | None = None
     weights_folder: Path | None = None
 
@@ -129,6 +130,7 @@ def read_card(folder: Path) -> ModelCard:
         folder=folder,
         details=values,
         covers=covers,
+        refinement=values.get("refinement", {}),
         weights_of=values.get("weights_of"),
         **known,
     )
@@ -143,7 +145,7 @@ def _check_keys(values: Any, file: Path) -> None:
     for key in (*_TEXTS, *(["weights_of"] if "weights_of" in values else [])):
         if not isinstance(values[key], str) or not values[key]:
             raise ModelError(f"{file}: {key}: text is needed.")
-    for key in _TABLES:
+    for key in (*_TABLES, *(["refinement"] if "refinement" in values else [])):
         if not isinstance(values[key], dict):
             raise ModelError(f"{file}: {key}: a table is needed.")
     if values["modality"] not in MODALITIES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
@@ -17,6 +17,7 @@ from .errors import ModelError
 from .intensity import IntensityRule
 from .network_grid import GridRule
 from .networks import STRIDE
+from .refinement import RefinementRule
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 Config = TypeVar("Config")
@@ -24,12 +25,16 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, eq=False)
 class Student:
-    """A model ready to run: its card, how images are prepared for it, and the network with its weights."""
+    """A model ready to run.
+
+    Its card, the network with its weights, how images are prepared for it, and how what it finds is refined.
+    """
 
     card: ModelCard
     network: RecursiveCascade
     grid: GridRule
     intensity: IntensityRule
+    refinement: RefinementRule = field(default_factory=RefinementRule)
 
 
 class ModelRegistry:
@@ -66,7 +71,8 @@ def load_student(card: ModelCard) -> Student:
     card.check_weights()
     config, grid = _configured(CascadeConfig, "network", card), _configured(GridRule, "grid", card)
     intensity = _configured(IntensityRule, "intensity", card)
-    _check_numbers(config, grid, card)
+    refinement = _configured(RefinementRule, "refinement", card)
+    _check_numbers(config, grid, refinement, card)
     network = RecursiveCascade(config)
     try:
         weights = {name: tensor.float() for name, tensor in load_tensors(card.weights_file.read_bytes()).items()}
@@ -77,7 +83,7 @@ def load_student(card: ModelCard) -> Student:
     network = network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return Student(card, network, grid, intensity)
+    return Student(card, network, grid, intensity, refinement)
 
 
 def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
@@ -95,7 +101,7 @@ def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
         raise ModelError(f"{card.file}: {key}: {error}") from error
 
 
-def _check_numbers(config: CascadeConfig, grid: GridRule, card: ModelCard) -> None:
+def _check_numbers(config: CascadeConfig, grid: GridRule, refinement: RefinementRule, card: ModelCard) -> None:
     """Raise ModelError for numbers that no network could run with."""
     for key, good, wanted in (
         ("network.head", config.head in ("half", "full"), "half or full"),
@@ -106,6 +112,10 @@ def _check_numbers(config: CascadeConfig, grid: GridRule, card: ModelCard) -> No
         ("grid.multiple", grid.multiple > 0 and grid.multiple % STRIDE == 0, f"a multiple of {STRIDE}"),
         ("grid.max_voxels", grid.max_voxels >= (2 * grid.multiple) ** 3, "the cube of twice `multiple`, or more,"),
         ("grid.margin_voxels", grid.margin_voxels >= 0, "0 or more"),
+        ("refinement.update_voxels", refinement.update_voxels >= 0.7, "0.7 or more"),
+        ("refinement.elastic_voxels", 0 <= refinement.elastic_voxels <= 4, "a number from 0 to 4"),
+        ("refinement.window_voxels", 1 <= refinement.window_voxels <= 6, "a number from 1 to 6"),
+        ("refinement.coarsest", refinement.coarsest in (1, 2, 4, 8), "1, 2, 4 or 8"),
     ):
         if not good:
             raise ModelError(f"{card.file}: {key}: {wanted} is needed.")

@@ -19,6 +19,8 @@ from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .looks import look_at
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
+from .refinement import Refined, RefinementRule, refine
+from .refinement_images import RefinementImages, flow_onto
 from .result import (
     NOTHING_KNOWN,
     Guidance,
@@ -27,8 +29,10 @@ from .result import (
     RegistrationResult,
     RegistrationSettings,
     no_progress,
+    part_of,
 )
 from .selection import ModelChoice, choose_model, judge_model
+from .similarity import LocalCorrelation
 from .volume import Volume
 
 LOW_OVERLAP = 0.05
@@ -83,10 +87,15 @@ def register(
             target, source = _grid_images(fixed, moving, initial, student)
         with stages.stage("network", 0.5):
             flow = _run_network(student, target, source, settings.cascades)
+        found = Refined(flow, flow_geometry(target.geometry, flow.shape[2:]), None)
+        if settings.refine != "none":
+            with stages.stage("refinement", 0.6):
+                images = RefinementImages(fixed, moving, initial, student.intensity, target.geometry, guidance)
+                found = _refined(found, images, settings.refine, student.refinement, part_of(progress, 0.6, 0.9))
         with stages.stage("field", 0.9):
-            field, _ = unfold(field_in_mm(flow, target.geometry, initial))
+            field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
             jacobian = jacobian_summary(field, fixed.geometry)
-            correlation = matched_correlation(target.tensor, source.tensor, flow)
+            correlation = matched_correlation(target, source, found)
     progress(1.0, "done")
     return RegistrationResult(
         field=field,
@@ -98,6 +107,7 @@ def register(
         jacobian=jacobian,
         seconds=stages.seconds,
         warnings=(*choice.warnings, *_warnings(jacobian, correlation)),
+        refinement=found.summary,
     )
 
 
@@ -178,22 +188,35 @@ def flow_geometry(grid: Geometry, flow_shape: tuple[int, ...]) -> Geometry:
     return Geometry(shape, grid.affine @ homogeneous(np.diag(ratio), (ratio - 1) / 2))
 
 
-def field_in_mm(flow: torch.Tensor, grid: Geometry, initial: AffineTransform) -> DisplacementField:
-    """The total displacement x -> initial(x + flow(x)) - x in RAS mm, on the grid of the flow (1, 3, D, H, W)."""
-    geometry = flow_geometry(grid, flow.shape[2:])
+def _refined(
+    found: Refined,
+    images: RefinementImages,
+    preset: str,
+    rule: RefinementRule,
+    progress: Progress,
+) -> Refined:
+    def similarity(fixed: torch.Tensor) -> LocalCorrelation:
+        return LocalCorrelation(fixed, rule.window_voxels)
+
+    return refine(found, images, similarity, preset, rule, progress)
+
+
+def field_in_mm(flow: torch.Tensor, geometry: Geometry, initial: AffineTransform) -> DisplacementField:
+    """The total displacement x -> initial(x + flow(x)) - x in RAS mm, on the flow's own grid; flow (1, 3, D, H, W)."""
     to_mm: FloatArray = geometry.affine[:3, :3]
     deformation_mm = flow[0].movedim(0, -1).double().numpy() @ to_mm.T
     points = geometry.points_mm
     return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
 
 
-def matched_correlation(fixed: torch.Tensor, moving: torch.Tensor, flow: torch.Tensor) -> float:
-    """Correlation of the fixed and the warped moving image (1, 1, D, H, W), -1 to 1.
+def matched_correlation(fixed: GridImage, moving: GridImage, found: Refined) -> float:
+    """Correlation of the fixed and the warped moving image, -1 to 1.
 
-    At the flow's resolution, over the voxels where the fixed image shows something: empty space matches always.
+    At half the network grid's resolution, over the voxels where the fixed image shows something: empty space matches
+    always.
     """
-    _, _, d, h, w = flow.shape
-    target, source = (F.adaptive_avg_pool3d(image, (d, h, w)) for image in (fixed, moving))
+    target, source = (F.avg_pool3d(image.tensor, 2) for image in (fixed, moving))
+    flow = flow_onto(found.flow, found.geometry, flow_geometry(fixed.geometry, target.shape[2:]))
     shown = target > 0.05
     pair = torch.stack([target[shown], warp(source, flow)[shown]])
     return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))

@@ -24,6 +24,11 @@ def no_progress(fraction: float, stage: str) -> None:
     """Report progress to nobody."""
 
 
+def part_of(progress: Progress, first: float, last: float) -> Progress:
+    """Progress of a step that takes the whole from the fraction `first` to `last`."""
+    return lambda fraction, stage: progress(first + fraction * (last - first), stage)
+
+
 @dataclass(frozen=True)
 class RegistrationSettings:
     """The user's choices.

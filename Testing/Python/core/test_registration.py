@@ -99,7 +99,7 @@ def test_a_flow_in_voxels_becomes_the_same_map_in_millimeters():
     flow = torch.zeros(1, 3, 16, 24, 16)
     flow[:, 0], flow[:, 2] = 1.5, -0.5
     initial = AffineTransform(homogeneous(Rotation.from_euler("x", 0.3).as_matrix(), (1, 2, 3)))
-    field = field_in_mm(flow, grid, initial)
+    field = field_in_mm(flow, half, initial)
     points = grid.center_mm + np.random.default_rng(0).uniform(-15, 15, (50, 3))
     axes = grid.affine[:3, :3] / 2
     expected = initial(points + 6.0 * axes[:, 0] - 2.0 * axes[:, 2])

@@ -1,0 +1,135 @@
+"""The images that a refinement compares: at several resolutions, with what is known of each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .field import AffineTransform
+from .flows import sample
+from .geometry import Geometry, homogeneous
+from .intensity import IntensityRule
+from .network_grid import GridRule, Shrunk, affine_coordinates, network_geometry, on_grid, shrink
+from .result import Guidance
+from .volume import Segmentation, Volume
+
+MARGIN_VOXELS = 16
+"""How far the moving image is kept beyond the edges of the fixed grid."""
+MAXIMUM_VOXELS = 6_000_000
+"""Of a grid finer than the network's; more would take too much memory and time."""
+
+
+@dataclass(frozen=True, eq=False)
+class LevelImages:
+    """Both images at one resolution.
+
+    geometry: of the fixed grid. fixed, weight: (1, 1, D, H, W); weight is 0 outside the fixed image's view or its mask,
+    else 1. moving, view: (1, 1, D + 2 M, ...) with M = `margin` voxels more on every side, after the initial alignment;
+    view is 0 where the moving image is not known or masked, else 1.
+    """
+
+    geometry: Geometry
+    fixed: Tensor
+    weight: Tensor
+    moving: Tensor
+    view: Tensor
+    margin: int
+
+
+class RefinementImages:
+    """Makes the images of each level of one pair."""
+
+    def __init__(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        initial: AffineTransform,
+        intensity: IntensityRule,
+        geometry: Geometry,
+        guidance: Guidance,
+    ) -> None:
+        """geometry: the network grid. initial: fixed -> moving, RAS mm."""
+        self._volumes = fixed, moving
+        self._matrix = initial.matrix
+        self._intensity = intensity
+        self._geometry = geometry
+        self._guidance = guidance
+        self._base: LevelImages | None = None
+
+    def __call__(self, factor: float) -> LevelImages:
+        """The images at a factor of the network grid's spacing: 2, 4 or 8, 1, or less than 1."""
+        if factor < 1:
+            return self._on(finer(self._geometry, factor, self._volumes[0].geometry))
+        if self._base is None:
+            self._base = self._on(self._geometry)
+        return pooled(self._base, round(factor))
+
+    def _on(self, geometry: Geometry) -> LevelImages:
+        fixed, moving = self._volumes
+        spacing = float(geometry.spacing_mm[0])
+        wide, matrix = _margined(geometry), self._matrix
+        target, source = (shrink(volume, spacing, self._intensity) for volume in (fixed, moving))
+        return LevelImages(
+            geometry,
+            on_grid(target, geometry, np.eye(4)).tensor,
+            _known(target, geometry, np.eye(4), self._guidance.fixed_mask),
+            on_grid(source, wide, matrix).tensor,
+            _known(source, wide, matrix, self._guidance.moving_mask),
+            MARGIN_VOXELS,
+        )
+
+
+def pooled(images: LevelImages, factor: int) -> LevelImages:
+    """The images at a multiple (1, 2, 4, 8) of the spacing, by means over blocks."""
+    if factor == 1:
+        return images
+    geometry = images.geometry
+    steps = homogeneous(np.eye(3) * factor, np.full(3, (factor - 1) / 2))
+    shape = tuple(n // factor for n in geometry.shape)
+    weight, view = ((F.avg_pool3d(t, factor) > 0.99).float() for t in (images.weight, images.view))
+    return LevelImages(
+        Geometry(shape, geometry.affine @ steps),
+        F.avg_pool3d(images.fixed, factor),
+        weight,
+        F.avg_pool3d(images.moving, factor),
+        view,
+        images.margin // factor,
+    )
+
+
+def finer(geometry: Geometry, factor: float, volume: Geometry) -> Geometry:
+    """A finer grid over the same volume: not finer than its voxels, nor of more than `MAXIMUM_VOXELS`."""
+    spacing = float(geometry.spacing_mm[0])
+    least = min(spacing, float(volume.spacing_mm.min()))
+    rule = GridRule(max(spacing * factor, least), min_voxels=1, max_voxels=MAXIMUM_VOXELS, multiple=4)
+    found = network_geometry(volume, rule)
+    return found if found.spacing_mm[0] < spacing else geometry
+
+
+def flow_onto(flow: Tensor, geometry: Geometry, target: Geometry) -> Tensor:
+    """A flow on another grid with parallel axes, in that grid's voxels; beyond its edges the outermost goes on."""
+    if geometry.matches(target):
+        return flow
+    ratio = geometry.spacing_mm / target.spacing_mm
+    moved = sample(flow, affine_coordinates(target, geometry, np.eye(4)))
+    return moved * torch.from_numpy(ratio.astype(np.float32)).view(1, 3, 1, 1, 1)
+
+
+def _margined(geometry: Geometry) -> Geometry:
+    shape = tuple(n + 2 * MARGIN_VOXELS for n in geometry.shape)
+    return Geometry(shape, geometry.affine @ homogeneous(np.eye(3), np.full(3, -float(MARGIN_VOXELS))))
+
+
+def _known(image: Shrunk, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None) -> Tensor:
+    """Where an image is known on a grid and not masked: (1, 1, D, H, W), 0 or 1."""
+    everywhere = Shrunk(torch.ones_like(image.tensor), image.geometry)
+    known = on_grid(everywhere, geometry, matrix).tensor > 0.99
+    if mask is not None:
+        inside = np.logical_or.reduce([mask.mask(segment) for segment in mask.segments])
+        marked = Shrunk(torch.from_numpy(inside.astype(np.float32))[None, None], mask.geometry)
+        known &= on_grid(marked, geometry, matrix).tensor > 0.5
+    return known.float()
