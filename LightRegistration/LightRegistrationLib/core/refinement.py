@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .filters import box_mean, gaussian
+from .filters import gaussian
 from .flows import compose, sample, voxel_grid
 from .geometry import Geometry
 from .refinement_images import LevelImages, flow_onto
@@ -133,10 +133,9 @@ class _Climb:
         self._grid = voxel_grid(tuple(images.fixed.shape[2:]), images.fixed.device) + images.margin
 
     def match(self, flow: Tensor) -> Match:
-        """Compare the images under a flow; only where all of the window is known."""
+        """Compare the images under a flow, where both are known."""
         warped = sample(self._moving, self._grid + flow, padding="zeros")
-        known = box_mean(warped[:, -1:], self.rule.window_voxels) > 0.98
-        return self.similarity.match(warped[:, :-1], self.images.weight * known)
+        return self.similarity.match(warped[:, :-1], self.images.weight * (warped[:, -1:] > 0.99))
 
     def step(self, flow: Tensor, match: Match) -> Tensor:
         """One update along the pull."""

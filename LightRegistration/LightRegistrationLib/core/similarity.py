@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from torch import Tensor
@@ -39,19 +40,19 @@ class Similarity(Protocol):
 class LocalCorrelation:
     """Squared correlation of the images in a window around each voxel, for two images of one contrast.
 
-    The derivative is the exact one, sums over windows included (Avants et al., Medical Image Analysis 2008, take each
-    window's center alone).
+    Voxels of no weight are left out of the windows, so that neither the edge of a field of view nor what lies beyond
+    it counts. The derivative is the exact one, sums over windows included (Avants et al., Medical Image Analysis 2008,
+    take each window's center alone).
     """
 
     name = "correlation"
     _LEAST_VARIANCE = 1e-4
+    _LEAST_SHARE = 0.25
 
     def __init__(self, fixed: Tensor, radius: int = 2) -> None:
         """fixed: (1, 1, D, H, W) in [0, 1]. radius: of the window, voxels."""
-        self.radius = radius
         self.fixed = fixed
-        self._mean = box_mean(fixed, radius)
-        self._variance = (box_mean(fixed * fixed, radius) - self._mean**2).clamp_(min=0).add_(self._LEAST_VARIANCE)
+        self.radius = radius
 
     def prepared(self, moving: Tensor) -> Tensor:
         """The moving image itself."""
@@ -59,15 +60,26 @@ class LocalCorrelation:
 
     def match(self, warped: Tensor, weight: Tensor) -> Match:
         """Compare; see `Similarity`."""
-        mean = box_mean(warped, self.radius)
-        variance = (box_mean(warped * warped, self.radius) - mean * mean).clamp_(min=0).add_(self._LEAST_VARIANCE)
-        covariance = box_mean(self.fixed * warped, self.radius) - self._mean * mean
-        per_covariance = 2 * weight * covariance / (self._variance * variance)
-        value = float((per_covariance * covariance).sum() / (2 * weight.sum()).clamp(min=1))
-        per_variance = per_covariance * covariance / variance
-        stiffness = box_mean(per_variance, self.radius)
-        derivative = self.fixed * box_mean(per_covariance, self.radius) - warped * stiffness
-        derivative -= box_mean(per_covariance * self._mean - per_variance * mean, self.radius)
+        fixed, mean_of = self.fixed, partial(box_mean, radius=self.radius)
+        share = mean_of(weight)
+        counts = weight * (share > self._LEAST_SHARE)
+        share.clamp_(min=1e-6)
+        fixed_here, warped_here = fixed * weight, warped * weight
+        fixed_mean, warped_mean = mean_of(fixed_here).div_(share), mean_of(warped_here).div_(share)
+        fixed_variance = self._variance(mean_of(fixed_here * fixed), share, fixed_mean)
+        warped_variance = self._variance(mean_of(warped_here * warped), share, warped_mean)
+        covariance = mean_of(fixed_here * warped).div_(share).sub_(fixed_mean * warped_mean)
+
+        per_covariance = counts * covariance / (fixed_variance * warped_variance)
+        value = float((per_covariance * covariance).sum() / counts.sum().clamp(min=1))
+        per_covariance *= 2 / share
+        per_variance = per_covariance * covariance / warped_variance
+        stiffness = mean_of(per_variance)
+        derivative = fixed * mean_of(per_covariance) - warped * stiffness
+        derivative -= mean_of(per_covariance * fixed_mean - per_variance * warped_mean)
         slope = gradient(warped)
         steepness = (slope * slope).sum(1, keepdim=True)
-        return Match(value, slope.mul_(derivative), stiffness.mul_(steepness))
+        return Match(value, slope.mul_(derivative.mul_(weight)), stiffness.mul_(steepness).mul_(weight))
+
+    def _variance(self, mean_square: Tensor, share: Tensor, mean: Tensor) -> Tensor:
+        return mean_square.div_(share).sub_(mean * mean).clamp_(min=0).add_(self._LEAST_VARIANCE)

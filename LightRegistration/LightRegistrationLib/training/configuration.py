@@ -94,6 +94,7 @@ class VariantConfig:
     card: dict[str, Any]
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
+    refinement: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class StudentRunConfig(RunConfig[StageT]):
     """What all runs have that yield a student, with what its card will say.
 
     start: name of an installed model whose weights the student starts from; random weights if empty. variants: further
-    models with the same weights, by name, each with a card, a grid and intensities of its own.
+    models with the same weights, by name, each with a card, a grid, intensities and a refinement of its own.
     """
 
     student: CascadeConfig = field(default_factory=CascadeConfig)
@@ -109,6 +110,7 @@ class StudentRunConfig(RunConfig[StageT]):
     card: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
+    refinement: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, VariantConfig] = field(default_factory=dict)
     bfloat16: bool = True
 

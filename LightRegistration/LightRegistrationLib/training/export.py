@@ -35,8 +35,8 @@ def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Pa
     _write_card(card, target)
     for name, variant in config.variants.items():
         shared = {key: value for key, value in card.items() if key not in config.card}
-        own = {"grid": variant.grid, "intensity": variant.intensity, "weights_of": config.name}
-        _write_card({**variant.card, **shared, **own}, folder / name)
+        own = {"grid": variant.grid, "intensity": variant.intensity, "refinement": variant.refinement}
+        _write_card({**variant.card, **shared, **own, "weights_of": config.name}, folder / name)
     for name in (config.name, *config.variants):
         load_student(list_cards((folder,))[name])
     return target
@@ -55,6 +55,7 @@ def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: byte
         "network": config.student.to_dict(),
         "grid": config.grid,
         "intensity": config.intensity,
+        "refinement": config.refinement,
         "training": {
             "configuration": f"{config.name}.toml",
             "steps": state["step"],

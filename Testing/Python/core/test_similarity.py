@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,10 +19,14 @@ def windows(image: torch.Tensor) -> torch.Tensor:
 
 
 def squared_correlation(fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    means = windows(fixed), windows(moving)
-    covariance = windows(fixed * moving) - means[0] * means[1]
-    variances = windows(fixed**2) - means[0] ** 2 + 1e-4, windows(moving**2) - means[1] ** 2 + 1e-4
-    return weight * covariance**2 / (variances[0] * variances[1])
+    """The definition, voxels of no weight left out of every sum."""
+
+    def mean(image: torch.Tensor) -> torch.Tensor:
+        return windows(weight * image) / windows(weight).clamp(min=1e-6)
+
+    covariance = mean(fixed * moving) - mean(fixed) * mean(moving)
+    variances = (mean(image**2) - mean(image) ** 2 + 1e-4 for image in (fixed, moving))
+    return weight * (windows(weight) > 0.25) * covariance**2 / math.prod(variances)
 
 
 @pytest.fixture
@@ -36,8 +42,9 @@ def test_value_and_pull_are_those_of_the_definition(images):
     variable = moving.clone().requires_grad_()
     each = squared_correlation(fixed, variable, weight)
     (derivative,) = torch.autograd.grad(each.sum(), variable)
+    counted = float((weight * (windows(weight) > 0.25)).sum())
     match = LocalCorrelation(fixed, RADIUS).match(moving, weight)
-    assert match.value == pytest.approx(float(each.detach().sum() / weight.sum()), rel=1e-9)
+    assert match.value == pytest.approx(float(each.detach().sum() / counted), rel=1e-9)
     torch.testing.assert_close(match.pull, derivative * gradient(moving), rtol=1e-6, atol=1e-9)
     assert (match.stiffness >= 0).all()
 
@@ -51,10 +58,15 @@ def test_brightness_and_contrast_make_no_difference(images):
     assert changed.value == pytest.approx(plain.value, abs=0.01)
 
 
-def test_what_counts_for_nothing_does_not_pull(images):
-    fixed, moving, weight = images
-    weight = torch.zeros_like(weight)
-    weight[..., :4] = 1
-    pull = LocalCorrelation(fixed, RADIUS).match(moving, weight).pull
-    assert pull[..., :4].abs().max() > 0.01
-    assert pull[..., 4 + RADIUS :].abs().max() < 1e-12
+def test_what_counts_for_nothing_neither_pulls_nor_is_looked_at(images):
+    fixed, moving, _ = images
+    weight = torch.zeros_like(fixed)
+    weight[..., :6] = 1
+    match = LocalCorrelation(fixed, RADIUS).match(moving, weight)
+    changed = moving.clone()
+    changed[..., 6:] = 17.0
+    other = LocalCorrelation(fixed, RADIUS).match(changed, weight)
+    assert match.pull[..., 6:].abs().max() == 0
+    assert match.pull[..., :5].abs().max() > 0.01
+    assert other.value == pytest.approx(match.value, abs=1e-12)
+    torch.testing.assert_close(other.pull[..., :5], match.pull[..., :5])
