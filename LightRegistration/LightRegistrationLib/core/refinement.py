@@ -71,7 +71,7 @@ class Refined:
 def levels_of(preset: str, rule: RefinementRule) -> tuple[Level, ...]:
     """The resolutions of a preset, coarse to fine."""
     coarse = [Level(factor, 10) for factor in (8, 4, 2) if factor <= rule.coarsest]
-    return (*coarse, Level(1, 10)) if preset == "fast" else (*coarse, Level(1, 20), Level(0.625, 12))
+    return (*coarse, Level(1, 10), *([Level(0.625, 12)] if preset == "best" else []))
 
 
 def refine(
@@ -142,6 +142,7 @@ class _Climb:
         rule = self.rule
         update = gaussian(match.pull, rule.update_voxels)
         update /= gaussian(match.stiffness, rule.update_voxels) + _DAMPING
-        length = torch.linalg.vector_norm(update, dim=1, keepdim=True)
-        update *= LONGEST_STEP / length.clamp(min=LONGEST_STEP)
+        i, j, k = update.unbind(1)
+        length = (i * i).addcmul_(j, j).addcmul_(k, k).sqrt_()[:, None]
+        update *= LONGEST_STEP / length.clamp_(min=LONGEST_STEP)
         return gaussian(compose(flow, gaussian(update, rule.update_voxels)), rule.elastic_voxels)

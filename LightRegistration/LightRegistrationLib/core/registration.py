@@ -16,6 +16,7 @@ from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
 from .flows import warp
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .kept_volumes import keep_volumes
 from .looks import look_at
 from .models import ModelRegistry, Student
 from .network_grid import GridImage, network_geometry, on_grid, shrink
@@ -25,6 +26,7 @@ from .result import (
     NOTHING_KNOWN,
     Guidance,
     JacobianSummary,
+    KeptVolume,
     Progress,
     RegistrationResult,
     RegistrationSettings,
@@ -37,6 +39,7 @@ from .volume import Volume
 
 LOW_OVERLAP = 0.05
 LOW_CORRELATION = 0.6
+KEPT_PERCENT = 3.0
 DEFAULT_SETTINGS = RegistrationSettings()
 
 
@@ -94,6 +97,7 @@ def register(
                 found = _refined(found, images, settings.refine, student.refinement, part_of(progress, 0.6, 0.9))
         with stages.stage("field", 0.9):
             field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
+            field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed.geometry)
             jacobian = jacobian_summary(field, fixed.geometry)
             correlation = matched_correlation(target, source, found)
     progress(1.0, "done")
@@ -106,8 +110,9 @@ def register(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=(*choice.warnings, *_warnings(jacobian, correlation)),
+        warnings=(*choice.warnings, *_warnings(jacobian, correlation, kept)),
         refinement=found.summary,
+        kept=kept,
     )
 
 
@@ -222,7 +227,7 @@ def matched_correlation(fixed: GridImage, moving: GridImage, found: Refined) -> 
     return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
 
 
-def _warnings(jacobian: JacobianSummary, correlation: float) -> Iterator[str]:
+def _warnings(jacobian: JacobianSummary, correlation: float, kept: tuple[KeptVolume, ...]) -> Iterator[str]:
     if correlation < LOW_CORRELATION:
         yield (
             f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
@@ -230,3 +235,6 @@ def _warnings(jacobian: JacobianSummary, correlation: float) -> Iterator[str]:
         )
     if jacobian.percent_nonpositive > 0:
         yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."
+    for structure in kept:
+        if abs(structure.change_percent) > KEPT_PERCENT:
+            yield f"The volume of {structure.name} could be kept only to {structure.change_percent:+.1f} %."

@@ -78,7 +78,8 @@ class LocalCorrelation:
         derivative = fixed * mean_of(per_covariance) - warped * stiffness
         derivative -= mean_of(per_covariance * fixed_mean - per_variance * warped_mean)
         slope = gradient(warped)
-        steepness = (slope * slope).sum(1, keepdim=True)
+        i, j, k = slope.unbind(1)
+        steepness = (i * i).addcmul_(j, j).addcmul_(k, k)[:, None]
         return Match(value, slope.mul_(derivative.mul_(weight)), stiffness.mul_(steepness).mul_(weight))
 
     def _variance(self, mean_square: Tensor, share: Tensor, mean: Tensor) -> Tensor:
