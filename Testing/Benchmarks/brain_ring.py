@@ -6,10 +6,8 @@ Every method starts from the same files in one run. Dice: mean over all labels t
 volumes, labels warped by nearest neighbor onto the fixed grid, counted here and not by the product. Folding: percent of
 cell corners of the field with a raw Jacobian determinant <= 0. Seconds: wall time, the affine stage included, median
 over the pairs; `grid` is the network with all work on its grid (resampling, cascades, composition, field). Peers:
-SimpleITK's diffeomorphic demons, started from our affine map (settings in `common.demons`); with `--peers demons syn`
-also ANTs SyN as ANTsPy runs it by default at the full 1 mm, with an affine stage of its own. ANTsPy wants an older
-numpy than we pin, so that it needs an environment of its own: `pip install ".[benchmarks]"`, with LightRegistration/
-on PYTHONPATH.
+SimpleITK's diffeomorphic demons, started from our affine map; with `--peers demons syn` also ANTs SyN as ANTsPy runs it
+by default at the full 1 mm, with an affine stage of its own (settings in `peers.py`, environment in `comparison.py`).
 """
 
 from __future__ import annotations

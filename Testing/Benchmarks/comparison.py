@@ -1,0 +1,160 @@
+"""Ours beside the tools people trust, on the same files: accuracy, folding, seconds, memory.
+
+    LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/comparison.py --output Testing/Benchmarks/results
+
+Every method runs on every pair in a process of its own, on so many CPU threads as --threads says. Each row is kept
+in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or a
+model has changed; so the command can be stopped at any time, and goes on when it is called again. A method that fails
+leaves its error in the row, and is tried again the next time. Written to --output: comparison.md (tables, notes, the
+bars), .csv (every row), .json (the means) and .png.
+
+The peers elastix and ANTs need packages (versions and settings: `peers.py`), best in an environment of their own, since
+ANTsPy asks for an older numpy than Slicer has. Rows that were made there count here as well:
+
+    python3 -m venv runs/peers && runs/peers/bin/pip install ".[benchmarks,training]"
+    LIGHTREG_DATA=<data> runs/peers/bin/python Testing/Benchmarks/comparison.py --methods elastix syn syn-cc
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common import benchmark_parser, parse, write_report
+from comparison_plan import SETS, Task
+from comparison_report import plot, report, rows_csv, values
+from peers import METHODS
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.training.evaluation_run import write_text
+
+NAME = "comparison"
+ROW_COMMAND = Path(__file__).with_name("comparison_row.py")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+
+
+def tasks_of(arguments: Any) -> Iterator[Task]:
+    """Every row that is wanted; sets that cannot be had are said and left out."""
+    for group in arguments.sets:
+        try:
+            pairs = SETS[group].pairs(arguments.data, arguments.work)[: arguments.pairs]
+        except InputError as error:
+            print(f"{group}: {error}", file=sys.stderr)
+            continue
+        for pair in pairs:
+            for method in arguments.methods:
+                yield Task(group, pair, method, arguments.threads, arguments.surfaces)
+
+
+def done(task: Task, work: Path) -> dict[str, Any] | None:
+    """The row of an earlier run, if it is still true and no error."""
+    try:
+        row = json.loads((work / task.file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return row if row.get("key") == task.key() and not row.get("error") else None
+
+
+def run(task: Task, work: Path) -> dict[str, Any]:
+    """Run one method on one pair and keep the row."""
+    row = {
+        "set": task.group,
+        "pair": task.pair.name,
+        "method": task.method,
+        "key": task.key(),
+        **_in_own_process(task),
+    }
+    write_text(work / task.file, json.dumps(row, indent=1))
+    return row
+
+
+def _in_own_process(task: Task) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        request, answer = Path(folder, "request.json"), Path(folder, "row.json")
+        request.write_text(json.dumps(task.request()), encoding="utf-8")
+        command = [sys.executable, str(ROW_COMMAND), str(request), str(answer)]
+        ended = subprocess.run(
+            command,
+            env=environment(task.threads),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if ended.returncode == 0:
+            return json.loads(answer.read_text(encoding="utf-8"))
+        said = [line for line in ended.stderr.splitlines() if line.strip()]
+        return {"error": said[-1] if said else f"ended with status {ended.returncode} without a word"}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a row's process: its threads, and the same random samples each time."""
+    count = dict.fromkeys((*THREAD_VARIABLES, ITK_THREADS), str(threads))
+    library = str(Path(__file__).parents[2] / "LightRegistration")
+    path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **count, "ANTS_RANDOM_SEED": "1", "PYTHONPATH": path}
+
+
+def rows_of(arguments: Any) -> list[dict[str, Any]]:
+    """All rows, what was done before and what is run now."""
+    rows = []
+    for task in tasks_of(arguments):
+        row = None if task.method in arguments.again else done(task, arguments.work)
+        if row is None and not arguments.report_only:
+            row = run(task, arguments.work)
+            print(line_of(row), flush=True)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """What is printed of a row."""
+    if row.get("error"):
+        found = f"FAILED: {row['error']}"
+    else:
+        shown = {"Dice": row["dice"], "TRE": row["tre_mm"], "CPU s": row["cpu_seconds"]}
+        found = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+    return f"{row['set']:<12} {row['pair']:<34} {row['method']:<10} {found}"
+
+
+def command_line() -> Any:
+    """The parser."""
+    parser = benchmark_parser(__doc__, Path("runs/comparison"))
+    parser.set_defaults(threads=1)
+    parser.add_argument("--work", type=Path, default=Path("runs/comparison/work"), help="what is done is kept here")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--pairs", type=int, help="take only so many pairs of each set")
+    parser.add_argument("--again", nargs="+", choices=list(METHODS), default=[], help="run also what is done")
+    parser.add_argument("--no-surfaces", dest="surfaces", action="store_false", help="no HD95")
+    parser.add_argument("--report-only", action="store_true", help="run nothing, report what is done")
+    return parser
+
+
+def main() -> None:
+    """Command line."""
+    parser = command_line()
+    arguments = parse(parser)
+    try:
+        rows = rows_of(arguments)
+    except InputError as error:
+        parser.error(str(error))
+    if not rows:
+        parser.error("there is no row to report; run the command without --report-only")
+    text = report(rows)
+    write_report(arguments.output, NAME, text, values(rows), plot(rows))
+    write_text(arguments.output / f"{NAME}.csv", rows_csv(rows).rstrip())
+    print("", text, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What the comparison consists of: the sets of pairs, and what each row depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from common import brain_ring
+from comparison_row import REVISION
+from peers import METHODS
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.training import configuration
+from LightRegistrationLib.training.evaluation_pairs import EvaluationPair, read_pairs
+from LightRegistrationLib.training.evaluation_run import write_text
+
+ABDOMEN_PAIRS, ABDOMEN_SEED = 10, 1
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Pairs of one anatomy; `pairs` takes the data folder and the working folder. measure: what is looked at first."""
+
+    title: str
+    pairs: Callable[[Path, Path], Sequence[EvaluationPair]]
+    measure: str = "dice"
+
+
+def from_manifest(anatomy: str, landmarks: bool = False) -> Callable[[Path, Path], list[EvaluationPair]]:
+    """The manifest's pairs of an anatomy; with landmarks, only those that have them."""
+    return lambda data, work: [
+        pair for pair in read_pairs(data / "manifest.json", [anatomy]) if pair.landmarks is not None or not landmarks
+    ]
+
+
+def abdomen(data: Path, work: Path) -> list[EvaluationPair]:
+    """The synthesized pairs, drawn once and kept while the configuration stays as it is."""
+    config = Path(configuration.__file__).parent / "configs" / "abdomen-ct.toml"
+    folder = work / "abdomen"
+    drawn = folder / "drawn.json"
+    stamp = [hashlib.sha256(config.read_bytes()).hexdigest(), ABDOMEN_PAIRS, ABDOMEN_SEED]
+    if not (drawn.is_file() and json.loads(drawn.read_text(encoding="utf-8")) == stamp):
+        # Here, since it imports torch.
+        from synthesized import synthesized_pairs
+
+        synthesized_pairs(config, data, folder, "abdomen", ABDOMEN_PAIRS, ABDOMEN_SEED)
+        write_text(drawn, json.dumps(stamp))
+    roles = ("fixed", "moving", "fixed_labels", "moving_labels")
+    return [
+        EvaluationPair(f"abdomen_{n}", group="abdomen", **{role: folder / f"{n}_{role}.nii.gz" for role in roles})
+        for n in range(ABDOMEN_PAIRS)
+    ]
+
+
+SETS = {
+    "brain": PairSet("brain T1, ring of 15", lambda data, work: brain_ring(data)),
+    "hippocampus": PairSet("hippocampus crops, T1", from_manifest("hippocampus_t1")),
+    "headneck": PairSet("head and neck CT", from_manifest("headneck_ct")),
+    "abdomen": PairSet("abdomen CT, synthesized", abdomen),
+    "lung": PairSet("lung CT, inhale to exhale", from_manifest("lung_ct", landmarks=True), "tre_mm"),
+    "liver": PairSet("liver MRI, breathing", from_manifest("liver_mri", landmarks=True), "tre_mm"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row to come: a method on a pair of a set, and how it is run."""
+
+    group: str
+    pair: EvaluationPair
+    method: str
+    threads: int = 1
+    surfaces: bool = True
+
+    @property
+    def file(self) -> Path:
+        """Where the row lies, below the working folder."""
+        return Path("rows", self.group, self.pair.name, f"{self.method}.json")
+
+    def key(self) -> str:
+        """Stands for all that the row depends on: the files' content, the method, how it is run and measured."""
+        files = {role: digest(path) for role, path in self.pair.files.items()}
+        parts = [REVISION, files, self.method, METHODS[self.method].key(), self.threads, self.surfaces]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def request(self) -> dict[str, Any]:
+        """What the process that runs it is told."""
+        return {
+            "pair": self.pair.name,
+            "files": {role: str(path.resolve()) for role, path in self.pair.files.items()},
+            "method": self.method,
+            "threads": self.threads,
+            "surfaces": self.surfaces,
+        }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file. Raises InputError if it cannot be read."""
+    try:
+        state = path.stat()
+        return _digest(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
+
+
+@cache
+def _digest(path: Path, changed_ns: int, size: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

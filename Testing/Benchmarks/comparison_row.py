@@ -1,0 +1,107 @@
+"""One method on one pair in a process of its own, so that its seconds and its memory are its own.
+
+python comparison_row.py request.json row.json
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from peers import METHODS, Contender, Run
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
+
+# To be raised when measuring changes: every row is then run again.
+REVISION = 1
+MINIMUM_VOXELS = 100
+
+
+def row_of(pair: EvaluationPair, method: Contender, threads: int, *, surfaces: bool = True) -> dict[str, Any]:
+    """Register a pair with a method: what it took, then (with the scoring's own libraries) how good it is."""
+    method.check_package()
+    run = method.make(pair.fixed, pair.moving, threads)
+    took = _timed(run)
+    return {
+        **took,
+        "threads": threads,
+        **scores_of(pair, run.field(), surfaces),
+        "model": run.model,
+        "warnings": list(run.warnings),
+    }
+
+
+def _timed(run: Run) -> dict[str, float]:
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    run.register()
+    return {
+        "seconds": time.perf_counter() - wall + run.seconds,
+        "cpu_seconds": cpu_seconds() - cpu + run.cpu_seconds,
+        "peak_mb": peak_mb(),
+    }
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process, all its threads, and of its ended children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, MB.
+
+    Linux counts what the parent held when it started this process into ru_maxrss, but not into VmHWM.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = True) -> dict[str, Any]:
+    """The measures of a deformation, whoever found it: of its values at the fixed volume's voxels."""
+    # Imported now: what has been measured of the method must not contain torch.
+    from LightRegistrationLib.training.evaluation import field_outcome, load_case, score
+
+    case = load_case(pair, MINIMUM_VOXELS)
+    outcome = field_outcome(case, on_grid(found, case.fixed.geometry))
+    scores = score(case, {"found": outcome}, surfaces=surfaces)["found"]
+    return {
+        "dice": scores.dice,
+        "hd95_mm": scores.hd95_mm,
+        "tre_mm": scores.tre_mm,
+        "folding_percent": scores.folding_percent,
+        "std_log_jacobian": scores.std_log_jacobian,
+        "structures": dict(scores.structures),
+    }
+
+
+def on_grid(field: DisplacementField, geometry: Any) -> DisplacementField:
+    """The field's values at the voxels of a grid: one basis on which all methods' folding is counted."""
+    if field.geometry.matches(geometry):
+        return field
+    points = geometry.points_mm
+    return DisplacementField(field(points) - points, geometry.affine)
+
+
+def main() -> None:
+    """Command line; an InputError becomes a line of the row."""
+    request_file, row_file = map(Path, sys.argv[1:])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
+    pair = EvaluationPair(request["pair"], **{role: Path(path) for role, path in request["files"].items()})
+    try:
+        row = row_of(pair, METHODS[request["method"]], request["threads"], surfaces=request["surfaces"])
+    except InputError as error:
+        row = {"error": str(error)}
+    row_file.write_text(json.dumps(row), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The comparison's command: what is done is not done again, what fails is said, and it can be killed at any time."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LightRegistrationLib.core.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.training.evaluation_files import to_image
+
+from ..analytic import phantom
+from .conftest import FOLDER, Finished, RunBenchmark
+
+DATA = os.environ.get("LIGHTREG_DATA")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with two hippocampus pairs that are phantoms."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for seed in range(3):
+        stretch = np.diag(4.0 + 0.4 * np.random.default_rng(seed).uniform(-1, 1, 3))
+        image, labels = phantom(Geometry((30, 30, 30), homogeneous(stretch, (-58, -58, -58))), seed)
+        sitk.WriteImage(to_image(image), str(folder / f"{seed}.nii.gz"))
+        sitk.WriteImage(to_image(Volume(labels.layers[0], image.affine)), str(folder / f"{seed}_labels.nii.gz"))
+    pairs = [
+        {
+            "id": f"pair{n}",
+            "anatomy": "hippocampus_t1",
+            "fixed": f"{n}.nii.gz",
+            "fixed_labels": f"{n}_labels.nii.gz",
+            "moving": f"{n + 1}.nii.gz",
+            "moving_labels": f"{n + 1}_labels.nii.gz",
+            "landmarks": None,
+        }
+        for n in range(2)
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"records": [], "pairs": pairs}))
+    return folder
+
+
+@pytest.fixture
+def comparison(data: Path, tmp_path: Path, benchmark: RunBenchmark) -> RunBenchmark:
+    """Runs the command on the phantoms with more arguments."""
+    return lambda *arguments: benchmark("comparison", *options(data, tmp_path), *arguments)
+
+
+def options(data: Path, folder: Path) -> list[str]:
+    places = {"data": data, "work": folder / "work", "output": folder / "results"}
+    return [text for name, place in places.items() for text in (f"--{name}", str(place))] + ["--sets", "hippocampus"]
+
+
+def row_files(folder: Path) -> dict[str, int]:
+    return {
+        f"{file.parent.name}/{file.stem}": file.stat().st_mtime_ns for file in (folder / "work/rows").rglob("*.json")
+    }
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "results" / "comparison.csv").open() as stream:
+        return {f"{row['pair']}/{row['method']}": row for row in csv.DictReader(stream)}
+
+
+def ran(finished: Finished) -> list[str]:
+    """The rows that were run, as they were printed."""
+    lines = [line.split() for line in finished.stdout.splitlines() if line.startswith("hippocampus ")]
+    return [f"{line[1]}/{line[2]}" for line in lines]
+
+
+def test_measures_resumes_and_runs_again_only_what_changed(comparison, data, tmp_path):
+    methods = ("--methods", "none", "affine", "ours-none", "demons", "--pairs", "1")
+    first = comparison(*methods)
+    assert first.status == 0, first.stderr
+    assert ran(first) == [f"pair0/{name}" for name in methods[1:5]]
+    own = {name.removeprefix("pair0/"): row for name, row in rows(tmp_path).items()}
+    dice = {name: float(row["dice"]) for name, row in own.items()}
+    assert dice["none"] < 0.95
+    assert dice["demons"] > dice["affine"]
+    assert float(own["demons"]["folding_percent"]) == 0
+    assert float(own["demons"]["cpu_seconds"]) > float(own["affine"]["cpu_seconds"]) > 0
+    assert 50 < float(own["none"]["peak_mb"]) < float(own["ours-none"]["peak_mb"])
+    assert float(own["demons"]["hd95_mm"]) > 0
+    assert own["ours-none"]["model"]
+    assert (tmp_path / "results" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    table = (tmp_path / "results" / "comparison.md").read_text()
+
+    before = row_files(tmp_path)
+    again = comparison(*methods)
+    assert ran(again) == []
+    assert row_files(tmp_path) == before
+    assert (tmp_path / "results" / "comparison.md").read_text() == table
+
+    assert ran(comparison("--methods", "none")) == ["pair1/none"]
+    image = sitk.ReadImage(str(data / "0.nii.gz"))
+    sitk.WriteImage(image + 1, str(data / "0.nii.gz"))
+    assert ran(comparison("--methods", "none")) == ["pair0/none"]
+    assert ran(comparison("--methods", "none", "--again", "none")) == ["pair0/none", "pair1/none"]
+    assert ran(comparison("--methods", "none", "--threads", "2")) == ["pair0/none", "pair1/none"]
+
+
+def test_a_method_that_fails_leaves_its_error_and_the_others_go_on(comparison, data, tmp_path):
+    image = sitk.ReadImage(str(data / "1.nii.gz"))
+    sitk.WriteImage(image * 0, str(data / "1.nii.gz"))
+    done = comparison("--methods", "affine", "none", "--pairs", "1")
+    assert done.status == 0, done.stderr
+    found = rows(tmp_path)
+    assert "all voxels have the same value" in found["pair0/affine"]["error"]
+    assert float(found["pair0/none"]["dice"]) > 0
+    assert "all voxels have the same value" in (tmp_path / "results" / "comparison.md").read_text()
+    assert ran(comparison("--methods", "affine", "none", "--pairs", "1")) == ["pair0/affine"]  # tried again
+
+
+def test_a_process_that_breaks_down_is_an_error_row(benchmark, data, tmp_path):
+    import comparison
+    from comparison_plan import SETS, Task
+
+    pair = SETS["hippocampus"].pairs(data, tmp_path)[0]
+    pair.moving.write_bytes(b"no image")
+    row = comparison.run(Task("hippocampus", pair, "demons"), tmp_path)
+    assert "Unable to determine ImageIO reader" in row["error"]
+    assert json.loads((tmp_path / "rows/hippocampus/pair0/demons.json").read_text()) == row
+
+
+def is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(is_installed("itk-elastix"), reason="elastix is installed here")
+def test_a_missing_package_is_named_and_an_old_row_of_the_peer_is_kept(comparison, data, tmp_path):
+    assert comparison("--methods", "elastix", "--pairs", "1").status == 0
+    wanted = 'needs itk-elastix==0.25.4, found none: pip install ".[benchmarks]".'
+    assert wanted in rows(tmp_path)["pair0/elastix"]["error"]
+    file = tmp_path / "work/rows/hippocampus/pair0/elastix.json"
+    measures = dict.fromkeys(("dice", "hd95_mm", "tre_mm", "folding_percent", "std_log_jacobian"), 0.5)
+    row = {**json.loads(file.read_text()), **measures, "error": ""}
+    file.write_text(json.dumps({**row, "seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 1.0, "threads": 1}))
+    assert ran(comparison("--methods", "elastix", "--pairs", "1")) == []
+    assert float(rows(tmp_path)["pair0/elastix"]["dice"]) == 0.5
+
+
+def test_goes_on_where_it_was_killed(comparison, data, tmp_path):
+    methods = ("--methods", "none", "affine")
+    command = [sys.executable, str(FOLDER / "comparison.py"), *options(data, tmp_path), *methods]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(temporary)}, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not row_files(tmp_path) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = row_files(tmp_path)
+    assert 1 <= len(before) < 4
+    done = comparison(*methods)
+    assert done.status == 0, done.stderr
+    assert set(ran(done)) == {f"pair{n}/{m}" for n in range(2) for m in methods[1:]} - set(before)
+    after = row_files(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert len(rows(tmp_path)) == 4
+
+
+def test_each_process_has_the_threads_that_were_asked_for(benchmark):
+    import comparison
+
+    code = "import torch, SimpleITK; print(torch.get_num_threads(), end=' ');"
+    code += "print(SimpleITK.ProcessObject.GetGlobalDefaultNumberOfThreads())"
+    done = subprocess.run([sys.executable, "-c", code], env=comparison.environment(1), capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1"], done.stderr
+
+
+def test_nothing_to_report_is_said(comparison):
+    done = comparison("--report-only")
+    assert done.status == 2
+    assert "there is no row to report" in done.stderr
+
+
+@pytest.mark.data
+@pytest.mark.skipif(DATA is None, reason="LIGHTREG_DATA is not set: the comparison was NOT tried on real pairs")
+def test_landmarks_of_a_real_pair(benchmark, tmp_path):
+    folders: tuple[Any, ...] = ("--data", DATA, "--work", tmp_path / "work", "--output", tmp_path / "results")
+    arguments = ("--sets", "lung", "--pairs", "1", "--methods", "none", "affine")
+    done = benchmark("comparison", *folders, *arguments)
+    assert done.status == 0, done.stderr
+    found = {row["method"]: float(row["tre_mm"]) for row in rows(tmp_path).values()}
+    assert 4 < found["none"] < 8
+    assert found["affine"] < found["none"] - 1

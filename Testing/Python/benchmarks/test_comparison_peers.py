@@ -1,0 +1,132 @@
+"""Each peer's deformation, in one form for all, is the one of the phantom; each run counts only what is its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter
+
+from LightRegistrationLib.core import cards
+from LightRegistrationLib.core.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.training.evaluation_files import to_image
+
+from ..analytic import displacement_mm, linear_warp, map_points, points_inside, smooth_field
+from .conftest import FOLDER, RunBenchmark
+
+ROOT = FOLDER.parents[1]
+
+
+def tilted(size: int, spacing: tuple[float, float, float], center: tuple[float, float, float]) -> Geometry:
+    """An oblique grid, flipped along its first axis, around a place that is not the origin."""
+    turn = np.linalg.qr(np.array([[-1.0, 0.15, 0.1], [0.12, 1.0, -0.2], [-0.1, 0.2, 1.0]]))[0]
+    turn *= np.sign(np.diag(turn)) * np.array([-1, 1, 1])
+    matrix = turn * spacing
+    return Geometry((size, size + 2, size + 4), homogeneous(matrix, center - matrix @ ((np.array([size] * 3) - 1) / 2)))
+
+
+@pytest.fixture(scope="module")
+def deformed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Geometry]:
+    """Files of an oblique ball with texture, pulled by a known field and not: fixed(x) = moving(x + d(x))."""
+    folder = tmp_path_factory.mktemp("deformed")
+    grid = tilted(44, (3.0, 3.2, 2.8), (20.0, -35.0, 60.0))
+    texture = gaussian_filter(np.random.default_rng(1).normal(size=grid.shape), 2.0)
+    ball = np.linalg.norm(grid.points_mm - grid.center_mm, axis=-1) < 58
+    moving = np.where(ball, 500 + 150 * texture / texture.std(), 0.0).clip(0)
+    fixed = linear_warp(moving, grid.affine, smooth_field(grid, amplitude_mm=4.0), grid)
+    files = folder / "fixed.nii.gz", folder / "moving.nii.gz"
+    for array, file in zip((fixed, moving), files, strict=True):
+        sitk.WriteImage(to_image(Volume(np.asarray(array, np.float32), grid.affine)), str(file))
+    return *files, grid
+
+
+@pytest.mark.parametrize(
+    ("method", "module"), [("demons", "SimpleITK"), ("elastix", "itk"), ("syn", "ants"), ("syn-cc", "ants")]
+)
+def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, method, module):
+    pytest.importorskip(module, reason=f"{method} was NOT tried: install the extra `benchmarks`")
+    from peers import METHODS
+
+    fixed, moving, grid = deformed
+    run = METHODS[method].make(fixed, moving, 1)
+    run.register()
+    points = points_inside(grid, margin_voxels=12.0)
+    expected = points + displacement_mm(points, grid.center_mm, 4.0)
+    error = np.linalg.norm(map_points(run.field(), points) - expected, axis=1).mean()
+    assert error < 0.25 * np.linalg.norm(expected - points, axis=1).mean()
+
+
+def test_what_was_found_is_measured_on_the_fixed_grid(benchmark: RunBenchmark):
+    from comparison_row import on_grid
+
+    grid = tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0))
+    field = smooth_field(grid, spacing_mm=6.0)
+    found = on_grid(field, grid)
+    assert found.geometry.matches(grid)
+    points = grid.points_mm.reshape(-1, 3)
+    np.testing.assert_allclose(map_points(found, points), map_points(field, points), atol=1e-4)
+    assert on_grid(found, grid) is found
+
+
+TIMED = """
+import json, time
+from comparison_row import _timed
+from peers import RunDefaults
+class Busy(RunDefaults):
+    seconds, cpu_seconds = 10.0, 20.0
+    def register(self):
+        self.held = bytearray(300_000_000)
+        time.sleep(0.4)
+        end = time.process_time() + 0.3
+        while time.process_time() < end: pass
+print(json.dumps(_timed(Busy())))
+"""
+
+
+def test_a_run_counts_its_own_time_and_memory(benchmark: RunBenchmark):
+    ballast = np.ones(120_000_000)  # 1 GB that the parent holds and the child must not be charged for
+    path = {"PYTHONPATH": f"{FOLDER}:{ROOT / 'LightRegistration'}"}
+    done = subprocess.run([sys.executable, "-c", TIMED], env=path, capture_output=True, text=True, check=True)
+    took = json.loads(done.stdout)
+    assert took["seconds"] >= 10.7
+    assert 20.3 <= took["cpu_seconds"] < 20.65
+    assert 300 < took["peak_mb"] < ballast.nbytes / 1e6
+
+
+def test_the_extra_names_the_versions_that_the_peers_were_run_with(benchmark: RunBenchmark):
+    from peers import METHODS
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {f"{m.package}=={m.version}" for m in METHODS.values() if m.package}
+    assert wanted <= set(project["optional-dependencies"]["benchmarks"])
+
+
+def test_our_results_hold_for_one_state_of_the_models(benchmark: RunBenchmark, tmp_path, monkeypatch):
+    from peers import METHODS, own_code_digest
+
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    source = next(iter(cards.list_cards().values()))
+    (folder / source.weights_file.name).write_bytes(source.weights_file.read_bytes())
+    monkeypatch.setenv("LIGHTREG_MODELS", str(folder.parent))
+
+    def digest(**changes: Any) -> str:
+        values = {**json.loads(source.file.read_text(encoding="utf-8")), **changes}
+        (folder / cards.CARD_FILE).write_text(json.dumps(values), encoding="utf-8")
+        return own_code_digest.__wrapped__()
+
+    plain = digest()
+    assert digest() == plain
+    assert digest(results={"brain": 1}) == plain
+    assert digest(grid={**json.loads(source.file.read_text())["grid"], "spacing_mm": 2.5}) != plain
+    for name, method in METHODS.items():
+        holds_ours = own_code_digest() in method.key()
+        assert holds_ours == (name in ("affine", "ours-none", "ours-fast", "ours-best", "demons"))

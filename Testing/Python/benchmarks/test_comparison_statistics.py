@@ -1,0 +1,195 @@
+"""Means, intervals, bars and tables of the comparison, on rows whose statistics are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from .conftest import RunBenchmark
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def report(benchmark: RunBenchmark) -> Any:
+    """The module of the tables."""
+    import comparison_report
+
+    return comparison_report
+
+
+@pytest.fixture
+def statistics(benchmark: RunBenchmark) -> Any:
+    """The module of the numbers."""
+    import comparison_statistics
+
+    return comparison_statistics
+
+
+@pytest.fixture
+def bars(benchmark: RunBenchmark) -> Any:
+    """The module of the bars."""
+    import comparison_bars
+
+    return comparison_bars
+
+
+def row(group: str, method: str, pair: int, **measures: float) -> Row:
+    values = {"dice": None, "hd95_mm": None, "tre_mm": None, "folding_percent": 0.0, "std_log_jacobian": 0.1}
+    times = {"seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 100.0, "threads": 1, "model": ""}
+    return {"set": group, "pair": f"pair{pair}", "method": method, **values, **times, **measures}
+
+
+def brain(**dice: list[float]) -> list[Row]:
+    """Rows of the brain set by method (underscores for dashes), one a pair."""
+    return [
+        row("brain", method.replace("_", "-"), n, dice=d, seconds=SECONDS[method], cpu_seconds=SECONDS[method])
+        for method, values in dice.items()
+        for n, d in enumerate(values)
+    ]
+
+
+SECONDS = {"affine": 0.3, "ours_none": 0.5, "ours_fast": 3.0, "ours_best": 10.0, "syn": 40.0, "syn_cc": 200.0}
+REACHED = {
+    "affine": [0.4, 0.5],
+    "ours_none": [0.51, 0.67],
+    "ours_fast": [0.55, 0.69],
+    "ours_best": [0.60, 0.71],
+    "syn": [0.50, 0.68],
+    "syn_cc": [0.59, 0.70],
+}
+
+
+def test_the_interval_is_that_of_a_paired_t_test(statistics):
+    rng = np.random.default_rng(1)
+    ours, theirs = rng.normal(0.6, 0.02, 12), rng.normal(0.58, 0.02, 12)
+    rows = [row("brain", "ours-fast", n, dice=d) for n, d in enumerate(ours)]
+    # One pair more, which the peer has not: it must not count.
+    rows += [row("brain", "syn", n, dice=d) for n, d in enumerate(theirs)] + [row("brain", "ours-fast", 12, dice=0.1)]
+    found = statistics.difference(rows[::-1], "brain", "ours-fast", "syn", "dice")
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(ours - theirs), *expected))
+    assert (found.pairs, found.better) == (12, int((ours > theirs).sum()))
+
+
+@pytest.mark.parametrize(
+    ("measure", "ours", "verdict"),
+    [
+        ("dice", [0.6, 0.61, 0.62], "ours"),
+        ("dice", [0.4, 0.41, 0.42], "peer"),
+        ("dice", [0.4, 0.5, 0.61], "open"),
+        ("tre_mm", [0.4, 0.41, 0.42], "ours"),
+        ("tre_mm", [0.6, 0.61, 0.62], "peer"),
+        ("tre_mm", [0.3], "open"),
+    ],
+)
+def test_less_distance_is_better_and_one_pair_tells_nothing(statistics, measure, ours, verdict):
+    rows = [row("liver", "ours-best", n, **{measure: v}) for n, v in enumerate(ours)]
+    rows += [row("liver", "syn", n, **{measure: 0.5 + 0.01 * n}) for n in range(len(ours))]
+    assert statistics.difference(rows, "liver", "ours-best", "syn", measure).verdict == verdict
+    assert statistics.difference(rows, "liver", "ours-best", "demons", measure) is None
+
+
+def test_summaries_use_the_pairs_that_both_have(statistics):
+    rows = brain(affine=[0.5, 0.5, 0.5], ours_none=[0.6, 0.4, 0.7], syn=[0.55, 0.56])
+    rows[3]["seconds"] = 3.5
+    rows += [{"set": "brain", "pair": "pair2", "method": "syn", "error": "no memory"}]
+    found = statistics.summarize(rows, "brain")
+    ours, syn = found["ours-none"], found["syn"]
+    assert ours.mean["dice"] == pytest.approx(1.7 / 3)
+    assert ours.mean["tre_mm"] is None
+    assert ours.dice30 == pytest.approx(0.4 + 0.6 * 0.2)  # between the worst and the middle one of three
+    assert ours.below_affine == ("pair1",)
+    assert ours.wall_ratio == pytest.approx((3.5 + 0.5) / 80)
+    assert ours.cpu_ratio == pytest.approx(1 / 80)
+    assert (syn.pairs, syn.errors, syn.wall_ratio) == (2, ("no memory",), 1.0)
+
+
+def test_landmarks_farther_than_the_affine_stage_count_as_below_it(statistics):
+    rows = [row("liver", "affine", n, tre_mm=5.0) for n in range(2)]
+    rows += [row("liver", "demons", n, tre_mm=t) for n, t in enumerate((4.0, 6.0))]
+    assert statistics.summarize(rows, "liver")["demons"].below_affine == ("pair1",)
+    assert statistics.summarize(rows[2:], "liver")["demons"].below_affine is None
+
+
+def results(module: Any, report: Any, rows: list[Row]) -> dict[tuple[str, str], bool | None]:
+    return {(bar.method, bar.wanted): bar.reached for bar in module.bars(report.summaries(rows))}
+
+
+def test_the_bars_of_the_brain(bars, report):
+    found = results(bars, report, brain(**REACHED))
+    assert len(found) == 12
+    assert set(found.values()) == {True}
+    slow_and_low = {**REACHED, "ours_none": [0.39, 0.6], "ours_fast": [0.5, 0.69], "ours_best": [0.55, 0.71]}
+    rows = brain(**slow_and_low)
+    for r in rows:
+        if r["method"].startswith("ours"):
+            r.update(seconds=r["seconds"] * 4, cpu_seconds=r["cpu_seconds"] * 4, folding_percent=1e-5)
+    found = results(bars, report, rows)
+    worse = [key for key, reached in found.items() if reached]
+    assert worse == [("ours-fast", "no pair worse than affine"), ("ours-best", "no pair worse than affine")]
+
+
+def test_a_bar_that_was_not_measured_is_open(bars, report):
+    found = results(bars, report, brain(**{**REACHED, "ours_fast": [0.55], "syn_cc": []}))
+    assert found["ours-fast", "Dice ≥ SyN + 0.02"] is None  # not on the same pairs
+    assert found["ours-best", "Dice ≥ SyN-CC"] is None
+    assert found["ours-none", "Dice ≥ SyN − 0.01"] is True
+    assert not any("TRE" in wanted for _, wanted in found)
+
+
+def test_the_bars_of_landmarks_and_of_ct(bars, report):
+    rows = [row("lung", "ours-fast", n, tre_mm=t) for n, t in enumerate((2.0, 2.9))]
+    rows += [row("lung", "ours-best", n, tre_mm=t) for n, t in enumerate((1.7, 2.0))]
+    rows += [row("liver", m, 0, tre_mm=t) for m, t in (("none", 12.0), ("ours-fast", 3.1), ("ours-best", 3.0))]
+    dice = {"elastix": 0.5, "syn": 0.6, "syn-cc": 0.62, "ours-fast": 0.61, "ours-best": 0.63}
+    rows += [row("abdomen", m, 0, dice=d) for m, d in dice.items()]
+    found = results(bars, report, rows)
+    assert found["ours-fast", "TRE ≤ 2.5 mm"] is True
+    assert found["ours-best", "TRE ≤ 1.8 mm"] is False
+    assert found["ours-fast", "TRE ≤ 1/4 of the start"] is False
+    assert found["ours-best", "TRE ≤ 1/4 of the start"] is True
+    assert found["ours-fast", "Dice ≥ SyN, default"] is True
+    assert found["ours-fast", "Dice ≥ SyN-CC"] is False
+    assert found["ours-best", "Dice ≥ SyN-CC"] is True
+
+
+def test_the_report_shows_every_number_and_names_every_setting(report):
+    rows = brain(**REACHED) + [row("liver", "none", 0, tre_mm=12.0), row("liver", "ours-best", 0, tre_mm=3.0)]
+    rows += [{"set": "liver", "pair": "pair0", "method": "elastix", "error": "too many samples map outside"}]
+    text = report.report(rows)
+    cells = [[c.strip() for c in line.strip("| ").split("|")] for line in text.splitlines() if line.startswith("|")]
+    ours = next(line for line in cells if line[0] == "ours, no refinement")
+    assert ours[:4] == ["ours, no refinement", "2", "0.590", "0.558"]
+    assert ours[-3:] == ["1/80", "1/80", "0"]
+    assert "reg_iterations=(100, 70, 50, 0)" in text
+    assert "antspyx 0.6.3" in text
+    assert "elastix B-spline: too many samples map outside" in text
+    assert "0 (1 failed)" in text
+    values = report.values(rows)
+    assert values["sets"]["brain"]["ours-none"]["mean"]["dice"] == pytest.approx(0.59)
+    assert sum(bar["reached"] is True for bar in values["bars"]) == 13  # twelve of the brain, and the liver's quarter
+    table = list(csv.DictReader(io.StringIO(report.rows_csv(rows))))
+    assert len(table) == len(rows)
+    assert table[-1]["error"] == "too many samples map outside"
+    assert table[0]["dice"] == "0.4"
+
+
+def test_the_front_holds_what_no_other_method_beats_in_both(report):
+    times = {"a": (1.0, 0.5), "slower and worse": (2.0, 0.4), "b": (3.0, 0.7), "as good, slower": (4.0, 0.7)}
+    assert report.pareto_front(times, "dice") == [(1.0, 0.5), (3.0, 0.7)]
+    assert report.pareto_front(times, "tre_mm") == [(1.0, 0.5), (2.0, 0.4)]
+
+
+def test_the_plot_has_a_panel_a_set_and_a_point_a_method(report):
+    rows = brain(**REACHED) + [row("liver", m, 0, tre_mm=t) for m, t in (("none", 12.0), ("affine", 5.0))]
+    first, second = report.plot(rows).axes
+    assert len(first.get_lines()) == len(REACHED) + 1  # and the front
+    assert len(second.get_lines()) == 2  # what takes no time has no place on an axis of seconds
+    assert second.yaxis_inverted()
+    assert not first.yaxis_inverted()
