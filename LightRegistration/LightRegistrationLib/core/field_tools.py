@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -12,6 +13,7 @@ from .errors import InputError
 from .field import DisplacementField
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .result import JacobianSummary
+from .threads import in_threads, shares
 
 _FOLDS = "The displacement field folds and cannot be inverted; register with another model."
 
@@ -22,17 +24,30 @@ def corner_determinants(field: DisplacementField) -> FloatArray:
     Returns (8, k - 1, j - 1, i - 1). Inside a cell the determinant is a combination of what its corners' one-sided
     differences span, so that folding shows here that central differences would average away.
     """
+    shape = field.array.shape[:3]
     to_cells = np.linalg.inv(field.affine[:3, :3]).astype(np.float32)
-    positions = np.tensordot(field.array, to_cells.T, axes=1)
-    differences = [np.diff(positions, axis=axis) for axis in (2, 1, 0)]
-    corners = []
-    for k, j, i in product((0, 1), repeat=3):
-        along_i = differences[0][_nodes(k), _nodes(j), :]
-        along_j = differences[1][_nodes(k), :, _nodes(i)]
-        along_k = differences[2][:, _nodes(j), _nodes(i)]
-        columns = np.stack([along_i, along_j, along_k], axis=-1) + np.eye(3, dtype=np.float32)
-        corners.append(_determinant(columns))
-    return np.stack(corners)
+    result = np.empty((8, *(n - 1 for n in shape)), dtype=np.float32)
+    parts = shares(shape[0] - 1, min(torch.get_num_threads(), max(1, shape[0] - 1)))
+
+    def work(number: int) -> None:
+        for k in parts[number]:
+            positions = np.ascontiguousarray(np.moveaxis(field.array[k : k + 2] @ to_cells.T, -1, 0))
+            _slab_determinants(positions, result[:, k])
+
+    in_threads(work, len(parts))
+    return result
+
+
+def _slab_determinants(positions: FloatArray, result: FloatArray) -> None:
+    """Fill in (8, j - 1, i - 1) for the cells between two slices; positions: displacements (3, 2, j, i) in cells."""
+    along_i, along_j, along_k = (np.diff(positions, axis=axis) for axis in (3, 2, 1))
+    for axis, differences in enumerate((along_i, along_j, along_k)):
+        differences[axis] += 1
+    for corner, (k, j, i) in enumerate(product((0, 1), repeat=3)):
+        a, b, c = along_i[:, k, _nodes(j)], along_j[:, k, :, _nodes(i)], along_k[:, 0, _nodes(j), _nodes(i)]
+        result[corner] = (
+            a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+        )
 
 
 def _nodes(corner: int) -> slice:
@@ -40,16 +55,11 @@ def _nodes(corner: int) -> slice:
     return slice(1, None) if corner else slice(None, -1)
 
 
-def _determinant(m: FloatArray) -> FloatArray:
-    crossed = np.cross(m[..., 1], m[..., 2])
-    return np.asarray(np.einsum("...a,...a->...", m[..., 0], crossed))
-
-
 def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSummary:
     """Summarize the raw determinants of all cells whose middle lies inside the fixed volume's `geometry`."""
     determinants = corner_determinants(field)
-    cells = Geometry(determinants.shape[1:], field.affine @ homogeneous(np.eye(3), (0.5, 0.5, 0.5)))
-    values = determinants[:, geometry.contains(cells.points_mm)].ravel()
+    middles = Geometry(determinants.shape[1:], field.affine @ homogeneous(np.eye(3), (0.5, 0.5, 0.5)))
+    values = determinants[:, _inside(middles, geometry)].ravel()
     if values.size == 0:
         raise InputError("The displacement field does not cover the fixed volume.")
     positive = values[values > 0]
@@ -58,6 +68,17 @@ def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSu
         minimum=float(values.min()),
         std_log=float(np.log(positive).std()) if positive.size else float("nan"),
     )
+
+
+def _inside(grid: Geometry, other: Geometry) -> NDArray[np.bool_]:
+    """Which points (k, j, i) of a grid lie in a voxel of another one."""
+    matrix = other.inverse_affine @ grid.affine
+    k, j, i = np.ogrid[tuple(slice(n) for n in grid.shape)]
+    inside = np.ones(grid.shape, dtype=bool)
+    for row, size in zip(matrix, other.size_ijk, strict=False):
+        index = (row[0] * i).astype(np.float32) + (row[1] * j + row[2] * k + row[3]).astype(np.float32)
+        inside &= (index >= -0.5) & (index <= size - 0.5)
+    return inside
 
 
 def unfold(field: DisplacementField, floor: float = 0.02, rounds: int = 50) -> tuple[DisplacementField, int]:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .trilinear import trilinear
+
 
 @lru_cache(maxsize=16)
 def voxel_grid(shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -27,31 +29,26 @@ def sample(image: Tensor, coordinates: Tensor, *, mode: str = "bilinear", paddin
     """Sample images (N, C, D, H, W) at voxel coordinates (N, 3, d, h, w): (N, C, d, h, w).
 
     padding: `border` repeats the outermost voxel, `zeros` fades to 0 outside.
-    On a CPU the sampler works on one core for each batch entry, so that the depth is split into the batch.
     """
-    size = torch.tensor(image.shape[:1:-1], dtype=torch.float32, device=image.device)
+    if _is_for_gathers(image, coordinates, mode):
+        return trilinear(image, coordinates, fading=padding == "zeros")
+    size = torch.tensor(image.shape[:1:-1], dtype=coordinates.dtype, device=image.device)
     normalized = (coordinates.movedim(1, -1) + 0.5) * (2 / size) - 1
-    n, d = normalized.shape[:2]
-    parts = _parts(n, d, image)
-    if parts > 1:
-        normalized = normalized.reshape(parts, d // parts, *normalized.shape[2:])
-        image = image.expand(parts, *image.shape[1:])
-    result = F.grid_sample(image, normalized, mode=mode, padding_mode=padding, align_corners=False)
-    if parts > 1:
-        result = result.movedim(1, 0).reshape(1, result.shape[1], d, *result.shape[3:])
-    return result
-
-
-def _parts(batch: int, depth: int, image: Tensor) -> int:
-    if image.device.type != "cpu" or batch != 1 or image.requires_grad:
-        return 1
-    return next((p for p in range(min(torch.get_num_threads(), depth), 1, -1) if depth % p == 0), 1)
+    return F.grid_sample(image, normalized, mode=mode, padding_mode=padding, align_corners=False)
 
 
 def warp(image: Tensor, flow: Tensor, *, mode: str = "bilinear", padding: str = "border") -> Tensor:
     """Pull the image (N, C, D, H, W) back along the flow (N, 3, D, H, W)."""
+    if _is_for_gathers(image, flow, mode):
+        grid = voxel_grid(tuple(flow.shape[2:]), flow.device)
+        return trilinear(image, flow, grid, fading=padding == "zeros")
     coordinates = voxel_grid(tuple(flow.shape[2:]), flow.device) + flow
     return sample(image, coordinates, mode=mode, padding=padding)
+
+
+def _is_for_gathers(image: Tensor, positions: Tensor, mode: str) -> bool:
+    is_plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (image, positions))
+    return is_plain and mode == "bilinear"
 
 
 def compose(previous: Tensor, new: Tensor) -> Tensor:

@@ -42,5 +42,8 @@ class IntensityRule:
     def apply(self, array: NDArray, levels: tuple[float, float]) -> NDArray[np.float32]:
         """Map intensities linearly so that the levels become 0 and 1, clip, and turn NaN into 0."""
         low, high = levels
-        scaled = (array.astype(np.float32) - low) * np.float32(1 / (high - low))
-        return np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1)
+        scaled = array.astype(np.float32)
+        scaled -= np.float32(low)
+        scaled *= np.float32(1 / (high - low))
+        np.nan_to_num(scaled, copy=False, nan=0.0)
+        return np.asarray(np.clip(scaled, 0, 1, out=scaled))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
+import torch
 
 from .geometry import Geometry
 from .result import Overlap, StructureScore
+from .surface_distance import hausdorff_95
+from .tallies import Tally, tally
+from .threads import in_threads
 from .volume import Segment, Segmentation, matching_segments
 from .warping import warp_segmentation
 
-Mask = NDArray[np.bool_]
-Box = tuple[slice, ...]
-_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+__all__ = ["compare_segmentations", "hausdorff_95"]
+
+_Pair = tuple[Segment, Segment]
 
 
 def compare_segmentations(
@@ -30,81 +31,99 @@ def compare_segmentations(
     """
     on_fixed = fixed if fixed.geometry.matches(geometry) else warp_segmentation(fixed, None, geometry)
     before = warp_segmentation(moving, None, geometry)
-    boxes = [_boxes(s) for s in (on_fixed, before, warped)]
-    own_boxes = _boxes(moving)
-    scores = []
-    for ours, theirs in matching_segments(fixed, moving):
-        volume_mm3 = _voxel_count(moving, theirs, own_boxes) * moving.geometry.voxel_volume_mm3
-        overlaps = []
-        for other, found in ((before, boxes[1]), (warped, boxes[2])):
-            box = _union(boxes[0].get(ours), found.get(theirs))
-            masks = (
-                on_fixed.layers[ours.layer][box] == ours.value,
-                other.layers[theirs.layer][box] == theirs.value,
-            )
-            overlaps.append(overlap(*masks, geometry, volume_mm3, surfaces=surfaces))
+    pairs = matching_segments(fixed, moving)
+    jobs: list[_Comparison] = []
+    for group in _by_layers(pairs):
+        jobs += _comparisons(group, on_fixed, moving, (before, warped))
+    _measure_surfaces(jobs if surfaces else [], geometry)
+    found = {job.pair: job for job in jobs}
+    return tuple(found[pair].score(geometry) for pair in pairs)
+
+
+@dataclass(eq=False)
+class _Comparison:
+    """One structure: the fixed one beside the moving one before (0) and after (1) registration."""
+
+    pair: _Pair
+    fixed: Segmentation
+    others: tuple[Segmentation, Segmentation]
+    tallies: list[Tally]
+    number: int
+    common: tuple[int, int]
+    moving_mm3: float
+    hd95_mm: tuple[float, float] = (float("nan"), float("nan"))
+
+    def score(self, geometry: Geometry) -> StructureScore:
+        """What is known of the structure."""
+        fixed_voxels, *others = (int(found.voxels[self.number]) for found in self.tallies)
+        overlaps = [
+            overlap(fixed_voxels, other, common, hd95, geometry.voxel_volume_mm3, self.moving_mm3)
+            for other, common, hd95 in zip(others, self.common, self.hd95_mm, strict=True)
+        ]
         unmoved = replace(overlaps[0], volume_change_percent=0.0)
-        voxels = _voxel_count(on_fixed, ours, boxes[0])
-        scores.append(StructureScore(ours.name, ours.value, voxels, unmoved, overlaps[1]))
-    return tuple(scores)
+        return StructureScore(self.pair[0].name, self.pair[0].value, fixed_voxels, unmoved, overlaps[1])
+
+    def measure_surfaces(self, geometry: Geometry) -> None:
+        """Fill in the surface distances."""
+        ours, theirs = self.pair
+        distances = []
+        for other, found in zip(self.others, self.tallies[1:], strict=True):
+            box = self.tallies[0].box(self.number, found)
+            masks = self.fixed.layers[ours.layer][box] == ours.value, other.layers[theirs.layer][box] == theirs.value
+            distances.append(hausdorff_95(*masks, geometry))
+        self.hd95_mm = distances[0], distances[1]
 
 
-def _boxes(segmentation: Segmentation) -> dict[Segment, Box]:
-    """The bounding box of every segment that is not empty."""
-    found = {}
-    for number, layer in enumerate(segmentation.layers):
-        segments = [s for s in segmentation.segments if s.layer == number]
-        values = np.array([0, *(s.value for s in segments)])
-        order = np.argsort(values)
-        place = np.clip(np.searchsorted(values[order], layer), 0, len(values) - 1)
-        ranks = np.where(values[order][place] == layer, order[place], 0)
-        for segment, box in zip(segments, ndimage.find_objects(ranks, len(segments)), strict=True):
-            if box is not None:
-                found[segment] = box
-    return found
+def _by_layers(pairs: list[_Pair]) -> list[list[_Pair]]:
+    groups = defaultdict(list)
+    for ours, theirs in pairs:
+        groups[ours.layer, theirs.layer].append((ours, theirs))
+    return list(groups.values())
 
 
-def _union(first: Box | None, second: Box | None) -> Box:
-    boxes = [b for b in (first, second) if b is not None]
-    if not boxes:
-        return _NOWHERE
-    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+def _comparisons(
+    group: list[_Pair], fixed: Segmentation, moving: Segmentation, others: tuple[Segmentation, Segmentation]
+) -> list[_Comparison]:
+    """Count the structures of one layer of the fixed and one of the moving segmentation."""
+    ours, theirs = ([segment.value for segment in segments] for segments in zip(*group, strict=True))
+    here, there = group[0][0].layer, group[0][1].layer
+    layers = [fixed.layers[here], *(other.layers[there] for other in others)]
+    tallies, common = tally(layers, [ours, theirs, theirs])
+    own, _ = tally([moving.layers[there]], [theirs])
+    return [
+        _Comparison(
+            pair,
+            fixed,
+            others,
+            tallies,
+            number,
+            (int(common[0, number]), int(common[1, number])),
+            float(own[0].voxels[number]) * moving.geometry.voxel_volume_mm3,
+        )
+        for number, pair in enumerate(group)
+    ]
 
 
-def _voxel_count(segmentation: Segmentation, segment: Segment, boxes: dict[Segment, Box]) -> int:
-    box = boxes.get(segment, _NOWHERE)
-    return int(np.count_nonzero(segmentation.layers[segment.layer][box] == segment.value))
+def _measure_surfaces(jobs: list[_Comparison], geometry: Geometry) -> None:
+    threads = max(1, min(torch.get_num_threads(), len(jobs)))
+    by_size = sorted(jobs, key=lambda job: -int(job.tallies[0].voxels[job.number]))
+
+    def work(number: int) -> None:
+        for job in by_size[number::threads]:
+            job.measure_surfaces(geometry)
+
+    in_threads(work, threads)
 
 
 def overlap(
-    fixed: Mask, moving: Mask, geometry: Geometry, moving_volume_mm3: float, *, surfaces: bool = True
+    fixed_voxels: int, moving_voxels: int, common: int, hd95_mm: float, voxel_mm3: float, moving_volume_mm3: float
 ) -> Overlap:
-    """Compare two masks (k, j, i) on one grid; the volume change is against the moving structure's own volume."""
-    common = float(np.count_nonzero(fixed & moving))
-    fixed_count, moving_count = float(np.count_nonzero(fixed)), float(np.count_nonzero(moving))
-    union = fixed_count + moving_count - common
-    volume = moving_count * geometry.voxel_volume_mm3
-    change = 100 * (volume / moving_volume_mm3 - 1) if moving_volume_mm3 > 0 else float("nan")
+    """The agreement of two structures from their voxel counts; the volume change is against the moving one's own."""
+    union = fixed_voxels + moving_voxels - common
+    change = 100 * (moving_voxels * voxel_mm3 / moving_volume_mm3 - 1) if moving_volume_mm3 > 0 else float("nan")
     return Overlap(
-        dice=2 * common / (fixed_count + moving_count) if union else float("nan"),
+        dice=2 * common / (fixed_voxels + moving_voxels) if union else float("nan"),
         jaccard=common / union if union else float("nan"),
-        hd95_mm=hausdorff_95(fixed, moving, geometry) if surfaces else float("nan"),
+        hd95_mm=hd95_mm,
         volume_change_percent=change,
     )
-
-
-def hausdorff_95(first: Mask, second: Mask, geometry: Geometry) -> float:
-    """95th percentile of the distances between surface voxels, both directions pooled, mm; NaN if one is empty."""
-    if not (first.any() and second.any()):
-        return float("nan")
-    surfaces = [_surface_points(m, geometry) for m in (first, second)]
-    trees = [cKDTree(points) for points in surfaces]
-    there, _ = trees[1].query(surfaces[0])
-    back, _ = trees[0].query(surfaces[1])
-    return float(np.percentile(np.concatenate([there, back]), 95))
-
-
-def _surface_points(mask: Mask, geometry: Geometry) -> NDArray[np.float64]:
-    padded = np.pad(mask, 1)
-    surface = padded & ~ndimage.binary_erosion(padded)
-    return np.asarray(np.argwhere(surface)[:, ::-1] @ geometry.affine[:3, :3].T)

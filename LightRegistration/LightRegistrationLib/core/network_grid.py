@@ -7,10 +7,10 @@ from itertools import permutations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .block_means import block_means
 from .flows import sample
 from .geometry import FloatArray, Geometry, homogeneous
 from .intensity import IntensityRule
@@ -94,9 +94,9 @@ def shrink(volume: Volume, spacing_mm: float, rule: IntensityRule) -> Shrunk:
     array, affine = toward_ras(volume.array, volume.affine)
     ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
     factors = [max(1, min(int(r + 0.25), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
-    averaged = _block_means(array, factors)
+    averaged = block_means(array, factors)
     levels = rule.levels(averaged)
-    tensor = torch.from_numpy(rule.apply(averaged, levels))[None, None]
+    tensor = torch.from_numpy(np.ascontiguousarray(rule.apply(averaged, levels)))[None, None]
     steps = np.array(factors[::-1], dtype=np.float64)
     return Shrunk(tensor, Geometry(averaged.shape, affine @ homogeneous(np.diag(steps), (steps - 1) / 2)))
 
@@ -113,18 +113,6 @@ def toward_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]
             last = view.shape[2 - axis] - 1
             moved = moved @ homogeneous(np.diag(np.where(np.arange(3) == axis, -1.0, 1.0)), last * np.eye(3)[axis])
     return view, moved
-
-
-def _block_means(array: NDArray, factors: list[int]) -> NDArray[np.float32]:
-    tensor = torch.from_numpy(np.array(array, dtype=np.float32))
-    if array.dtype.kind == "f":
-        finite = torch.isfinite(tensor)
-        tensor = torch.where(finite, tensor, tensor[finite].min())
-    padding = [p for n, f in zip(array.shape[::-1], factors[::-1], strict=True) for p in (0, -n % f)]
-    tensor = tensor[None, None]
-    if any(padding):
-        tensor = F.pad(tensor, padding, mode="replicate")
-    return np.asarray(F.avg_pool3d(tensor, factors)[0, 0].numpy())
 
 
 def affine_coordinates(geometry: Geometry, source: Geometry, matrix: FloatArray) -> Tensor:

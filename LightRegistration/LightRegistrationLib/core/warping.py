@@ -1,21 +1,24 @@
-"""Images and segmentations pulled onto the fixed grid by a displacement field, slab by slab on all cores."""
+"""Images and segmentations pulled onto the fixed grid by a displacement field, a few rows at a time on all cores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .coordinates import moving_stretches
 from .field import DisplacementField
-from .flows import sample
-from .geometry import FloatArray, Geometry, homogeneous
-from .network_grid import affine_coordinates
+from .geometry import Geometry
+from .threads import in_threads, shares
+from .trilinear import corner_views, find_cells, interpolate, nearest_voxels
 from .volume import Segmentation, Volume
 
-_SLAB_VOXELS = 2_000_000
+_GATHERED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+"""Types that torch gathers as they are."""
 
 
 def warp_volume(moving: Volume, field: DisplacementField | None, geometry: Geometry) -> Volume:
@@ -23,70 +26,106 @@ def warp_volume(moving: Volume, field: DisplacementField | None, geometry: Geome
 
     The result has the moving volume's type; outside the moving field of view it has the moving volume's least value.
     """
-    array = moving.array
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-    background = float(finite.min())
-    image = torch.from_numpy(np.array(array, dtype=np.float32))[None, None]
+    shape, array = moving.array.shape, moving.array
+    background = _least(array)
+    views = corner_views(_flat_tensor(array), shape)
     result = np.empty(geometry.shape, dtype=array.dtype)
-    for slab, coordinates in _slabs(geometry, moving.geometry, field):
-        values = sample(image, coordinates)[0, 0]
-        values[~_inside(coordinates, array.shape)] = background
-        result[slab] = _as_type(values, array.dtype)
+
+    def fill(k: int, rows: slice, coordinates: Tensor) -> None:
+        outside = _outside(coordinates, shape)
+        if outside is True:
+            result[k, rows] = background
+            return
+        values = _rounded(interpolate(views, find_cells(list(coordinates), shape)).numpy(), array.dtype)
+        if outside is not False:
+            values[outside] = background
+        result[k, rows] = values.reshape(-1, geometry.shape[2])
+
+    _in_threads(fill, geometry, moving.geometry, field)
     return Volume(result, geometry.affine, moving.name)
 
 
 def warp_segmentation(segmentation: Segmentation, field: DisplacementField | None, geometry: Geometry) -> Segmentation:
     """Sample the label layers (nearest neighbor) on `geometry` where the field (None: identity) takes its voxels."""
-    results = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
     shape = segmentation.layers[0].shape
-    for slab, coordinates in _slabs(geometry, segmentation.geometry, field):
-        inside = _inside(coordinates, shape).numpy()
-        nearest = torch.floor(coordinates[0] + 0.5).long().numpy()
-        i, j, k = (np.clip(nearest[axis], 0, shape[2 - axis] - 1) for axis in range(3))
-        for layer, result in zip(segmentation.layers, results, strict=True):
-            result[slab] = np.where(inside, layer[k, j, i], 0)
+    flat = [layer.ravel() for layer in segmentation.layers]
+    results = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
+
+    def fill(k: int, rows: slice, coordinates: Tensor) -> None:
+        outside = _outside(coordinates, shape)
+        if outside is True:
+            return
+        nearest = nearest_voxels(list(coordinates), shape).numpy()
+        for layer, result in zip(flat, results, strict=True):
+            values = layer.take(nearest, mode="clip")
+            if outside is not False:
+                values[outside] = 0
+            result[k, rows] = values.reshape(-1, geometry.shape[2])
+
+    _in_threads(fill, geometry, segmentation.geometry, field)
     return Segmentation(tuple(results), geometry.affine, segmentation.segments, segmentation.name)
 
 
 def moving_coordinates(geometry: Geometry, moving: Geometry, field: DisplacementField | None) -> Tensor:
     """Voxel coordinates (1, 3, D, H, W), components i, j, k, in the moving grid of each voxel of `geometry`."""
-    coordinates = affine_coordinates(geometry, moving, np.eye(4))
-    if field is None:
-        return coordinates
-    to_voxels = moving.inverse_affine[:3, :3]
-    return coordinates + _rotated(displacements_on(field, geometry), to_voxels)
+    result = torch.empty(1, 3, *geometry.shape)
+
+    def fill(k: int, rows: slice, coordinates: Tensor) -> None:
+        result[0, :, k, rows] = coordinates.view(3, -1, geometry.shape[2])
+
+    _in_threads(fill, geometry, moving, field)
+    return result
 
 
-def displacements_on(field: DisplacementField, geometry: Geometry) -> Tensor:
-    """The displacements at the voxels of a grid: (1, 3, D, H, W), R, A, S in mm."""
-    image = torch.from_numpy(np.array(field.array)).movedim(-1, 0)[None]
-    return sample(image, affine_coordinates(geometry, field.geometry, np.eye(4)))
+def _in_threads(
+    fill: Callable[[int, slice, Tensor], None], geometry: Geometry, moving: Geometry, field: DisplacementField | None
+) -> None:
+    """Call `fill` with all stretches of the grid (see `core.coordinates`), each thread with slices of its own."""
+    threads = min(torch.get_num_threads(), geometry.shape[0])
+    parts = shares(geometry.shape[0], threads)
+
+    def work(number: int) -> None:
+        for stretch in moving_stretches(geometry, moving, field, parts[number]):
+            fill(*stretch)
+
+    in_threads(work, threads)
 
 
-def _rotated(vectors: Tensor, matrix: FloatArray) -> Tensor:
-    return torch.einsum("ab,nbdhw->nadhw", torch.from_numpy(matrix.astype(np.float32)), vectors)
+def _outside(coordinates: Tensor, shape: tuple[int, ...]) -> NDArray[np.bool_] | bool:
+    """Which coordinates (3, n) lie outside an image: True for all, False for none, else a mask (n)."""
+    mask: Tensor | bool = False
+    bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()
+    for position, size, least, largest in zip(coordinates, reversed(shape), *bounds, strict=True):
+        if largest < -0.5 or least > size - 0.5:
+            return True
+        if least < -0.5 or largest > size - 0.5:
+            mask = mask | (position < -0.5) | (position > size - 0.5)
+    return mask.numpy() if isinstance(mask, Tensor) else mask
 
 
-def _slabs(geometry: Geometry, moving: Geometry, field: DisplacementField | None) -> Iterator[tuple[slice, Tensor]]:
-    depth, rows, columns = geometry.shape
-    step = max(1, min(depth, _SLAB_VOXELS // (rows * columns)))
-    for first in range(0, depth, step):
-        last = min(first + step, depth)
-        shifted = geometry.affine @ homogeneous(np.eye(3), (0, 0, first))
-        part = Geometry((last - first, rows, columns), shifted)
-        yield slice(first, last), moving_coordinates(part, moving, field)
+def _least(array: NDArray) -> float:
+    """The least finite value."""
+    least = array.min()
+    return float(least if np.isfinite(least) else array[np.isfinite(array)].min())
 
 
-def _inside(coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
-    limits = torch.tensor(shape[::-1], dtype=torch.float32).view(3, 1, 1, 1) - 0.5
-    return ((coordinates[0] >= -0.5) & (coordinates[0] <= limits)).all(0)
+def _flat_tensor(array: NDArray) -> Tensor:
+    """The voxels in a row, without a copy where torch can gather their type."""
+    if array.dtype == np.uint16 and array.max() <= np.iinfo(np.int16).max:
+        array = array.view(np.int16)
+    if array.dtype.name not in _GATHERED or not array.dtype.isnative:
+        array = array.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch knows no arrays that are read-only; this one is only read
+        return torch.from_numpy(array.ravel())
 
 
-def _as_type(values: Tensor, dtype: np.dtype) -> NDArray:
-    array = values.numpy()
+def _rounded(values: NDArray[np.float32], dtype: np.dtype) -> NDArray:
+    if dtype.kind == "b":
+        return values >= 0.5
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        array = np.clip(np.rint(array), limits.min, limits.max)
-    elif dtype.kind == "b":
-        array = array >= 0.5
-    return np.asarray(array.astype(dtype))
+        np.rint(values, out=values)
+        if dtype.itemsize >= 4:  # beyond 24 bits the nearest 32-bit number may lie outside the type's range
+            limits = np.iinfo(dtype)
+            return np.asarray(np.clip(values.astype(np.float64), limits.min, limits.max).astype(dtype))
+    return values.astype(dtype, copy=False)

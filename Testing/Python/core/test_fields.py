@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from scipy.ndimage import gaussian_filter
 
 from LightRegistrationLib.core.errors import InputError
@@ -12,7 +13,7 @@ from LightRegistrationLib.core.field import DisplacementField
 from LightRegistrationLib.core.field_tools import corner_determinants, invert, jacobian_summary, unfold
 from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.core.warping import warp_segmentation, warp_volume
+from LightRegistrationLib.core.warping import moving_coordinates, warp_segmentation, warp_volume
 
 from .geometries import AWKWARD, make_geometry
 
@@ -52,17 +53,29 @@ def sitk_resample(volume, field: DisplacementField, geometry: Geometry, interpol
     return sitk.GetArrayFromImage(result)
 
 
-PAIRS = [("plain", "oblique"), ("oblique", "left-handed"), ("permuted", "plain"), ("left-handed", "permuted")]
+GEOMETRIES = AWKWARD | {
+    # Along the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
+    "supine": make_geometry((33, 40, 47), (1.2, 1.7, 2.6), flips=(-1, -1, 1), center_mm=(40, -35, 80)),
+    "sagittal": make_geometry((31, 44, 36), (2.2, 1.3, 1.9), flips=(1, -1, -1), order=(1, 2, 0)),
+}
+PAIRS = [
+    ("plain", "oblique"),
+    ("oblique", "left-handed"),
+    ("permuted", "plain"),
+    ("left-handed", "permuted"),
+    ("supine", "oblique"),
+    ("sagittal", "far away"),
+]
 
 
 def recentered(name: str, center_mm: np.ndarray) -> Geometry:
-    geometry = AWKWARD[name]
+    geometry = GEOMETRIES[name]
     return Geometry(geometry.shape, homogeneous(np.eye(3), center_mm - geometry.center_mm) @ geometry.affine)
 
 
 @pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
 def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
-    fixed = AWKWARD[fixed_name]
+    fixed = GEOMETRIES[fixed_name]
     moving_geometry = recentered(moving_name, fixed.center_mm + 5)
     rng = np.random.default_rng(0)
     array = (gaussian_filter(rng.normal(size=moving_geometry.shape), 2) * 4000 - 300).astype(np.int16)
@@ -77,7 +90,7 @@ def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
 
 @pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
 def test_a_warped_segmentation_equals_simpleitks_nearest_neighbor(fixed_name, moving_name):
-    fixed = AWKWARD[fixed_name]
+    fixed = GEOMETRIES[fixed_name]
     moving_geometry = recentered(moving_name, fixed.center_mm - 4)
     rng = np.random.default_rng(1)
     labels = np.digitize(gaussian_filter(rng.normal(size=moving_geometry.shape), 3) * 30, [-1, 0, 1]).astype(np.uint8)
@@ -86,6 +99,57 @@ def test_a_warped_segmentation_equals_simpleitks_nearest_neighbor(fixed_name, mo
     theirs = sitk_resample((labels, moving_geometry.affine), field, fixed, sitk.sitkNearestNeighbor, 0)
     assert (ours.layers[0] != theirs).mean() < 2e-4  # ties between two voxels
     assert [s.value for s in ours.segments] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fixed_name", ["oblique", "supine", "sagittal"])
+@pytest.mark.parametrize("reach", ["inside", "beyond"])
+def test_moving_coordinates_are_those_of_the_field(fixed_name, reach):
+    """To a thousandth of a voxel, also where the fixed grid reaches beyond the field and its border holds."""
+    fixed = GEOMETRIES[fixed_name]
+    moving = recentered("left-handed", fixed.center_mm)
+    field = bending_field(fixed)
+    if reach == "beyond":
+        shift = homogeneous(np.eye(3), field.affine[:3, :3] @ (9, 8, 7))
+        field = DisplacementField(field.array[7:-6, 8:-4, 9:-3], shift @ field.affine)
+    expected = apply_affine(moving.inverse_affine, field(fixed.points_mm))
+    found = moving_coordinates(fixed, moving, field)[0].movedim(0, -1)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", ">i2", "int32", "uint32", "float32", "float64"])
+def test_a_volume_of_any_type_keeps_it_and_its_values(dtype):
+    """Half a voxel along i lies between two voxels; the last one is at the border, and a voxel further outside."""
+    geometry = make_geometry((4, 5, 6), (1, 1, 1))
+    ramp = np.broadcast_to(np.array([0, 0, 1, 1, 1, 0]), (4, 5, 6)) if dtype == "bool" else np.indices((4, 5, 6))[2]
+    scale = 1 if dtype == "bool" else {"uint16": 12000}.get(dtype, 20)
+    moving = Volume((ramp * scale).astype(dtype), geometry.affine)
+    shift = DisplacementField(np.broadcast_to((1.25, 0, 0), (4, 5, 6, 3)), geometry.affine)
+    warped = warp_volume(moving, shift, geometry).array
+    expected = np.array([0, 1, 1, 1, 0, 0]) if dtype == "bool" else np.array([1.25, 2.25, 3.25, 4.25, 5, 0]) * scale
+    assert warped.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(warped, np.broadcast_to(expected, (4, 5, 6)).astype(dtype))
+
+
+def test_not_a_number_does_not_hide_the_least_value():
+    array = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4) - 7
+    array[0, 0, 0] = np.nan
+    geometry = make_geometry((2, 3, 4), (1, 1, 1))
+    far = make_geometry((2, 3, 4), (1, 1, 1), center_mm=(100, 0, 0))
+    assert (warp_volume(Volume(array, geometry.affine), None, far).array == -6).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_change_a_voxel(threads):
+    fixed = GEOMETRIES["supine"]
+    moving = recentered("oblique", fixed.center_mm)
+    volume = Volume(np.random.default_rng(4).normal(size=moving.shape).astype(np.float32), moving.affine)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    warped = warp_volume(volume, bending_field(fixed), fixed).array
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(2)
+    np.testing.assert_array_equal(warped, warp_volume(volume, bending_field(fixed), fixed).array)
+    torch.set_num_threads(before)
 
 
 def test_overlapping_layers_are_warped_alike_and_keep_their_segments():

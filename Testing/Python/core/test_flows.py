@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import expm
 from scipy.ndimage import map_coordinates
 
-from LightRegistrationLib.core.flows import compose, exponential, resize_flow, voxel_grid, warp
+from LightRegistrationLib.core.flows import compose, exponential, resize_flow, sample, voxel_grid, warp
 
 SHAPE = (18, 20, 24)
 
@@ -39,6 +39,57 @@ def test_warp_agrees_with_scipy_on_any_number_of_threads(threads):
     for channel in range(2):
         expected = map_coordinates(image[0, channel].numpy(), coordinates, order=1, mode="nearest")
         np.testing.assert_allclose(result[0, channel], expected, atol=2e-5)
+
+
+def torch_sampler(image: torch.Tensor, coordinates: torch.Tensor, padding: str) -> torch.Tensor:
+    size = torch.tensor(image.shape[:1:-1])
+    normalized = (coordinates.movedim(1, -1) + 0.5) * (2 / size) - 1
+    return torch.nn.functional.grid_sample(image, normalized, padding_mode=padding, align_corners=False)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+@pytest.mark.parametrize("shape", [(10, 12, 14), (40, 44, 48), (1, 5, 6)])
+def test_values_and_gradients_are_those_of_torchs_own_sampler(threads, padding, shape):
+    """Two images of two channels, sampled also well outside; long enough that the work is shared among threads."""
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand(2, 2, *shape, generator=generator)
+    size = torch.tensor(shape[::-1], dtype=torch.float32).view(1, 3, 1, 1, 1)
+    coordinates = (torch.rand(2, 3, 50, 40, 36, generator=generator) * 1.6 - 0.3) * size
+    arriving = torch.rand(2, 2, 50, 40, 36, generator=generator)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    answers = []
+    for sampler in (torch_sampler, lambda *a: sample(*a[:2], padding=a[2])):
+        inputs = image.clone().requires_grad_(), coordinates.clone().requires_grad_()
+        values = sampler(*inputs, padding)
+        answers.append((values.detach(), *torch.autograd.grad(values, inputs, arriving)))
+    torch.set_num_threads(before)
+    expected, found = answers
+    torch.testing.assert_close(found[0], expected[0], atol=2e-5, rtol=0)
+    torch.testing.assert_close(found[1], expected[1], atol=1e-3, rtol=1e-4)
+    # Where a coordinate lies on a voxel, up to rounding, the slope is that of either side.
+    differing = (found[2] - expected[2]).abs() > 1e-3
+    assert differing.float().mean() < 1e-4
+
+
+def test_a_coordinate_that_is_no_number_stays_one_and_harms_no_other():
+    image, flow = torch.rand(1, 1, *SHAPE), smooth_flow(4)
+    expected = warp(image, flow)
+    flow[0, 1, 5, 6, 7] = float("nan")
+    found = warp(image, flow)
+    assert found[0, 0, 5, 6, 7].isnan()
+    found[0, 0, 5, 6, 7] = expected[0, 0, 5, 6, 7]
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_slope_of_a_warp_is_found_by_small_changes():
+    flow = smooth_flow(5, (6, 7, 8)).requires_grad_()
+    image = torch.rand(1, 1, 6, 7, 8, generator=torch.Generator().manual_seed(6))
+    change = smooth_flow(7, (6, 7, 8), 1e-3)
+    (slope,) = torch.autograd.grad(warp(image, flow).square().sum(), flow)
+    difference = warp(image, flow + change).square().sum() - warp(image, flow - change).square().sum()
+    assert float((slope * change).sum()) == pytest.approx(float(difference.detach()) / 2, rel=0.02)
 
 
 def test_composition_is_the_composition_of_the_maps():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
+from LightRegistrationLib.core import tallies
 from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.geometry import Geometry
 from LightRegistrationLib.core.metrics import compare_segmentations, hausdorff_95
 from LightRegistrationLib.core.result import Overlap, mean_overlap
 from LightRegistrationLib.core.volume import Segment, Segmentation, matching_segments
@@ -49,6 +52,70 @@ def test_hd95_against_all_pairs_of_surface_points_on_an_oblique_anisotropic_grid
     distances = cdist(*points)
     expected = np.percentile(np.r_[distances.min(1), distances.min(0)], 95)
     assert hausdorff_95(first, second, GEOMETRY) == pytest.approx(expected)
+
+
+def ball(center: tuple[float, float, float], radius: float, geometry=GEOMETRY) -> np.ndarray:
+    k, j, i = np.indices(geometry.shape)
+    inside = (k - center[0]) ** 2 + (j - center[1]) ** 2 + (i - center[2]) ** 2 <= radius**2
+    return np.asarray(inside)
+
+
+def brute_force(first: np.ndarray, second: np.ndarray, geometry) -> float:
+    points = []
+    for mask in (first, second):
+        padded = np.pad(mask, 1)
+        points.append(np.argwhere(padded & ~binary_erosion(padded))[:, ::-1] @ geometry.affine[:3, :3].T)
+    distances = cdist(*points)
+    return float(np.percentile(np.r_[distances.min(1), distances.min(0)], 95))
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3, 9, 20])
+@pytest.mark.parametrize("name", ["plain", "oblique", "sheared"])
+def test_hd95_of_structures_that_touch_and_that_are_far_apart(shift, name):
+    """Near surfaces are found among the neighbors, far ones by a search, a specked one by both."""
+    geometry = AWKWARD["plain" if name == "sheared" else name]
+    if name == "sheared":
+        shear = np.array([[1, 0.3, 0, 0], [0, 1, 0.2, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        geometry = Geometry(geometry.shape, shear @ geometry.affine)
+    first, second = ball((15, 18, 12), 7, geometry), ball((16, 19, 12 + shift), 6, geometry)
+    assert hausdorff_95(first, second, geometry) == pytest.approx(brute_force(first, second, geometry))
+    specks = np.random.default_rng(shift).random(geometry.shape) > 0.999
+    expected = brute_force(first, second | specks, geometry)
+    assert hausdorff_95(first, second | specks, geometry) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_structures_are_counted_as_one_by_one(dtype, threads, monkeypatch):
+    """Values in no order, some below zero or huge, some that only one side has; several slabs for several threads."""
+    monkeypatch.setattr(tallies, "_SLAB_VOXELS", 5000)
+    values = np.array({"uint8": (3, 200, 7, 90), "int16": (-4, 900, 3, 55), "int32": (9, 10**9, 2, -7)}[dtype])
+    rng = np.random.default_rng(2)
+    fixed, moving, warped = (
+        np.kron(rng.choice([0, *values], (5, 6, 7)), np.ones((4, 4, 4), int)).astype(dtype) for _ in range(3)
+    )
+    moving[moving == values[1]] = 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    scores = compare_segmentations(segmentation(fixed), segmentation(moving), segmentation(warped), GEOMETRY)
+    torch.set_num_threads(before)
+    assert {s.value for s in scores} == set(values.tolist()) - {int(values[1])}
+    for score in scores:
+        a, b, c = (labels == score.value for labels in (fixed, moving, warped))
+        assert score.fixed_voxels == a.sum()
+        assert score.before.dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()))
+        assert score.after.jaccard == pytest.approx((a & c).sum() / (a | c).sum())
+        assert score.after.volume_change_percent == pytest.approx(100 * (c.sum() / b.sum() - 1))
+        assert score.after.hd95_mm == pytest.approx(brute_force(a, c, GEOMETRY))
+
+
+def test_structures_in_several_layers_are_compared_with_their_own():
+    layers = box(4, 14, 2), box(9, 19, 2)
+    segments = Segment("liver", 2, 0), Segment("lesion", 2, 1)
+    layered = Segmentation(layers, GEOMETRY.affine, segments)
+    swapped = Segmentation(layers[::-1], GEOMETRY.affine, (Segment("lesion", 2, 0), Segment("liver", 2, 1)))
+    scores = compare_segmentations(layered, swapped, swapped, GEOMETRY)
+    assert [(s.name, s.after.dice) for s in scores] == [("liver", 1), ("lesion", 1)]
 
 
 def test_structures_are_paired_by_name_and_else_by_value():
