@@ -1,63 +1,48 @@
-"""The affine stage: from centers to a robust affine map, fixed -> moving, by damped Gauss-Newton on correlation.
+"""The affine stage: from two volumes whose headers may be wrong to an affine map fixed -> moving, and what was found.
 
-The correlation coefficient of two images is one minus half the squared distance of their standardized intensities, so
-that a least-squares step (Levenberg-Marquardt) climbs it; the derivative of the standardization is projected out.
-Coarse to fine: several starts (centers, rotations) as rigid motions at 8 mm, then 12 parameters at 8 and 4 mm (finer
-for small fields of view). Candidates are ranked by correlation times the root of the share of the fixed body that the
-moving volume shows, since a small overlap correlates easily.
+Coarse to fine: at about 16 mm every shift and half turn is tried and the best are climbed as rigid motions, then 12
+parameters at 8 and 4 mm (finer for small fields of view). Two contrasts are noticed and compared by a curve instead of
+a line. What the headers have wrong (offsets, turns, mirrored axes) is said, in `affine_findings`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from scipy.linalg import expm
 from torch import Tensor
 
+from .affine_climb import NOTHING, Candidates, Comparison
+from .affine_findings import findings
+from .affine_images import LEVEL_POINTS, Level, LevelImage, fine_spacing_mm, level, level_images
+from .affine_search import HALF_TURNS, Start, find_starts, points_apart_mm, quarter_turns, simple_starts
 from .errors import InputError
 from .field import AffineTransform
-from .flows import sample
-from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .geometry import FloatArray, Geometry, homogeneous
 from .intensity import IntensityRule
-from .network_grid import GridImage, GridRule, in_view, network_geometry, on_grid, shrink
-from .volume import Volume
+from .network_grid import Shrunk
+from .volume import Segmentation, Volume
 
-COARSE_MM, FINE_MM = 8.0, 4.0
-COARSE_VOXELS = 14
-"""The least number of coarse voxels along the shortest axis; smaller fields of view are searched at a finer grid."""
-MAXIMUM_POINTS = 40_000
-START_ANGLES_DEGREES = (-25.0, 25.0)
-MINIMUM_OVERLAP = 0.25
-_RADIUS_MM = 80.0
-
-
-@dataclass(frozen=True)
-class _Level:
-    """Both images at one resolution: fixed values at points (n, 3) RAS mm; moving: image, derivatives per mm, view.
-
-    capacity: the share of the fixed body that the moving field of view could hold at most.
-    """
-
-    points: Tensor
-    values: Tensor
-    moving: Tensor
-    geometry: Geometry
-    capacity: float
+TURN_MARGIN = 0.06
+"""By how much the merit of a turned alignment has to exceed that of the best one that is not turned."""
+_TURN_HOPE = 0.03
+_CONTRAST_GAIN = 0.05
+"""Two contrasts: a curve explains so much more of the moving variance than a line does."""
+_POOR_MATCH = 0.55
+_RIGID, _AFFINE = 6, 12
+_STEPS = 8, 10, 12
+_FINALISTS = 2
+_DISTINCT_VOXELS = 1.0
 
 
 @dataclass(frozen=True)
-class _State:
-    """A candidate: matrix fixed -> moving, its correlation, its merit among others, and what a step needs."""
+class Alignment:
+    """An affine map fixed -> moving, RAS mm, and lines for the user about what is wrong with the headers."""
 
-    matrix: FloatArray
-    correlation: float
-    merit: float
-    residual: Tensor
-    gradient: Tensor
-    positions: Tensor
+    transform: AffineTransform
+    notes: tuple[str, ...] = ()
 
 
 def center_transform(fixed: Geometry, moving: Geometry) -> AffineTransform:
@@ -65,149 +50,116 @@ def center_transform(fixed: Geometry, moving: Geometry) -> AffineTransform:
     return AffineTransform(homogeneous(np.eye(3), moving.center_mm - fixed.center_mm))
 
 
-def align_affine(fixed: Volume, moving: Volume, rule: IntensityRule) -> AffineTransform:
-    """Find the affine map fixed -> moving, RAS mm, robust for offsets of centimeters and rotations of 20 degrees.
+def align_affine(
+    fixed: Volume,
+    moving: Volume,
+    rule: IntensityRule,
+    *,
+    fixed_mask: Segmentation | None = None,
+    moving_mask: Segmentation | None = None,
+    shrunk: tuple[Shrunk, Shrunk] | None = None,
+) -> Alignment:
+    """Find the affine map fixed -> moving, RAS mm, whatever the headers' offsets and half or quarter turns.
 
+    Only what lies in both fields of view (and masks: the union of their segments) is compared. A turned alignment is
+    taken where it is clearly better than any other; a mirrored one is said, never taken. shrunk: both volumes averaged
+    to blocks of at most 4 mm, in this order, if that is at hand. Deterministic.
     Raises InputError where no start gives the two volumes anything in common.
     """
-    shortest_mm = min(float((v.geometry.size_ijk * v.geometry.spacing_mm).min()) for v in (fixed, moving))
-    scale = min(1.0, shortest_mm / (COARSE_VOXELS * COARSE_MM))
-    coarse, fine = (_level(fixed, moving, spacing * scale, rule) for spacing in (COARSE_MM, FINE_MM))
-    rigid = [_climb(coarse, start, 6, 8) for start in _starts(fixed, moving, coarse)]
-    found = sorted((s for s in rigid if s is not None), key=lambda s: -s.merit)
-    if not found:
+    spacing = fine_spacing_mm(fixed.geometry, moving.geometry)
+    small = shrunk or (None, None)
+    images = list(
+        zip(
+            level_images(fixed, spacing, rule, fixed_mask, small[0]),
+            level_images(moving, spacing, rule, moving_mask, small[1]),
+            strict=True,
+        )
+    )
+    search, middle = _Search(*images[2]), level(*images[1], LEVEL_POINTS[1], with_contrast=True)
+    best, comparison = _best(search, middle)
+    notes = findings(search.level, comparison, best)
+    fine = Comparison(level(*images[0], LEVEL_POINTS[0], with_contrast=True), comparison.curved)
+    refined = fine.climb(best.matrices, _AFFINE, _STEPS[2])
+    result = best if float(refined.merit) == NOTHING else refined
+    return Alignment(AffineTransform(result.matrices[0].numpy()), notes)
+
+
+class _Search:
+    """The search level: starts are found once for each set of turns, and climbed by a line or a curve."""
+
+    def __init__(self, fixed: LevelImage, moving: LevelImage) -> None:
+        self.fixed, self.moving = fixed, moving
+        self.level = level(fixed, moving, LEVEL_POINTS[2], with_contrast=False)
+        found = find_starts(fixed, moving, HALF_TURNS)
+        unturned = [s for s in found if s.turn == 0]
+        shift = unturned[0].matrix if unturned else homogeneous(np.eye(3), moving.geometry.center_mm)
+        self.straight = found + simple_starts(fixed, moving, shift)
+
+    def finalists(self, curved: bool, quarters: bool) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Rigid motions worth a closer look: not turned, and turned (those by quarters too where it is asked for)."""
+        starts = self.straight
+        if quarters:
+            starts = starts + find_starts(self.fixed, self.moving, (np.eye(3), *quarter_turns()))
+        climbed = Comparison(self.level, curved).climb(_stacked(starts), _RIGID, _STEPS[0])
+        turned = torch.tensor([s.turn > 0 for s in starts])
+        straight = self._distinct(climbed[(~turned).nonzero()[:, 0]], NOTHING)
+        least = float(climbed.merit[~turned].max()) - _TURN_HOPE
+        return straight, self._distinct(climbed[turned.nonzero()[:, 0]], least)
+
+    def _distinct(self, candidates: Candidates, least: float) -> list[FloatArray]:
+        points = self.level.points[::50].double().numpy()
+        apart = _DISTINCT_VOXELS * float(self.level.geometry.spacing_mm[0])
+        chosen: list[FloatArray] = []
+        for n in candidates.merit.argsort(descending=True).tolist():
+            matrix = candidates.matrices[n].numpy()
+            if len(chosen) == _FINALISTS or float(candidates.merit[n]) <= least:
+                break
+            if all(points_apart_mm(matrix, other, points) > apart for other in chosen):
+                chosen.append(matrix)
+        return chosen
+
+
+def _stacked(starts: Sequence[Start]) -> Tensor:
+    return torch.from_numpy(np.stack([s.matrix for s in starts]))
+
+
+def _best(search: _Search, middle: Level) -> tuple[Candidates, Comparison]:
+    """The best alignment at the middle level, and how it was compared: by a line, or for two contrasts by a curve."""
+    line, curve = (Comparison(middle, curved) for curved in (False, True))
+    best = _best_by(search, line)
+    if best is None or _is_two_contrasts(best, curve):
+        other = _best_by(search, curve)
+        if other is not None:
+            return other, curve
+    if best is None:
         raise InputError(
             "The two volumes have nothing in common that an alignment could start from: check that both show the same "
             "part of the body."
         )
-    affine = [_climb(coarse, s.matrix, 12, 12) or s for s in found[:3]]
-    best = max(affine, key=lambda s: s.merit)
-    refined = _climb(fine, best.matrix, 12, 12)
-    return AffineTransform(best.matrix if refined is None else refined.matrix)
+    return best, line
 
 
-def _level(fixed: Volume, moving: Volume, spacing_mm: float, rule: IntensityRule) -> _Level:
-    grid_rule = GridRule(spacing_mm, min_voxels=1, multiple=1, margin_voxels=1)
-    fixed_shrunk, moving_shrunk = (shrink(volume, spacing_mm, rule) for volume in (fixed, moving))
-    target = on_grid(fixed_shrunk, network_geometry(fixed.geometry, grid_rule), np.eye(4))
-    source = on_grid(moving_shrunk, network_geometry(moving.geometry, grid_rule), np.eye(4))
-    view, moving_view = (in_view(*pair) for pair in ((fixed_shrunk, target.geometry), (moving_shrunk, source.geometry)))
-    near_body = (F.max_pool3d((target.tensor > 0.05).float(), 5, stride=1, padding=2) * view)[0, 0] > 0
-    indices = near_body.nonzero().flip(1).double().numpy()
-    points = apply_affine(target.geometry.affine, indices)
-    step = 1 + len(points) // MAXIMUM_POINTS
-    return _Level(
-        torch.from_numpy(points[::step].astype(np.float32)),
-        target.tensor[0, 0][near_body][::step],
-        torch.cat([_with_derivatives(source), moving_view], dim=1),
-        source.geometry,
-        min(1.0, float(moving_view.sum()) / max(1, len(points))),
-    )
-
-
-def _with_derivatives(image: GridImage) -> Tensor:
-    """The image and its derivatives along R, A, S per mm: (1, 4, D, H, W)."""
-    k, j, i = torch.gradient(image.tensor[0, 0])
-    per_mm = torch.from_numpy(image.geometry.inverse_affine[:3, :3].astype(np.float32))
-    derivatives = torch.tensordot(per_mm.T, torch.stack([i, j, k]), dims=1)
-    return torch.cat([image.tensor[0], derivatives])[None]
-
-
-def _starts(fixed: Volume, moving: Volume, level: _Level) -> list[FloatArray]:
-    weights = level.values
-    fixed_center = np.asarray(((level.points * weights[:, None]).sum(0) / weights.sum().clamp(min=1e-6)).double())
-    image = level.moving[0, 0]
-    index = (image.nonzero().float() * image[image != 0][:, None]).sum(0) / image.sum().clamp(min=1e-6)
-    moving_center = apply_affine(level.geometry.affine, index.flip(0).double().numpy())
-    shifts = (
-        moving_center - fixed_center,
-        moving.geometry.center_mm - fixed.geometry.center_mm,
-        np.zeros(3),
-    )
-    rotations = [np.zeros(3)] + [np.deg2rad(angle) * axis for axis in np.eye(3) for angle in START_ANGLES_DEGREES]
-    starts: list[FloatArray] = []
-    for shift in shifts:
-        for rotation in rotations if shift is shifts[0] else rotations[:1]:
-            turn = _motion(np.r_[rotation * _RADIUS_MM, np.zeros(3)], fixed_center + shift)
-            starts.append(turn @ homogeneous(np.eye(3), shift))
-    return starts
-
-
-def _evaluate(level: _Level, matrix: FloatArray) -> _State | None:
-    to_voxels = level.geometry.inverse_affine @ matrix
-    rotation = torch.from_numpy(to_voxels[:3, :3].astype(np.float32))
-    offset = torch.from_numpy(to_voxels[:3, 3].astype(np.float32))
-    coordinates = level.points @ rotation.T + offset
-    sampled = sample(level.moving, coordinates.T.reshape(1, 3, 1, 1, -1), padding="zeros")[0, :, 0, 0]
-    inside = sampled[4] > 0.999
-    overlap = float(level.values[inside].sum() / level.values.sum().clamp(min=1e-6)) / level.capacity
-    if overlap < MINIMUM_OVERLAP or inside.sum() < 50:
-        return None
-    sampled, target = sampled[:4, inside], level.values[inside]
-    target = (target - target.mean()) / target.std().clamp(min=1e-6)
-    value = sampled[0]
-    deviation = value.std().clamp(min=1e-6)
-    value = (value - value.mean()) / deviation
-    positions = torch.from_numpy(apply_affine(matrix, level.points[inside].double().numpy()).astype(np.float32))
-    gradient = sampled[1:].T / deviation
-    correlation = float((target * value).mean())
-    return _State(matrix, correlation, correlation * min(1.0, overlap) ** 0.5, target - value, gradient, positions)
-
-
-def _climb(level: _Level, matrix: FloatArray, parameters: int, iterations: int) -> _State | None:
-    """Levenberg-Marquardt steps with 6 (rigid) or 12 (affine) parameters; None where the overlap is too small."""
-    state = _evaluate(level, matrix)
-    damping = 1e-2
-    for _ in range(iterations):
-        if state is None:
-            return None
-        center = np.asarray(state.positions.mean(0).double())
-        hessian, slope = _normal_equations(state, center, parameters)
-        step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), slope)
-        proposal = _motion(step, center) @ state.matrix
-        candidate = _evaluate(level, proposal) if _is_plausible(proposal) else None
-        if candidate is None or candidate.correlation <= state.correlation:
-            damping *= 8
-            if damping > 1e4:
-                break
-            continue
-        gain = candidate.correlation - state.correlation
-        state, damping = candidate, max(damping / 4, 1e-4)
-        if gain < 1e-5:
+def _best_by(search: _Search, comparison: Comparison) -> Candidates | None:
+    best = None
+    for quarters in (False, True):
+        straight, turned = search.finalists(comparison.curved, quarters)
+        if straight or turned:
+            climbed = comparison.climb(torch.from_numpy(np.stack(straight + turned)), _AFFINE, _STEPS[1])
+            best = _choice(climbed, len(straight))
+        if best is not None and float(best.merit) >= _POOR_MATCH:
             break
-    return state
+    return best
 
 
-def _normal_equations(state: _State, center: FloatArray, parameters: int) -> tuple[FloatArray, FloatArray]:
-    lever = (state.positions - torch.from_numpy(center.astype(np.float32))) / _RADIUS_MM
-    gradient = state.gradient
-    if parameters == 6:
-        columns = torch.cat([torch.linalg.cross(lever, gradient), gradient], dim=1)
-    else:
-        columns = torch.cat([(gradient[:, :, None] * lever[:, None, :]).flatten(1), gradient], dim=1)
-    columns = columns - columns.mean(0)
-    hessian = (columns.T @ columns).double().numpy()
-    slope = (columns.T @ state.residual).double().numpy()
-    return hessian, slope
+def _choice(climbed: Candidates, straight: int) -> Candidates | None:
+    """The candidate to believe, the first ones being straight: a turned one only where it is clearly better."""
+    merit = climbed.merit.clone()
+    if straight and float(merit[:straight].max()) > NOTHING:
+        merit[straight:] -= TURN_MARGIN
+    best = int(merit.argmax())
+    return climbed[torch.tensor([best])] if float(climbed.merit[best]) > NOTHING else None
 
 
-def _motion(step: FloatArray, center: FloatArray) -> FloatArray:
-    """The motion about `center` of 6 numbers (rotation vector, shift) or 12 (3x3 matrix, shift).
-
-    All numbers are in mm: the linear ones say how far a point at _RADIUS_MM from the center moves.
-    """
-    generator = np.zeros((4, 4))
-    if len(step) == 6:
-        x, y, z = step[:3]
-        generator[:3, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
-    else:
-        generator[:3, :3] = step[:9].reshape(3, 3)
-    generator[:3, :3] /= _RADIUS_MM
-    generator[:3, 3] = step[-3:]
-    to_center = homogeneous(np.eye(3), -center)
-    return np.asarray(np.linalg.inv(to_center) @ expm(generator) @ to_center)
-
-
-def _is_plausible(matrix: FloatArray) -> bool:
-    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    return bool(scales.min() > 0.6 and scales.max() < 1.7)
+def _is_two_contrasts(best: Candidates, curve: Comparison) -> bool:
+    explained = float(curve.evaluate(best.matrices).correlation) ** 2
+    return explained - max(0.0, float(best.correlation)) ** 2 > _CONTRAST_GAIN

@@ -135,7 +135,7 @@ def _aligned(path: Path, atlas: Volume, grid: Geometry, rule: IntensityRule) -> 
     """A scan on the atlas's grid, and where it has voxels."""
     volume = _read(path)
     try:
-        matrix = align_affine(atlas, volume, rule).matrix
+        matrix = align_affine(atlas, volume, rule).transform.matrix
     except InputError as error:
         raise InputError(f"{path}: cannot be aligned to the atlas. {error}") from error
     return _on_grid(volume, grid, matrix, rule)

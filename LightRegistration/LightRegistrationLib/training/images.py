@@ -232,7 +232,7 @@ def _shrunk(scan: Scan, volume: Volume, spacing_mm: float, rule: IntensityRule) 
 
 def _aligned(reference: Volume, volume: Volume, scan: Scan, rule: IntensityRule) -> NDArray[np.floating[Any]]:
     try:
-        return align_affine(reference, volume, rule).matrix
+        return align_affine(reference, volume, rule).transform.matrix
     except InputError as error:
         raise InputError(f"{scan.image}: it cannot be aligned to {reference.name}; leave it out. {error}") from error
 
