@@ -12,7 +12,7 @@ adds to that is checked at all cell corners of the finished field (`core.field_t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,11 +22,15 @@ from .filters import gaussian
 from .flows import compose, sample, voxel_grid
 from .geometry import Geometry
 from .refinement_images import LevelImages, flow_onto
-from .result import Progress, RefinementSummary
+from .result import Progress, RefinementSummary, no_progress
 from .similarity import Match, Similarity
 
 LONGEST_STEP = 0.4
 """Longest displacement of one update, voxels of the level's grid."""
+FINEST = 0.625
+"""Spacing of the finest level of `best`, as a factor of the network grid's."""
+TIE = 0.005
+"""Two starts whose similarity after the coarse levels differs by less are taken as equally good."""
 _DAMPING = 0.01
 _PATIENCE = 4
 _LEAST_GAIN = 2e-4
@@ -38,13 +42,15 @@ class RefinementRule:
 
     update_voxels, elastic_voxels: sigma of the Gaussians that smooth each update and the total displacement, voxels of
     the level's grid; more is stiffer. window_voxels: radius of the window of local correlation. coarsest: the factor
-    of the network grid's spacing where it begins; more for larger motion that the student may have missed.
+    of the network grid's spacing where it begins; more for larger motion that the student may have missed. headers:
+    also begin where the headers say, as with two scans of one session, and keep that if it is as good.
     """
 
     update_voxels: float = 1.0
     elastic_voxels: float = 0.5
     window_voxels: int = 2
     coarsest: int = 2
+    headers: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,46 +74,117 @@ class Refined:
     summary: RefinementSummary | None = None
 
 
-def levels_of(preset: str, rule: RefinementRule) -> tuple[Level, ...]:
-    """The resolutions of a preset, coarse to fine."""
-    coarse = [Level(factor, 10) for factor in (8, 4, 2) if factor <= rule.coarsest]
-    return (*coarse, Level(1, 10), *([Level(0.625, 12)] if preset == "best" else []))
+def levels_of(preset: str, rule: RefinementRule, finest: float = FINEST) -> tuple[Level, ...]:
+    """The resolutions of a preset, coarse to fine; `best` ends at the factor `finest`, `fast` at the network grid."""
+    coarse = [Level(factor, 20) for factor in (8, 4, 2) if factor <= rule.coarsest]
+    return (*coarse, Level(1, 10), *([Level(finest, 12)] if preset == "best" else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a refinement may begin: a deformation, and the images at a factor of the network grid's spacing."""
+
+    found: Refined
+    images: Callable[[float], LevelImages]
 
 
 def refine(
-    start: Refined,
-    images: Callable[[float], LevelImages],
+    starts: Sequence[Start],
     similarity: Callable[[Tensor], Similarity],
     preset: str,
     rule: RefinementRule,
     progress: Progress,
-) -> Refined:
-    """Refine a deformation for one pair.
+    finest: float = FINEST,
+) -> tuple[Refined, int]:
+    """Refine a deformation for one pair; returns it, and the number of the start that it came from.
 
-    images: the images at a factor of the network grid's spacing. similarity: made anew for each level's fixed image.
-    progress: called after every step with the fraction done; what it raises ends the refinement. Where the images
-    match no better at the end than under the deformation that came in, that one is given back.
+    starts: each is refined at the coarse levels, and the one that matches best there goes on; of those that are nearly
+    as good (TIE) the last. similarity: made anew for
+    each level's fixed image. progress: called after every step with the fraction done; what it raises ends the
+    refinement. Where the images match no better at the end than at the first start, that one is given back.
     """
-    levels = levels_of(preset, rule)
-    total = sum(level.steps for level in levels)
-    flow, geometry = start.flow, start.geometry
-    planned = taken = 0
-    for level in levels:
-        climb = _Climb(images(level.factor), similarity, rule)
-        flow, geometry = flow_onto(flow, geometry, climb.images.geometry), climb.images.geometry
-        steps = _steps_with_gain(climb, flow, level.steps)
-        for count, stepped in enumerate(steps, planned + 1):
-            flow, taken = stepped, taken + 1
-            progress(count / total, f"refining, step {count} of {total}")
-        planned += level.steps
-    before = climb.match(flow_onto(start.flow, start.geometry, geometry)).value
-    after = climb.match(flow).value
-    summary = RefinementSummary(
-        preset, climb.similarity.name, taken, "all steps" if taken == total else "no gain", before, after
-    )
+    levels = levels_of(preset, rule, finest)
+    coarse, fine = [n for n in levels if n.factor > 1], [n for n in levels if n.factor <= 1]
+    total = len(starts) * sum(n.steps for n in coarse) + sum(n.steps for n in fine)
+    counter = _Counter(total, progress)
+    runs = [_Run(start, similarity, rule, counter) for start in starts]
+    for run in runs:
+        run.climb(coarse)
+    best = _last_of_the_best(runs) if len(runs) > 1 else runs[0]
+    best.climb(fine)
+    before, after = runs[0].value_before(fine[-1]), best.value()
+    ended = "all steps" if best.ran_out else "no gain"
+    summary = RefinementSummary(preset, best.name, counter.taken, ended, before, after)
     if after <= before:
-        return replace(start, summary=replace(summary, ended="no gain", similarity_after=before))
-    return Refined(flow, geometry, summary)
+        return replace(starts[0].found, summary=replace(summary, ended="no gain", similarity_after=before)), 0
+    return Refined(best.flow, best.geometry, summary), runs.index(best)
+
+
+def match_value(start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementRule) -> float:
+    """How well the images match at a start, at half the network grid's resolution."""
+    return _Run(start, similarity, rule, _Counter(0, no_progress)).value_before(Level(2, 0))
+
+
+def _last_of_the_best(runs: Sequence[_Run]) -> _Run:
+    values = [run.value() for run in runs]
+    return [run for run, value in zip(runs, values, strict=True) if value > max(values) - TIE][-1]
+
+
+@dataclass
+class _Counter:
+    """The steps of all runs: how many were taken, and how many were planned up to here, for the progress."""
+
+    total: int
+    progress: Progress
+    planned: int = 0
+    taken: int = 0
+
+    def step(self, number: int) -> None:
+        self.taken += 1
+        count = self.planned + number
+        self.progress(count / self.total, f"refining, step {count} of {self.total}")
+
+
+class _Run:
+    """One start on its way through the levels."""
+
+    def __init__(
+        self, start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementRule, counter: _Counter
+    ) -> None:
+        self.start, self._similarity, self._rule, self._counter = start, similarity, rule, counter
+        self.flow, self.geometry = start.found.flow, start.found.geometry
+        self.ran_out = False
+        self._climb: _Climb | None = None
+
+    @property
+    def name(self) -> str:
+        """What is climbed."""
+        assert self._climb is not None
+        return self._climb.similarity.name
+
+    def climb(self, levels: Sequence[Level]) -> None:
+        """Go through some levels, in order."""
+        for level in levels:
+            climb = self._climb = _Climb(self.start.images(level.factor), self._similarity, self._rule)
+            self.flow = flow_onto(self.flow, self.geometry, climb.images.geometry)
+            self.geometry = climb.images.geometry
+            number = 0
+            for number, stepped in enumerate(_steps_with_gain(climb, self.flow, level.steps), 1):
+                self.flow = stepped
+                self._counter.step(number)
+            self.ran_out = number == level.steps
+            self._counter.planned += level.steps
+
+    def value(self) -> float:
+        """How well the images match now, at the level reached."""
+        assert self._climb is not None
+        return self._climb.match(self.flow).value
+
+    def value_before(self, level: Level) -> float:
+        """How well they match at a level under the deformation that came in."""
+        found, images = self.start.found, self.start.images(level.factor)
+        flow = flow_onto(found.flow, found.geometry, images.geometry)
+        return _Climb(images, self._similarity, self._rule).match(flow).value
 
 
 def _steps_with_gain(climb: _Climb, flow: Tensor, steps: int) -> Iterator[Tensor]:

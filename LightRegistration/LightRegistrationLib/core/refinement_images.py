@@ -40,39 +40,50 @@ class LevelImages:
     margin: int
 
 
+class ShrunkPair:
+    """Both volumes averaged over blocks for sampling at a spacing, each spacing made once."""
+
+    def __init__(self, fixed: Volume, moving: Volume, intensity: IntensityRule) -> None:
+        self.volumes = fixed, moving
+        self._intensity = intensity
+        self._made: dict[float, tuple[Shrunk, Shrunk]] = {}
+
+    def __call__(self, spacing_mm: float) -> tuple[Shrunk, Shrunk]:
+        """The fixed and the moving one."""
+        if spacing_mm not in self._made:
+            fixed, moving = (shrink(volume, spacing_mm, self._intensity) for volume in self.volumes)
+            self._made[spacing_mm] = fixed, moving
+        return self._made[spacing_mm]
+
+
 class RefinementImages:
     """Makes the images of each level of one pair."""
 
-    def __init__(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        initial: AffineTransform,
-        intensity: IntensityRule,
-        geometry: Geometry,
-        guidance: Guidance,
-    ) -> None:
+    def __init__(self, pair: ShrunkPair, initial: AffineTransform, geometry: Geometry, guidance: Guidance) -> None:
         """geometry: the network grid. initial: fixed -> moving, RAS mm."""
-        self._volumes = fixed, moving
+        self._pair = pair
         self._matrix = initial.matrix
-        self._intensity = intensity
         self._geometry = geometry
         self._guidance = guidance
-        self._base: LevelImages | None = None
+        self._made: dict[float, LevelImages] = {}
+
+    def moved(self, initial: AffineTransform) -> RefinementImages:
+        """The images of the same pair after another initial alignment."""
+        return RefinementImages(self._pair, initial, self._geometry, self._guidance)
 
     def __call__(self, factor: float) -> LevelImages:
         """The images at a factor of the network grid's spacing: 2, 4 or 8, 1, or less than 1."""
-        if factor < 1:
-            return self._on(finer(self._geometry, factor, self._volumes[0].geometry))
-        if self._base is None:
-            self._base = self._on(self._geometry)
-        return pooled(self._base, round(factor))
+        if factor not in self._made:
+            if factor > 1:
+                self._made[factor] = pooled(self(1), round(factor))
+            else:
+                fixed = self._pair.volumes[0].geometry
+                self._made[factor] = self._on(finer(self._geometry, factor, fixed) if factor < 1 else self._geometry)
+        return self._made[factor]
 
     def _on(self, geometry: Geometry) -> LevelImages:
-        fixed, moving = self._volumes
-        spacing = float(geometry.spacing_mm[0])
         wide, matrix = _margined(geometry), self._matrix
-        target, source = (shrink(volume, spacing, self._intensity) for volume in (fixed, moving))
+        target, source = self._pair(float(geometry.spacing_mm[0]))
         return LevelImages(
             geometry,
             on_grid(target, geometry, np.eye(4)).tensor,
@@ -84,9 +95,7 @@ class RefinementImages:
 
 
 def pooled(images: LevelImages, factor: int) -> LevelImages:
-    """The images at a multiple (1, 2, 4, 8) of the spacing, by means over blocks."""
-    if factor == 1:
-        return images
+    """The images at a multiple (2, 4, 8) of the spacing, by means over blocks."""
     geometry = images.geometry
     steps = homogeneous(np.eye(3) * factor, np.full(3, (factor - 1) / 2))
     shape = tuple(n // factor for n in geometry.shape)

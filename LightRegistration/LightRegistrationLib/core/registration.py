@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .affine import align_affine, center_transform
+from .affine import Alignment, align_affine, center_transform
+from .contrast import MIND
 from .errors import InputError
 from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
@@ -19,9 +20,10 @@ from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .kept_volumes import keep_volumes
 from .looks import look_at
 from .models import ModelRegistry, Student
-from .network_grid import GridImage, network_geometry, on_grid, shrink
-from .refinement import Refined, RefinementRule, refine
-from .refinement_images import RefinementImages, flow_onto
+from .network_grid import GridImage, Shrunk, network_geometry, on_grid
+from .pair_refinement import PairRefinement
+from .refinement import Refined
+from .refinement_images import RefinementImages, ShrunkPair, flow_onto
 from .result import (
     NOTHING_KNOWN,
     Guidance,
@@ -34,7 +36,6 @@ from .result import (
     part_of,
 )
 from .selection import ModelChoice, choose_model, judge_model
-from .similarity import LocalCorrelation
 from .volume import Volume
 
 LOW_OVERLAP = 0.05
@@ -83,23 +84,34 @@ def register(
             models = registry or ModelRegistry()
             choice = _choice(models, settings.model, fixed, moving)
             student = models.load(choice.card.name)
-        with stages.stage("initial alignment", 0.1):
-            initial = _initial(fixed, moving, settings, student)
+            grid = network_geometry(fixed.geometry, student.grid)
+            pair = ShrunkPair(fixed, moving, student.intensity)
+        with stages.stage("shrink", 0.1):
+            shrunk = pair(float(grid.spacing_mm[0]))
+        with stages.stage("initial alignment", 0.2):
+            alignment = _alignment(fixed, moving, settings, guidance, student, shrunk)
+            initial = alignment.transform
             _check_overlap(fixed.geometry, moving.geometry, initial, settings)
         with stages.stage("resample", 0.4):
-            target, source = _grid_images(fixed, moving, initial, student)
+            target, source = on_grid(shrunk[0], grid, np.eye(4)), on_grid(shrunk[1], grid, initial.matrix)
         with stages.stage("network", 0.5):
             flow = _run_network(student, target, source, settings.cascades)
-        found = Refined(flow, flow_geometry(target.geometry, flow.shape[2:]), None)
+            found = Refined(flow, flow_geometry(grid, flow.shape[2:]))
         if settings.refine != "none":
             with stages.stage("refinement", 0.6):
-                images = RefinementImages(fixed, moving, initial, student.intensity, target.geometry, guidance)
-                found = _refined(found, images, settings.refine, student.refinement, part_of(progress, 0.6, 0.9))
+                refinement = PairRefinement(
+                    settings.refine, student.refinement, RefinementImages(pair, initial, grid, guidance)
+                )
+                trust = settings.initial == "affine" and not alignment.notes
+                found, initial = refinement(found, initial, trust, part_of(progress, 0.6, 0.9))
+                source = on_grid(shrunk[1], grid, initial.matrix)
         with stages.stage("field", 0.9):
             field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
             field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed.geometry)
             jacobian = jacobian_summary(field, fixed.geometry)
-            correlation = matched_correlation(target, source, found)
+            warnings = list(_warnings(jacobian, kept))
+            if found.summary is None or found.summary.metric != MIND:
+                warnings += _poor_match(matched_correlation(target, source, found))
     progress(1.0, "done")
     return RegistrationResult(
         field=field,
@@ -110,7 +122,7 @@ def register(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=(*choice.warnings, *_warnings(jacobian, correlation, kept)),
+        warnings=(*choice.warnings, *alignment.notes, *warnings),
         refinement=found.summary,
         kept=kept,
     )
@@ -122,15 +134,29 @@ def _choice(registry: ModelRegistry, model: str, fixed: Volume, moving: Volume) 
     return choose_model(registry.cards, looks) if model == "auto" else judge_model(card, looks)
 
 
-def _initial(fixed: Volume, moving: Volume, settings: RegistrationSettings, student: Student) -> AffineTransform:
+def _alignment(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    student: Student,
+    shrunk: tuple[Shrunk, Shrunk],
+) -> Alignment:
     if isinstance(settings.initial, AffineTransform):
-        return settings.initial
+        return Alignment(settings.initial)
     if settings.initial == "none":
-        return AffineTransform.identity()
+        return Alignment(AffineTransform.identity())
     if settings.initial == "centers":
-        return center_transform(fixed.geometry, moving.geometry)
+        return Alignment(center_transform(fixed.geometry, moving.geometry))
     with _threads(1):  # many small steps lose more by waiting for each other than they gain
-        return align_affine(fixed, moving, student.intensity)
+        return align_affine(
+            fixed,
+            moving,
+            student.intensity,
+            fixed_mask=guidance.fixed_mask,
+            moving_mask=guidance.moving_mask,
+            shrunk=shrunk,
+        )
 
 
 @contextmanager
@@ -159,16 +185,6 @@ def _share_inside(geometry: Geometry, other: Geometry, transform: AffineTransfor
     return float(other.contains(transform(apply_affine(geometry.affine, points))).mean())
 
 
-def _grid_images(
-    fixed: Volume, moving: Volume, initial: AffineTransform, student: Student
-) -> tuple[GridImage, GridImage]:
-    geometry = network_geometry(fixed.geometry, student.grid)
-    spacing = float(geometry.spacing_mm[0])
-    target = on_grid(shrink(fixed, spacing, student.intensity), geometry, np.eye(4))
-    source = on_grid(shrink(moving, spacing, student.intensity), geometry, initial.matrix)
-    return target, source
-
-
 def _run_network(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> torch.Tensor:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
         flow, _ = student.network(
@@ -193,19 +209,6 @@ def flow_geometry(grid: Geometry, flow_shape: tuple[int, ...]) -> Geometry:
     return Geometry(shape, grid.affine @ homogeneous(np.diag(ratio), (ratio - 1) / 2))
 
 
-def _refined(
-    found: Refined,
-    images: RefinementImages,
-    preset: str,
-    rule: RefinementRule,
-    progress: Progress,
-) -> Refined:
-    def similarity(fixed: torch.Tensor) -> LocalCorrelation:
-        return LocalCorrelation(fixed, rule.window_voxels)
-
-    return refine(found, images, similarity, preset, rule, progress)
-
-
 def field_in_mm(flow: torch.Tensor, geometry: Geometry, initial: AffineTransform) -> DisplacementField:
     """The total displacement x -> initial(x + flow(x)) - x in RAS mm, on the flow's own grid; flow (1, 3, D, H, W)."""
     to_mm: FloatArray = geometry.affine[:3, :3]
@@ -227,12 +230,15 @@ def matched_correlation(fixed: GridImage, moving: GridImage, found: Refined) -> 
     return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
 
 
-def _warnings(jacobian: JacobianSummary, correlation: float, kept: tuple[KeptVolume, ...]) -> Iterator[str]:
+def _poor_match(correlation: float) -> Iterator[str]:
     if correlation < LOW_CORRELATION:
         yield (
             f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
             "same part of the body in the same contrast."
         )
+
+
+def _warnings(jacobian: JacobianSummary, kept: tuple[KeptVolume, ...]) -> Iterator[str]:
     if jacobian.percent_nonpositive > 0:
         yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."
     for structure in kept:

@@ -12,8 +12,8 @@ from LightRegistrationLib.core.field_tools import corner_determinants, unfold
 from LightRegistrationLib.core.filters import gaussian
 from LightRegistrationLib.core.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.intensity import IntensityRule
-from LightRegistrationLib.core.refinement import LONGEST_STEP, Refined, RefinementRule, levels_of, refine
-from LightRegistrationLib.core.refinement_images import RefinementImages, finer, flow_onto
+from LightRegistrationLib.core.refinement import LONGEST_STEP, Refined, RefinementRule, Start, levels_of, refine
+from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair, finer, flow_onto
 from LightRegistrationLib.core.registration import field_in_mm
 from LightRegistrationLib.core.result import NOTHING_KNOWN, Guidance, no_progress
 from LightRegistrationLib.core.similarity import LocalCorrelation
@@ -58,9 +58,11 @@ def refined(
 ) -> Refined:
     start = Refined(torch.zeros(1, 3, *SHAPE), grid()) if start is None else start
     initial = initial or AffineTransform.identity()
-    images = RefinementImages(*pair, initial, WINDOW, grid(), guidance)
+    images = RefinementImages(ShrunkPair(*pair, WINDOW), initial, grid(), guidance)
     with torch.inference_mode():
-        return refine(start, images, lambda f: LocalCorrelation(f, rule.window_voxels), preset, rule, progress)
+        return refine(
+            [Start(start, images)], lambda f: LocalCorrelation(f, rule.window_voxels), preset, rule, progress
+        )[0]
 
 
 def error_voxels(found: Refined) -> np.ndarray:
@@ -155,7 +157,7 @@ def test_what_progress_raises_ends_the_refinement(pair):
 
     with pytest.raises(Canceled):
         refined(pair, progress=cancel)
-    assert seen[2] == (3 / 20, "refining, step 3 of 20")
+    assert seen[2] == (3 / 30, "refining, step 3 of 30")
 
 
 def test_the_initial_alignment_is_part_of_the_way(pair):

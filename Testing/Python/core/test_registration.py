@@ -65,7 +65,7 @@ def test_the_affine_stage_finds_20_degrees_and_centimeters(fixed, seed):
     turn = Rotation.from_rotvec(np.deg2rad(20) * axis / np.linalg.norm(axis)).as_matrix()
     truth = homogeneous(turn @ np.diag(rng.uniform(0.9, 1.1, 3)), rng.uniform(-90, 90, 3))
     grid = make_geometry((70, 60, 110), (2.5, 1.8, 2), (0, 8, -5), order=(1, 0, 2), center_mm=tuple(truth[:3, 3]))
-    found = align_affine(fixed, picture(grid, truth), IntensityRule())
+    found = align_affine(fixed, picture(grid, truth), IntensityRule()).transform
     points = world(FIXED_GRID)[anatomy(world(FIXED_GRID)) > 250]
     error = np.linalg.norm(found(points) - apply_affine(truth, points), axis=1)
     assert error.mean() < 0.7
@@ -229,7 +229,7 @@ def test_a_crop_of_a_few_centimeters_is_aligned_too():
         Volume(texture(world(fixed_grid)), fixed_grid.affine),
         Volume(texture(moving_points), moving_grid.affine),
         IntensityRule(),
-    )
+    ).transform
     points = fixed_grid.center_mm + np.random.default_rng(0).uniform(-12, 12, (100, 3))
     error = np.linalg.norm(found(points) - apply_affine(truth, points), axis=1)
     assert error.max() < 0.5
