@@ -26,11 +26,17 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.result import Progress, RegistrationSettings, no_progress
-from LightRegistrationLib.panel.choices import ChoiceBox, initial_items, model_items
+from LightRegistrationLib.core.result import Progress, RegistrationResult, RegistrationSettings, no_progress
+from LightRegistrationLib.panel.choices import (
+    CheckList,
+    ChoiceBox,
+    initial_items,
+    model_items,
+    refinement_items,
+)
 from LightRegistrationLib.panel.environment import ensure_packages, missing_packages, python_executable
 from LightRegistrationLib.panel.file_loading import choose_and_load_segmentation, choose_and_load_volume
-from LightRegistrationLib.panel.inputs import Choice
+from LightRegistrationLib.panel.inputs import Choice, choice_of, kept_segments, segments_to_keep, settings_of
 from LightRegistrationLib.panel.layers import Layers, ResultLayers
 from LightRegistrationLib.panel.outputs import Registered, publish
 from LightRegistrationLib.panel.result_view import done_line
@@ -68,6 +74,7 @@ SegmentationOrLabels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode,
 class LightRegistrationParameterNode:
     """What the user chose and what came of it; saved with the scene.
 
+    Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one in each line.
     An output that is None is created anew by each run. result: the transform of the latest run, which refers to
     everything that belongs to it. report: its numbers as JSON.
     """
@@ -78,6 +85,10 @@ class LightRegistrationParameterNode:
     movingSegmentation: SegmentationOrLabels
     model: str = "auto"
     initial: str = "affine"
+    refine: str = "none"
+    fixedMask: SegmentationOrLabels
+    movingMask: SegmentationOrLabels
+    keepVolume: str = ""
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode
@@ -113,6 +124,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.view = PanelView(self.ui)
         self.modelBox = ChoiceBox(self.ui.modelBox, model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, initial_items(), self._setter("initial"))
+        self.refineBox = ChoiceBox(self.ui.refineBox, refinement_items(), self._setter("refine"))
+        setKeepVolume = self._setter("keepVolume")
+        self.keepList = CheckList(self.ui.keepVolumeList, lambda names: setKeepVolume("\n".join(names)))
         self._connect()
         self.initializeParameterNode()
 
@@ -187,9 +201,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         parameters = self._parameterNode
         self.modelBox.show(parameters.model)
         self.initialBox.show(parameters.initial)
+        self.refineBox.show(parameters.refine)
+        self.keepList.show(segments_to_keep(parameters), kept_segments(parameters))
         if self.logic.is_busy:
             return
-        choice = self._choice()
+        choice = choice_of(self._parameterNode)
         if choice != self._endedChoice:
             self._endedChoice = None
             self.view.show_ready(choice.problem())
@@ -203,12 +219,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.logic.is_busy:
             self.logic.cancel()
             return
-        parameters, choice, problem = self._parameterNode, self._choice(), None
-        settings = RegistrationSettings(model=parameters.model, initial=parameters.initial)
+        parameters, choice, problem = self._parameterNode, choice_of(self._parameterNode), None
         # Slicer's windows live while packages are installed: the button must not be pressed a second time.
         self.view.show_starting()
         try:
-            self.logic.start(choice, settings, self.onEnd, self.view.show_progress)
+            self.logic.start(choice, settings_of(parameters), self.onEnd, self.view.show_progress, self._previewLayers)
         except InputError as error:
             problem = str(error)
         finally:
@@ -242,7 +257,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is None:
             return
-        self._endedChoice = self._choice()
+        self._endedChoice = choice_of(self._parameterNode)
         self.onParametersModified()
         self.view.show_end(line, isError)
         self._warmUp(self._endedChoice)
@@ -252,21 +267,13 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if choice.problem() is None and not missing_packages():
             self.logic.warm_up()
 
-    def _choice(self):
-        p = self._parameterNode
-        return Choice(
-            p.fixedVolume,
-            p.movingVolume,
-            p.fixedSegmentation,
-            p.movingSegmentation,
-            p.outputTransform,
-            p.outputVolume,
-            p.outputSegmentation,
-        )
-
     def _layers(self):
         p = self._parameterNode
         return (p.result, Layers(after=p.showAfter, grid=p.showGrid, outlines=p.showOutlines, match=p.showMatch))
+
+    def _previewLayers(self):
+        """What a first picture is shown with, if the user is looking."""
+        return None if self._parameterNode is None else self._layers()[1]
 
     def _showLayers(self):
         if self._layers() != self._shown:
@@ -285,6 +292,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
 
 DEFAULT_SETTINGS = RegistrationSettings()
+
+
+def no_preview() -> Layers | None:
+    """Show nothing before the result is complete."""
+    return None
 
 
 class LightRegistrationLogic(ScriptedLoadableModuleLogic):
@@ -318,9 +330,12 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         settings: RegistrationSettings,
         on_end: Callable[[Registered | None, Outcome], None],
         on_progress: Progress = no_progress,
+        preview: Callable[[], Layers | None] = no_preview,
     ) -> None:
         """Begin a registration and return; `on_end` is called once, with the nodes that were made or None.
 
+        preview: asked when the deformation is found, seconds before the result is complete: the layers that its first
+        picture is shown with, or None for no picture.
         Raises InputError, in one line for the user, for what cannot be registered.
         """
         problem = choice.problem()
@@ -333,9 +348,19 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
                 registered = publish(slicer.mrmlScene, choice, outcome.reply) if outcome.reply else None
             except InputError as error:
                 registered, outcome = None, Outcome(line=str(error))
+            if registered is None:
+                self._layers.end_preview()
+            else:
+                self._layers.follow(registered.nodes)
             on_end(registered, outcome)
 
-        self._runner.start(choice.request(settings), publish_and_end, on_progress, tuple(choice.inputs()))
+        def show_first_picture(result: RegistrationResult) -> None:
+            layers = preview()
+            if layers is not None:
+                self._layers.preview(choice, request.moving.affine, result.field, layers)
+
+        request = choice.request(settings)
+        self._runner.start(request, publish_and_end, on_progress, show_first_picture, tuple(choice.inputs()))
 
     def register(
         self,
@@ -344,15 +369,20 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         *,
         fixed_segmentation: vtkMRMLSegmentationNode | None = None,
         moving_segmentation: vtkMRMLSegmentationNode | None = None,
+        fixed_mask: vtkMRMLSegmentationNode | None = None,
+        moving_mask: vtkMRMLSegmentationNode | None = None,
         settings: RegistrationSettings = DEFAULT_SETTINGS,
         timeout_s: float = 600.0,
     ) -> Registered:
         """Register and wait for the result; windows stay alive meanwhile.
 
-        Returns the new nodes and the numbers. Raises InputError where there is none, TimeoutError (and cancels).
+        Masks: where the volumes are compared. Returns the new nodes and the numbers.
+        Raises InputError where there is none, TimeoutError (and cancels).
         """
         ends: list[tuple[Registered | None, Outcome]] = []
-        choice = Choice(fixed, moving, fixed_segmentation, moving_segmentation)
+        choice = Choice(
+            fixed, moving, fixed_segmentation, moving_segmentation, fixed_mask=fixed_mask, moving_mask=moving_mask
+        )
         self.start(choice, settings, lambda registered, outcome: ends.append((registered, outcome)))
         try:
             self._runner.wait(timeout_s)

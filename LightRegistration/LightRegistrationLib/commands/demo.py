@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.geometry import apply_affine
-from ..core.result import Progress
+from ..core.result import Progress, part_of
 from .output import (
     RESULT_ENTRIES,
     TRANSFORM_FILE,
@@ -19,7 +19,6 @@ from .output import (
     unfinished_folder,
     write_report,
 )
-from .progress import part_of
 from .register import register_into, register_request
 from .request import FilesRequest
 
@@ -42,7 +41,7 @@ def demo_phantom(
 ) -> dict[str, Any]:
     """Make the phantom pair, register it with pictures, and compare with the truth; returns the report.
 
-    options: its model, threads and cascades are used, its files are not. The report has `known_deformation` in
+    options: its settings are used, its files are not. The report has `known_deformation` in
     addition: the size of the true displacements and the error that remains, mm, in the fixed brain and head.
     """
     from ..scene.application import headless_application
@@ -100,7 +99,7 @@ def _errors(pair: PhantomPair, found: DisplacementField, mask: NDArray[np.bool_]
 
 def summary(report: dict[str, Any], output: Path) -> str:
     """A report as a short table for the terminal."""
-    lines = [*_structure_lines(report), *_field_lines(report)]
+    lines = [*_structure_lines(report), *_field_lines(report), *_refinement_lines(report)]
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items())
     lines.append(f"Model              {model_line(report)}")
     lines.append(f"Seconds            {seconds}")
@@ -136,4 +135,17 @@ def _field_lines(report: dict[str, Any]) -> list[str]:
         size = f"{known['mean_displacement_mm']:.2f} mm mean, {known['max_displacement_mm']:.2f} mm max"
         left = f"{known['mean_error_mm']:.2f} mm mean, {known['max_error_mm']:.2f} mm max"
         lines.append(f"Known deformation  in the {place}: {size}; error left: {left}")
+    return lines
+
+
+def _refinement_lines(report: dict[str, Any]) -> list[str]:
+    lines = []
+    refinement = report["refinement"]
+    if refinement:
+        gain = f"{refinement['similarity_before']:.4f} before, {refinement['similarity_after']:.4f} after"
+        steps = f"{refinement['steps']} steps ({refinement['ended']})"
+        lines.append(f"Refinement         {refinement['preset']}: {steps}, {refinement['metric']} {gain}")
+    for kept in report["kept"]:
+        change = f"{kept['change_percent']:+.1f} % ({kept['change_percent_free']:+.1f} % without)"
+        lines.append(f"Kept volume        {kept['name']}: {change}")
     return lines

@@ -6,12 +6,13 @@ import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.cards import find_card, list_cards
 from ..core.errors import InputError
-from ..core.result import Progress, RegistrationSettings, no_progress
+from ..core.result import REFINEMENTS, Progress, RegistrationSettings, no_progress
 from . import help_texts as texts
 from .progress import progress_bar
 from .reporting import versions
@@ -29,6 +30,9 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
     parser.add_argument("--cascades", type=int, nargs="+", default=[], metavar="N", help=texts.EVALUATE_CASCADES)
+    parser.add_argument(
+        "--refine", nargs="+", choices=REFINEMENTS, default=["none"], metavar="PRESET", help=texts.EVALUATE_REFINE
+    )
     parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help=texts.EVALUATE_GROUPS)
     parser.add_argument("--minimum-voxels", type=int, default=100, metavar="N", help=texts.EVALUATE_MINIMUM)
     parser.add_argument("--pictures", action="store_true", help="also draw each pair (pictures/*.png)")
@@ -43,6 +47,7 @@ def _run(options: argparse.Namespace) -> None:
             options.output,
             model=options.model,
             cascades=options.cascades,
+            refine=options.refine,
             groups=options.groups,
             minimum_voxels=options.minimum_voxels,
             pictures=options.pictures,
@@ -61,6 +66,7 @@ def evaluate_files(
     *,
     model: str = "auto",
     cascades: Sequence[int] = (),
+    refine: Sequence[str] = ("none",),
     groups: Sequence[str] = (),
     minimum_voxels: int = 100,
     pictures: bool = False,
@@ -73,8 +79,8 @@ def evaluate_files(
     cannot be evaluated has its `error` set. Raises InputError for a list, a model or a folder that cannot be used.
     """
     output = Path(output)
-    for count in cascades or (None,):
-        RegistrationSettings(model, count, threads=threads)
+    for count, preset in product(cascades or (None,), refine):
+        RegistrationSettings(model, count, threads=threads, refine=preset)
     _check_output(output)
     cards = list_cards()
     chosen = find_card(model, cards)
@@ -87,7 +93,7 @@ def evaluate_files(
     from ..training.evaluation_run import EvaluationOptions, evaluate_pairs
     from ..training.evaluation_tables import write_results
 
-    methods = product_methods(model, cascades, threads)
+    methods = product_methods(model, cascades, threads, refine=refine)
     with _threads(threads):
         records = evaluate_pairs(listed, methods, output, EvaluationOptions(minimum_voxels, pictures), progress)
     settings = {
@@ -95,6 +101,7 @@ def evaluate_files(
         "groups": list(groups),
         "model": model,
         "cascades": list(cascades),
+        "refine": list(refine),
         "minimum_voxels": minimum_voxels,
         "threads": threads,
         "weights_sha256": {card.name: card.sha256 for card in (cards.values() if model == "auto" else [chosen])},

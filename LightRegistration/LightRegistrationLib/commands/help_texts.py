@@ -26,7 +26,7 @@ Deform the moving volume onto the fixed one.
 
 Volumes: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series; any orientation, spacing and size.
 Segmentations: label maps in the same formats, or .seg.nrrd. They are compared where both are given (structures of
-equal name, else of equal label value); they do not steer the registration."""
+equal name, else of equal label value); they do not steer the registration, unless --keep-volume names some."""
 
 REGISTER_END = f"""\
 what is written to DIR:
@@ -36,14 +36,19 @@ what is written to DIR:
   warped.nii.gz               the moving volume on the fixed grid (trilinear, the moving volume's own type and
                               intensities; its least value where it has no voxels)
   warped_segmentation.nii.gz  the moving segmentation on the fixed grid (nearest neighbor, its own label values)
+                              (both as .nii with --no-compression)
   views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
   report.json                 everything in numbers:
     inputs, outputs           files as named; results relative to DIR
     fixed, moving             name, size_ijk, spacing_mm, affine_ijk_to_ras_mm, type
     model, settings           name, weights_sha256, and the reason why this model; what was asked for
+    masks                     names of the fixed and the moving mask
     initial_matrix_fixed_to_moving_ras_mm   the alignment before the model, 4x4
     seconds                   wall time per stage
     jacobian                  percent_nonpositive (folding, % of the raw determinants <= 0), minimum, std_log
+    refinement                with --refine: preset, metric, steps, why it ended, similarity_before and _after
+    kept                      with --keep-volume, per structure: name, change_percent, and change_percent_free (as it
+                              would have been)
     structures                per structure: name, value, fixed_voxels, and before and after registration
                               dice, jaccard (0 to 1), hd95_mm, volume_change_percent; null without segmentations
     mean                      the same, averaged over the structures
@@ -56,6 +61,8 @@ examples:
   light-registration register f.nii.gz m.nii.gz --fixed-segmentation f_labels.nii.gz \\
       --moving-segmentation m.seg.nrrd --output result --force
   light-registration register f.mha m.mha --initial rigid.tfm --threads 2 --output result
+  light-registration register f.nii.gz m.nii.gz --refine best --fixed-mask brain.nii.gz \\
+      --moving-segmentation m.seg.nrrd --keep-volume Tumor --output result
 
 from Python:
   from LightRegistrationLib.commands.register import register_files
@@ -69,6 +76,13 @@ CASCADES = "how often the model refines its answer, 1 to 3 (default: as it was t
 INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
 (centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
 moving points (.h5, .tfm, .txt, .mat)"""
+REFINE = """whether the model's deformation is then optimized for this pair: none (the default), fast (a few seconds)
+or best (takes longer, until it no longer gains)"""
+MASK = """where the {role} volume is compared: label map or .seg.nrrd, on any grid; everything that is not 0 counts,
+what lies outside only follows"""
+KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must not
+change (tumors); the report says by how much it did"""
+NO_COMPRESSION = "write images as .nii instead of .nii.gz, which takes less time and more disk"
 MODELS = """\
 List the models that can be used, show the card of one, check that they work, and add your own.
 Without an action the models are listed."""
@@ -126,6 +140,37 @@ examples:
 
 {EXIT_STATUS}
   Here 2 also says that some pair could not be evaluated; the others are measured and written."""
+EVALUATE_REFINE = (
+    "optimize the model's deformation for each pair, as `register --refine` does; measure each (default: none)"
+)
 EVALUATE_CASCADES = "measure the model with so many cascades, each (default: as it was trained)"
 EVALUATE_GROUPS = "take only the pairs of these groups"
 EVALUATE_MINIMUM = "leave out structures with fewer voxels in one of the two (default: 100)"
+PROFILE = """\
+Register a pair some times in one process, as the panel's worker does, and say where each millisecond goes. Without
+FIXED and MOVING a built-in pair is made."""
+PROFILE_SIZE = "voxels along an axis of the built-in pair, 16 to 512 (default: 128)"
+PROFILE_END = f"""\
+what is printed (and with --json written to FILE):
+  a line for each stage of the median run, and below it for what it consists of: wall time, CPU time of all threads,
+  number of calls. What a stage does beside its parts is not listed. The first run, which loads the model, is left out.
+    average blocks      both volumes shrunk to about the network's resolution, in [0, 1]
+    affine              the alignment before the model
+    sample on the grid  both volumes on the network's grid
+    convolutions        the network itself; squarings, warps, resizing of flows: what is done with its answer
+    field in mm, mend folds, Jacobian determinants, correlation: the answer as a displacement field, checked
+    warp volume, warp labels, compare: the moving volume and structures on the fixed grid, and their scores
+    write               the warped volume as a file, compressed and not
+  first picture         until the field is there: Slicer draws the moving volume under it while the rest follows
+  whole result          until volume and structures are warped and compared, without writing files
+  peak memory           of the process, inputs included
+  matrix products       how fast this machine multiplies matrices (torch.mm, the fastest of several), which is the most
+                        that any network could reach; the network's multiply-adds, the time that they would take at
+                        that rate, and how much of it the convolutions reach
+
+examples:
+  light-registration profile
+  light-registration profile --size 256 --threads 2 --json profile.json
+  light-registration profile f.nii.gz m.nii.gz --model abdomen-ct --refine fast
+
+{EXIT_STATUS}"""

@@ -16,8 +16,10 @@ from ..core.result import Progress
 from ..core.volume import Segmentation, Volume
 from ..scene.application import HeadlessApplication, headless_application
 from ..scene.files import load_linear_transform, load_segmentation, load_volume
+from ..scene.results import remove_with_display
 from ..scene.segmentations import segmentation_from_node
 from ..scene.volumes import volume_from_node
+from ..worker.guidance import guidance_of
 from ..worker.protocol import RegistrationRequest
 from .request import FilesRequest
 
@@ -63,6 +65,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     progress(0.3, "reading the moving volume")
     moving_node = load_volume(scene, request.moving)
     progress(0.6, "reading the segmentations")
+    fixed_mask, moving_mask = (_mask(scene, path) for path in (request.fixed_mask, request.moving_mask))
     fixed_segmentation_node = _load_segmentation(scene, request.fixed_segmentation)
     moving_segmentation_node = _load_segmentation(scene, request.moving_segmentation)
     initial = request.initial_file
@@ -76,7 +79,10 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         settings,
         _segmentation(fixed_segmentation_node),
         _segmentation(moving_segmentation_node),
+        fixed_mask,
+        moving_mask,
     )
+    guidance_of(values)  # what it refuses is said before torch is imported, which takes seconds
     return LoadedInputs(
         application,
         fixed_node,
@@ -99,6 +105,15 @@ def _check_right_angles(fixed: Volume, path: Path) -> None:
 
 def _load_segmentation(scene: Any, path: Path | None) -> Any:
     return None if path is None else load_segmentation(scene, path)
+
+
+def _mask(scene: Any, path: Path | None) -> Segmentation | None:
+    """Read a mask; its node goes at once, or the pictures would show it."""
+    node = _load_segmentation(scene, path)
+    mask = _segmentation(node)
+    if node is not None:
+        remove_with_display(scene, node)
+    return mask
 
 
 def _segmentation(node: Any) -> Segmentation | None:

@@ -19,7 +19,14 @@ WARPED_FILE = "warped.nii.gz"
 WARPED_SEGMENTATION_FILE = "warped_segmentation.nii.gz"
 REPORT_FILE = "report.json"
 VIEWS_FOLDER = "views"
-RESULT_ENTRIES = (REPORT_FILE, TRANSFORM_FILE, WARPED_FILE, WARPED_SEGMENTATION_FILE, VIEWS_FOLDER)
+_IMAGE_FILES = (WARPED_FILE, WARPED_SEGMENTATION_FILE)
+RESULT_ENTRIES = (
+    REPORT_FILE,
+    TRANSFORM_FILE,
+    *_IMAGE_FILES,
+    *(name.removesuffix(".gz") for name in _IMAGE_FILES),
+    VIEWS_FOLDER,
+)
 """What a result consists of. The report is taken away first and put there last: where it is, the result is whole."""
 
 

@@ -29,11 +29,6 @@ def progress_bar() -> Iterator[Progress]:
         yield show
 
 
-def part_of(progress: Progress, start: float, end: float) -> Progress:
-    """Report a part of the work (0 to 1) as the stretch from `start` to `end` of the whole."""
-    return lambda fraction, stage: progress(start + (end - start) * fraction, stage)
-
-
 class Stopwatch:
     """Wall time in seconds of each stage, in order."""
 

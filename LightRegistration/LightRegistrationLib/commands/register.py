@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.result import Progress, RegistrationSettings, no_progress
+from ..core.result import Progress, RegistrationSettings, no_progress, part_of
 from .output import RESULT_ENTRIES, check_output, unfinished_folder, write_report
-from .progress import Stopwatch, part_of
+from .progress import Stopwatch
 from .reporting import full_report
 from .request import FilesRequest, check_request
 
@@ -23,11 +23,16 @@ def register_files(
     *,
     fixed_segmentation: str | Path | None = None,
     moving_segmentation: str | Path | None = None,
+    fixed_mask: str | Path | None = None,
+    moving_mask: str | Path | None = None,
     model: str = "auto",
     cascades: int | None = None,
     initial: str | Path = "affine",
+    refine: str = "none",
+    keep_volume: Sequence[str] = (),
     threads: int | None = None,
     views: bool = False,
+    compress: bool = True,
     force: bool = False,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
@@ -41,13 +46,22 @@ def register_files(
     request = FilesRequest(
         fixed=Path(fixed),
         moving=Path(moving),
-        fixed_segmentation=None if fixed_segmentation is None else Path(fixed_segmentation),
-        moving_segmentation=None if moving_segmentation is None else Path(moving_segmentation),
+        fixed_segmentation=_path(fixed_segmentation),
+        moving_segmentation=_path(moving_segmentation),
+        fixed_mask=_path(fixed_mask),
+        moving_mask=_path(moving_mask),
         initial=initial,
-        settings=RegistrationSettings(model=model, cascades=cascades, threads=threads),
+        settings=RegistrationSettings(
+            model=model, cascades=cascades, threads=threads, refine=refine, keep_volume=tuple(keep_volume)
+        ),
         views=views,
+        compress=compress,
     )
     return register_request(request, Path(output), force, progress)
+
+
+def _path(file: str | Path | None) -> Path | None:
+    return None if file is None else Path(file)
 
 
 def register_request(
@@ -90,7 +104,7 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     with watch.stage("writing"):
         progress(0.7, "writing")
         nodes = publish(inputs, reply)
-        outputs = write_result(nodes, folder)
+        outputs = write_result(nodes, folder, request.compress)
     if request.views:
         with watch.stage("pictures"):
             progress(0.85, "drawing")

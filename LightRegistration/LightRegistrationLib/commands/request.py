@@ -17,17 +17,21 @@ class FilesRequest:
     """One pair to register.
 
     fixed, moving: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series. Segmentations: label maps in
-    these formats, or .seg.nrrd. initial: one of `INITIAL_MODES` or a linear ITK transform file, fixed -> moving.
-    settings: the rest; its own `initial` is not used. views: also draw pictures.
+    these formats, or .seg.nrrd; masks too: the volumes are compared where they are not 0. initial: one of
+    `INITIAL_MODES` or a linear ITK transform file, fixed -> moving. settings: the rest; its own `initial` is not used.
+    views: also draw pictures. compress: write images as .nii.gz instead of .nii.
     """
 
     fixed: Path
     moving: Path
     fixed_segmentation: Path | None = None
     moving_segmentation: Path | None = None
+    fixed_mask: Path | None = None
+    moving_mask: Path | None = None
     initial: str | Path = "affine"
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     views: bool = False
+    compress: bool = True
 
     @property
     def initial_file(self) -> Path | None:
@@ -42,6 +46,8 @@ class FilesRequest:
             "moving": self.moving,
             "fixed_segmentation": self.fixed_segmentation,
             "moving_segmentation": self.moving_segmentation,
+            "fixed_mask": self.fixed_mask,
+            "moving_mask": self.moving_mask,
             "initial": self.initial_file,
         }
         return {role: path for role, path in roles.items() if path is not None}
@@ -57,6 +63,8 @@ def check_request(request: FilesRequest) -> None:
             raise InputError(f"Unknown initial alignment '{path}': use {modes} or the file of a transform.")
         if not found:
             raise InputError(f"{path}: there is no such file or folder.")
+    if request.settings.keep_volume and request.moving_segmentation is None:
+        raise InputError("To keep volumes, give the moving segmentation that shows the structures.")
     find_card(request.settings.model, list_cards())
 
 

@@ -26,14 +26,20 @@ def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes
     )
 
 
-def write_result(nodes: RegistrationNodes, folder: Path) -> dict[str, Any]:
-    """Write the nodes as files; returns their names by role. Raises InputError if one cannot be written."""
+def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) -> dict[str, Any]:
+    """Write the nodes as files; returns their names by role. Raises InputError if one cannot be written.
+
+    compress: images as .nii.gz instead of .nii.
+    """
+    warped, labels = (
+        name if compress else name.removesuffix(".gz") for name in (WARPED_FILE, WARPED_SEGMENTATION_FILE)
+    )
     save_node(nodes.transform, folder / TRANSFORM_FILE)
-    save_node(nodes.warped, folder / WARPED_FILE)
-    outputs = {"transform": TRANSFORM_FILE, "warped": WARPED_FILE}
+    save_node(nodes.warped, folder / warped)
+    outputs = {"transform": TRANSFORM_FILE, "warped": warped}
     if nodes.warped_segmentation is not None:
-        save_segmentation(nodes.warped_segmentation, folder / WARPED_SEGMENTATION_FILE)
-        outputs["warped_segmentation"] = WARPED_SEGMENTATION_FILE
+        save_segmentation(nodes.warped_segmentation, folder / labels)
+        outputs["warped_segmentation"] = labels
     return outputs
 
 

@@ -8,17 +8,32 @@ from dataclasses import asdict
 from typing import Any
 
 from .field import AffineTransform
-from .result import Overlap, RegistrationResult, StructureScore, mean_overlap
+from .result import (
+    NOTHING_KNOWN,
+    Guidance,
+    JacobianSummary,
+    KeptVolume,
+    Overlap,
+    RefinementSummary,
+    RegistrationResult,
+    StructureScore,
+    mean_overlap,
+)
 from .volume import Volume
 
 SCHEMA_VERSION = 1
 
 
 def build_report(
-    fixed: Volume, moving: Volume, result: RegistrationResult, scores: Sequence[StructureScore] | None
+    fixed: Volume,
+    moving: Volume,
+    result: RegistrationResult,
+    scores: Sequence[StructureScore] | None,
+    guidance: Guidance = NOTHING_KNOWN,
 ) -> dict[str, Any]:
     """Everything worth knowing about one registration; scores None where no segmentations were given.
 
+    guidance: what the registration was given; the report names its masks.
     Numbers that are not defined (HD95 of an empty structure) become None, so that the report is valid JSON.
     """
     settings = result.settings
@@ -33,10 +48,18 @@ def build_report(
             "cascades": settings.cascades,
             "initial": initial,
             "threads": settings.threads,
+            "refine": settings.refine,
+            "keep_volume": list(settings.keep_volume),
+        },
+        "masks": {
+            role: None if mask is None else mask.name
+            for role, mask in (("fixed", guidance.fixed_mask), ("moving", guidance.moving_mask))
         },
         "initial_matrix_fixed_to_moving_ras_mm": result.initial.matrix.tolist(),
         "seconds": {name: round(value, 4) for name, value in result.seconds.items()},
-        "jacobian": {name: _number(value) for name, value in asdict(result.jacobian).items()},
+        "jacobian": _numbers(result.jacobian),
+        "refinement": None if result.refinement is None else _numbers(result.refinement),
+        "kept": [_numbers(kept) for kept in result.kept],
         "structures": None if scores is None else [_structure(s) for s in scores],
         "mean": None if scores is None else _mean(scores),
         "warnings": list(result.warnings),
@@ -59,20 +82,21 @@ def _structure(score: StructureScore) -> dict[str, Any]:
         "name": score.name,
         "value": score.value,
         "fixed_voxels": score.fixed_voxels,
-        "before": _overlap(score.before),
-        "after": _overlap(score.after),
+        "before": _numbers(score.before),
+        "after": _numbers(score.after),
     }
 
 
 def _mean(scores: Sequence[StructureScore]) -> dict[str, Any]:
     return {
-        "before": _overlap(mean_overlap([s.before for s in scores])),
-        "after": _overlap(mean_overlap([s.after for s in scores])),
+        "before": _numbers(mean_overlap([s.before for s in scores])),
+        "after": _numbers(mean_overlap([s.after for s in scores])),
     }
 
 
-def _overlap(overlap: Overlap) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in asdict(overlap).items()}
+def _numbers(values: JacobianSummary | KeptVolume | Overlap | RefinementSummary) -> dict[str, Any]:
+    """A flat dataclass as JSON: numbers rounded, None for those that are not defined."""
+    return {name: _number(value) if isinstance(value, float) else value for name, value in asdict(values).items()}
 
 
 def _number(value: float) -> float | None:

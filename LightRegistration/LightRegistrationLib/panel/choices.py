@@ -1,10 +1,12 @@
-"""Combo boxes whose items have a value and a readable name."""
+"""Combo boxes whose items have a value and a readable name, and lists of names to check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from ..core.cards import list_cards
@@ -62,14 +64,55 @@ def initial_items() -> list[tuple[str, str]]:
     ]
 
 
+def refinement_items() -> list[tuple[str, str]]:
+    """How long the deformation is optimized for the pair at hand."""
+    return [
+        ("none", _("None (about a second)")),
+        ("fast", _("Fast (a few seconds)")),
+        ("best", _("Best (some ten seconds)")),
+    ]
+
+
+class CheckList:
+    """A QListWidget of names to check; `on_chosen` is called with the checked ones when the user changes them."""
+
+    def __init__(self, box: Any, on_chosen: Callable[[list[str]], None]) -> None:
+        """Begin with an empty list."""
+        self._box = box
+        self._names: list[str] = []
+        self._on_chosen = on_chosen
+        box.connect("itemChanged(QListWidgetItem*)", self._on_changed)
+
+    def show(self, names: Sequence[str], checked: Sequence[str]) -> None:
+        """Offer these names, some of them checked."""
+        blocked = self._box.blockSignals(True)
+        if list(names) != self._names:
+            self._box.clear()
+            for name in names:
+                self._box.addItem(name)
+            self._names = list(names)
+        for row, name in enumerate(names):
+            self._box.item(row).setCheckState(qt.Qt.Checked if name in checked else qt.Qt.Unchecked)
+        self._box.blockSignals(blocked)
+
+    def _on_changed(self, _item: Any) -> None:
+        rows = enumerate(self._names)
+        self._on_chosen([name for row, name in rows if self._box.item(row).checkState() == qt.Qt.Checked])
+
+
 def stage_name(stage: str) -> str:
     """What the user reads while the worker is in a stage."""
+    step = re.fullmatch(r"refining, step (\d+) of (\d+)", stage)
+    if step:
+        return _("Refining, step {step} of {steps}").format(step=step[1], steps=step[2])
     names = {
         "start": _("Starting"),
         "load model": _("Loading the model"),
         "initial alignment": _("Initial alignment"),
         "resample": _("Resampling"),
         "network": _("Finding the deformation"),
+        "refinement": _("Refining"),
+        "keep volumes": _("Keeping volumes"),
         "field": _("Composing the deformation"),
         "warping the volume": _("Warping the volume"),
         "warping the segmentation": _("Warping the segmentation"),

@@ -8,7 +8,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..core.result import RegistrationSettings
-from ..scene.segmentations import segmentation_from_node
+from ..core.volume import Segmentation
+from ..scene.segmentations import segment_names, segmentation_from_node
 from ..scene.volumes import volume_from_node
 from ..worker.protocol import RegistrationRequest
 
@@ -24,10 +25,13 @@ class Choice:
     output_transform: Any = None
     output_volume: Any = None
     output_segmentation: Any = None
+    fixed_mask: Any = None
+    moving_mask: Any = None
 
     def inputs(self) -> list[Any]:
         """The chosen input nodes."""
-        nodes = (self.fixed, self.moving, self.fixed_segmentation, self.moving_segmentation)
+        segmentations = (self.fixed_segmentation, self.moving_segmentation, self.fixed_mask, self.moving_mask)
+        nodes = (self.fixed, self.moving, *segmentations)
         return [node for node in nodes if node is not None]
 
     def problem(self) -> str | None:
@@ -50,11 +54,53 @@ class Choice:
 
     def request(self, settings: RegistrationSettings) -> RegistrationRequest:
         """Read the nodes as they lie in the world. Raises InputError for nodes that cannot be registered."""
-        fixed, moving = self.fixed_segmentation, self.moving_segmentation
         return RegistrationRequest(
             fixed=volume_from_node(self.fixed),
             moving=volume_from_node(self.moving),
             settings=settings,
-            fixed_segmentation=None if fixed is None else segmentation_from_node(fixed),
-            moving_segmentation=None if moving is None else segmentation_from_node(moving),
+            fixed_segmentation=_segmentation(self.fixed_segmentation),
+            moving_segmentation=_segmentation(self.moving_segmentation),
+            fixed_mask=_segmentation(self.fixed_mask),
+            moving_mask=_segmentation(self.moving_mask),
         )
+
+
+def choice_of(parameters: Any) -> Choice:
+    """The nodes that a parameter node refers to."""
+    return Choice(
+        fixed=parameters.fixedVolume,
+        moving=parameters.movingVolume,
+        fixed_segmentation=parameters.fixedSegmentation,
+        moving_segmentation=parameters.movingSegmentation,
+        output_transform=parameters.outputTransform,
+        output_volume=parameters.outputVolume,
+        output_segmentation=parameters.outputSegmentation,
+        fixed_mask=parameters.fixedMask,
+        moving_mask=parameters.movingMask,
+    )
+
+
+def settings_of(parameters: Any) -> RegistrationSettings:
+    """The settings of a parameter node. Raises InputError for a value of another version."""
+    return RegistrationSettings(
+        model=parameters.model,
+        initial=parameters.initial,
+        refine=parameters.refine,
+        keep_volume=kept_segments(parameters),
+    )
+
+
+def kept_segments(parameters: Any) -> tuple[str, ...]:
+    """The chosen structures that the moving segmentation has; another one may have been chosen since."""
+    chosen = parameters.keepVolume.split("\n")
+    return tuple(name for name in segments_to_keep(parameters) if name in chosen)
+
+
+def segments_to_keep(parameters: Any) -> list[str]:
+    """The names of the moving segments, whose volume can be kept."""
+    node = parameters.movingSegmentation
+    return [] if node is None else segment_names(node)
+
+
+def _segmentation(node: Any) -> Segmentation | None:
+    return None if node is None else segmentation_from_node(node)

@@ -1,4 +1,4 @@
-"""The switches of the result section, carried out by the scene's display."""
+"""The switches of the result section, carried out by the scene's display; and the first picture of a result to come."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
+from ..core.field import DisplacementField
+from ..core.geometry import FloatArray
 from ..scene.display import ResultDisplay
-from ..scene.outlines import show_hidden_again
-from ..scene.results import registration_nodes
+from ..scene.outlines import HiddenIn2D, show_hidden_again
+from ..scene.preview import add_preview, remove_preview
+from ..scene.results import RegistrationNodes, registration_nodes
+from .inputs import Choice
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class ResultLayers(VTKObservationMixin):
         self._logic = application_logic
         self._display: ResultDisplay | None = None
         self._shown: Layers | None = None
+        self._preview: RegistrationNodes | None = None
+        self._replaced: tuple[Any, Layers] | None = None
+        self._hidden = HiddenIn2D()
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
@@ -60,11 +67,49 @@ class ResultLayers(VTKObservationMixin):
             if on != (earlier is not None and getattr(earlier, name)):
                 getattr(self._display, f"show_{name}")(on)
 
+    def preview(self, choice: Choice, moving_affine: FloatArray, field: DisplacementField, layers: Layers) -> None:
+        """Show the first picture of a result to come, until `follow` or `end_preview` is called.
+
+        moving_affine, field: as for `scene.preview.add_preview`. layers: those of the result; where it will have
+        outlines, the segmentations do not lie over its first picture either.
+        """
+        replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
+        self.clear()
+        self._preview = add_preview(self._scene, choice.fixed, choice.moving, moving_affine, field)
+        self._replaced = replaced
+        segmentations = (choice.fixed_segmentation, choice.moving_segmentation)
+        self._hidden.hide([node for node in segmentations if node is not None and layers.outlines])
+        self._display = ResultDisplay(self._logic, self._preview)
+        self._display.show_after()
+
+    def follow(self, nodes: RegistrationNodes) -> None:
+        """Put a result in the place of its preview, if there is one."""
+        if self._preview is not None:
+            self._display.follow(nodes)
+            self._remove_preview()
+            self._shown = Layers(outlines=False)
+
+    def end_preview(self) -> None:
+        """Where no result follows the preview: show again what it had replaced."""
+        if self._preview is None:
+            return
+        replaced = self._replaced
+        self.clear()
+        if replaced is not None and not self._scene.IsClosing():
+            self.show(*replaced)
+
     def clear(self) -> None:
         """Give the views back as they were before the result was shown."""
         display, self._display = self._display, None
         if display is not None:
             display.restore()
+        self._remove_preview()
+
+    def _remove_preview(self) -> None:
+        self._hidden.restore()
+        preview, self._preview, self._replaced = self._preview, None, None
+        if preview is not None:
+            remove_preview(self._scene, preview)
 
     def close(self) -> None:
         """Give the views back and stop watching the scene."""
@@ -72,7 +117,7 @@ class ResultLayers(VTKObservationMixin):
         self.removeObservers()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
-        self._display = None
+        self._display = self._preview = self._replaced = None
 
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
         # A scene that was saved while outlines were drawn comes back without them, but with what they had hidden.

@@ -52,7 +52,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def summary_line(report: dict[str, Any]) -> str:
-    """Folding, time, the model and why it was used, and warnings in words."""
+    """Folding, time, the model and why it was used, refinement, kept volumes, and warnings in words."""
     folding = report["jacobian"]["percent_nonpositive"]
     seconds = report["seconds"]
     parts = [
@@ -61,8 +61,32 @@ def summary_line(report: dict[str, Any]) -> str:
             total=f"{sum(seconds.values()):.1f}", network=f"{seconds.get('network', 0):.1f}"
         ),
         _model(report["model"]),
+        *_refinement(report.get("refinement")),
+        *(_kept(kept) for kept in report.get("kept", [])),
     ]
     return " ".join([*parts, *report["warnings"]])
+
+
+def _refinement(refinement: dict[str, Any] | None) -> list[str]:
+    if not refinement:
+        return []
+    reasons = {"no gain": _("until it gained no more"), "all steps": _("all of them")}
+    return [
+        _("Refinement: {steps} steps, {reason}; similarity {before} before, {after} after.").format(
+            steps=refinement["steps"],
+            reason=reasons.get(refinement["ended"], refinement["ended"]),
+            before=_number(refinement["similarity_before"], "{:.3f}"),
+            after=_number(refinement["similarity_after"], "{:.3f}"),
+        )
+    ]
+
+
+def _kept(kept: dict[str, Any]) -> str:
+    return _("Volume of {name}: {change} (without keeping it {free}).").format(
+        name=kept["name"],
+        change=_number(kept["change_percent"], "{:+.1f} %"),
+        free=_number(kept["change_percent_free"], "{:+.1f} %"),
+    )
 
 
 def _model(model: dict[str, Any]) -> str:

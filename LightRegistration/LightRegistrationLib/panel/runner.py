@@ -14,11 +14,27 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
-from ..core.result import Progress, no_progress
+from ..core.result import Progress, RegistrationResult, no_progress
 from ..worker.client import WorkerClient
-from ..worker.protocol import Advanced, Died, Finished, Message, Ready, Refused, RegistrationReply, RegistrationRequest
+from ..worker.protocol import (
+    Advanced,
+    Died,
+    FieldFound,
+    Finished,
+    Message,
+    Ready,
+    Refused,
+    RegistrationReply,
+    RegistrationRequest,
+)
 
-POLL_MILLISECONDS = 50
+POLL_MILLISECONDS = 15
+OnField = Callable[[RegistrationResult], None]
+"""Called when the deformation is found, before anything is warped by it."""
+
+
+def ignore_field(result: RegistrationResult) -> None:
+    """Wait for the whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +46,14 @@ class Outcome:
     canceled: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Run:
     request_id: int
     watched: tuple[Any, ...]
     on_progress: Progress
+    on_field: OnField
     on_end: Callable[[Outcome], None]
+    result: RegistrationResult | None = None
 
 
 class RegistrationRunner(VTKObservationMixin):
@@ -76,9 +94,10 @@ class RegistrationRunner(VTKObservationMixin):
         request: RegistrationRequest,
         on_end: Callable[[Outcome], None],
         on_progress: Progress = no_progress,
+        on_field: OnField = ignore_field,
         watched: tuple[Any, ...] = (),
     ) -> None:
-        """Begin a registration and return; `on_end` is called once from Qt's event loop.
+        """Begin a registration and return; `on_field` and then `on_end` are called once each from Qt's event loop.
 
         watched: nodes whose removal from the scene ends it. Raises InputError while another one is under way and
         where the worker cannot be started.
@@ -86,7 +105,7 @@ class RegistrationRunner(VTKObservationMixin):
         if self.is_busy:
             raise InputError(_("A registration is under way: wait for it or cancel it."))
         request_id = self._started(lambda: self._client.submit(request))
-        self._run = _Run(request_id, watched, on_progress, on_end)
+        self._run = _Run(request_id, watched, on_progress, on_field, on_end)
         self._timer.start()
 
     def cancel(self, line: str = "") -> None:
@@ -142,8 +161,13 @@ class RegistrationRunner(VTKObservationMixin):
             self._run.on_progress(message.fraction, message.stage)
         elif isinstance(message, Refused):
             self._end(Outcome(line=message.line))
+        elif isinstance(message, FieldFound):
+            self._run.result = message.result
+            self._run.on_field(message.result)
         elif isinstance(message, Finished):
-            self._end(Outcome(message.reply))
+            assert self._run.result is not None
+            reply = RegistrationReply(self._run.result, message.warped, message.warped_segmentation, message.report)
+            self._end(Outcome(reply))
 
     def _end(self, outcome: Outcome) -> None:
         run, self._run = self._run, None

@@ -7,10 +7,12 @@ They hold in a running Slicer and under the host double. Each one works on the r
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 import slicer.util
 
@@ -175,6 +177,29 @@ class LightRegistrationScenarios:
         self.assertAlmostEqual(mean["after"]["dice"], after, delta=0.005)
         with self.assertRaises(InputError):
             logic.register(self.fixed, self.fixed)
+
+    def test_refinement(self) -> None:
+        """Fast refinement matches more than none, says what it did, and keeps the volume of a chosen structure."""
+        self._choose(segmentations=True)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        plain = self._report()
+        self.ui.refineBox.setCurrentIndex(1)
+        structure = self.ui.keepVolumeList.item(0)
+        structure.setCheckState(qt.Qt.Checked)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        refined = self._report()
+        assert_good_result(self._result(), self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        self.assertEqual(refined["settings"]["refine"], "fast")
+        self.assertGreater(refined["mean"]["after"]["dice"], plain["mean"]["after"]["dice"])
+        self.assertEqual(refined["jacobian"]["percent_nonpositive"], 0)
+        self.assertEqual([kept["name"] for kept in refined["kept"]], [structure.text()])
+        self.assertIn("Refinement", self.ui.summaryLabel.text)
+        self.assertIn(f"Volume of {structure.text()}", self.ui.summaryLabel.text)
+
+    def _report(self) -> Any:
+        return json.loads(self.panel.logic.getParameterNode().report)
 
     def _choose(self, segmentations: bool) -> None:
         self.ui.fixedSelector.setCurrentNode(self.fixed)

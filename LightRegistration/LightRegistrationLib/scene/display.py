@@ -10,6 +10,7 @@ from typing import Any
 from ..core.geometry import Geometry
 from .deformation_grid import DeformationGrid
 from .geometry import vtk_matrix
+from .hidden_nodes import add_hidden_node
 from .match import MATCH, MISMATCH, match_labels
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
 from .results import RegistrationNodes, remove_with_display
@@ -53,6 +54,15 @@ class ResultDisplay:
     def show_after(self) -> None:
         """Show the warped volume over the fixed one, half transparent; outlines and match follow."""
         self._show_overlay(after=True)
+
+    def follow(self, nodes: RegistrationNodes) -> None:
+        """Go on with other nodes of the same registration: what the views showed before is not forgotten."""
+        self.show_match(False)
+        self.show_outlines(False)
+        self.show_grid(False)
+        self._nodes = nodes
+        self._grid = DeformationGrid(self._scene, nodes.transform)
+        self._show_overlay(after=self._after)
 
     def hide_overlay(self) -> None:
         """Show the volumes again that the views showed before."""
@@ -134,13 +144,13 @@ class ResultDisplay:
         geometry = self._fixed_geometry()
         fixed = segmentation_from_node(self._nodes.fixed_segmentation)
         labels = match_labels(fixed, segmentation_from_node(other), geometry)
-        colors = self._hidden_node("vtkMRMLColorTableNode", "Match and mismatch colors")
+        colors = add_hidden_node(self._scene, "vtkMRMLColorTableNode", "Match and mismatch colors")
         colors.SetTypeToUser()
         colors.SetNumberOfColors(3)
         colors.SetColor(0, "background", 0, 0, 0, 0)
         colors.SetColor(MATCH, "match", 1, 1, 1, 1)
         colors.SetColor(MISMATCH, "mismatch", 1, 0, 0, 1)
-        node = self._hidden_node("vtkMRMLLabelMapVolumeNode", "Match and mismatch")
+        node = add_hidden_node(self._scene, "vtkMRMLLabelMapVolumeNode", "Match and mismatch")
         node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
         node.SetAndObserveImageData(image_data(labels))
         node.CreateDefaultDisplayNodes()
@@ -148,12 +158,3 @@ class ResultDisplay:
         node.GetDisplayNode().SetHideFromEditors(True)
         node.GetDisplayNode().SetSaveWithScene(False)
         return [node, colors]
-
-    def _hidden_node(self, class_name: str, name: str) -> Any:
-        """Add a node that was hidden before it was added: only then Slicer's data tree leaves it out."""
-        node = self._scene.CreateNodeByClass(class_name)
-        node.UnRegister(None)
-        node.SetName(name)
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        return self._scene.AddNode(node)

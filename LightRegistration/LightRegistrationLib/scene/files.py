@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import slicer
 
+from ..core.compression import compress_file
 from ..core.errors import InputError
 from ..core.field import AffineTransform
 from ..core.geometry import homogeneous
@@ -134,23 +135,35 @@ def save_scene(scene: Any, path: str | Path) -> None:
 def _write(node: Any, storage: Any, path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written (the folder does not exist).")
+    if not path.name.lower().endswith(".nii.gz"):
+        _write_through(node, storage, path, path)
+        return
+    # ITK compresses on one core, and says nothing when it could write only a part.
+    plain = path.with_name(f".{path.name[:-3]}")
+    try:
+        _write_through(node, storage, plain, path)
+        compress_file(plain, path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _write_through(node: Any, storage: Any, path: Path, name: Path) -> None:
+    """Write a node with its storage node to `path`; errors call it `name`."""
     storage.SetScene(node.GetScene())
     storage.SetFileName(str(path))
     with captured_messages() as messages:
         written = storage.WriteData(node)
     if not written or not path.exists():
         text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
-        raise InputError(f"{path}: cannot be written ({_last_line(text)}).")
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        _check_whole(path)
-
-
-def _check_whole(path: Path) -> None:
-    """ITK says nothing when it could write only a part of a compressed file."""
-    try:
-        check_nifti(path)
-    except InputError as error:
-        raise InputError(f"{path}: only a part of it could be written; is the disk full?") from error
+        raise InputError(f"{name}: cannot be written ({_last_line(text)}).")
+    if path.name.lower().endswith(".nii"):
+        try:
+            check_nifti(path)
+        except InputError as error:
+            raise InputError(f"{name}: only a part of it could be written; is the disk full?") from error
 
 
 def _read_volume(path: Path) -> tuple[Any, Any]:

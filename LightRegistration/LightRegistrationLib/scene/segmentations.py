@@ -45,6 +45,14 @@ def segmentation_from_node(node: Any) -> Segmentation:
     return Segmentation(tuple(arrays), parent_matrix(node) @ affine, tuple(segments), name)
 
 
+def segment_names(node: Any) -> list[str]:
+    """The names of a segmentation node's segments, in order; of a label map node, whose values have no names: none."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return []
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetSegment(segment_id).GetName() for segment_id in segmentation.GetSegmentIDs()]
+
+
 def _from_label_map(node: Any, name: str) -> Segmentation:
     segmentation = Segmentation.from_labels(image_array(node), world_affine(node), name)
     if not segmentation.segments:

@@ -67,14 +67,15 @@ def volume_node_from_volume(scene: Any, volume: Volume, name: str, like: Any = N
 def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
     """Replace image, geometry and display of an existing volume node; it leaves its parent transform."""
     image = image_data(volume.array)
+    node.CreateDefaultDisplayNodes()
+    if like is not None:
+        # Before the voxels come: an automatic window would be found in all of them first.
+        copy_display(like.GetDisplayNode(), node.GetDisplayNode())
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
     node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
     node.SetAndObserveImageData(image)
     node.EndModify(modifying)
-    node.CreateDefaultDisplayNodes()
-    if like is not None and like.GetDisplayNode() is not None:
-        _copy_display(like.GetDisplayNode(), node.GetDisplayNode())
 
 
 def image_data(array: NDArray) -> vtk.vtkImageData:
@@ -93,8 +94,13 @@ def image_data(array: NDArray) -> vtk.vtkImageData:
     return image
 
 
-def _copy_display(source: Any, target: Any) -> None:
-    if not source.IsA("vtkMRMLScalarVolumeDisplayNode") or source.IsA("vtkMRMLLabelMapVolumeDisplayNode"):
+def copy_display(source: Any, target: Any) -> None:
+    """Give a scalar volume's display node window, level and colors of another one; of none or another kind: nothing."""
+    if (
+        source is None
+        or not source.IsA("vtkMRMLScalarVolumeDisplayNode")
+        or source.IsA("vtkMRMLLabelMapVolumeDisplayNode")
+    ):
         return
     modifying = target.StartModify()
     target.SetAutoWindowLevel(False)

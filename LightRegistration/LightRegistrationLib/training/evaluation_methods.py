@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from torch import nn
@@ -22,23 +23,33 @@ _ON_GRID = ("resample", "network", "field")
 
 
 def product_methods(
-    model: str, cascades: Sequence[int] = (), threads: int | None = None, registry: ModelRegistry | None = None
+    model: str,
+    cascades: Sequence[int] = (),
+    threads: int | None = None,
+    registry: ModelRegistry | None = None,
+    refine: Sequence[str] = ("none",),
 ) -> list[Method]:
-    """A model by name, or `auto`, with each number of cascades (none given: as it was trained).
+    """A model by name, or `auto`, with each number of cascades (none given: as it was trained) and each refinement.
 
-    Raises InputError for an unknown model or a number of cascades that no student has.
+    Raises InputError for an unknown model, a refinement that there is not or a number of cascades that no student has.
     """
     known = registry or ModelRegistry()
     card = known.card(model)
     concerned = list(known.cards.values()) if model == "auto" else [card]
     cards = [(c.folder / CARD_FILE).read_text(encoding="utf-8") for c in concerned]
+    name = "auto" if model == "auto" else card.name
     methods = []
-    for count in cascades or (None,):
-        name = "auto" if model == "auto" else card.name
-        title = name if count is None else f"{name}, {count} cascade{'s' * (count > 1)}"
-        key = hashlib.sha256(json.dumps([count, threads, cards]).encode()).hexdigest()
-        methods.append(model_method(title, key, RegistrationSettings(model, count, threads=threads), known))
+    for count, preset in product(cascades or (None,), refine):
+        settings = RegistrationSettings(model, count, threads=threads, refine=preset)
+        key = hashlib.sha256(json.dumps([count, threads, preset, cards]).encode()).hexdigest()
+        methods.append(model_method(_title(name, settings), key, settings, known))
     return methods
+
+
+def _title(name: str, settings: RegistrationSettings) -> str:
+    count, preset = settings.cascades, settings.refine
+    cascades = "" if count is None else f", {count} cascade{'s' * (count > 1)}"
+    return f"{name}{cascades}" + (f", {preset}" if preset != "none" else "")
 
 
 def model_method(name: str, key: str, settings: RegistrationSettings, registry: ModelRegistry) -> Method:

@@ -22,13 +22,19 @@ LOG_FILE = "worker.log"
 
 @dataclass(frozen=True, eq=False)
 class RegistrationRequest:
-    """One registration to do. Segmentations are compared where both are given; a moving one is warped."""
+    """One registration to do. Segmentations are compared where both are given; a moving one is warped.
+
+    Masks: where the volumes are compared. The structures that `settings.keep_volume` names are in the moving
+    segmentation.
+    """
 
     fixed: Volume
     moving: Volume
     settings: RegistrationSettings
     fixed_segmentation: Segmentation | None = None
     moving_segmentation: Segmentation | None = None
+    fixed_mask: Segmentation | None = None
+    moving_mask: Segmentation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +64,22 @@ class Advanced:
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A request is done."""
+class FieldFound:
+    """The deformation of a request is there, nothing is warped yet; the report still lacks all scores."""
 
     request_id: int
-    reply: RegistrationReply
+    result: RegistrationResult
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A request is done; what it found was said before, by FieldFound."""
+
+    request_id: int
+    warped: Volume
+    warped_segmentation: Segmentation | None
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ class Died:
     log: str
 
 
-Message = Ready | Advanced | Finished | Refused | Died
+Message = Ready | Advanced | FieldFound | Finished | Refused | Died
 
 
 def request_line(request_id: int, request: RegistrationRequest, session: Path) -> str:
@@ -92,6 +109,8 @@ def request_line(request_id: int, request: RegistrationRequest, session: Path) -
         request.settings,
         request.fixed_segmentation,
         request.moving_segmentation,
+        request.fixed_mask,
+        request.moving_mask,
     ]
     value = save_value(parts, _request_folder(session, request_id))
     return json.dumps({"id": request_id, "value": value}) + "\n"
@@ -109,7 +128,7 @@ def parse_request(line: str, session: Path) -> RegistrationRequest:
 
 
 def message_line(message: Message, session: Path) -> str:
-    """The line that says this message; a reply's arrays are written into the session folder."""
+    """The line that says this message; its arrays are written into the session folder."""
     if isinstance(message, Ready):
         entry: dict[str, Any] = {"kind": "ready", "models": list(message.models)}
     elif isinstance(message, Advanced):
@@ -121,18 +140,19 @@ def message_line(message: Message, session: Path) -> str:
         }
     elif isinstance(message, Refused):
         entry = {"kind": "refused", "id": message.request_id, "line": message.line}
+    elif isinstance(message, FieldFound):
+        value = save_value(message.result, _field_folder(session, message.request_id))
+        entry = {"kind": "field", "id": message.request_id, "value": value, "report": message.report}
     elif isinstance(message, Finished):
-        reply = message.reply
-        parts = [reply.result, reply.warped, reply.warped_segmentation]
-        value = save_value(parts, _reply_folder(session, message.request_id))
-        entry = {"kind": "finished", "id": message.request_id, "value": value, "report": reply.report}
+        value = save_value([message.warped, message.warped_segmentation], _reply_folder(session, message.request_id))
+        entry = {"kind": "finished", "id": message.request_id, "value": value, "report": message.report}
     else:
         raise TypeError(f"a worker does not say {type(message).__name__}")
     return json.dumps(entry) + "\n"
 
 
 def parse_message(line: str, session: Path) -> Message:
-    """The message of one line, a reply's arrays read into memory."""
+    """The message of one line, its arrays read into memory."""
     entry = json.loads(line)
     kind = entry["kind"]
     if kind == "ready":
@@ -141,21 +161,27 @@ def parse_message(line: str, session: Path) -> Message:
         return Advanced(entry["id"], entry["fraction"], entry["stage"])
     if kind == "refused":
         return Refused(entry["id"], entry["line"])
+    if kind == "field":
+        result = load_value(entry["value"], _field_folder(session, entry["id"]), mapped=False)
+        return FieldFound(entry["id"], result, entry["report"])
     if kind == "finished":
-        folder = _reply_folder(session, entry["id"])
-        result, warped, warped_segmentation = load_value(entry["value"], folder, mapped=False)
-        reply = RegistrationReply(result, warped, warped_segmentation, entry["report"])
-        return Finished(entry["id"], reply)
+        warped, warped_segmentation = load_value(entry["value"], _reply_folder(session, entry["id"]), mapped=False)
+        return Finished(entry["id"], warped, warped_segmentation, entry["report"])
     raise ValueError(f"unknown message {kind!r}")
 
 
-def request_folders(session: Path, request_id: int) -> tuple[Path, Path]:
-    """Where the arrays of a request and of its reply lie; to be removed when both have been read."""
-    return _request_folder(session, request_id), _reply_folder(session, request_id)
+def request_folders(session: Path, request_id: int) -> tuple[Path, ...]:
+    """Where the arrays of a request, of its field and of its reply lie; to be removed when all have been read."""
+    folders = (_request_folder, _field_folder, _reply_folder)
+    return tuple(folder(session, request_id) for folder in folders)
 
 
 def _request_folder(session: Path, request_id: int) -> Path:
     return session / f"request-{request_id}"
+
+
+def _field_folder(session: Path, request_id: int) -> Path:
+    return session / f"field-{request_id}"
 
 
 def _reply_folder(session: Path, request_id: int) -> Path:

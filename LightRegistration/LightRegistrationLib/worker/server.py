@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..core.cards import model_folders as standard_folders
 from ..core.errors import InputError
-from ..core.result import Progress
+from ..core.result import Progress, RegistrationResult
 from .protocol import (
     MESSAGE_FILE,
     Advanced,
+    FieldFound,
     Finished,
     Message,
     Ready,
@@ -29,7 +31,9 @@ from .protocol import (
     request_id_of,
 )
 
-Perform = Callable[[RegistrationRequest, Progress], RegistrationReply]
+Perform = Callable[
+    [RegistrationRequest, Progress, Callable[[RegistrationResult, dict[str, Any]], None]], RegistrationReply
+]
 
 
 def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
@@ -60,17 +64,21 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
 
 
 def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:
-    """Do the request of one line and say what came of it."""
+    """Do the request of one line and say what came of it: the field as soon as it is there, then the rest."""
     request_id = request_id_of(line)
     try:
         request = parse_request(line, session)
-        reply = perform(request, lambda fraction, stage: outbox.say(Advanced(request_id, fraction, stage)))
+        reply = perform(
+            request,
+            lambda fraction, stage: outbox.say(Advanced(request_id, fraction, stage)),
+            lambda result, report: outbox.say(FieldFound(request_id, result, report)),
+        )
     except InputError as error:
         outbox.say(Refused(request_id, str(error)))
     else:
         # Closes its mapped files: on Windows the other side could not remove them otherwise.
         del request
-        outbox.say(Finished(request_id, reply))
+        outbox.say(Finished(request_id, reply.warped, reply.warped_segmentation, reply.report))
 
 
 class Outbox:
@@ -81,7 +89,7 @@ class Outbox:
         self._file = open(session / MESSAGE_FILE, "ab", buffering=0)  # noqa: SIM115 - lives as long as the process
 
     def say(self, message: Message) -> None:
-        """Append one message; a reply's arrays are written before its line."""
+        """Append one message; its arrays are written before its line."""
         self._file.write(message_line(message, self._session).encode("utf-8"))
 
 

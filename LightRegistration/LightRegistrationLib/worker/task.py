@@ -5,22 +5,28 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..core.errors import InputError, ModelError
 from ..core.metrics import compare_segmentations
 from ..core.models import ModelRegistry
 from ..core.registration import register
 from ..core.report import build_report
-from ..core.result import Progress, RegistrationResult, StructureScore
+from ..core.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
 from ..core.volume import Segmentation, matching_segments
 from ..core.warping import warp_segmentation, warp_volume
+from .guidance import guidance_of
 from .protocol import RegistrationReply, RegistrationRequest
 
 T = TypeVar("T")
 
-# Shares of the whole that the steps take on a clinical volume, so that the bar moves evenly.
-_WARP_STARTS, _SEGMENTATION_STARTS, _COMPARISON_STARTS = 0.5, 0.7, 0.75
+OnField = Callable[[RegistrationResult, dict[str, Any]], None]
+"""Called with the result and its report without scores as soon as the field is there, before anything is warped."""
+
+# What registering takes of the whole on a clinical volume, and where what follows starts in the rest, so that the
+# bar moves evenly.
+_REGISTERING = {"none": 0.5, "fast": 0.8, "best": 0.95}
+_WARP_STARTS, _SEGMENTATION_STARTS, _COMPARISON_STARTS = 0.0, 0.4, 0.5
 
 
 def warm_up(registry: ModelRegistry) -> list[str]:
@@ -37,19 +43,37 @@ def warm_up(registry: ModelRegistry) -> list[str]:
     return problems
 
 
-def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Progress) -> RegistrationReply:
+def ignore_field(result: RegistrationResult, report: dict[str, Any]) -> None:
+    """Tell nobody of the field."""
+
+
+def perform(
+    registry: ModelRegistry, request: RegistrationRequest, progress: Progress, on_field: OnField = ignore_field
+) -> RegistrationReply:
     """Do one registration with everything the panel shows of it.
 
     Raises InputError for input that cannot be used.
     """
     _check_structures(request)
+    guidance = guidance_of(request)
+    share = _REGISTERING[request.settings.refine]
     result = register(
         request.fixed,
         request.moving,
         request.settings,
+        guidance=guidance,
         registry=registry,
-        progress=lambda fraction, stage: progress(fraction * _WARP_STARTS, stage),
+        # `done` of the registration is not yet that of the whole.
+        progress=lambda fraction, stage: progress(fraction * share, stage) if fraction < 1 else None,
     )
+    on_field(result, build_report(request.fixed, request.moving, result, None, guidance))
+    return _completed(request, guidance, result, part_of(progress, share, 1.0))
+
+
+def _completed(
+    request: RegistrationRequest, guidance: Guidance, result: RegistrationResult, progress: Progress
+) -> RegistrationReply:
+    """Warp and compare."""
     grid = request.fixed.geometry
     progress(_WARP_STARTS, "warping the volume")
     warped, warp_seconds = _timed(lambda: warp_volume(request.moving, result.field, grid))
@@ -59,7 +83,7 @@ def perform(registry: ModelRegistry, request: RegistrationRequest, progress: Pro
     scores, comparison_seconds = _timed(lambda: _scores(request, warped_segmentation))
     seconds = {**result.seconds, "warping": warp_seconds, "comparing": comparison_seconds}
     result = dataclasses.replace(result, seconds=seconds)
-    report = build_report(request.fixed, request.moving, result, scores)
+    report = build_report(request.fixed, request.moving, result, scores, guidance)
     progress(1.0, "done")
     return RegistrationReply(result, warped, warped_segmentation, report)
 

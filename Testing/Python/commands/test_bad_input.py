@@ -117,6 +117,21 @@ BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
         "not a label map",
     ),
     "empty segmentation": (_with_file("--fixed-segmentation", lambda w: w.image(SMALL * 0)), "the label map is empty"),
+    "unknown refinement": (_with_option("--refine", "turbo"), "turbo"),
+    "missing mask": (_with_file("--fixed-mask", lambda w: w.folder / "absent.nii.gz"), "there is no such file"),
+    "empty mask": (_with_file("--moving-mask", lambda w: w.image(SMALL * 0)), "the label map is empty"),
+    "nothing to keep in": (_with_option("--keep-volume", "Tumor"), "give the moving segmentation"),
+    "unknown structure to keep": (
+        lambda w: [
+            w.good.fixed,
+            w.good.moving,
+            "--moving-segmentation",
+            w.good.moving_segmentation,
+            "--keep-volume",
+            "Tumor",
+        ],
+        "there is no structure 'Tumor' to keep; there are Label_",
+    ),
 }
 
 

@@ -72,6 +72,7 @@ def test_what_is_wrong_with_the_request_is_one_line(pairs: Path, tmp_path: Path)
     [
         ({"model": "giraffe"}, "giraffe"),
         ({"cascades": [4]}, "1 to 3 cascades"),
+        ({"refine": ["none", "turbo"]}, "Unknown refinement 'turbo'"),
         ({"threads": 0}, "At least one thread"),
         ({"output": "pairs.csv"}, "this is a file"),
         ({"groups": ["brain"]}, "no pair of 'brain'"),
@@ -85,6 +86,15 @@ def test_wrong_choices_are_said_before_anything_is_computed(pairs: Path, tmp_pat
     with pytest.raises(InputError, match=message):
         evaluate_files(**arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_each_refinement_is_measured_on_its_own() -> None:
+    from LightRegistrationLib.training.evaluation_methods import product_methods
+
+    methods = product_methods("auto", (1, 2), refine=("none", "fast"))
+    names = ["auto, 1 cascade", "auto, 1 cascade, fast", "auto, 2 cascades", "auto, 2 cascades, fast"]
+    assert [method.name for method in methods] == names
+    assert len({method.key for method in methods}) == 4
 
 
 def test_files_of_others_are_not_replaced(pairs: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from .conftest import run_command
 def test_help_of_register_names_every_option_and_file() -> None:
     text = run_command("register", "--help").stdout
     for option in (
-        "--output --fixed-segmentation --moving-segmentation --model --cascades --initial --threads --views --force"
+        "--output --fixed-segmentation --moving-segmentation --model --cascades --initial --threads --views --force "
+        "--refine --fixed-mask --moving-mask --keep-volume --no-compression"
     ).split():
         assert option in text
     for name in ("transform.h5", "warped.nii.gz", "warped_segmentation.nii.gz", "views/", "report.json", "exit status"):

@@ -88,7 +88,15 @@ def test_report_says_where_the_result_comes_from(registered: Run, pair_files: Pa
         p for p in registered.output.iterdir() if p.name != "report.json"
     }
     assert len(report["model"]["weights_sha256"]) == 64
-    assert report["settings"] == {"model": "auto", "cascades": None, "initial": "affine", "threads": 1}
+    assert report["settings"] == {
+        "model": "auto",
+        "cascades": None,
+        "initial": "affine",
+        "threads": 1,
+        "refine": "none",
+        "keep_volume": [],
+    }
+    assert (report["refinement"], report["kept"], report["masks"]) == (None, [], {"fixed": None, "moving": None})
     assert report["fixed"]["size_ijk"] == list(pair_files.pair.fixed.array.shape[::-1])
     assert {"reading", "initial alignment", "network", "warping", "writing"} <= report["seconds"].keys()
     assert all(seconds >= 0 for seconds in report["seconds"].values())

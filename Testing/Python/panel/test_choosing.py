@@ -121,6 +121,79 @@ def test_models_and_alignments_are_offered_by_readable_names(opened):
     assert "already aligned" in opened.ui.initialBox.currentText
 
 
+def test_refinements_are_offered_and_kept_with_the_scene(opened):
+    box = opened.ui.refineBox
+    assert [box.itemText(i).split(" (")[0] for i in range(box.count)] == ["None", "Fast", "Best"]
+    box.setCurrentIndex(2)
+    assert opened.panel.logic.getParameterNode().refine == "best"
+    opened.panel.logic.getParameterNode().refine = "fast"
+    assert box.currentText.startswith("Fast")
+
+
+def test_a_refinement_of_another_version_is_shown_and_refused_in_one_line(opened):
+    opened.choose(segmentations=False)
+    opened.panel.logic.getParameterNode().refine = "turbo"
+    opened.host.raise_slot_errors()
+    opened.ui.registerButton.click()
+    opened.host.raise_slot_errors()
+    assert "Unknown refinement 'turbo'" in opened.status
+    assert opened.ui.registerButton.enabled
+
+
+def checked(box) -> list[str]:
+    import qt
+
+    items = [box.item(row) for row in range(box.count)]
+    return [item.text() for item in items if item.checkState() == qt.Qt.Checked]
+
+
+def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
+    import qt
+
+    from LightRegistrationLib.panel.inputs import settings_of
+
+    box, parameters = opened.ui.keepVolumeList, opened.panel.logic.getParameterNode()
+    assert box.count == 0
+    opened.choose()
+    segmentation = opened.moving_segmentation.GetSegmentation()
+    names = [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
+    assert [box.item(row).text() for row in range(box.count)] == names
+    box.item(2).setCheckState(qt.Qt.Checked)
+    box.item(1).setCheckState(qt.Qt.Checked)
+    opened.host.raise_slot_errors()
+    assert settings_of(parameters).keep_volume == (names[1], names[2])
+
+    segmentation.GetNthSegment(1).SetName("Tumor, left")
+    opened.host.leave("LightRegistration")
+    opened.host.enter("LightRegistration")
+    assert box.item(1).text() == "Tumor, left"
+    assert checked(box) == [names[2]]
+    opened.ui.movingSegmentationSelector.setCurrentNode(None)
+    assert box.count == 0
+    assert settings_of(parameters).keep_volume == ()
+    opened.ui.movingSegmentationSelector.setCurrentNode(opened.moving_segmentation)
+    assert checked(box) == [names[2]]
+
+
+def test_masks_and_structures_to_keep_reach_the_registration(opened):
+    import qt
+
+    opened.choose()
+    opened.ui.fixedMaskSelector.setCurrentNode(opened.fixed_segmentation)
+    opened.ui.keepVolumeList.item(0).setCheckState(qt.Qt.Checked)
+    opened.ui.registerButton.click()
+    request = opened.panel.logic._runner._run
+    assert opened.fixed_segmentation in request.watched
+    opened.finish()
+    import json
+
+    report = json.loads(opened.panel.logic.getParameterNode().report)
+    assert report["masks"] == {"fixed": "fixed organs", "moving": None}
+    assert report["settings"]["keep_volume"] == [opened.ui.keepVolumeList.item(0).text()]
+    assert [kept["name"] for kept in report["kept"]] == report["settings"]["keep_volume"]
+    assert f"Volume of {report['kept'][0]['name']}" in opened.ui.summaryLabel.text
+
+
 @pytest.fixture
 def own_models(monkeypatch, tmp_path):
     """The user's folder of models, empty; what the test adds is there for the panel and for its worker."""

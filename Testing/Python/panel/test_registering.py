@@ -49,6 +49,20 @@ def test_cancel_in_the_middle_ends_the_worker_in_half_a_second(opened):
     assert opened.status == "Canceled."
 
 
+def test_cancel_during_refinement_ends_the_worker_in_half_a_second(opened):
+    opened.choose(segmentations=False)
+    opened.panel.logic.getParameterNode().refine = "best"
+    opened.start()
+    opened.host.process_events(until=lambda: opened.status.startswith("Refining, step"), timeout_s=60)
+    process = opened.panel.logic.worker_process_id
+    opened.panel._warmUp = lambda choice: None
+    start = time.perf_counter()
+    opened.ui.registerButton.click()
+    assert gone_within(process, 0.5)
+    assert time.perf_counter() - start < 0.5
+    assert opened.status == "Canceled."
+
+
 def test_a_dead_worker_is_one_line_and_the_next_try_works(opened):
     opened.choose()
     opened.start()

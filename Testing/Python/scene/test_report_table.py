@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import math
 
-from LightRegistrationLib.core.report import _overlap
+from LightRegistrationLib.core.report import _numbers
 from LightRegistrationLib.core.result import Overlap
 from LightRegistrationLib.scene.report_table import fill_report_table
 
 
 def structure(name: str, before: Overlap, after: Overlap) -> dict:
-    return {"name": name, "before": _overlap(before), "after": _overlap(after)}
+    return {"name": name, "before": _numbers(before), "after": _numbers(after)}
 
 
 def test_the_table_holds_the_reports_numbers(scene) -> None:
     before, after = Overlap(0.6, 0.43, 4.5, 0.0), Overlap(0.8, 0.67, float("nan"), -3.5)
     report = {"structures": [structure("heart", before, after), structure("spine", after, before)]}
-    report["mean"] = {"before": _overlap(before), "after": _overlap(after)}
+    report["mean"] = {"before": _numbers(before), "after": _numbers(after)}
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
     for _ in range(2):
         fill_report_table(node, report)

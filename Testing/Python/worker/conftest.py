@@ -17,7 +17,7 @@ from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
 from LightRegistrationLib.core.result import RegistrationSettings
 from LightRegistrationLib.core.volume import Segmentation, Volume
 from LightRegistrationLib.worker.client import WorkerClient
-from LightRegistrationLib.worker.protocol import Died, Finished, Message, Refused, RegistrationRequest
+from LightRegistrationLib.worker.protocol import Died, FieldFound, Finished, Message, Refused, RegistrationRequest
 
 MODEL = "tiny"
 
@@ -62,6 +62,11 @@ class Watched:
                     return message
             time.sleep(0.02)
         raise AssertionError(f"nothing came in {seconds} s; so far: {self.messages}")
+
+    def field(self, request_id):
+        """The one FieldFound message of a request that came before it was done."""
+        (found,) = [m for m in self.messages if isinstance(m, FieldFound) and m.request_id == request_id]
+        return found
 
 
 @pytest.fixture

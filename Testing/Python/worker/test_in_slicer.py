@@ -10,7 +10,15 @@ import weakref
 from pathlib import Path
 
 from LightRegistrationLib.worker.client import WorkerClient
-from LightRegistrationLib.worker.protocol import Advanced, Died, Finished, Ready, request_line
+from LightRegistrationLib.worker.protocol import (
+    Advanced,
+    Died,
+    FieldFound,
+    Finished,
+    Ready,
+    RegistrationReply,
+    request_line,
+)
 from LightRegistrationLib.worker.server import answer
 
 from ..processes import gone_within
@@ -79,10 +87,11 @@ def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path
 
     requests = []
 
-    def perform(request, progress):
+    def perform(request, progress, on_field):
         requests.append(weakref.ref(request))
         progress(0.5, "network")
-        return "reply"
+        on_field("result", {})
+        return RegistrationReply("result", "warped", None, {})
 
     answer(request_line(1, request_of_blobs, tmp_path), tmp_path, Outbox(), perform)
-    assert seen == [(Advanced, False), (Finished, True)]
+    assert seen == [(Advanced, False), (FieldFound, False), (Finished, True)]

@@ -25,6 +25,7 @@ from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
     Advanced,
     Died,
+    FieldFound,
     Finished,
     Ready,
     Refused,
@@ -49,15 +50,47 @@ def test_registers_as_the_library_does_and_stays_warm(watched, request_of_blobs,
 
     request = request_of_blobs
     expected = register(request.fixed, request.moving, request.settings, registry=ModelRegistry((model_folder,)))
-    reply = first.reply
-    assert np.abs(reply.result.field.array - expected.field.array).max() < 0.05
-    warped = warp_volume(request.moving, reply.result.field, request.fixed.geometry)
-    assert np.array_equal(reply.warped.array, warped.array)
-    assert reply.warped.array.dtype == np.float32
-    assert reply.warped_segmentation.geometry.matches(request.fixed.geometry)
-    structure = reply.report["structures"][0]
+    field = watched.field(first.request_id).result.field
+    assert np.abs(field.array - expected.field.array).max() < 0.05
+    warped = warp_volume(request.moving, field, request.fixed.geometry)
+    assert np.array_equal(first.warped.array, warped.array)
+    assert first.warped.array.dtype == np.float32
+    assert first.warped_segmentation.geometry.matches(request.fixed.geometry)
+    structure = first.report["structures"][0]
     assert structure["after"]["dice"] > structure["before"]["dice"] + 0.02
-    assert {"network", "warping"} <= set(reply.report["seconds"])
+    assert {"network", "warping"} <= set(first.report["seconds"])
+
+
+def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
+    number = watched.client.submit(request_of_blobs)
+    finished = watched.wait(Finished, number)
+
+    kinds = [m.stage if isinstance(m, Advanced) else type(m) for m in watched.messages]
+    assert kinds.index("field") < kinds.index(FieldFound) < kinds.index("warping the volume") < kinds.index(Finished)
+    found = watched.field(number)
+    assert found.report["structures"] is None
+    assert {**finished.report, "seconds": 0, "structures": 0, "mean": 0} == {
+        **found.report,
+        "seconds": 0,
+        "structures": 0,
+        "mean": 0,
+    }
+
+
+def test_masks_and_structures_to_keep_reach_the_registration(watched, request_of_blobs):
+    request = request_of_blobs
+    mask = replace(request.fixed_segmentation, name="where to look")
+    settings = replace(request.settings, keep_volume=("1",))
+    report = watched.wait(request_id=watched.client.submit(replace(request, settings=settings, fixed_mask=mask))).report
+    assert report["masks"] == {"fixed": "where to look", "moving": None}
+    assert report["settings"]["keep_volume"] == ["1"]
+    assert [kept["name"] for kept in report["kept"]] == ["Label_1"]
+
+    refused = watched.wait(
+        Refused, watched.client.submit(replace(request, settings=replace(settings, keep_volume=("Tumor",))))
+    )
+    assert "no structure 'Tumor'" in refused.line
+    assert "Label_1" in refused.line
 
 
 def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
@@ -207,8 +240,8 @@ def test_a_model_added_meanwhile_is_used_and_a_damaged_one_harms_nobody(
 
     shutil.copytree(model_folder / "tiny", tmp_path / "late")
     late, bad = (replace(request_of_blobs, settings=RegistrationSettings(model=name)) for name in ("late", "bad"))
-    reply = watched.wait(request_id=watched.client.submit(late)).reply
-    assert (reply.report["model"]["name"], reply.report["model"]["reason"]) == ("late", "chosen by name")
+    report = watched.wait(request_id=watched.client.submit(late)).report
+    assert (report["model"]["name"], report["model"]["reason"]) == ("late", "chosen by name")
     assert "damaged" in watched.wait(request_id=watched.client.submit(bad)).line
 
 

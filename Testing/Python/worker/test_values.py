@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,15 +11,22 @@ from hypothesis import strategies as st
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.field import AffineTransform, DisplacementField
-from LightRegistrationLib.core.result import JacobianSummary, RegistrationResult, RegistrationSettings
+from LightRegistrationLib.core.result import (
+    JacobianSummary,
+    KeptVolume,
+    RefinementSummary,
+    RegistrationResult,
+    RegistrationSettings,
+)
 from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.worker.protocol import (
+    FieldFound,
     Finished,
-    RegistrationReply,
     RegistrationRequest,
     message_line,
     parse_message,
     parse_request,
+    request_folders,
     request_line,
 )
 from LightRegistrationLib.worker.values import load_value, save_value
@@ -49,8 +58,9 @@ def test_a_request_keeps_overlapping_layers_settings_and_missing_parts(tmp_path)
     request = RegistrationRequest(
         fixed=volume,
         moving=volume,
-        settings=RegistrationSettings("brain-mri", 2, AffineTransform(OBLIQUE), 3),
+        settings=RegistrationSettings("brain-mri", 2, AffineTransform(OBLIQUE), 3, "fast", ("Tumor",)),
         moving_segmentation=Segmentation(layers, OBLIQUE, segments, "organs"),
+        moving_mask=Segmentation(layers, OBLIQUE, segments, "mask"),
     )
 
     back = parse_request(request_line(7, request, tmp_path), tmp_path)
@@ -60,6 +70,9 @@ def test_a_request_keeps_overlapping_layers_settings_and_missing_parts(tmp_path)
     assert all(np.array_equal(a, b) for a, b in zip(back.moving_segmentation.layers, layers, strict=True))
     assert np.array_equal(back.settings.initial.matrix, OBLIQUE)
     assert (back.settings.model, back.settings.cascades, back.settings.threads) == ("brain-mri", 2, 3)
+    assert (back.settings.refine, back.settings.keep_volume) == ("fast", ("Tumor",))
+    assert back.fixed_mask is None
+    assert (back.moving_mask.name, len(back.moving_mask.layers)) == ("mask", 2)
 
 
 def test_a_reply_survives_the_removal_of_its_files(tmp_path):
@@ -74,21 +87,28 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         {"network": 0.5},
         ("a line",),
         "both volumes look like it",
+        RefinementSummary("fast", "MIND", 12, "no gain", 0.5, 0.6),
+        (KeptVolume("Tumor", 8.0, 0.1),),
     )
     warped = Volume(np.ones((2, 2, 2), np.int16), np.eye(4))
-    line = message_line(Finished(3, RegistrationReply(result, warped, None, {"mean": [1, None]})), tmp_path)
+    lines = [
+        message_line(FieldFound(3, result, {"mean": None}), tmp_path),
+        message_line(Finished(3, warped, None, {"mean": [1, None]}), tmp_path),
+    ]
 
-    message = parse_message(line, tmp_path)
-    for file in (tmp_path / "reply-3").iterdir():
-        file.unlink()
+    found, finished = (parse_message(line, tmp_path) for line in lines)
+    for folder in request_folders(tmp_path, 3):
+        shutil.rmtree(folder, ignore_errors=True)
+    assert not list(tmp_path.iterdir())
 
-    assert message.request_id == 3
-    assert np.array_equal(message.reply.result.field.array, field.array)
-    assert message.reply.warped.array.sum() == 8
-    assert message.reply.report == {"mean": [1, None]}
-    assert message.reply.result.warnings == ("a line",)
-    assert message.reply.result.model_reason == "both volumes look like it"
-    assert np.isnan(message.reply.result.jacobian.std_log)
+    assert (found.request_id, finished.request_id) == (3, 3)
+    assert np.array_equal(found.result.field.array, field.array)
+    assert finished.warped.array.sum() == 8
+    assert (found.report, finished.report) == ({"mean": None}, {"mean": [1, None]})
+    assert found.result.warnings == ("a line",)
+    assert found.result.model_reason == "both volumes look like it"
+    assert np.isnan(found.result.jacobian.std_log)
+    assert (found.result.refinement, found.result.kept) == (result.refinement, result.kept)
 
 
 def test_values_are_checked_again_on_the_other_side(tmp_path):

@@ -1,0 +1,199 @@
+"""How long a user waits from the click on Register to the first picture, and to the whole result, in a warm panel.
+
+Clicks in the module's real panel (on the host double) with a real worker process and Slicer's own slice views, on
+made-up pairs of clinical size: a 256³ head MRI, and a trunk CT of 512 x 512 x 200. The table says where the
+milliseconds go, the median of some runs; the first run in a fresh worker is listed on its own.
+
+    .venv/bin/python Testing/Benchmarks/first_picture.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Testing" / "SlicerHost"))
+
+from LightRegistrationLib.commands.phantom import make_phantom_pair  # noqa: E402
+from LightRegistrationLib.core.volume import Volume  # noqa: E402
+from slicer_host import start_slicer_host  # noqa: E402 - found by the line above
+
+Row = dict[str, float]
+TOTALS = ("first picture", "whole result")
+
+
+def mr_pair() -> tuple[Volume, Volume]:
+    """Two phantom heads of 256³ voxels, 0.9 mm."""
+    pair = make_phantom_pair(spacing_mm=2.0)
+    return tuple(_resized(volume, (256, 256, 256)) for volume in (pair.fixed, pair.moving))  # type: ignore[return-value]
+
+
+def ct_pair() -> tuple[Volume, Volume]:
+    """Two made-up trunks of 200 slices of 512 x 512 voxels, Hounsfield units; the second one is wider and bent."""
+    fixed, moving = (_trunk(width, bend) for width, bend in ((1.0, 0.0), (1.07, 9.0)))
+    return tuple(_resized(volume, (200, 512, 512)) for volume in (fixed, moving))  # type: ignore[return-value]
+
+
+def _trunk(width: float, bend_mm: float, spacing_mm: float = 5.0) -> Volume:
+    """A trunk: fat around muscle, a spine, ribs, two lungs in the upper part, a liver below."""
+    shape = (80, 88, 88)
+    z, y, x = np.meshgrid(*(np.arange(n) * spacing_mm - n * spacing_mm / 2 for n in shape), indexing="ij")
+    x, y = x / width + bend_mm * np.sin(z / 60), y / width
+    values = np.full(shape, -1000.0)
+    values[_ball(x / 175, y / 120)] = -100
+    values[_ball(x / 155, y / 102)] = 55
+    values[_ball(x / 20, (y + 75) / 20)] = 700
+    for side in (-75, 75):
+        values[_ball((x - side) / 58, (y - 5) / 78, (z - 90) / 110)] = -830
+    values[_ball((x - 50) / 80, (y - 10) / 70, (z + 80) / 60)] = 110
+    values += np.random.default_rng(0).normal(scale=20, size=shape)
+    affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    return Volume(values.astype(np.float32), affine, "trunk")
+
+
+def _ball(*radii: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(sum(radius**2 for radius in radii) < 1)
+
+
+def _resized(volume: Volume, shape: tuple[int, int, int]) -> Volume:
+    factors = np.array(shape) / volume.array.shape
+    array = zoom(volume.array.astype(np.float32), factors, order=1, grid_mode=True, mode="nearest")
+    affine = volume.affine @ np.diag([*(1 / factors[::-1]), 1.0])
+    return Volume(np.round(array).astype(np.int16), affine, volume.name)
+
+
+class Stopwatch:
+    """Seconds of what is called between the click and the picture, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: Row = {}
+
+    @contextmanager
+    def around(self, owner: Any, method: str, name: str) -> Iterator[None]:
+        """Time every call of a method in the block."""
+        original: Callable[..., Any] = getattr(owner, method)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return original(*arguments, **options)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+        with mock.patch.object(owner, method, timed):
+            yield
+
+
+def click(host: Any, panel: Any) -> Row:
+    """Register once; the seconds of each part."""
+    from LightRegistrationLib.panel.layers import ResultLayers
+    from LightRegistrationLib.worker import client, protocol
+
+    watch, logic = Stopwatch(), panel.logic
+    found: list[float] = []
+    runner = logic._runner
+    handle = runner._handle
+
+    def handle_and_draw(message: Any) -> None:
+        handle(message)
+        if isinstance(message, protocol.FieldFound):
+            watch.seconds["core"] = sum(message.result.seconds.values())
+            watch.seconds.update({f"core: {name}": value for name, value in message.result.seconds.items()})
+            started = time.perf_counter()
+            _render()
+            found.append(time.perf_counter())
+            watch.seconds["first render"] = found[0] - started
+
+    with (
+        watch.around(client, "request_line", "copy to the worker"),
+        watch.around(ResultLayers, "preview", "publish the preview"),
+        watch.around(sys.modules["LightRegistration"], "publish", "then: publish the result"),
+        watch.around(ResultLayers, "follow", "then: show the result"),
+        mock.patch.object(runner, "_handle", handle_and_draw),
+    ):
+        started = time.perf_counter()
+        panel.ui.registerButton.click()
+        host.process_events(until=lambda: not logic.is_busy, timeout_s=600)
+        ended = time.perf_counter()
+    host.raise_slot_errors()
+    row = watch.seconds
+    row["first picture"], row["whole result"] = found[0] - started, ended - started
+    known = ("copy to the worker", "core", "publish the preview", "first render")
+    row["all else"] = row["first picture"] - sum(row[name] for name in known)
+    return row
+
+
+def _render() -> None:
+    """Draw the three slice views, in software here; a graphics card takes less."""
+    import slicer
+
+    manager = slicer.app.layoutManager()._native
+    for name in manager.sliceViewNames():
+        manager.sliceWidget(name).sliceView().offscreen().render()
+
+
+def measure(host: Any, panel: Any, pair: tuple[Volume, Volume], runs: int) -> list[Row]:
+    """Register a pair again and again; a row for each run, the first one in a fresh worker."""
+    import slicer
+
+    from LightRegistrationLib.scene.volumes import volume_node_from_volume
+
+    slicer.mrmlScene.Clear()
+    panel.enter()
+    nodes = [volume_node_from_volume(slicer.mrmlScene, volume, volume.name) for volume in pair]
+    panel.ui.fixedSelector.setCurrentNode(nodes[0])
+    panel.ui.movingSelector.setCurrentNode(nodes[1])
+    _render()
+    until_warm(host, panel)
+    return [click(host, panel) for _run in range(runs + 1)]
+
+
+def until_warm(host: Any, panel: Any) -> None:
+    """Wait for the worker that the panel has started by now."""
+    from LightRegistrationLib.worker import protocol
+
+    runner, ready = panel.logic._runner, []
+    while not ready:
+        ready = [m for m in runner._client.poll() if isinstance(m, protocol.Ready)]
+        time.sleep(0.05)
+
+
+def table(rows: list[Row]) -> str:
+    """Median milliseconds by part, and those of the first run."""
+    names = sorted((name for name in rows[-1] if name not in TOTALS), key=lambda name: name.startswith("then"))
+    lines = [f"| {'part':<32} | median ms | first run |", f"| {'-' * 32} | --------: | --------: |"]
+    for name in [*names, *TOTALS]:
+        values = [1000 * row.get(name, 0.0) for row in rows]
+        lines.append(f"| {name:<32} | {statistics.median(values[1:]):9.0f} | {values[0]:9.0f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3, help="besides the first one (default: 3)")
+    parser.add_argument("--pairs", nargs="+", choices=("mr", "ct"), default=["mr", "ct"])
+    options = parser.parse_args()
+    host = start_slicer_host([ROOT / "LightRegistration"])
+    panel = host.create_widget("LightRegistration")
+    titles = {"mr": ("256³ MRI", mr_pair), "ct": ("512 x 512 x 200 CT", ct_pair)}
+    for name in options.pairs:
+        title, pair = titles[name]
+        print(f"\n{title}\n\n{table(measure(host, panel, pair(), options.runs))}", flush=True)
+    panel.logic.close()
+    host.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The first picture: it comes before the resampled volume, gives way to it, and goes without a trace on Cancel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from LightRegistrationLib.worker.protocol import Died, Finished
+
+from .test_result import pixels
+
+
+def composites():
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def foregrounds() -> set[str]:
+    return {slicer.mrmlScene.GetNodeByID(c.GetForegroundVolumeID()).GetName() for c in composites()}
+
+
+def names_of_nodes() -> list[str]:
+    """Of all nodes, without the numbers that make them unique."""
+    return sorted(node.GetName().rstrip("_0123456789") for node in slicer.util.getNodes("*", useLists=False).values())
+
+
+def preview_nodes() -> list[str]:
+    return [node.GetName() for node in slicer.util.getNodes("*preview*").values()]
+
+
+class Halt:
+    """Holds back the end of each registration, so that a test can look at its first picture."""
+
+    def __init__(self, opened):
+        self._opened = opened
+        self._runner = opened.panel.logic._runner
+        self._handle = self._runner._handle
+        self._held = []
+
+    def hold(self, message):
+        if self._held or isinstance(message, Finished):
+            self._held.append(message)
+        else:
+            self._handle(message)
+
+    def at_first_picture(self):
+        self._opened.ui.registerButton.click()
+        self.wait()
+
+    def wait(self):
+        self._opened.host.process_events(until=lambda: bool(self._held), timeout_s=120)
+        self._opened.host.raise_slot_errors()
+
+    def go_on(self):
+        held, self._held = self._held, []
+        for message in held:
+            self._handle(message)
+        self._opened.host.raise_slot_errors()
+
+    def end_with(self, message):
+        self._held = []
+        self._handle(message)
+
+
+@pytest.fixture
+def halt(opened, monkeypatch):
+    halt = Halt(opened)
+    monkeypatch.setattr(opened.panel.logic._runner, "_handle", halt.hold)
+    return halt
+
+
+def test_the_first_picture_is_the_result_before_it_is_resampled(opened, halt, tmp_path):
+    moving = opened.moving
+    image, display = moving.GetImageData(), moving.GetDisplayNode()
+    times = (moving.GetMTime(), image.GetMTime(), display.GetMTime())
+    opened.choose(segmentations=False)
+    halt.at_first_picture()
+
+    assert foregrounds() == {"moving preview"}
+    assert opened.panel.logic.is_busy
+    assert opened.ui.registerButton.text == "Cancel"
+    for composite in composites():
+        composite.SetForegroundOpacity(1)
+    for node in (opened.fixed_segmentation, opened.moving_segmentation):
+        node.SetDisplayVisibility(False)
+    opened.host.render_slice_view("Red", tmp_path / "early.png")
+
+    halt.go_on()
+    assert foregrounds() == {"moving registered"}
+    assert preview_nodes() == []
+    opened.host.render_slice_view("Red", tmp_path / "late.png")
+    early, late = (pixels(tmp_path / f"{name}.png").astype(int) for name in ("early", "late"))
+    opened.ui.beforeButton.click()
+    opened.host.render_slice_view("Red", tmp_path / "before.png")
+    before = pixels(tmp_path / "before.png").astype(int)
+    assert late.max() > 100
+    assert np.abs(early - late).mean() < 0.25 * np.abs(before - late).mean()
+
+    assert moving.GetParentTransformNode() is None
+    assert moving.GetImageData() is image
+    assert (moving.GetName(), moving.GetDisplayNode()) == ("moving", display)
+    assert (moving.GetMTime(), image.GetMTime(), display.GetMTime()) == times
+
+
+@pytest.mark.parametrize("earlier_result", [False, True])
+def test_cancel_after_the_first_picture_leaves_scene_and_views_as_before(opened, halt, earlier_result):
+    opened.choose()
+    if earlier_result:
+        halt.at_first_picture()
+        halt.go_on()
+    views = [(c.GetBackgroundVolumeID(), c.GetForegroundVolumeID(), c.GetForegroundOpacity()) for c in composites()]
+    outlines = len(slicer.util.getNodes("*outlines*"))
+    names = names_of_nodes()
+    halt.at_first_picture()
+    assert foregrounds() == {"moving preview"}
+    assert len(slicer.util.getNodes("*outlines*")) == 0
+    displays = [node.GetDisplayNode() for node in (opened.fixed_segmentation, opened.moving_segmentation)]
+    assert not any(display.GetVisibility2D() for display in displays), "structures lie over the picture"
+
+    opened.ui.registerButton.click()
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert opened.status == "Canceled."
+    now = [(c.GetBackgroundVolumeID(), c.GetForegroundVolumeID(), c.GetForegroundOpacity()) for c in composites()]
+    assert now == views
+    assert all(display.GetVisibility2D() != earlier_result for display in displays)
+    assert len(slicer.util.getNodes("*outlines*")) == outlines
+    assert names_of_nodes() == names
+
+
+@pytest.mark.parametrize("event", ["scene closed", "input removed", "worker died"])
+def test_whatever_ends_the_run_takes_the_first_picture_away(opened, halt, event):
+    opened.choose(segmentations=False)
+    halt.at_first_picture()
+    if event == "scene closed":
+        slicer.mrmlScene.Clear()
+    elif event == "input removed":
+        slicer.mrmlScene.RemoveNode(opened.moving)
+    else:
+        halt.end_with(Died("The registration process crashed.", ""))
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert preview_nodes() == []
+    assert not opened.panel.logic.is_busy
+
+
+def test_nobody_who_looks_at_another_module_is_disturbed(opened, halt):
+    opened.choose(segmentations=False)
+    opened.ui.registerButton.click()
+    opened.host.leave("LightRegistration")
+    halt.wait()
+    assert preview_nodes() == []
+    halt.go_on()
+    opened.host.enter("LightRegistration")
+    assert opened.panel.logic.getParameterNode().result is not None
+
+
+def test_scripts_get_the_whole_and_no_picture(opened):
+    before = [c.GetForegroundVolumeID() for c in composites()]
+    registered = opened.panel.logic.register(opened.fixed, opened.moving)
+    assert registered.nodes.warped.GetImageData().GetDimensions() == opened.fixed.GetImageData().GetDimensions()
+    assert registered.report["seconds"]["warping"] > 0
+    assert [c.GetForegroundVolumeID() for c in composites()] == before

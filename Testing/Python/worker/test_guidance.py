@@ -1,0 +1,53 @@
+"""What a request says of masks and of structures that keep their volume."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.worker.guidance import guidance_of, only_segments
+from LightRegistrationLib.worker.protocol import RegistrationRequest
+
+LAYERS = (np.array([[[1, 2], [3, 0]]], np.uint8), np.array([[[0, 1], [1, 1]]], np.uint8))
+ORGANS = Segmentation(
+    LAYERS, np.eye(4), (Segment("Liver", 1), Segment("3", 2), Segment("Spleen", 3), Segment("Tumor", 1, 1)), "organs"
+)
+
+
+def test_structures_are_found_by_name_and_else_by_label_value():
+    assert [s.name for s in only_segments(ORGANS, ["Tumor", "2", "Tumor"]).segments] == ["Tumor", "3"]
+    assert [s.value for s in only_segments(ORGANS, ["3"]).segments] == [2], "a name goes before a value"
+    (tumor,) = only_segments(ORGANS, ["Tumor"]).segments
+    assert np.array_equal(only_segments(ORGANS, ["Tumor"]).mask(tumor), LAYERS[1] == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Kidney", "organs: there is no structure 'Kidney' to keep; there are Liver, 3, Spleen, Tumor."),
+        ("1", "organs: '1' means 2 structures; give each its own name."),
+        ("tumor", "no structure 'tumor'"),
+    ],
+)
+def test_what_is_not_there_or_means_two_things_is_one_line(name, line):
+    with pytest.raises(InputError) as error:
+        only_segments(ORGANS, [name])
+    assert line in str(error.value)
+
+
+def test_a_request_passes_on_what_it_knows():
+    volume = Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
+    mask = Segmentation.from_labels(np.ones((2, 2, 2), int), np.eye(4))
+    nothing = guidance_of(RegistrationRequest(volume, volume, RegistrationSettings()))
+    assert (nothing.fixed_mask, nothing.moving_mask, nothing.keep) == (None, None, None)
+
+    settings = RegistrationSettings(keep_volume=("Spleen",))
+    known = guidance_of(RegistrationRequest(volume, volume, settings, None, ORGANS, mask, None))
+    assert known.fixed_mask is mask
+    assert known.moving_mask is None
+    assert [s.name for s in known.keep.segments] == ["Spleen"]
+    with pytest.raises(InputError, match="give the moving segmentation"):
+        guidance_of(RegistrationRequest(volume, volume, settings))
