@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .affine_climb import NOTHING, Candidates, Comparison
 from .affine_findings import findings
-from .affine_images import LEVEL_POINTS, Level, LevelImage, fine_spacing_mm, level, level_images
+from .affine_images import LEVEL_POINTS, NOTHING_IN_COMMON, Level, LevelImage, fine_spacing_mm, level, level_images
 from .affine_search import HALF_TURNS, Start, find_starts, points_apart_mm, quarter_turns, simple_starts
 from .errors import InputError
 from .field import AffineTransform
@@ -28,7 +28,7 @@ from .volume import Segmentation, Volume
 TURN_MARGIN = 0.06
 """By how much the merit of a turned alignment has to exceed that of the best one that is not turned."""
 _TURN_HOPE = 0.03
-_CONTRAST_GAIN = 0.05
+_GAIN = 0.025
 """Two contrasts: a curve explains so much more of the moving variance than a line does."""
 _POOR_MATCH = 0.55
 _RIGID, _AFFINE = 6, 12
@@ -62,8 +62,8 @@ def align_affine(
     """Find the affine map fixed -> moving, RAS mm, whatever the headers' offsets and half or quarter turns.
 
     Only what lies in both fields of view (and masks: the union of their segments) is compared. A turned alignment is
-    taken where it is clearly better than any other; a mirrored one is said, never taken. shrunk: both volumes averaged
-    to blocks of at most 4 mm, in this order, if that is at hand. Deterministic.
+    taken only where it is clearly better than any other; a mirrored one is said, never taken. shrunk: both volumes
+    averaged to blocks of at most 4 mm, in this order, if that is at hand. Deterministic.
     Raises InputError where no start gives the two volumes anything in common.
     """
     spacing = fine_spacing_mm(fixed.geometry, moving.geometry)
@@ -76,11 +76,13 @@ def align_affine(
         )
     )
     search, middle = _Search(*images[2]), level(*images[1], LEVEL_POINTS[1], with_contrast=True)
-    best, comparison = _best(search, middle)
-    notes = findings(search.level, comparison, best)
+    contenders, comparison = _contenders(search, middle)
     fine = Comparison(level(*images[0], LEVEL_POINTS[0], with_contrast=True), comparison.curved)
-    refined = fine.climb(best.matrices, _AFFINE, _STEPS[2])
-    result = best if float(refined.merit) == NOTHING else refined
+    refined = fine.climb(contenders.matrices, _AFFINE, _STEPS[2])
+    chosen = torch.tensor([1 if len(refined.merit) > 1 and refined.merit[1] > refined.merit[0] + TURN_MARGIN else 0])
+    best = contenders[chosen]
+    notes = findings(search.level, comparison, best)
+    result = best if float(refined.merit[chosen]) == NOTHING else refined[chosen]
     return Alignment(AffineTransform(result.matrices[0].numpy()), notes)
 
 
@@ -123,43 +125,40 @@ def _stacked(starts: Sequence[Start]) -> Tensor:
     return torch.from_numpy(np.stack([s.matrix for s in starts]))
 
 
-def _best(search: _Search, middle: Level) -> tuple[Candidates, Comparison]:
-    """The best alignment at the middle level, and how it was compared: by a line, or for two contrasts by a curve."""
+def _contenders(search: _Search, middle: Level) -> tuple[Candidates, Comparison]:
+    """What the fine level decides between, and how it was compared: by a line, or for two contrasts by a curve."""
     line, curve = (Comparison(middle, curved) for curved in (False, True))
-    best = _best_by(search, line)
-    if best is None or _is_two_contrasts(best, curve):
-        other = _best_by(search, curve)
-        if other is not None:
+    found = _climbed_by(search, line)
+    # A line between two contrasts may lead anywhere: what it found is then no judge of whether a curve is needed.
+    if found is None or len(found.merit) > 1 or _explained(curve.evaluate(found.matrices)) > _explained(found) + _GAIN:
+        other = _climbed_by(search, curve)
+        if other is not None and (found is None or _explained(other) > _explained(found) + _GAIN):
             return other, curve
-    if best is None:
-        raise InputError(
-            "The two volumes have nothing in common that an alignment could start from: check that both show the same "
-            "part of the body."
-        )
-    return best, line
+    if found is None:
+        raise InputError(NOTHING_IN_COMMON)
+    return found, line
 
 
-def _best_by(search: _Search, comparison: Comparison) -> Candidates | None:
-    best = None
+def _climbed_by(search: _Search, comparison: Comparison) -> Candidates | None:
+    """The best straight alignment and, behind it, the best turned one if that matches better; None without either."""
+    found = None
     for quarters in (False, True):
         straight, turned = search.finalists(comparison.curved, quarters)
         if straight or turned:
             climbed = comparison.climb(torch.from_numpy(np.stack(straight + turned)), _AFFINE, _STEPS[1])
-            best = _choice(climbed, len(straight))
-        if best is not None and float(best.merit) >= _POOR_MATCH:
+            found = _best_of_both(climbed, len(straight))
+        if found is not None and float(found.merit.max()) >= _POOR_MATCH:
             break
-    return best
+    return found
 
 
-def _choice(climbed: Candidates, straight: int) -> Candidates | None:
-    """The candidate to believe, the first ones being straight: a turned one only where it is clearly better."""
-    merit = climbed.merit.clone()
-    if straight and float(merit[:straight].max()) > NOTHING:
-        merit[straight:] -= TURN_MARGIN
-    best = int(merit.argmax())
-    return climbed[torch.tensor([best])] if float(climbed.merit[best]) > NOTHING else None
+def _best_of_both(climbed: Candidates, straight: int) -> Candidates | None:
+    order = climbed.merit.argsort(descending=True).tolist()
+    chosen = [n for n in order if n < straight][:1] + [n for n in order[:1] if n >= straight]
+    chosen = [n for n in chosen if float(climbed.merit[n]) > NOTHING]
+    return climbed[torch.tensor(chosen)] if chosen else None
 
 
-def _is_two_contrasts(best: Candidates, curve: Comparison) -> bool:
-    explained = float(curve.evaluate(best.matrices).correlation) ** 2
-    return explained - max(0.0, float(best.correlation)) ** 2 > _CONTRAST_GAIN
+def _explained(found: Candidates) -> float:
+    """The share of the moving variance that the best candidate's prediction explains; 0 for a line that falls."""
+    return max(0.0, float(found.correlation[found.merit.argmax()])) ** 2

@@ -25,6 +25,10 @@ FINE_MM = 4.0
 LEAST_MIDDLE_VOXELS = 14
 """The least number of voxels along the shortest axis of the middle level; smaller fields of view get finer grids."""
 MOST_FINE_VOXELS = 500_000
+NOTHING_IN_COMMON = (
+    "The two volumes have nothing in common that an alignment could start from: check that both show the same part of "
+    "the body."
+)
 LEVEL_POINTS = (15_000, 5_000, 1_500)
 """How many points are compared at the fine, the middle and the search level."""
 _MOST_GRID_VOXELS = 4_000_000
@@ -134,7 +138,9 @@ def body_mask(image: LevelImage) -> Tensor:
 def level(fixed: LevelImage, moving: LevelImage, count: int, with_contrast: bool) -> Level:
     """Draw points of the fixed body (the same ones every time) and lay out the moving image for sampling."""
     indices = body_mask(fixed).nonzero()
-    total = max(1, len(indices))
+    total = len(indices)
+    if total == 0:
+        raise InputError(NOTHING_IN_COMMON)
     if total > count:
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(total))[:count]
         indices = indices[chosen.sort().values]

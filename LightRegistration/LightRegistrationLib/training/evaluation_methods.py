@@ -19,7 +19,7 @@ from ..core.registration import register
 from ..core.result import RegistrationSettings
 from .evaluation import Case, Method, Outcome, Start, field_outcome
 
-_ON_GRID = ("resample", "network", "field")
+_ON_GRID = ("shrink", "resample", "network", "field")
 
 
 def product_methods(

@@ -157,12 +157,13 @@ def test_a_part_of_the_body_is_found_and_the_border_of_the_view_pulls_nothing(fi
 
 
 def test_two_contrasts_are_aligned(fixed):
-    """The same body with another order of gray values: even the sign of the correlation depends on the place."""
+    """Gray values in another order: darkest and brightest organs become bright, so that a line explains little."""
     other = scan(grid_around(), remapped=True)
-    seen = np.corrcoef(body(GRID.points_mm).ravel(), body(GRID.points_mm, remapped=True).ravel())[0, 1]
-    assert seen < 0.75
+    inside = body(GRID.points_mm) > 200
+    seen = np.corrcoef(body(GRID.points_mm)[inside], body(GRID.points_mm, remapped=True)[inside])[0, 1]
+    assert abs(seen) < 0.5
     found = align_affine(fixed, other, RULE)
-    assert error_mm(found, ROTATED) < 2.0
+    assert error_mm(found, ROTATED) < 4.0  # one voxel of the finest level
     assert found.notes == ()
 
 

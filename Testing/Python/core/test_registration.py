@@ -132,7 +132,7 @@ def test_the_field_covers_the_fixed_volume_and_does_not_fold(bent):
     assert indices.min() >= 0
     assert (indices <= result.field.geometry.size_ijk - 1).all()
     assert result.jacobian.percent_nonpositive == 0
-    assert list(result.seconds) == ["load model", "initial alignment", "resample", "network", "field"]
+    assert list(result.seconds) == ["load model", "shrink", "initial alignment", "resample", "network", "field"]
 
 
 def test_the_student_undoes_more_than_the_affine_stage(bent):
