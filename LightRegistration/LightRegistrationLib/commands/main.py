@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.errors import InputError
-from ..core.result import RegistrationSettings
+from ..core.result import REFINEMENTS, RegistrationSettings
 from . import help_texts as texts
 from .demo import demo_own_files, demo_phantom, model_line, summary
 from .evaluate import add_evaluate
 from .models import add_models, with_show
+from .profile import add_profile
 from .progress import progress_bar
 from .register import register_files
 from .reporting import versions
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_distill(commands)
     _add_demo(commands)
+    add_profile(commands)
     return parser
 
 
@@ -107,7 +109,9 @@ def _add_register(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     _add_segmentations(parser)
     _add_choices(parser)
+    _add_guidance(parser)
     parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    parser.add_argument("--no-compression", action="store_true", help=texts.NO_COMPRESSION)
     parser.add_argument("--force", action="store_true", help=texts.FORCE)
     parser.set_defaults(run=_run_register)
 
@@ -126,7 +130,14 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
     parser.add_argument("--cascades", type=int, metavar="N", help=texts.CASCADES)
     parser.add_argument("--initial", default="affine", metavar="none|centers|affine|FILE", help=texts.INITIAL)
+    parser.add_argument("--refine", choices=REFINEMENTS, default="none", help=texts.REFINE)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
+
+def _add_guidance(parser: argparse.ArgumentParser) -> None:
+    for role in ("fixed", "moving"):
+        parser.add_argument(f"--{role}-mask", type=Path, metavar="FILE", help=texts.MASK.format(role=role))
+    parser.add_argument("--keep-volume", nargs="+", default=[], metavar="NAME", help=texts.KEEP_VOLUME)
 
 
 def _run_register(options: argparse.Namespace) -> None:
@@ -137,11 +148,16 @@ def _run_register(options: argparse.Namespace) -> None:
             options.output,
             fixed_segmentation=options.fixed_segmentation,
             moving_segmentation=options.moving_segmentation,
+            fixed_mask=options.fixed_mask,
+            moving_mask=options.moving_mask,
             model=options.model,
             cascades=options.cascades,
             initial=options.initial,
+            refine=options.refine,
+            keep_volume=options.keep_volume,
             threads=options.threads,
             views=options.views,
+            compress=not options.no_compression,
             force=options.force,
             progress=progress,
         )
@@ -171,7 +187,9 @@ def _run_demo(options: argparse.Namespace) -> None:
         fixed_segmentation=options.fixed_segmentation,
         moving_segmentation=options.moving_segmentation,
         initial=options.initial,
-        settings=RegistrationSettings(model=options.model, cascades=options.cascades, threads=options.threads),
+        settings=RegistrationSettings(
+            model=options.model, cascades=options.cascades, threads=options.threads, refine=options.refine
+        ),
         views=True,
     )
     run = demo_own_files if options.fixed else demo_phantom

@@ -15,6 +15,8 @@ from .geometry import Geometry
 Mask = NDArray[np.bool_]
 
 _SHARE = 0.95
+_MEASURED = 20_000
+"""Surface voxels of a structure at most; the rank of the percentile is then certain to 0.2 %."""
 _NEIGHBORS = 500
 """So many voxels around each one are looked at before all others are searched: about 5 voxels far."""
 _GROUPS = (1, 18, 80, 200, 350, _NEIGHBORS)
@@ -24,23 +26,42 @@ _HOPELESS = 0.3
 
 
 def hausdorff_95(first: Mask, second: Mask, geometry: Geometry) -> float:
-    """95th percentile of the distances between surface voxels, both directions pooled, mm; NaN if one is empty."""
+    """95th percentile of the distances between surface voxels, both directions pooled, mm; NaN if one is empty.
+
+    Of a surface of more than 20,000 voxels so many, evenly spread, are measured, each exactly.
+    """
     if not (first.any() and second.any()):
         return float("nan")
     found = ndimage.find_objects((first | second).view(np.uint8), 1)[0]
     near = _neighborhood(geometry.affine[:3, :3].tobytes())
     surfaces = [np.pad(_surface(mask[found]), [(r, r) for r in near.reach]) for mask in (first, second)]
-    distances = [_near_distances(surfaces[a], surfaces[1 - a], near) for a in (0, 1)]
+    points = [_spread_out(np.flatnonzero(surface)) for surface in surfaces]
+    distances = [_near_distances(points[a], surfaces[1 - a], near) for a in (0, 1)]
     total = sum(map(len, distances))
     known = sum(int(np.count_nonzero(np.isfinite(d))) for d in distances)
     if known < np.ceil(_SHARE * (total - 1)) + 1:
-        clouds = [np.argwhere(surface)[:, ::-1] @ geometry.affine[:3, :3].T for surface in surfaces]
         for a in (0, 1):
-            far = ~np.isfinite(distances[a])
-            if far.any():
-                tree = cKDTree(clouds[1 - a], balanced_tree=False)
-                distances[a][far] = tree.query(clouds[a][far])[0]
+            _measure_far(distances[a], points[a], surfaces[1 - a], geometry)
     return float(np.percentile(np.concatenate(distances), 100 * _SHARE))
+
+
+def _spread_out(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    if len(numbers) <= _MEASURED:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, _MEASURED).astype(int)]
+
+
+def _measure_far(
+    distances: NDArray[np.float64], points: NDArray[np.int64], other: Mask, geometry: Geometry
+) -> None:
+    """Fill in the distances (n) that are infinite, of points (n, flat indices) to the other surface."""
+    far = ~np.isfinite(distances)
+    if not far.any():
+        return
+    matrix = geometry.affine[:3, :3].T
+    tree = cKDTree(np.argwhere(other)[:, ::-1] @ matrix, balanced_tree=False, compact_nodes=False)
+    indices = np.stack(np.unravel_index(points[far], other.shape)[::-1], axis=-1)
+    distances[far] = tree.query(indices @ matrix)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +85,9 @@ def _neighborhood(axes: bytes) -> _Neighborhood:
     return _Neighborhood(offsets[order], distances[order], (int(reach[0]), int(reach[1]), int(reach[2])))
 
 
-def _near_distances(surface: Mask, other: Mask, near: _Neighborhood) -> NDArray[np.float64]:
-    """How far each voxel of a surface is from the other one, mm; infinite where that is beyond the neighborhood."""
-    flat, start = other.ravel(), np.flatnonzero(surface)
+def _near_distances(start: NDArray[np.int64], other: Mask, near: _Neighborhood) -> NDArray[np.float64]:
+    """How far points (flat indices) are from a surface, mm; infinite where that is beyond the neighborhood."""
+    flat = other.ravel()
     steps = near.offsets @ (other.shape[1] * other.shape[2], other.shape[2], 1)
     distances, waiting = np.full(len(start), np.inf), np.arange(len(start))
     first = 0

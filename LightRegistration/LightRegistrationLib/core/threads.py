@@ -36,5 +36,7 @@ def in_threads(work: Callable[[int], None], count: int) -> None:
 
 
 def shares(total: int, count: int) -> list[range]:
-    """Split range(total) into `count` stretches of nearly equal length."""
+    """Split range(total) into `count` stretches of nearly equal length; none for a count of 0."""
+    if count == 0:
+        return []
     return [range(first, last) for first, last in pairwise(total * number // count for number in range(count + 1))]

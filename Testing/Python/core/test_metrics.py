@@ -168,3 +168,12 @@ def test_means_leave_out_what_is_not_defined_and_refuse_nothing_at_all():
     assert (mean.dice, mean.hd95_mm) == (pytest.approx(0.6), 2.0)
     with pytest.raises(InputError, match="no structure in common"):
         mean_overlap([])
+
+
+def test_segmentations_without_a_labeled_voxel_can_be_compared():
+    """A structure that is listed but drawn nowhere: no overlap, no distance, and no error."""
+    fixed = Segmentation((np.ones((4, 5, 6), np.uint8),), np.eye(4), (Segment("a", 1),))
+    empty = Segmentation((np.zeros((4, 5, 6), np.uint8),), np.eye(4), (Segment("a", 1),))
+    (score,) = compare_segmentations(fixed, empty, empty, fixed.geometry)
+    assert score.after.dice == 0
+    assert np.isnan(score.after.hd95_mm)

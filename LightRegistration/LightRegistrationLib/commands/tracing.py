@@ -1,0 +1,116 @@
+"""Where the time of a run goes: functions are timed from outside, so that the code itself carries no stopwatches."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+_PACKAGE = __name__.split(".")[0]
+
+
+@dataclass
+class Span:
+    """A step of a run: wall and CPU seconds (of all threads), how often it was done, and the steps inside it."""
+
+    name: str
+    wall: float = 0.0
+    cpu: float = 0.0
+    calls: int = 0
+    parts: dict[str, Span] = field(default_factory=dict)
+
+    def part(self, name: str) -> Span:
+        """The step of that name inside this one."""
+        return self.parts.setdefault(name, Span(name))
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Span]]:
+        """All steps inside, each with its depth, in the order in which they began."""
+        for part in self.parts.values():
+            yield depth, part
+            yield from part.walk(depth + 1)
+
+    def total(self, name: str) -> Span:
+        """The sum over all steps of a name, wherever they are."""
+        found = [part for _, part in self.walk() if part.name == name]
+        return Span(name, sum(p.wall for p in found), sum(p.cpu for p in found), sum(p.calls for p in found))
+
+
+class Trace:
+    """Collects the steps of one run. Stages follow one another; timed functions are steps inside them."""
+
+    def __init__(self) -> None:
+        self.root = Span("run")
+        self._open = [self.root]
+        self._stage: Any = None
+        self._thread = threading.get_ident()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a block as a step of what is running now."""
+        span = self._open[-1].part(name)
+        self._open.append(span)
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            span.wall += time.perf_counter() - wall
+            span.cpu += time.process_time() - cpu
+            span.calls += 1
+            self._open.pop()
+
+    def enter(self, stage: str | None) -> None:
+        """End the stage that is running and begin the next one; None: there is no next one."""
+        if self._stage is not None:
+            self._stage.__exit__(None, None, None)
+        self._stage = None if stage is None else self.step(stage)
+        if self._stage is not None:
+            self._stage.__enter__()
+
+    @contextmanager
+    def timing(self, functions: Mapping[str, str], whole: frozenset[str] = frozenset()) -> Iterator[None]:
+        """Time functions for the length of a block: `module:function` or `module:class.method` -> name of the step.
+
+        module: inside this package. whole: names of steps inside which no further ones are wanted.
+        """
+        undo: list[Callable[[], None]] = []
+        try:
+            for path, name in functions.items():
+                undo += _replace(path, functools.partial(self._timed, name, whole))
+            yield
+        finally:
+            for step in reversed(undo):
+                step()
+
+    def _timed(self, name: str, whole: frozenset[str], function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            if threading.get_ident() != self._thread or self._open[-1].name in whole:
+                return function(*arguments, **named)
+            with self.step(name):
+                return function(*arguments, **named)
+
+        return timed
+
+
+def _replace(path: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[Callable[[], None]]:
+    """Replace a function wherever the package's modules have imported it; returns what undoes that."""
+    module_name, _, name = path.partition(":")
+    owner = importlib.import_module(f"{_PACKAGE}.{module_name}")
+    *classes, attribute = name.split(".")
+    for part in classes:
+        owner = getattr(owner, part)
+    original = getattr(owner, attribute)
+    replacement = make(original)
+    holders = [owner] if classes else [m for key, m in list(sys.modules.items()) if key.split(".")[0] == _PACKAGE]
+    undo: list[Callable[[], None]] = []
+    for holder in holders:
+        for key in [key for key, value in vars(holder).items() if value is original]:
+            setattr(holder, key, replacement)
+            undo.append(functools.partial(setattr, holder, key, original))
+    return undo

@@ -1,0 +1,84 @@
+"""The `profile` command: its figures add up, and it leaves the library as it was."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from LightRegistrationLib.commands.machine import network_multiply_adds
+from LightRegistrationLib.commands.main import main
+from LightRegistrationLib.commands.profiling import FUNCTIONS
+from LightRegistrationLib.commands.tracing import Trace
+from LightRegistrationLib.core import cascade, flows, network_grid
+from LightRegistrationLib.core.networks import LightNetwork
+
+
+def test_a_small_pair_is_taken_apart(tmp_path, capsys):
+    before = [vars(module).copy() for module in (flows, cascade, network_grid)], LightNetwork.forward
+    file = tmp_path / "profile.json"
+    assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
+    assert ([vars(module) for module in (flows, cascade, network_grid)], LightNetwork.forward) == before
+    printed, report = capsys.readouterr().out, json.loads(file.read_text())
+    steps = {step["name"]: step for step in report["steps"]}
+    stages = [s for s in report["steps"] if s["depth"] == 0 and not s["name"].startswith("write")]
+    assert sum(s["wall_ms"] for s in stages) == pytest.approx(report["whole_ms"])
+    assert 0 < report["first_picture_ms"] < report["whole_ms"]
+    assert steps["average blocks"]["calls"] == 2
+    assert steps["convolutions"]["calls"] == 2  # two cascades
+    for name in ("affine", "squarings", "warp volume", "warp labels", "compare", "write .nii.gz"):
+        assert steps[name]["wall_ms"] > 0
+        assert name in printed
+    assert report["threads"] == 1
+    assert 100 < report["peak_memory_mb"] < 20_000
+    machine = report["machine"]
+    assert machine["matrix_product_gflops"]["float32"] > 1
+    assert machine["least_ms"] < machine["convolutions_ms"]
+
+
+def test_every_step_names_a_function_that_exists():
+    with Trace().timing(FUNCTIONS):
+        assert flows.warp.__wrapped__ is not None
+        assert cascade.warp is flows.warp
+    assert not hasattr(flows.warp, "__wrapped__")
+
+
+def test_nested_steps_and_stages_are_timed_once():
+    trace = Trace()
+    trace.enter("first")
+    with trace.step("part"):
+        time.sleep(0.02)
+    trace.enter("second")
+    trace.enter(None)
+    assert [(depth, span.name) for depth, span in trace.root.walk()] == [(0, "first"), (1, "part"), (0, "second")]
+    first, second = trace.root.parts.values()
+    assert first.wall >= first.parts["part"].wall >= 0.02
+    assert second.wall < 0.02
+    assert trace.root.total("part").calls == 1
+
+
+def test_multiply_adds_are_those_of_the_convolutions():
+    """Written out: output voxels x kernel x channels in x channels out, of each layer."""
+    shape = (32, 48, 32)
+    voxels = shape[0] * shape[1] * shape[2]
+    down = sum(voxels // 8**n * 64 * a * b for n, a, b in ((1, 2, 16), (2, 16, 32), (3, 32, 64), (4, 64, 128)))
+    up = sum(voxels // 8**n * 64 * a * b for n, a, b in ((4, 128, 64), (3, 128, 32), (2, 64, 16)))
+    last = voxels // 8 * 27 * 32 * 3
+    assert network_multiply_adds((1, 1, *shape)) == down + up + last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["only_one.nii"], "Name two volumes"),
+        (["--size", "4"], "--size"),
+        (["--fixed-segmentation", "labels.nii"], "Segmentations need volumes"),
+        (["--initial", "matrix.tfm"], "aligned by one of"),
+    ],
+)
+def test_what_cannot_be_profiled_is_said_in_one_line(arguments, said, capsys):
+    assert main(["profile", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
