@@ -94,7 +94,7 @@ class _Search:
         self.level = level(fixed, moving, LEVEL_POINTS[2], with_contrast=False)
         found = find_starts(fixed, moving, HALF_TURNS)
         unturned = [s for s in found if s.turn == 0]
-        shift = unturned[0].matrix if unturned else homogeneous(np.eye(3), moving.geometry.center_mm)
+        shift = unturned[0].matrix if unturned else center_transform(fixed.geometry, moving.geometry).matrix
         self.straight = found + simple_starts(fixed, moving, shift)
 
     def finalists(self, curved: bool, quarters: bool) -> tuple[list[FloatArray], list[FloatArray]]:
