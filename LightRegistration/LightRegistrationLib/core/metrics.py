@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .geometry import Geometry
 from .result import Overlap, StructureScore
-from .surface_distance import hausdorff_95
-from .tallies import Tally, tally
+from .surface_distance import Surfaces, hausdorff_95
+from .tallies import Numbering, count_voxels, labeled_box
 from .threads import in_threads
 from .volume import Segment, Segmentation, matching_segments
 from .warping import warp_segmentation
@@ -32,46 +34,40 @@ def compare_segmentations(
     on_fixed = fixed if fixed.geometry.matches(geometry) else warp_segmentation(fixed, None, geometry)
     before = warp_segmentation(moving, None, geometry)
     pairs = matching_segments(fixed, moving)
-    jobs: list[_Comparison] = []
+    found: dict[_Pair, StructureScore] = {}
     for group in _by_layers(pairs):
-        jobs += _comparisons(group, on_fixed, moving, (before, warped))
-    _measure_surfaces(jobs if surfaces else [], geometry)
-    found = {job.pair: job for job in jobs}
-    return tuple(found[pair].score(geometry) for pair in pairs)
+        found |= _scores(_Group(group, on_fixed, moving, (before, warped), geometry), surfaces)
+    return tuple(found[pair] for pair in pairs)
 
 
-@dataclass(eq=False)
-class _Comparison:
-    """One structure: the fixed one beside the moving one before (0) and after (1) registration."""
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Structures that lie in one layer of the fixed and one of the moving segmentation (others: before and after)."""
 
-    pair: _Pair
+    pairs: list[_Pair]
     fixed: Segmentation
+    moving: Segmentation
     others: tuple[Segmentation, Segmentation]
-    tallies: list[Tally]
-    number: int
-    common: tuple[int, int]
-    moving_mm3: float
-    hd95_mm: tuple[float, float] = (float("nan"), float("nan"))
+    geometry: Geometry
 
-    def score(self, geometry: Geometry) -> StructureScore:
-        """What is known of the structure."""
-        fixed_voxels, *others = (int(found.voxels[self.number]) for found in self.tallies)
-        overlaps = [
-            overlap(fixed_voxels, other, common, hd95, geometry.voxel_volume_mm3, self.moving_mm3)
-            for other, common, hd95 in zip(others, self.common, self.hd95_mm, strict=True)
-        ]
-        unmoved = replace(overlaps[0], volume_change_percent=0.0)
-        return StructureScore(self.pair[0].name, self.pair[0].value, fixed_voxels, unmoved, overlaps[1])
+    @property
+    def layers(self) -> list[NDArray]:
+        """The fixed labels, the moving ones before and after registration, on the fixed grid."""
+        ours, theirs = self.pairs[0]
+        return [self.fixed.layers[ours.layer], *(other.layers[theirs.layer] for other in self.others)]
 
-    def measure_surfaces(self, geometry: Geometry) -> None:
-        """Fill in the surface distances."""
-        ours, theirs = self.pair
-        distances = []
-        for other, found in zip(self.others, self.tallies[1:], strict=True):
-            box = self.tallies[0].box(self.number, found)
-            masks = self.fixed.layers[ours.layer][box] == ours.value, other.layers[theirs.layer][box] == theirs.value
-            distances.append(hausdorff_95(*masks, geometry))
-        self.hd95_mm = distances[0], distances[1]
+    @property
+    def numberings(self) -> list[Numbering]:
+        """Label value -> structure, for each of the layers."""
+        ours, theirs = (Numbering([segment.value for segment in side]) for side in zip(*self.pairs, strict=True))
+        return [ours, theirs, theirs]
+
+    @property
+    def own_mm3(self) -> NDArray[np.float64]:
+        """The volumes of the moving structures on their own grid."""
+        layer = self.moving.layers[self.pairs[0][1].layer]
+        voxels, _ = count_voxels([layer], self.numberings[1:2])
+        return np.asarray(voxels[0] * self.moving.geometry.voxel_volume_mm3)
 
 
 def _by_layers(pairs: list[_Pair]) -> list[list[_Pair]]:
@@ -81,38 +77,45 @@ def _by_layers(pairs: list[_Pair]) -> list[list[_Pair]]:
     return list(groups.values())
 
 
-def _comparisons(
-    group: list[_Pair], fixed: Segmentation, moving: Segmentation, others: tuple[Segmentation, Segmentation]
-) -> list[_Comparison]:
-    """Count the structures of one layer of the fixed and one of the moving segmentation."""
-    ours, theirs = ([segment.value for segment in segments] for segments in zip(*group, strict=True))
-    here, there = group[0][0].layer, group[0][1].layer
-    layers = [fixed.layers[here], *(other.layers[there] for other in others)]
-    tallies, common = tally(layers, [ours, theirs, theirs])
-    own, _ = tally([moving.layers[there]], [theirs])
-    return [
-        _Comparison(
-            pair,
-            fixed,
-            others,
-            tallies,
-            number,
-            (int(common[0, number]), int(common[1, number])),
-            float(own[0].voxels[number]) * moving.geometry.voxel_volume_mm3,
+def _scores(group: _Group, surfaces: bool) -> dict[_Pair, StructureScore]:
+    voxels, common = count_voxels(group.layers, group.numberings)
+    distances = _surface_distances(group) if surfaces else np.full((2, len(group.pairs)), np.nan)
+    own_mm3 = group.own_mm3
+    found = {}
+    for number, pair in enumerate(group.pairs):
+        fixed_voxels = int(voxels[0, number])
+        before, after = (
+            overlap(
+                fixed_voxels,
+                int(voxels[1 + other, number]),
+                int(common[1 + other, number]),
+                float(distances[other, number]),
+                group.geometry.voxel_volume_mm3,
+                float(own_mm3[number]),
+            )
+            for other in (0, 1)
         )
-        for number, pair in enumerate(group)
-    ]
+        unmoved = replace(before, volume_change_percent=0.0)
+        found[pair] = StructureScore(pair[0].name, pair[0].value, fixed_voxels, unmoved, after)
+    return found
 
 
-def _measure_surfaces(jobs: list[_Comparison], geometry: Geometry) -> None:
-    threads = max(1, min(torch.get_num_threads(), len(jobs)))
-    by_size = sorted(jobs, key=lambda job: -int(job.tallies[0].voxels[job.number]))
+def _surface_distances(group: _Group) -> NDArray[np.float64]:
+    """HD95 of each structure before and after registration: (2, structures), mm."""
+    box = labeled_box(group.layers)
+    here, *there = (
+        Surfaces(layer, box, find, group.geometry) for layer, find in zip(group.layers, group.numberings, strict=True)
+    )
+    result = np.empty((2, len(group.pairs)))
+    threads = min(torch.get_num_threads(), len(group.pairs))
 
     def work(number: int) -> None:
-        for job in by_size[number::threads]:
-            job.measure_surfaces(geometry)
+        for structure in range(number, len(group.pairs), threads):
+            for other, surfaces in enumerate(there):
+                result[other, structure] = here.hausdorff_95(surfaces, structure)
 
     in_threads(work, threads)
+    return result
 
 
 def overlap(
