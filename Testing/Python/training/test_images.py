@@ -115,7 +115,8 @@ def test_a_drawn_pair_is_what_simpleitk_resamples(opened, cohort):
     expected = {}
     for name in [reference, *others]:
         rule = IntensityRule(**WINDOW)
-        matrix = np.eye(4) if name == reference else align_affine(volumes[reference], volumes[name], rule).transform.matrix
+        found = align_affine(volumes[reference], volumes[name], rule).transform
+        matrix = np.eye(4) if name == reference else found.matrix
         image = sitk.ReadImage(str(cohort / f"{name}.nii.gz"), sitk.sitkFloat32)
         labels = sitk.ReadImage(str(cohort / f"{name}_seg.nii.gz"))
         inside = _resampled(_without_border(image), grid, matrix) > 0.999
