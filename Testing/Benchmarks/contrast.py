@@ -1,0 +1,277 @@
+"""Two contrasts: T1 with FLAIR of one head, T1 scans remapped to other contrasts, and how the metric is chosen.
+
+    LIGHTREG_DATA=<data folder> .venv/bin/python Testing/Benchmarks/contrast.py --output Testing/Benchmarks/results
+
+Methods: no registration, the affine stage, the model that `auto` takes, the same refined (`fast`) with the metric that
+the images ask for, and, from the affine stage without a model, refined with MIND and with local correlation.
+`known`: T1 with the FLAIR (for comparison also the T1) of the same visit, deformed by a known field of up to 6 mm:
+distance to the truth in the brain, mm. How the head moved between the two scans is known to about 0.6 mm.
+`visits`: T1 of one visit with the FLAIR of the other: distance to what T1 with T1 gives, mm; no truth.
+`remapped`: pairs of the brain ring, the moving scan's intensities remapped to T2 and FLAIR: Dice of all labels. That is
+no real contrast: each intensity still means one tissue.
+`choice`: the metric chosen for the manifest's pairs after the affine stage, and the number it is decided by.
+`ct`: head and neck CT with CT remapped so that bone and air are dark and fat is bright, as in MRI. There is no real
+pair of CT and MRI in the data: not measured. With `--syn N`, also ANTs SyN (mutual information, ANTsPy's
+default) on N pairs of `remapped`; for its environment see brain_ring.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from brain_ring import dice
+from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
+from contrast_pairs import CONTRASTS, ct_as_mri, known_pairs, remapped, visit_pairs
+
+from LightRegistrationLib.core.affine import align_affine
+from LightRegistrationLib.core.contrast import CONTRAST_GAIN, CORRELATION, MIND, contrast_gain
+from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.field_tools import jacobian_summary, unfold
+from LightRegistrationLib.core.geometry import FloatArray
+from LightRegistrationLib.core.looks import look_at
+from LightRegistrationLib.core.mind import Mind
+from LightRegistrationLib.core.models import ModelRegistry
+from LightRegistrationLib.core.network_grid import network_geometry
+from LightRegistrationLib.core.pair_refinement import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
+from LightRegistrationLib.core.refinement import Refined, RefinementRule, Start, refine
+from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair
+from LightRegistrationLib.core.registration import field_in_mm, register
+from LightRegistrationLib.core.result import (
+    NOTHING_KNOWN,
+    JacobianSummary,
+    RegistrationResult,
+    RegistrationSettings,
+    no_progress,
+)
+from LightRegistrationLib.core.selection import choose_model
+from LightRegistrationLib.core.similarity import LocalCorrelation
+from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.training.evaluation import Case, field_outcome, load_case
+from LightRegistrationLib.training.evaluation_files import read_volume
+from LightRegistrationLib.training.evaluation_pairs import read_pairs
+from LightRegistrationLib.training.evaluation_tables import markdown
+
+SETS = ["known", "visits", "remapped", "ct", "choice"]
+MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}
+STIFF = RefinementRule(update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
+FORCED = {
+    "MIND alone": (Mind, STIFF),
+    "local correlation alone": (partial(LocalCorrelation, radius=2), RefinementRule()),
+    "local correlation alone, as stiff as MIND": (partial(LocalCorrelation, radius=2), STIFF),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a method found for a pair; seconds: of CPU time."""
+
+    method: str
+    field: DisplacementField
+    seconds: float
+    metric: str = ""
+
+
+def methods_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> Iterator[Found]:
+    """Every method on one pair; the product's own methods twice, without and with refinement."""
+    still = np.zeros((2, 2, 2, 3), np.float32)
+    yield Found("no registration", DisplacementField(still, fixed.affine), 0.0)
+    plain: RegistrationResult | None = None
+    for title, preset in (("model", "none"), ("model, refined", "fast")):
+        started = time.process_time()
+        result = register(fixed, moving, RegistrationSettings(refine=preset), registry=registry)
+        seconds = time.process_time() - started
+        if plain is None:
+            plain = result
+            points = result.field.geometry.points_mm
+            yield Found("affine", DisplacementField(result.initial(points) - points, result.field.affine), 0.0)
+        metric = result.refinement.metric if result.refinement else ""
+        yield Found(title, result.field, seconds, metric)
+    assert plain is not None
+    for title in FORCED:
+        yield forced(title, fixed, moving, plain, registry)
+
+
+def forced(title: str, fixed: Volume, moving: Volume, plain: RegistrationResult, registry: ModelRegistry) -> Found:
+    """A refinement from the affine stage with a certain metric."""
+    started = time.process_time()
+    similarity, rule = FORCED[title]
+    student = registry.load(plain.model)
+    grid = network_geometry(fixed.geometry, student.grid)
+    images = RefinementImages(ShrunkPair(fixed, moving, student.intensity), plain.initial, grid, NOTHING_KNOWN)
+    with torch.inference_mode():
+        start = Start(Refined(torch.zeros(1, 3, *grid.shape), grid), images)
+        found, _ = refine([start], similarity, "fast", rule, no_progress, 1.0)
+    field, _ = unfold(field_in_mm(found.flow, found.geometry, plain.initial))
+    return Found(title, field, time.process_time() - started, found.summary.metric if found.summary else "")
+
+
+def row(kind: str, pair: str, fixed: Volume, found: Found, **measures: float) -> dict[str, Any]:
+    """One line of the results."""
+    jacobian = jacobian_summary(found.field, fixed.geometry)
+    line = {"set": kind, "pair": pair, "method": found.method, "metric": found.metric, **measures}
+    line |= {"folding_percent": jacobian.percent_nonpositive, "std_log_jacobian": jacobian.std_log}
+    print(" ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), flush=True)
+    return {**line, "cpu_seconds": found.seconds}
+
+
+def distances(errors_mm: FloatArray) -> dict[str, float]:
+    """Mean and 95th percentile."""
+    return {"mean_mm": float(errors_mm.mean()), "p95_mm": float(np.percentile(errors_mm, 95))}
+
+
+def measure_known(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
+    """Distance to a known deformation."""
+    for pair in known_pairs(data):
+        kind = f"known, T1 with {pair.moving.name}"
+        for found in methods_of(pair.fixed, pair.moving, registry):
+            yield row(kind, pair.name, pair.fixed, found, **distances(pair.errors_mm(found.field)))
+
+
+def measure_visits(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
+    """Distance to the registration of T1 with T1."""
+    for pair in visit_pairs(data):
+        reference = register(pair.fixed, pair.same, RegistrationSettings(refine="fast"), registry=registry)
+        target = pair.between(reference.field(pair.points_mm))
+        for found in methods_of(pair.fixed, pair.other, registry):
+            errors = np.linalg.norm(found.field(pair.points_mm) - target, axis=1)
+            yield row("visits, T1 with FLAIR", pair.name, pair.fixed, found, **distances(errors))
+
+
+def measure_remapped(data: Path, registry: ModelRegistry, count: int, with_syn: int) -> Iterator[dict[str, Any]]:
+    """Dice of all labels."""
+    for number, pair in enumerate(brain_ring(data)[:: 15 // count][:count]):
+        case = load_case(pair)
+        for contrast in ("T1", *CONTRASTS):
+            moving = case.moving
+            if contrast != "T1":
+                moving = remapped(case.moving, case.moving_labels, contrast, number)
+            for found in methods_of(case.fixed, moving, registry):
+                overlap = mean_dice(case, found.field)
+                yield row(f"remapped, T1 with {contrast}", pair.name, case.fixed, found, dice=overlap)
+            if number < with_syn:
+                yield syn_row(case, moving, contrast)
+
+
+def measure_ct_as_mri(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
+    """Dice of the organs; the same pairs as they are, for comparison."""
+    for number, pair in enumerate(read_pairs(data / "manifest.json", ["headneck_ct"])[:3]):
+        case = load_case(pair)
+        for kind, moving in (("CT with CT", case.moving), ("CT with CT as MRI", ct_as_mri(case.moving, number))):
+            for found in methods_of(case.fixed, moving, registry):
+                yield row(kind, pair.name, case.fixed, found, dice=mean_dice(case, found.field))
+
+
+def mean_dice(case: Case, field: DisplacementField) -> float:
+    """Mean over all labels of at least 100 voxels."""
+    return float(np.mean(list(dice(case, field_outcome(case, field, JacobianSummary(0, 1, 0))).values())))
+
+
+def syn_row(case: Case, moving: Volume, contrast: str) -> dict[str, Any]:
+    """ANTs SyN on a pair of `remapped`."""
+    outcome = PEERS["syn"].run(replace(case, moving=moving), None)
+    line = {"set": f"remapped, T1 with {contrast}", "pair": case.pair.name, "method": "ANTs SyN (MI)", "metric": ""}
+    line["dice"] = float(np.mean(list(dice(case, outcome).values())))
+    print(*line.values(), flush=True)
+    return {**line, "folding_percent": outcome.jacobian.percent_nonpositive, "cpu_seconds": float("nan")}
+
+
+def measure_choice(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
+    """What is decided for the manifest's pairs; for the follow-up scans every pair of them."""
+    scans = sorted((data / "brain_followup").glob("*.nii.gz"))
+    pairs = [(a, b, "brain_followup, " + _contrasts(a, b)) for a in scans for b in scans if a != b]
+    pairs += [(p.fixed, p.moving, "brain ring, T1") for p in brain_ring(data)]
+    others = read_pairs(data / "manifest.json", ["hippocampus_t1", "headneck_ct", "lung_ct", "liver_mri"])
+    pairs += [(p.fixed, p.moving, p.group) for p in others]
+    for fixed_file, moving_file, kind in pairs:
+        fixed, moving = read_volume(fixed_file), read_volume(moving_file)
+        gain = gain_of(fixed, moving, registry)
+        line = {"set": f"choice: {kind}", "pair": f"{fixed_file.name} <- {moving_file.name}", "gain": gain}
+        line["metric"] = MIND if gain > CONTRAST_GAIN else CORRELATION
+        print(*line.values(), flush=True)
+        yield line
+
+
+def _contrasts(first: Path, second: Path) -> str:
+    return "two contrasts" if ("flair" in first.name) != ("flair" in second.name) else "one contrast"
+
+
+def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
+    """What the choice of the metric is decided by, as in the product."""
+    student = registry.load(choose_model(registry.cards, (look_at(fixed), look_at(moving))).card.name)
+    grid = network_geometry(fixed.geometry, student.grid)
+    pair = ShrunkPair(fixed, moving, student.intensity)
+    initial = align_affine(fixed, moving, student.intensity).transform
+    images = RefinementImages(pair, initial, grid, NOTHING_KNOWN)(1)
+    inside = (..., *[slice(images.margin, -images.margin)] * 3)
+    return contrast_gain(images.fixed, images.moving[inside], images.weight * images.view[inside])
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Means over the pairs of each set and method, and the choices."""
+    lines = []
+    for kind, method in dict.fromkeys((r["set"], r["method"]) for r in rows if "method" in r):
+        own = [r for r in rows if (r["set"], r.get("method")) == (kind, method)]
+        metric = ", ".join(sorted({r["metric"] for r in own}))
+        values = [_mean(own, key, digits) for key, digits in MEASURES.items()]
+        lines.append([kind, str(len(own)), method, metric, *values])
+    choices = []
+    for kind in dict.fromkeys(r["set"] for r in rows if "gain" in r):
+        own = [r for r in rows if r["set"] == kind]
+        gains, metrics = [r["gain"] for r in own], [r["metric"] for r in own]
+        counts = ", ".join(f"{m}: {metrics.count(m)}" for m in dict.fromkeys(metrics))
+        choices.append([kind, str(len(own)), f"{min(gains):.3f} to {max(gains):.3f}", counts])
+    header = ["set", "pairs", "method", "metric", "mean mm", "p95 mm", "Dice", "folding %", "SD log J", "CPU s"]
+    found = [markdown(header, lines)] if lines else []
+    return "\n\n".join(found + ([markdown(["set", "pairs", "gain", "metric"], choices)] if choices else []))
+
+
+def _mean(rows: list[dict[str, Any]], key: str, digits: int) -> str:
+    values = [r[key] for r in rows if key in r and np.isfinite(r[key])]
+    return f"{np.mean(values):.{digits}f}" if values else ""
+
+
+def plot(rows: list[dict[str, Any]]) -> Any:
+    """One panel a set: every pair a dot over each method."""
+    kinds = list(dict.fromkeys(r["set"] for r in rows if "method" in r))
+    figure, (panels,) = new_figure(max(1, len(kinds)), width=2 + 2.6 * len(kinds), height=5)
+    for axes, kind in zip(panels, kinds, strict=False):
+        own = [r for r in rows if r["set"] == kind]
+        measure = "dice" if "dice" in own[0] else "mean_mm"
+        names = list(dict.fromkeys(r["method"] for r in own))
+        axes.plot([names.index(r["method"]) for r in own], [r[measure] for r in own], "o", alpha=0.6)
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
+        axes.set_title(kind, fontsize=8)
+        axes.set_ylabel("Dice" if measure == "dice" else "distance, mm")
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def main() -> None:
+    """Command line."""
+    parser = benchmark_parser(__doc__, Path("runs/contrast"))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--pairs", type=int, default=5, help="of `remapped`, 1 to 15")
+    parser.add_argument("--syn", type=int, default=0, metavar="N", help="ANTs SyN on so many pairs of `remapped`")
+    arguments = parse(parser)
+    registry = ModelRegistry()
+    measures = {
+        "known": partial(measure_known, arguments.data, registry),
+        "visits": partial(measure_visits, arguments.data, registry),
+        "remapped": partial(measure_remapped, arguments.data, registry, arguments.pairs, arguments.syn),
+        "ct": partial(measure_ct_as_mri, arguments.data, registry),
+        "choice": partial(measure_choice, arguments.data, registry),
+    }
+    rows = [line for name in arguments.sets for line in measures[name]()]
+    write_report(arguments.output, "contrast", summary(rows), rows, plot(rows))
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()
