@@ -26,7 +26,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.result import Progress, RegistrationResult, RegistrationSettings, no_progress
+from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.result import Progress, RegistrationSettings, no_progress
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -334,8 +335,8 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     ) -> None:
         """Begin a registration and return; `on_end` is called once, with the nodes that were made or None.
 
-        preview: asked when the deformation is found, seconds before the result is complete: the layers that its first
-        picture is shown with, or None for no picture.
+        preview: asked when a deformation is found, the student's and then a refined one, seconds before the result is
+        complete: the layers that its first picture is shown with, or None for no picture.
         Raises InputError, in one line for the user, for what cannot be registered.
         """
         problem = choice.problem()
@@ -354,10 +355,10 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
                 self._layers.follow(registered.nodes)
             on_end(registered, outcome)
 
-        def show_first_picture(result: RegistrationResult) -> None:
+        def show_first_picture(field: DisplacementField) -> None:
             layers = preview()
             if layers is not None:
-                self._layers.preview(choice, request.moving.affine, result.field, layers)
+                self._layers.preview(choice, request.moving.affine, field, layers)
 
         request = choice.request(settings)
         self._runner.start(request, publish_and_end, on_progress, show_first_picture, tuple(choice.inputs()))

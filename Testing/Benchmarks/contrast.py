@@ -34,15 +34,16 @@ from LightRegistrationLib.core.affine import align_affine
 from LightRegistrationLib.core.contrast import CONTRAST_GAIN, CORRELATION, MIND, contrast_gain
 from LightRegistrationLib.core.field import DisplacementField
 from LightRegistrationLib.core.field_tools import jacobian_summary, unfold
+from LightRegistrationLib.core.flow_fields import field_in_mm
 from LightRegistrationLib.core.geometry import FloatArray
 from LightRegistrationLib.core.looks import look_at
 from LightRegistrationLib.core.mind import Mind
 from LightRegistrationLib.core.models import ModelRegistry
-from LightRegistrationLib.core.network_grid import network_geometry
+from LightRegistrationLib.core.network_grid import network_geometry, on_grid
 from LightRegistrationLib.core.pair_refinement import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
 from LightRegistrationLib.core.refinement import Refined, RefinementRule, Start, refine
 from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair
-from LightRegistrationLib.core.registration import field_in_mm, register
+from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result import (
     NOTHING_KNOWN,
     JacobianSummary,
@@ -208,9 +209,8 @@ def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
     grid = network_geometry(fixed.geometry, student.grid)
     pair = ShrunkPair(fixed, moving, student.intensity)
     initial = align_affine(fixed, moving, student.intensity).transform
-    images = RefinementImages(pair, initial, grid, NOTHING_KNOWN)(1)
-    inside = (..., *[slice(images.margin, -images.margin)] * 3)
-    return contrast_gain(images.fixed, images.moving[inside], images.weight * images.view[inside])
+    target, source = pair(float(grid.spacing_mm[0]))
+    return contrast_gain(on_grid(target, grid, np.eye(4)).tensor, on_grid(source, grid, initial.matrix).tensor)
 
 
 def summary(rows: list[dict[str, Any]]) -> str:

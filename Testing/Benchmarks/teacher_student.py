@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
 from LightRegistrationLib.core.flows import resize_flow, warp
-from LightRegistrationLib.core.registration import has_fast_bfloat16
+from LightRegistrationLib.core.inference import has_fast_bfloat16
 from LightRegistrationLib.training.evaluation_tables import markdown
 from LightRegistrationLib.training.teacher import AffineStem, VolumeTweeningNetwork, affine_displacement
 

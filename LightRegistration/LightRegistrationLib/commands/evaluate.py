@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,12 +88,13 @@ def evaluate_files(
 
     listed = read_pairs(Path(pairs), groups)
     # torch takes seconds to import: it comes after everything that can go wrong without it.
+    from ..core.threads import thread_limit
     from ..training.evaluation_methods import product_methods
     from ..training.evaluation_run import EvaluationOptions, evaluate_pairs
     from ..training.evaluation_tables import write_results
 
     methods = product_methods(model, cascades, threads, refine=refine)
-    with _threads(threads):
+    with thread_limit(threads):
         records = evaluate_pairs(listed, methods, output, EvaluationOptions(minimum_voxels, pictures), progress)
     settings = {
         "pairs": str(pairs),
@@ -135,14 +135,3 @@ def _check_installed(pictures: bool) -> None:
     for name in ("SimpleITK", *(["matplotlib"] if pictures else [])):
         if importlib.util.find_spec(name) is None:
             raise InputError(f"{name} is missing: install it with pip install 'light-registration[training]'.")
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Use so many threads inside, and afterward as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    yield
-    torch.set_num_threads(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see `help_texts.EXIT_STATUS`)."""
     _end_orderly_on_signals()
+    # For torch, which is imported later: threads that wait for each other shall not burn the cores of other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ± gets a question mark, not a traceback
     options = build_parser().parse_args(with_show(sys.argv[1:] if arguments is None else arguments))

@@ -25,10 +25,10 @@ FUNCTIONS = {
     "core.flows:warp": "warps",
     "core.flows:resize_flow": "resizing of flows",
     "core.refinement:refine": "steps",
-    "core.registration:field_in_mm": "field in mm",
+    "core.flow_fields:field_in_mm": "field in mm",
     "core.field_tools:unfold": "mend folds",
     "core.field_tools:jacobian_summary": "Jacobian determinants",
-    "core.registration:matched_correlation": "correlation",
+    "core.remarks:matched_correlation": "correlation",
     "core.warping:warp_volume": "warp volume",
     "core.warping:warp_segmentation": "warp labels",
     "core.metrics:compare_segmentations": "compare",
@@ -57,21 +57,16 @@ def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, 
 
     Raises InputError as `register_files` does. Times are in ms; the first run, which loads and warms up, is left out.
     """
-    import torch
-
     from ..core.models import ModelRegistry
+    from ..core.threads import thread_limit
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.settings.threads or before)
-    try:
+    with thread_limit(request.settings.threads):
         registry = ModelRegistry()
         profile_once(registry, request)
         runs = sorted((profile_once(registry, request) for _ in range(repeat)), key=lambda run: run.whole)
         run = runs[len(runs) // 2]
         written = _write(run)
         return {"schema": 1, **_head(request, run, repeat), **_figures(run, written), "machine": _machine(run)}
-    finally:
-        torch.set_num_threads(before)
 
 
 def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
@@ -157,7 +152,7 @@ def _figures(run: Profile, written: Span) -> dict[str, Any]:
 
 def _machine(run: Profile) -> dict[str, Any]:
     """What the network's share could be at best, by the machine's matrix products."""
-    from ..core.registration import has_fast_bfloat16
+    from ..core.inference import has_fast_bfloat16
 
     peaks = {precision: matrix_product_gflops(precision) for precision in ("float32", "bfloat16")}
     used = "bfloat16" if has_fast_bfloat16() else "float32"

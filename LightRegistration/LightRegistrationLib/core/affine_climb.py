@@ -27,6 +27,7 @@ _CURVE_KNOTS = 8
 _CHANNEL_WEIGHTS = (1.0, 0.5)
 """Of intensities and local contrast: equal weights gain more in the neck, none gains more in lungs that breathe."""
 _LEAST_SCALE, _LARGEST_SCALE = 0.6, 1.7
+_LEAST_GAIN = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Comparison:
             state = state.updated(going[better], new[better])
             damping[going] *= torch.where(better, 0.25, 8.0)
             damping.clamp_(min=1e-4)
-            done = torch.where(better, new.correlation - now.correlation < 1e-5, damping[going] > 1e4)
+            done = torch.where(better, new.correlation - now.correlation < _LEAST_GAIN, damping[going] > 1e4)
             going = going[~done]
         return state
 

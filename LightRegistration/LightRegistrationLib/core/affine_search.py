@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .affine_climb import MINIMUM_OVERLAP
 from .affine_images import LevelImage, body_mask, centroid_mm
+from .filters import box_max
 from .flows import sample
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .network_grid import affine_coordinates
@@ -155,9 +156,9 @@ class _ShiftCorrelation:
 
 def _peaks(likeness: Tensor, shape: tuple[int, ...], count: int) -> list[tuple[FloatArray, float]]:
     """The highest places that are not beside a higher one: shifts in voxels (i, j, k) and their likeness."""
-    size = 2 * _PEAK_RADIUS + 1
     wrapped = F.pad(likeness[None, None], [_PEAK_RADIUS] * 6, mode="circular")
-    is_top = (F.max_pool3d(wrapped, size, stride=1)[0, 0] == likeness) & (likeness > 0)
+    inside = slice(_PEAK_RADIUS, -_PEAK_RADIUS)
+    is_top = (box_max(wrapped, _PEAK_RADIUS)[0, 0, inside, inside, inside] == likeness) & (likeness > 0)
     values, places = torch.where(is_top, likeness, -1.0).flatten().topk(count)
     found = []
     for value, place in zip(values.tolist(), places.tolist(), strict=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .filters import box_max
 
 CORRELATION, MIND = "correlation", "MIND"
 CONTRAST_GAIN = 0.09
@@ -16,16 +17,16 @@ _LEAST_VOXELS = 200
 _BINS = 24
 
 
-def choose_metric(fixed: Tensor, moving: Tensor, weight: Tensor | None = None) -> str:
+def choose_metric(fixed: Tensor, moving: Tensor) -> str:
     """What a refinement should climb: `correlation` (local) for one contrast, `MIND` for two.
 
-    fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map. weight: 0 where either is
-    not known; None: known everywhere. Too little to tell is one contrast.
+    fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map, 0 where they are not known.
+    Too little to tell is one contrast.
     """
-    return MIND if contrast_gain(fixed, moving, weight) > CONTRAST_GAIN else CORRELATION
+    return MIND if contrast_gain(fixed, moving) > CONTRAST_GAIN else CORRELATION
 
 
-def contrast_gain(fixed: Tensor, moving: Tensor, weight: Tensor | None = None) -> float:
+def contrast_gain(fixed: Tensor, moving: Tensor) -> float:
     """How much more of one image a curve of the other explains than a rising line does, shares of the variance, 0 to 1.
 
     The curve is the mean of one image where the other has a certain intensity, its explained share the correlation
@@ -33,9 +34,7 @@ def contrast_gain(fixed: Tensor, moving: Tensor, weight: Tensor | None = None) -
     images show, away from its edge: air is dark in every contrast. 0 where too little is shown.
     """
     known = (fixed > _SHOWN) & (moving > _SHOWN)
-    if weight is not None:
-        known &= weight > 0
-    inside = _eroded(known.float()) > 0
+    inside = box_max((~known).float(), _EDGE_VOXELS) == 0
     if int(inside.sum()) < _LEAST_VOXELS:
         return 0.0
     a, b = fixed[inside], moving[inside]
@@ -50,7 +49,3 @@ def _explained(values: Tensor, other: Tensor) -> float:
     means = torch.bincount(bins, weights=other, minlength=_BINS) / counts
     rest = (other - means[bins]).square().mean() / other.var(correction=0).clamp(min=1e-12)
     return 1 - float(rest)
-
-
-def _eroded(mask: Tensor) -> Tensor:
-    return -F.max_pool3d(-mask, 2 * _EDGE_VOXELS + 1, stride=1, padding=_EDGE_VOXELS)

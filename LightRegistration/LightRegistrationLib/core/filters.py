@@ -23,6 +23,17 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
     return image.mul_(1 / width**3) if radius else image
 
 
+def box_max(image: Tensor, radius: int) -> Tensor:
+    """Largest value in the window of (2 radius + 1)³ voxels around each; beyond the edge the outermost goes on."""
+    for axis in _AXES:
+        padded, length = _padded(image, axis, radius, "replicate"), image.shape[axis]
+        largest = padded.narrow(axis, 0, length).clone()
+        for offset in range(1, 2 * radius + 1):
+            torch.maximum(largest, padded.narrow(axis, offset, length), out=largest)
+        image = largest
+    return image
+
+
 def gaussian(image: Tensor, sigma: float) -> Tensor:
     """Smooth by a Gaussian (sigma in voxels, cut at 2.5 sigma); beyond the edge the outermost voxel goes on."""
     radius = int(2.5 * sigma + 0.5)

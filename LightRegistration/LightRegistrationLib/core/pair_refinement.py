@@ -1,4 +1,4 @@
-"""A pair's refinement as the registration asks for it: where it begins, and what it compares."""
+"""What becomes of a student's deformation for one pair: it is checked where the contrasts differ, and refined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .contrast import MIND, choose_metric
+from .contrast import MIND
 from .field import AffineTransform
 from .mind import Mind
 from .refinement import FINEST, Refined, RefinementRule, Start, match_value, refine
@@ -25,19 +25,32 @@ MIND_UPDATE_VOXELS, MIND_ELASTIC_VOXELS = 2.5, 1.0
 
 @dataclass(frozen=True, eq=False)
 class PairRefinement:
-    """How the deformations of one pair are refined. preset: `fast` or `best`."""
+    """One pair, and how its deformations are compared. metric: `core.contrast.choose_metric` of its images."""
 
-    preset: str
     rule: RefinementRule
     images: RefinementImages
+    metric: str
+
+    def checked(self, found: Refined) -> Refined:
+        """The student's deformation; for two contrasts none at all where the images match better without it.
+
+        No student is as sure of two contrasts as of one, and MIND, which climbs from either, can tell them apart.
+        """
+        if self.metric != MIND:
+            return found
+        similarity, rule, _ = self._comparison()
+        still = Refined(torch.zeros_like(found.flow), found.geometry)
+        values = [match_value(Start(start, self.images), similarity, rule) for start in (found, still)]
+        return found if values[0] > values[1] else still
 
     def __call__(
-        self, found: Refined, initial: AffineTransform, trust_headers: bool, progress: Progress
+        self, preset: str, found: Refined, initial: AffineTransform, trust_headers: bool, progress: Progress
     ) -> tuple[Refined, AffineTransform]:
-        """Refine what the student found after the initial alignment; returns it and the alignment that it is after.
+        """Refine what was found after the initial alignment; returns it and the alignment that it is after.
 
-        trust_headers: whether the volumes may be where their headers say. The affine stage follows the largest
-        structure; with two scans of one person, breathing, the spine and the walls of the body have not moved at all.
+        preset: `fast` or `best`. trust_headers: whether the volumes may be where their headers say. The affine stage
+        follows the largest structure; with two scans of one person, breathing, the spine and the walls of the body
+        have not moved at all.
         """
         similarity, rule, finest = self._comparison()
         starts = [Start(found, self.images)]
@@ -49,15 +62,12 @@ class PairRefinement:
             if theirs > HEADERS_HOPE * ours:
                 starts.append(unmoved)
                 initials.append(here)
-        refined, number = refine(starts, similarity, self.preset, rule, progress, finest)
+        refined, number = refine(starts, similarity, preset, rule, progress, finest)
         return refined, initials[number]
 
     def _comparison(self) -> tuple[Callable[[Tensor], Similarity], RefinementRule, float]:
         """What is climbed, how stiff the deformation is, and the finest level's factor."""
-        images = self.images(1)
-        inside = slice(images.margin, -images.margin)
-        moving, view = (image[..., inside, inside, inside] for image in (images.moving, images.view))
-        if choose_metric(images.fixed, moving, images.weight * view) == MIND:
+        if self.metric == MIND:
             # Its twelve channels would take too much memory on a finer grid.
             rule = replace(self.rule, update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
             return Mind, rule, 1.0

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from .filters import gaussian
+from .flow_fields import flow_onto
 from .flows import compose, sample, voxel_grid
 from .geometry import Geometry
-from .refinement_images import LevelImages, flow_onto
+from .refinement_images import LevelImages
 from .result import Progress, RefinementSummary, no_progress
 from .similarity import Match, Similarity
 

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .field import AffineTransform
-from .flows import sample
 from .geometry import Geometry, homogeneous
 from .intensity import IntensityRule
-from .network_grid import GridRule, Shrunk, affine_coordinates, network_geometry, on_grid, shrink
+from .network_grid import GridRule, Shrunk, network_geometry, on_grid, shrink
 from .result import Guidance
 from .volume import Segmentation, Volume
 
@@ -117,15 +116,6 @@ def finer(geometry: Geometry, factor: float, volume: Geometry) -> Geometry:
     rule = GridRule(max(spacing * factor, least), min_voxels=1, max_voxels=MAXIMUM_VOXELS, multiple=4)
     found = network_geometry(volume, rule)
     return found if found.spacing_mm[0] < spacing else geometry
-
-
-def flow_onto(flow: Tensor, geometry: Geometry, target: Geometry) -> Tensor:
-    """A flow on another grid with parallel axes, in that grid's voxels; beyond its edges the outermost goes on."""
-    if geometry.matches(target):
-        return flow
-    ratio = geometry.spacing_mm / target.spacing_mm
-    moved = sample(flow, affine_coordinates(target, geometry, np.eye(4)))
-    return moved * torch.from_numpy(ratio.astype(np.float32)).view(1, 3, 1, 1, 1)
 
 
 def _margined(geometry: Geometry) -> Geometry:

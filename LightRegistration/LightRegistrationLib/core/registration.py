@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from .affine import Alignment, align_affine, center_transform
-from .contrast import MIND
+from .affine import Alignment
+from .contrast import MIND, choose_metric
 from .errors import InputError
 from .field import AffineTransform, DisplacementField
 from .field_tools import jacobian_summary, unfold
-from .flows import warp
-from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .flow_fields import field_in_mm
+from .geometry import Geometry
+from .inference import run_student
+from .initial_alignment import initial_alignment
 from .kept_volumes import keep_volumes
 from .looks import look_at
 from .models import ModelRegistry, Student
-from .network_grid import GridImage, Shrunk, network_geometry, on_grid
+from .network_grid import GridImage, network_geometry, on_grid
 from .pair_refinement import PairRefinement
 from .refinement import Refined
-from .refinement_images import RefinementImages, ShrunkPair, flow_onto
+from .refinement_images import RefinementImages, ShrunkPair
+from .remarks import STUDENT_LEFT_OUT, TWO_CONTRASTS, field_remarks, matched_correlation, poor_match
 from .result import (
     NOTHING_KNOWN,
     Guidance,
-    JacobianSummary,
-    KeptVolume,
     Progress,
     RegistrationResult,
     RegistrationSettings,
@@ -36,12 +37,133 @@ from .result import (
     part_of,
 )
 from .selection import ModelChoice, choose_model, judge_model
+from .threads import thread_limit
 from .volume import Volume
 
-LOW_OVERLAP = 0.05
-LOW_CORRELATION = 0.6
-KEPT_PERCENT = 3.0
 DEFAULT_SETTINGS = RegistrationSettings()
+
+OnFirstField = Callable[[DisplacementField], None]
+"""Called with the student's own field, fixed -> moving in RAS mm, before a refinement begins."""
+
+
+def ignore_first_field(field: DisplacementField) -> None:
+    """Wait for the refined one."""
+
+
+def register(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings = DEFAULT_SETTINGS,
+    *,
+    guidance: Guidance = NOTHING_KNOWN,
+    registry: ModelRegistry | None = None,
+    progress: Progress = no_progress,
+    on_first_field: OnFirstField = ignore_first_field,
+) -> RegistrationResult:
+    """Register the moving volume to the fixed one with a student.
+
+    Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
+    covers the whole fixed volume, with what is needed to say how it came about. Deterministic for a given machine and
+    number of threads. Raises InputError where the inputs cannot be registered, ModelError (an InputError) for a model
+    that is unknown or damaged.
+    """
+    for volume in (fixed, moving):
+        if _is_flat(volume.array):
+            raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
+    stages = _Stages(progress)
+    with torch.inference_mode(), thread_limit(settings.threads):
+        pair = _begin(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
+        initial = pair.alignment.transform
+        with stages.stage("network", 0.5):
+            asked = run_student(pair.student, pair.target, pair.source, settings.cascades)
+            refinement = pair.refinement(guidance)
+            found = refinement.checked(asked)
+        if settings.refine != "none":
+            on_first_field(field_in_mm(found.flow, found.geometry, initial))
+            with stages.stage("refinement", 0.6):
+                trust = settings.initial == "affine" and not pair.alignment.notes
+                part = part_of(progress, 0.6, 0.9)
+                found, initial = refinement(settings.refine, found, initial, trust, part)
+        with stages.stage("field", 0.9):
+            field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
+            field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed.geometry)
+            jacobian = jacobian_summary(field, fixed.geometry)
+            warnings = (
+                *pair.choice.warnings,
+                *pair.alignment.notes,
+                *field_remarks(jacobian, kept),
+                *pair.match_remarks(found, initial, left_out=found.summary is None and found is not asked),
+            )
+    progress(1.0, "done")
+    return RegistrationResult(
+        field=field,
+        initial=initial,
+        model=pair.choice.card.name,
+        model_reason=pair.choice.reason,
+        weights_sha256=pair.choice.card.sha256,
+        settings=settings,
+        jacobian=jacobian,
+        seconds=stages.seconds,
+        warnings=warnings,
+        refinement=found.summary,
+        kept=kept,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _AlignedPair:
+    """Two volumes on their way to the network: the model for them, their grid, and both images on it, aligned."""
+
+    choice: ModelChoice
+    student: Student
+    alignment: Alignment
+    grid: Geometry
+    shrunk: ShrunkPair
+    target: GridImage
+    source: GridImage
+    metric: str
+
+    def refinement(self, guidance: Guidance) -> PairRefinement:
+        """How the deformations of this pair are compared and refined."""
+        images = RefinementImages(self.shrunk, self.alignment.transform, self.grid, guidance)
+        return PairRefinement(self.student.refinement, images, self.metric)
+
+    def match_remarks(self, found: Refined, initial: AffineTransform, left_out: bool) -> Iterator[str]:
+        """What is to be said of how the images match. left_out: whether the student's deformation was not used."""
+        if self.metric == MIND:
+            if left_out:
+                yield STUDENT_LEFT_OUT
+            elif found.summary is None:
+                yield TWO_CONTRASTS
+            return
+        source = self.source
+        if initial is not self.alignment.transform:
+            source = on_grid(self.shrunk(float(self.grid.spacing_mm[0]))[1], self.grid, initial.matrix)
+        yield from poor_match(matched_correlation(self.target, source, found))
+
+
+def _begin(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    registry: ModelRegistry,
+    stages: _Stages,
+) -> _AlignedPair:
+    """Choose the model, align the volumes and bring them onto the network's grid."""
+    with stages.stage("load model", 0.0):
+        choice = _choice(registry, settings.model, fixed, moving)
+        student = registry.load(choice.card.name)
+        grid = network_geometry(fixed.geometry, student.grid)
+        pair = ShrunkPair(fixed, moving, student.intensity)
+    with stages.stage("shrink", 0.1):
+        shrunk = pair(float(grid.spacing_mm[0]))
+    with stages.stage("initial alignment", 0.2):
+        alignment = initial_alignment(fixed, moving, settings, guidance, student.intensity, shrunk)
+    with stages.stage("resample", 0.4):
+        target, source = on_grid(shrunk[0], grid, np.eye(4)), on_grid(shrunk[1], grid, alignment.transform.matrix)
+        metric = choose_metric(target.tensor, source.tensor)
+    return _AlignedPair(choice, student, alignment, grid, pair, target, source, metric)
 
 
 class _Stages:
@@ -59,75 +181,6 @@ class _Stages:
         self.seconds[name] = time.perf_counter() - started
 
 
-def register(
-    fixed: Volume,
-    moving: Volume,
-    settings: RegistrationSettings = DEFAULT_SETTINGS,
-    *,
-    guidance: Guidance = NOTHING_KNOWN,
-    registry: ModelRegistry | None = None,
-    progress: Progress = no_progress,
-) -> RegistrationResult:
-    """Register the moving volume to the fixed one with a student.
-
-    Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
-    covers the whole fixed volume, with what is needed to say how it came about. Deterministic for a given machine and
-    number of threads. Raises InputError where the inputs cannot be registered, ModelError (an InputError) for a model
-    that is unknown or damaged.
-    """
-    for volume in (fixed, moving):
-        if _is_flat(volume.array):
-            raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
-    stages = _Stages(progress)
-    with torch.inference_mode(), _threads(settings.threads or torch.get_num_threads()):
-        with stages.stage("load model", 0.0):
-            models = registry or ModelRegistry()
-            choice = _choice(models, settings.model, fixed, moving)
-            student = models.load(choice.card.name)
-            grid = network_geometry(fixed.geometry, student.grid)
-            pair = ShrunkPair(fixed, moving, student.intensity)
-        with stages.stage("shrink", 0.1):
-            shrunk = pair(float(grid.spacing_mm[0]))
-        with stages.stage("initial alignment", 0.2):
-            alignment = _alignment(fixed, moving, settings, guidance, student, shrunk)
-            initial = alignment.transform
-            _check_overlap(fixed.geometry, moving.geometry, initial, settings)
-        with stages.stage("resample", 0.4):
-            target, source = on_grid(shrunk[0], grid, np.eye(4)), on_grid(shrunk[1], grid, initial.matrix)
-        with stages.stage("network", 0.5):
-            flow = _run_network(student, target, source, settings.cascades)
-            found = Refined(flow, flow_geometry(grid, flow.shape[2:]))
-        if settings.refine != "none":
-            with stages.stage("refinement", 0.6):
-                refinement = PairRefinement(
-                    settings.refine, student.refinement, RefinementImages(pair, initial, grid, guidance)
-                )
-                trust = settings.initial == "affine" and not alignment.notes
-                found, initial = refinement(found, initial, trust, part_of(progress, 0.6, 0.9))
-                source = on_grid(shrunk[1], grid, initial.matrix)
-        with stages.stage("field", 0.9):
-            field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
-            field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed.geometry)
-            jacobian = jacobian_summary(field, fixed.geometry)
-            warnings = list(_warnings(jacobian, kept))
-            if found.summary is None or found.summary.metric != MIND:
-                warnings += _poor_match(matched_correlation(target, source, found))
-    progress(1.0, "done")
-    return RegistrationResult(
-        field=field,
-        initial=initial,
-        model=student.card.name,
-        model_reason=choice.reason,
-        weights_sha256=student.card.sha256,
-        settings=settings,
-        jacobian=jacobian,
-        seconds=stages.seconds,
-        warnings=(*choice.warnings, *alignment.notes, *warnings),
-        refinement=found.summary,
-        kept=kept,
-    )
-
-
 def _is_flat(array: np.ndarray) -> bool:
     """Whether all voxels have one value; nearly always a few of them say no, without a look at the rest."""
     first = array.flat[0]
@@ -138,115 +191,3 @@ def _choice(registry: ModelRegistry, model: str, fixed: Volume, moving: Volume) 
     card = registry.card(model)
     looks = look_at(fixed), look_at(moving)
     return choose_model(registry.cards, looks) if model == "auto" else judge_model(card, looks)
-
-
-def _alignment(
-    fixed: Volume,
-    moving: Volume,
-    settings: RegistrationSettings,
-    guidance: Guidance,
-    student: Student,
-    shrunk: tuple[Shrunk, Shrunk],
-) -> Alignment:
-    if isinstance(settings.initial, AffineTransform):
-        return Alignment(settings.initial)
-    if settings.initial == "none":
-        return Alignment(AffineTransform.identity())
-    if settings.initial == "centers":
-        return Alignment(center_transform(fixed.geometry, moving.geometry))
-    with _threads(1):  # many small steps lose more by waiting for each other than they gain
-        return align_affine(
-            fixed,
-            moving,
-            student.intensity,
-            fixed_mask=guidance.fixed_mask,
-            moving_mask=guidance.moving_mask,
-            shrunk=shrunk,
-        )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Use so many threads inside, and afterward as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:
-    """Raise InputError unless some of one volume lies inside the other after the initial alignment."""
-    shares = _share_inside(fixed, moving, initial), _share_inside(moving, fixed, initial.inverse())
-    if max(shares) < LOW_OVERLAP:
-        advice = "choose another initial transform" if settings.initial != "none" else "use initial alignment 'affine'"
-        raise InputError(f"The two volumes do not overlap in space: {advice}.")
-
-
-def _share_inside(geometry: Geometry, other: Geometry, transform: AffineTransform) -> float:
-    """The share of a grid that the transform takes into the other grid's field of view."""
-    steps = [np.linspace(0, n - 1, 12) for n in geometry.size_ijk]
-    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    return float(other.contains(transform(apply_affine(geometry.affine, points))).mean())
-
-
-def _run_network(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> torch.Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
-        flow, _ = student.network(
-            target.tensor.to(memory_format=torch.channels_last_3d),
-            source.tensor.to(memory_format=torch.channels_last_3d),
-            cascades,
-        )
-    if not torch.isfinite(flow).all():
-        raise InputError("The network's answer is not finite; check the intensities of the volumes.")
-    return torch.Tensor(flow.float())
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def flow_geometry(grid: Geometry, flow_shape: tuple[int, ...]) -> Geometry:
-    """Where the nodes of a flow lie: the network grid itself, or the half grid that shares its outer edges."""
-    shape: tuple[int, int, int] = tuple(flow_shape)  # type: ignore[assignment]
-    ratio = np.array(grid.shape[::-1]) / np.array(shape[::-1])
-    return Geometry(shape, grid.affine @ homogeneous(np.diag(ratio), (ratio - 1) / 2))
-
-
-def field_in_mm(flow: torch.Tensor, geometry: Geometry, initial: AffineTransform) -> DisplacementField:
-    """The total displacement x -> initial(x + flow(x)) - x in RAS mm, on the flow's own grid; flow (1, 3, D, H, W)."""
-    to_mm: FloatArray = geometry.affine[:3, :3]
-    deformation_mm = flow[0].movedim(0, -1).double().numpy() @ to_mm.T
-    points = geometry.points_mm
-    return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
-
-
-def matched_correlation(fixed: GridImage, moving: GridImage, found: Refined) -> float:
-    """Correlation of the fixed and the warped moving image, -1 to 1.
-
-    At half the network grid's resolution, over the voxels where the fixed image shows something: empty space matches
-    always.
-    """
-    target, source = (F.avg_pool3d(image.tensor, 2) for image in (fixed, moving))
-    flow = flow_onto(found.flow, found.geometry, flow_geometry(fixed.geometry, target.shape[2:]))
-    shown = target > 0.05
-    pair = torch.stack([target[shown], warp(source, flow)[shown]])
-    return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
-
-
-def _poor_match(correlation: float) -> Iterator[str]:
-    if correlation < LOW_CORRELATION:
-        yield (
-            f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
-            "same part of the body in the same contrast."
-        )
-
-
-def _warnings(jacobian: JacobianSummary, kept: tuple[KeptVolume, ...]) -> Iterator[str]:
-    if jacobian.percent_nonpositive > 0:
-        yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."
-    for structure in kept:
-        if abs(structure.change_percent) > KEPT_PERCENT:
-            yield f"The volume of {structure.name} could be kept only to {structure.change_percent:+.1f} %."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -40,3 +41,14 @@ def shares(total: int, count: int) -> list[range]:
     if count == 0:
         return []
     return [range(first, last) for first, last in pairwise(total * number // count for number in range(count + 1))]
+
+
+@contextmanager
+def thread_limit(count: int | None) -> Iterator[None]:
+    """Use so many threads inside (None: as many as now), and afterward as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
+from ..core.field import DisplacementField
 from ..core.result import Progress, RegistrationResult, no_progress
 from ..worker.client import WorkerClient
 from ..worker.protocol import (
@@ -21,6 +22,7 @@ from ..worker.protocol import (
     Died,
     FieldFound,
     Finished,
+    FirstField,
     Message,
     Ready,
     Refused,
@@ -29,11 +31,11 @@ from ..worker.protocol import (
 )
 
 POLL_MILLISECONDS = 15
-OnField = Callable[[RegistrationResult], None]
-"""Called when the deformation is found, before anything is warped by it."""
+OnField = Callable[[DisplacementField], None]
+"""Called when a deformation is found, before anything is warped by it: the student's, and then a refined one."""
 
 
-def ignore_field(result: RegistrationResult) -> None:
+def ignore_field(field: DisplacementField) -> None:
     """Wait for the whole."""
 
 
@@ -97,7 +99,7 @@ class RegistrationRunner(VTKObservationMixin):
         on_field: OnField = ignore_field,
         watched: tuple[Any, ...] = (),
     ) -> None:
-        """Begin a registration and return; `on_field` and then `on_end` are called once each from Qt's event loop.
+        """Begin a registration and return; `on_field` and then once `on_end` are called from Qt's event loop.
 
         watched: nodes whose removal from the scene ends it. Raises InputError while another one is under way and
         where the worker cannot be started.
@@ -161,9 +163,11 @@ class RegistrationRunner(VTKObservationMixin):
             self._run.on_progress(message.fraction, message.stage)
         elif isinstance(message, Refused):
             self._end(Outcome(line=message.line))
+        elif isinstance(message, FirstField):
+            self._run.on_field(message.field)
         elif isinstance(message, FieldFound):
             self._run.result = message.result
-            self._run.on_field(message.result)
+            self._run.on_field(message.result.field)
         elif isinstance(message, Finished):
             assert self._run.result is not None
             reply = RegistrationReply(self._run.result, message.warped, message.warped_segmentation, message.report)

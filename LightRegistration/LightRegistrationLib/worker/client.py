@@ -110,7 +110,9 @@ class WorkerClient:
 def _child_environment(environment: Mapping[str, str], library_folder: Path) -> dict[str, str]:
     inherited = environment.get("PYTHONPATH", "")
     path = os.pathsep.join([str(library_folder), inherited] if inherited else [str(library_folder)])
-    return {**environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    # Threads that wait for each other otherwise burn the cores that Slicer, or another program, could use.
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}
+    return {**waiting, **environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
 
 
 def _remove_finished(message: Message, session: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.field import DisplacementField
 from ..core.result import RegistrationResult, RegistrationSettings
 from ..core.volume import Segmentation, Volume
 from .values import load_value, save_value
@@ -64,6 +65,14 @@ class Advanced:
 
 
 @dataclass(frozen=True, eq=False)
+class FirstField:
+    """The student's own field of a request that goes on to be refined: something to look at meanwhile."""
+
+    request_id: int
+    field: DisplacementField
+
+
+@dataclass(frozen=True, eq=False)
 class FieldFound:
     """The deformation of a request is there, nothing is warped yet; the report still lacks all scores."""
 
@@ -98,7 +107,7 @@ class Died:
     log: str
 
 
-Message = Ready | Advanced | FieldFound | Finished | Refused | Died
+Message = Ready | Advanced | FirstField | FieldFound | Finished | Refused | Died
 
 
 def request_line(request_id: int, request: RegistrationRequest, session: Path) -> str:
@@ -140,6 +149,9 @@ def message_line(message: Message, session: Path) -> str:
         }
     elif isinstance(message, Refused):
         entry = {"kind": "refused", "id": message.request_id, "line": message.line}
+    elif isinstance(message, FirstField):
+        value = save_value(message.field, _first_field_folder(session, message.request_id))
+        entry = {"kind": "first field", "id": message.request_id, "value": value}
     elif isinstance(message, FieldFound):
         value = save_value(message.result, _field_folder(session, message.request_id))
         entry = {"kind": "field", "id": message.request_id, "value": value, "report": message.report}
@@ -161,6 +173,9 @@ def parse_message(line: str, session: Path) -> Message:
         return Advanced(entry["id"], entry["fraction"], entry["stage"])
     if kind == "refused":
         return Refused(entry["id"], entry["line"])
+    if kind == "first field":
+        folder = _first_field_folder(session, entry["id"])
+        return FirstField(entry["id"], load_value(entry["value"], folder, mapped=False))
     if kind == "field":
         result = load_value(entry["value"], _field_folder(session, entry["id"]), mapped=False)
         return FieldFound(entry["id"], result, entry["report"])
@@ -171,13 +186,17 @@ def parse_message(line: str, session: Path) -> Message:
 
 
 def request_folders(session: Path, request_id: int) -> tuple[Path, ...]:
-    """Where the arrays of a request, of its field and of its reply lie; to be removed when all have been read."""
-    folders = (_request_folder, _field_folder, _reply_folder)
+    """Where the arrays of a request, of its fields and of its reply lie; to be removed when all have been read."""
+    folders = (_request_folder, _first_field_folder, _field_folder, _reply_folder)
     return tuple(folder(session, request_id) for folder in folders)
 
 
 def _request_folder(session: Path, request_id: int) -> Path:
     return session / f"request-{request_id}"
+
+
+def _first_field_folder(session: Path, request_id: int) -> Path:
+    return session / f"first-field-{request_id}"
 
 
 def _field_folder(session: Path, request_id: int) -> Path:

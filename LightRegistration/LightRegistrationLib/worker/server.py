@@ -15,12 +15,14 @@ from typing import Any
 
 from ..core.cards import model_folders as standard_folders
 from ..core.errors import InputError
+from ..core.field import DisplacementField
 from ..core.result import Progress, RegistrationResult
 from .protocol import (
     MESSAGE_FILE,
     Advanced,
     FieldFound,
     Finished,
+    FirstField,
     Message,
     Ready,
     Refused,
@@ -32,8 +34,15 @@ from .protocol import (
 )
 
 Perform = Callable[
-    [RegistrationRequest, Progress, Callable[[RegistrationResult, dict[str, Any]], None]], RegistrationReply
+    [
+        RegistrationRequest,
+        Progress,
+        Callable[[RegistrationResult, dict[str, Any]], None],
+        Callable[[DisplacementField], None],
+    ],
+    RegistrationReply,
 ]
+"""`worker.task.perform` for a request: what it says goes to its progress, then the whole field, and the first one."""
 
 
 def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
@@ -72,6 +81,7 @@ def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:
             request,
             lambda fraction, stage: outbox.say(Advanced(request_id, fraction, stage)),
             lambda result, report: outbox.say(FieldFound(request_id, result, report)),
+            lambda field: outbox.say(FirstField(request_id, field)),
         )
     except InputError as error:
         outbox.say(Refused(request_id, str(error)))

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from ..core.errors import InputError, ModelError
 from ..core.metrics import compare_segmentations
 from ..core.models import ModelRegistry
-from ..core.registration import register
+from ..core.registration import OnFirstField, ignore_first_field, register
 from ..core.report import build_report
 from ..core.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
+from ..core.threads import thread_limit
 from ..core.volume import Segmentation, matching_segments
 from ..core.warping import warp_segmentation, warp_volume
 from .guidance import guidance_of
@@ -48,14 +49,30 @@ def ignore_field(result: RegistrationResult, report: dict[str, Any]) -> None:
 
 
 def perform(
-    registry: ModelRegistry, request: RegistrationRequest, progress: Progress, on_field: OnField = ignore_field
+    registry: ModelRegistry,
+    request: RegistrationRequest,
+    progress: Progress,
+    on_field: OnField = ignore_field,
+    on_first_field: OnFirstField = ignore_first_field,
 ) -> RegistrationReply:
-    """Do one registration with everything the panel shows of it.
+    """Do one registration with everything the panel shows of it, on as many threads as its settings say.
 
-    Raises InputError for input that cannot be used.
+    on_first_field: see `core.registration.register`. Raises InputError for input that cannot be used.
     """
     _check_structures(request)
     guidance = guidance_of(request)
+    with thread_limit(request.settings.threads):
+        return _performed(registry, request, guidance, progress, on_field, on_first_field)
+
+
+def _performed(
+    registry: ModelRegistry,
+    request: RegistrationRequest,
+    guidance: Guidance,
+    progress: Progress,
+    on_field: OnField,
+    on_first_field: OnFirstField,
+) -> RegistrationReply:
     share = _REGISTERING[request.settings.refine]
     result = register(
         request.fixed,
@@ -65,6 +82,7 @@ def perform(
         registry=registry,
         # `done` of the registration is not yet that of the whole.
         progress=lambda fraction, stage: progress(fraction * share, stage) if fraction < 1 else None,
+        on_first_field=on_first_field,
     )
     on_field(result, build_report(request.fixed, request.moving, result, None, guidance))
     return _completed(request, guidance, result, part_of(progress, share, 1.0))

@@ -59,10 +59,9 @@ def test_the_gain_is_that_of_an_analytic_curve():
     assert contrast_gain(x, 1 - x) == pytest.approx(1, abs=0.01)
 
 
-def test_what_is_not_known_decides_nothing():
+def test_what_only_one_of_them_shows_decides_nothing():
     fixed, moving = head(3), head(4)
-    weight = torch.zeros_like(fixed)
-    weight[..., : fixed.shape[-1] // 2] = 1
-    changed = torch.where(weight > 0, moving, 1 - moving)
-    assert contrast_gain(fixed, changed, weight) == pytest.approx(contrast_gain(fixed, moving, weight), abs=0.02)
-    assert choose_metric(fixed, 1 - moving, torch.zeros_like(weight)) == "correlation"
+    cut = moving.clone()
+    cut[..., : fixed.shape[-1] // 2] = 0
+    assert contrast_gain(fixed, cut) == pytest.approx(contrast_gain(fixed, moving), abs=0.05)
+    assert choose_metric(fixed, torch.zeros_like(moving)) == "correlation"

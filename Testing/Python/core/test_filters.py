@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from LightRegistrationLib.core.filters import box_mean, gaussian, gradient
+from LightRegistrationLib.core.filters import box_max, box_mean, gaussian, gradient
 
 
 @pytest.fixture
@@ -22,6 +22,12 @@ def test_a_box_mean_is_average_pooling_with_zeros_outside(image, radius):
     before = image.clone()
     torch.testing.assert_close(box_mean(image, radius), pooled, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(image, before)
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_a_box_max_is_max_pooling(image, radius):
+    expected = F.max_pool3d(image, 2 * radius + 1, stride=1, padding=radius)
+    torch.testing.assert_close(box_max(image, radius), expected)
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 1.6])

@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from LightRegistrationLib.core.field import AffineTransform, DisplacementField
 from LightRegistrationLib.core.field_tools import corner_determinants, unfold
 from LightRegistrationLib.core.filters import gaussian
+from LightRegistrationLib.core.flow_fields import field_in_mm, flow_onto
 from LightRegistrationLib.core.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.intensity import IntensityRule
 from LightRegistrationLib.core.refinement import LONGEST_STEP, Refined, RefinementRule, Start, levels_of, refine
-from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair, finer, flow_onto
-from LightRegistrationLib.core.registration import field_in_mm
+from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair, finer
 from LightRegistrationLib.core.result import NOTHING_KNOWN, Guidance, no_progress
 from LightRegistrationLib.core.similarity import LocalCorrelation
 from LightRegistrationLib.core.volume import Segmentation, Volume

@@ -7,14 +7,15 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core import registration
+from LightRegistrationLib.core import inference
 from LightRegistrationLib.core.affine import align_affine
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.field import AffineTransform
+from LightRegistrationLib.core.flow_fields import field_in_mm, flow_geometry
 from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.intensity import IntensityRule
-from LightRegistrationLib.core.registration import field_in_mm, flow_geometry, register
-from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.registration import register
+from LightRegistrationLib.core.result import RegistrationResult, RegistrationSettings
 from LightRegistrationLib.core.volume import Volume
 
 from .geometries import make_geometry
@@ -119,7 +120,7 @@ def test_identical_volumes_stay_where_they_are(fixed):
 
 
 @pytest.fixture(scope="module")
-def bent() -> tuple[Volume, registration.RegistrationResult]:
+def bent() -> tuple[Volume, RegistrationResult]:
     truth = homogeneous(Rotation.from_euler("z", 12, degrees=True).as_matrix(), (30, -40, 20))
     grid = make_geometry((80, 90, 80), (2, 2, 2), center_mm=(30, -40, 20))
     moving = picture(grid, truth, bend_mm=5.0)
@@ -170,7 +171,7 @@ def test_how_a_volume_is_stored_does_not_change_where_points_go(fixed, bent):
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_arithmetic_and_threads_change_nothing_that_a_user_sees(fixed, bent, monkeypatch, bfloat16):
     moving, result = bent
-    monkeypatch.setattr(registration, "has_fast_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(inference, "has_fast_bfloat16", lambda: bfloat16)
     before = torch.get_num_threads()
     other = register(fixed, moving, RegistrationSettings(threads=2 if before == 1 else 1))
     torch.set_num_threads(before)

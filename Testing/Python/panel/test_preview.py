@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from LightRegistrationLib.worker.protocol import Died, Finished
+from LightRegistrationLib.worker.protocol import Died, FieldFound, Finished
 
 from .test_result import pixels
 
@@ -28,17 +28,25 @@ def preview_nodes() -> list[str]:
     return [node.GetName() for node in slicer.util.getNodes("*preview*").values()]
 
 
+def preview_transform():
+    return slicer.util.getNode("moving preview transform")
+
+
 class Halt:
-    """Holds back the end of each registration, so that a test can look at its first picture."""
+    """Holds back what comes after the first picture of each registration, so that a test can look at it.
+
+    behind: the message that is the first one to be held back.
+    """
 
     def __init__(self, opened):
         self._opened = opened
+        self.behind = Finished
         self._runner = opened.panel.logic._runner
         self._handle = self._runner._handle
         self._held = []
 
     def hold(self, message):
-        if self._held or isinstance(message, Finished):
+        if self._held or isinstance(message, self.behind):
             self._held.append(message)
         else:
             self._handle(message)
@@ -100,6 +108,25 @@ def test_the_first_picture_is_the_result_before_it_is_resampled(opened, halt, tm
     assert moving.GetImageData() is image
     assert (moving.GetName(), moving.GetDisplayNode()) == ("moving", display)
     assert (moving.GetMTime(), image.GetMTime(), display.GetMTime()) == times
+
+
+def test_what_the_student_found_is_shown_while_it_is_refined(opened, halt, tmp_path):
+    opened.choose(segmentations=False)
+    opened.panel._parameterNode.refine = "fast"
+    halt.behind = FieldFound
+    halt.at_first_picture()
+
+    assert foregrounds() == {"moving preview"}
+    early = slicer.util.arrayFromGridTransform(preview_transform()).copy()
+    halt.behind = Finished
+    halt.go_on()
+    halt.wait()
+    refined = slicer.util.arrayFromGridTransform(preview_transform())
+    assert foregrounds() == {"moving preview"}
+    assert early.shape != refined.shape or np.abs(early - refined).max() > 0.1
+    halt.go_on()
+    assert foregrounds() == {"moving registered"}
+    assert preview_nodes() == []
 
 
 @pytest.mark.parametrize("earlier_result", [False, True])

@@ -87,7 +87,7 @@ def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path
 
     requests = []
 
-    def perform(request, progress, on_field):
+    def perform(request, progress, on_field, on_first_field):
         requests.append(weakref.ref(request))
         progress(0.5, "network")
         on_field("result", {})

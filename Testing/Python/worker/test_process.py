@@ -15,18 +15,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.result import RegistrationSettings, no_progress
 from LightRegistrationLib.core.volume import Segmentation, Volume
 from LightRegistrationLib.core.warping import warp_volume
+from LightRegistrationLib.worker import task
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
     Advanced,
     Died,
     FieldFound,
     Finished,
+    FirstField,
     Ready,
     Refused,
     RegistrationRequest,
@@ -75,6 +78,46 @@ def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
         "structures": 0,
         "mean": 0,
     }
+
+
+def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of_blobs, model_folder):
+    request = replace(request_of_blobs, settings=replace(request_of_blobs.settings, refine="fast"))
+    number = watched.client.submit(request)
+    watched.wait(Finished, number)
+
+    kinds = [m.stage if isinstance(m, Advanced) else type(m) for m in watched.messages]
+    assert kinds.index("network") < kinds.index(FirstField) < kinds.index("refinement") < kinds.index(FieldFound)
+    (first,) = [m.field for m in watched.messages if isinstance(m, FirstField)]
+    student = register(
+        request.fixed, request.moving, request_of_blobs.settings, registry=ModelRegistry((model_folder,))
+    )
+    assert np.abs(first.array - student.field.array).max() < 0.05
+    assert (
+        np.abs(
+            first(request.fixed.geometry.points_mm)
+            - watched.field(number).result.field(request.fixed.geometry.points_mm)
+        ).max()
+        > 0.5
+    )
+    assert not list(watched.client.session_folder.glob("*-*")), "arrays are left behind"
+
+
+def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_blobs, model_folder, monkeypatch):
+    seen = {}
+    for name in ("warp_volume", "warp_segmentation", "compare_segmentations"):
+        original = getattr(task, name)
+
+        def watching(*arguments, name=name, original=original):
+            seen[name] = torch.get_num_threads()
+            return original(*arguments)
+
+        monkeypatch.setattr(task, name, watching)
+    before = torch.get_num_threads()
+    settings = replace(request_of_blobs.settings, threads=before + 1)
+    task.perform(ModelRegistry((model_folder,)), replace(request_of_blobs, settings=settings), no_progress)
+    assert len(seen) == 3
+    assert set(seen.values()) == {before + 1}
+    assert torch.get_num_threads() == before
 
 
 def test_masks_and_structures_to_keep_reach_the_registration(watched, request_of_blobs):

@@ -1,0 +1,74 @@
+"""Where a registration begins: by the headers, by the middles, by the affine stage, or by the user's own transform."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .affine import Alignment, align_affine, center_transform
+from .errors import InputError
+from .field import AffineTransform
+from .geometry import Geometry, apply_affine
+from .intensity import IntensityRule
+from .network_grid import Shrunk
+from .result import Guidance, RegistrationSettings
+from .threads import thread_limit
+from .volume import Volume
+
+LOW_OVERLAP = 0.05
+
+
+def initial_alignment(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    rule: IntensityRule,
+    shrunk: tuple[Shrunk, Shrunk],
+) -> Alignment:
+    """The alignment that the settings ask for, fixed -> moving. shrunk: both volumes, as for `align_affine`.
+
+    Raises InputError where the volumes have nothing in common, or hardly overlap after it.
+    """
+    found = _asked_for(fixed, moving, settings, guidance, rule, shrunk)
+    _check_overlap(fixed.geometry, moving.geometry, found.transform, settings)
+    return found
+
+
+def _asked_for(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    rule: IntensityRule,
+    shrunk: tuple[Shrunk, Shrunk],
+) -> Alignment:
+    if isinstance(settings.initial, AffineTransform):
+        return Alignment(settings.initial)
+    if settings.initial == "none":
+        return Alignment(AffineTransform.identity())
+    if settings.initial == "centers":
+        return Alignment(center_transform(fixed.geometry, moving.geometry))
+    with thread_limit(1):  # many small steps lose more by waiting for each other than they gain
+        return align_affine(
+            fixed,
+            moving,
+            rule,
+            fixed_mask=guidance.fixed_mask,
+            moving_mask=guidance.moving_mask,
+            shrunk=shrunk,
+        )
+
+
+def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:
+    """Raise InputError unless some of one volume lies inside the other after the initial alignment."""
+    shares = _share_inside(fixed, moving, initial), _share_inside(moving, fixed, initial.inverse())
+    if max(shares) < LOW_OVERLAP:
+        advice = "choose another initial transform" if settings.initial != "none" else "use initial alignment 'affine'"
+        raise InputError(f"The two volumes do not overlap in space: {advice}.")
+
+
+def _share_inside(geometry: Geometry, other: Geometry, transform: AffineTransform) -> float:
+    """The share of a grid that the transform takes into the other grid's field of view."""
+    steps = [np.linspace(0, n - 1, 12) for n in geometry.size_ijk]
+    points = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+    return float(other.contains(transform(apply_affine(geometry.affine, points))).mean())
