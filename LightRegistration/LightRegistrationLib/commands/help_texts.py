@@ -159,7 +159,7 @@ what is printed (and with --json written to FILE):
     sample on the grid  both volumes on the network's grid
     convolutions        the network itself; squarings, warps, resizing of flows: what is done with its answer
     field in mm, mend folds, Jacobian determinants, correlation: the answer as a displacement field, checked
-    warp volume, warp labels, compare: the moving volume and structures on the fixed grid, and their scores
+    warp, compare       the moving volume and structures on the fixed grid, and their scores
     write               the warped volume as a file, compressed and not
   first picture         until the field is there: Slicer draws the moving volume under it while the rest follows
   whole result          until volume and structures are warped and compared, without writing files

@@ -29,8 +29,7 @@ FUNCTIONS = {
     "core.field_tools:unfold": "mend folds",
     "core.field_tools:jacobian_summary": "Jacobian determinants",
     "core.remarks:matched_correlation": "correlation",
-    "core.warping:warp_volume": "warp volume",
-    "core.warping:warp_segmentation": "warp labels",
+    "core.warping:warp_both": "warp",
     "core.metrics:compare_segmentations": "compare",
 }
 _WHOLE = frozenset(FUNCTIONS.values()) - {"affine", "compare"}

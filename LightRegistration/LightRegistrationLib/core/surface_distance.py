@@ -59,8 +59,7 @@ class Surfaces:
         cropped, margin = layer[box], np.maximum(self.near.reach, 1)
         self.shape = tuple(int(n) for n in np.add(cropped.shape, 2 * margin))
         inner = tuple(slice(m, m + n) for m, n in zip(margin, cropped.shape, strict=True))
-        kind = np.uint16 if find.count < np.iinfo(np.uint16).max else np.int32
-        self._numbers = np.zeros(self.shape, kind)
+        self._numbers = np.zeros(self.shape, find.kind)
         self._points = self._shells(self._filled(inner, cropped, find), inner, find.count)
 
     def _filled(self, inner: Box, cropped: NDArray, find: Numbering) -> NDArray:

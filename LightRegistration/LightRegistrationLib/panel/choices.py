@@ -114,8 +114,7 @@ def stage_name(stage: str) -> str:
         "refinement": _("Refining"),
         "keep volumes": _("Keeping volumes"),
         "field": _("Composing the deformation"),
-        "warping the volume": _("Warping the volume"),
-        "warping the segmentation": _("Warping the segmentation"),
+        "warping": _("Warping"),
         "comparing the segmentations": _("Comparing the segmentations"),
         "done": _("Showing the result"),
     }

@@ -15,7 +15,7 @@ from ..core.report import build_report
 from ..core.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
 from ..core.threads import thread_limit
 from ..core.volume import Segmentation, matching_segments
-from ..core.warping import warp_segmentation, warp_volume
+from ..core.warping import warp_both
 from .guidance import guidance_of
 from .protocol import RegistrationReply, RegistrationRequest
 
@@ -27,7 +27,7 @@ OnField = Callable[[RegistrationResult, dict[str, Any]], None]
 # What registering takes of the whole on a clinical volume, and where what follows starts in the rest, so that the
 # bar moves evenly.
 _REGISTERING = {"none": 0.5, "fast": 0.8, "best": 0.95}
-_WARP_STARTS, _SEGMENTATION_STARTS, _COMPARISON_STARTS = 0.0, 0.4, 0.5
+_WARP_STARTS, _COMPARISON_STARTS = 0.0, 0.5
 
 
 def warm_up(registry: ModelRegistry) -> list[str]:
@@ -93,10 +93,10 @@ def _completed(
 ) -> RegistrationReply:
     """Warp and compare."""
     grid = request.fixed.geometry
-    progress(_WARP_STARTS, "warping the volume")
-    warped, warp_seconds = _timed(lambda: warp_volume(request.moving, result.field, grid))
-    progress(_SEGMENTATION_STARTS, "warping the segmentation")
-    warped_segmentation = _warped_segmentation(request, result)
+    progress(_WARP_STARTS, "warping")
+    (warped, warped_segmentation), warp_seconds = _timed(
+        lambda: warp_both(request.moving, request.moving_segmentation, result.field, grid)
+    )
     progress(_COMPARISON_STARTS, "comparing the segmentations")
     scores, comparison_seconds = _timed(lambda: _scores(request, warped_segmentation))
     seconds = {**result.seconds, "warping": warp_seconds, "comparing": comparison_seconds}
@@ -114,12 +114,6 @@ def _check_structures(request: RegistrationRequest) -> None:
             f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
             "choose two that show the same structures."
         )
-
-
-def _warped_segmentation(request: RegistrationRequest, result: RegistrationResult) -> Segmentation | None:
-    if request.moving_segmentation is None:
-        return None
-    return warp_segmentation(request.moving_segmentation, result.field, request.fixed.geometry)
 
 
 def _scores(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:

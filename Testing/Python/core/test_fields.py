@@ -13,7 +13,7 @@ from LightRegistrationLib.core.field import DisplacementField
 from LightRegistrationLib.core.field_tools import corner_determinants, invert, jacobian_summary, unfold
 from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.core.warping import moving_coordinates, warp_segmentation, warp_volume
+from LightRegistrationLib.core.warping import moving_coordinates, warp_both, warp_segmentation, warp_volume
 
 from .geometries import AWKWARD, make_geometry
 
@@ -150,6 +150,45 @@ def test_threads_do_not_change_a_voxel(threads):
     torch.set_num_threads(2)
     np.testing.assert_array_equal(warped, warp_volume(volume, bending_field(fixed), fixed).array)
     torch.set_num_threads(before)
+
+
+ALONGSIDE = {
+    "finer": make_geometry((61, 50, 70), (1.13, 1.71, 0.93), center_mm=(3.1, -4.2, 7.3)),
+    "flipped": make_geometry((30, 44, 40), (2.31, 2, 2), flips=(-1, 1, -1), center_mm=(-8.3, 2.5, 4.4)),
+    "beside": make_geometry((20, 20, 20), (2, 2, 2), center_mm=(0, 500, 0)),
+    "almost alongside": make_geometry((40, 44, 48), (2, 2, 2), (0, 0, 0.2)),
+}
+
+
+@pytest.mark.parametrize("name", ALONGSIDE)
+def test_labels_on_a_grid_alongside_are_those_of_simpleitk(name):
+    """Without a field, grids whose axes run alike are read along each axis; SimpleITK looks up every voxel."""
+    fixed, moving = AWKWARD["plain"], ALONGSIDE[name]
+    labels = np.random.default_rng(2).integers(0, 200, moving.shape).astype(np.uint8)
+    segmentation = Segmentation((labels,), moving.affine, ())
+    reference = to_sitk(np.zeros(fixed.shape, np.uint8), fixed.affine)
+    expected = sitk.Resample(to_sitk(labels, moving.affine), reference, sitk.Transform(), sitk.sitkNearestNeighbor)
+    agree = warp_segmentation(segmentation, None, fixed).layers[0] == sitk.GetArrayFromImage(expected)
+    assert agree.mean() > 0.999  # voxels just between two others may be taken either way
+
+
+@pytest.mark.parametrize("same_grid", [True, False])
+def test_a_volume_and_its_structures_are_warped_together_as_each_alone(same_grid):
+    fixed, moving = AWKWARD["plain"], recentered("oblique", AWKWARD["plain"].center_mm)
+    own = moving if same_grid else recentered("permuted", fixed.center_mm)
+    random = np.random.default_rng(5)
+    volume = Volume(random.integers(-500, 900, moving.shape).astype(np.int16), moving.affine)
+    labels = np.zeros(own.shape, np.uint8)
+    labels[12:20, 15:25, 9:21] = random.integers(0, 9, (8, 10, 12))
+    segmentation = Segmentation((labels, np.roll(labels, 3, 0)), own.affine, ())
+    field = bending_field(fixed)
+    warped, structures = warp_both(volume, segmentation, field, fixed)
+    np.testing.assert_array_equal(warped.array, warp_volume(volume, field, fixed).array)
+    alone = warp_segmentation(segmentation, field, fixed)
+    for together, separate in zip(structures.layers, alone.layers, strict=True):
+        assert together.any()
+        np.testing.assert_array_equal(together, separate)
+    assert warp_both(volume, None, field, fixed)[1] is None
 
 
 def test_overlapping_layers_are_warped_alike_and_keep_their_segments():

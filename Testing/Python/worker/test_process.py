@@ -69,7 +69,7 @@ def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
     finished = watched.wait(Finished, number)
 
     kinds = [m.stage if isinstance(m, Advanced) else type(m) for m in watched.messages]
-    assert kinds.index("field") < kinds.index(FieldFound) < kinds.index("warping the volume") < kinds.index(Finished)
+    assert kinds.index("field") < kinds.index(FieldFound) < kinds.index("warping") < kinds.index(Finished)
     found = watched.field(number)
     assert found.report["structures"] is None
     assert {**finished.report, "seconds": 0, "structures": 0, "mean": 0} == {
@@ -104,7 +104,7 @@ def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of
 
 def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_blobs, model_folder, monkeypatch):
     seen = {}
-    for name in ("warp_volume", "warp_segmentation", "compare_segmentations"):
+    for name in ("warp_both", "compare_segmentations"):
         original = getattr(task, name)
 
         def watching(*arguments, name=name, original=original):
@@ -115,7 +115,7 @@ def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_bl
     before = torch.get_num_threads()
     settings = replace(request_of_blobs.settings, threads=before + 1)
     task.perform(ModelRegistry((model_folder,)), replace(request_of_blobs, settings=settings), no_progress)
-    assert len(seen) == 3
+    assert len(seen) == 2
     assert set(seen.values()) == {before + 1}
     assert torch.get_num_threads() == before
 
