@@ -76,8 +76,13 @@ class Refined:
 
 
 def levels_of(preset: str, rule: RefinementRule, finest: float = FINEST) -> tuple[Level, ...]:
-    """The resolutions of a preset, coarse to fine; `best` ends at the factor `finest`, `fast` at the network grid."""
-    coarse = [Level(factor, 20) for factor in (8, 4, 2) if factor <= rule.coarsest]
+    """The resolutions of a preset, coarse to fine; `best` ends at the factor `finest`, `fast` at the network grid.
+
+    `none` is what two contrasts get in any case (see `core.pair_refinement`): some steps at half its resolution.
+    """
+    if preset == "none":
+        return (Level(2, 15),)
+    coarse = [Level(factor, 40) for factor in (8, 4, 2) if factor <= rule.coarsest]
     return (*coarse, Level(1, 10), *([Level(finest, 12)] if preset == "best" else []))
 
 
@@ -113,7 +118,7 @@ def refine(
         run.climb(coarse)
     best = _last_of_the_best(runs) if len(runs) > 1 else runs[0]
     best.climb(fine)
-    before, after = runs[0].value_before(fine[-1]), best.value()
+    before, after = runs[0].value_before(levels[-1]), best.value()
     ended = "all steps" if best.ran_out else "no gain"
     summary = RefinementSummary(preset, best.name, counter.taken, ended, before, after)
     if after <= before:

@@ -26,7 +26,7 @@ from .network_grid import GridImage, network_geometry, on_grid
 from .pair_refinement import PairRefinement
 from .refinement import Refined
 from .refinement_images import RefinementImages, ShrunkPair
-from .remarks import STUDENT_LEFT_OUT, TWO_CONTRASTS, field_remarks, matched_correlation, poor_match
+from .remarks import TWO_CONTRASTS, field_remarks, matched_correlation, poor_match
 from .result import (
     NOTHING_KNOWN,
     Guidance,
@@ -75,9 +75,11 @@ def register(
         pair = _begin(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
         initial = pair.alignment.transform
         with stages.stage("network", 0.5):
-            asked = run_student(pair.student, pair.target, pair.source, settings.cascades)
-            refinement = pair.refinement(guidance)
-            found = refinement.checked(asked)
+            found = run_student(pair.student, pair.target, pair.source, settings.cascades)
+        refinement = pair.refinement(guidance)
+        if pair.metric == MIND:
+            with stages.stage("two contrasts", 0.55):
+                found = refinement.settled(found)
         if settings.refine != "none":
             on_first_field(field_in_mm(found.flow, found.geometry, initial))
             with stages.stage("refinement", 0.6):
@@ -92,7 +94,7 @@ def register(
                 *pair.choice.warnings,
                 *pair.alignment.notes,
                 *field_remarks(jacobian, kept),
-                *pair.match_remarks(found, initial, left_out=found.summary is None and found is not asked),
+                *pair.match_remarks(found, initial, settings.refine),
             )
     progress(1.0, "done")
     return RegistrationResult(
@@ -128,12 +130,10 @@ class _AlignedPair:
         images = RefinementImages(self.shrunk, self.alignment.transform, self.grid, guidance)
         return PairRefinement(self.student.refinement, images, self.metric)
 
-    def match_remarks(self, found: Refined, initial: AffineTransform, left_out: bool) -> Iterator[str]:
-        """What is to be said of how the images match. left_out: whether the student's deformation was not used."""
+    def match_remarks(self, found: Refined, initial: AffineTransform, refine: str) -> Iterator[str]:
+        """What is to be said of how the images match. refine: the preset."""
         if self.metric == MIND:
-            if left_out:
-                yield STUDENT_LEFT_OUT
-            elif found.summary is None:
+            if refine == "none":
                 yield TWO_CONTRASTS
             return
         source = self.source

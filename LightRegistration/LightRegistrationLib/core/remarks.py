@@ -15,11 +15,7 @@ from .result import JacobianSummary, KeptVolume
 
 LOW_CORRELATION = 0.6
 KEPT_PERCENT = 3.0
-TWO_CONTRASTS = "The volumes show two contrasts: a refinement matches them closer than the model alone."
-STUDENT_LEFT_OUT = (
-    "The volumes show two contrasts, which the model matched no better than the affine alignment did: that was kept; "
-    "choose a refinement."
-)
+TWO_CONTRASTS = "The volumes show two contrasts: a refinement matches them closer."
 
 
 def matched_correlation(fixed: GridImage, moving: GridImage, found: Refined) -> float:

@@ -93,7 +93,8 @@ class RefinementSummary:
     """What the optimization for one pair did: steps taken, why it ended, and the similarity that it climbed.
 
     metric: what was climbed, `correlation` (local) or `MIND`. similarity_before, similarity_after: its mean over the
-    compared voxels at the finest grid, larger is better. ended: `no gain`, `all steps`.
+    compared voxels at the finest grid, larger is better. ended: `no gain`, `all steps`. preset `none`: the coarse steps
+    that two contrasts get in any case.
     """
 
     preset: str
@@ -119,7 +120,7 @@ class RegistrationResult:
 
     field: fixed -> moving, RAS mm; its grid covers the fixed volume (the inverse: `core.field_tools.invert`).
     initial: the alignment before the student, fixed -> moving. model_reason: why this model, one line.
-    refinement: None where none was asked for. kept: one entry for each structure whose volume was to be kept.
+    refinement: None where there was none. kept: one entry for each structure whose volume was to be kept.
     seconds: wall time per stage, in order. warnings: lines for the user.
     """
 

@@ -108,9 +108,11 @@ def stage_name(stage: str) -> str:
     names = {
         "start": _("Starting"),
         "load model": _("Loading the model"),
+        "shrink": _("Reading the volumes"),
         "initial alignment": _("Initial alignment"),
         "resample": _("Resampling"),
         "network": _("Finding the deformation"),
+        "two contrasts": _("Comparing two contrasts"),
         "refinement": _("Refining"),
         "keep volumes": _("Keeping volumes"),
         "field": _("Composing the deformation"),

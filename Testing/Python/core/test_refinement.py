@@ -157,7 +157,7 @@ def test_what_progress_raises_ends_the_refinement(pair):
 
     with pytest.raises(Canceled):
         refined(pair, progress=cancel)
-    assert seen[2] == (3 / 30, "refining, step 3 of 30")
+    assert seen[2] == (3 / 50, "refining, step 3 of 50")
 
 
 def test_the_initial_alignment_is_part_of_the_way(pair):
