@@ -80,6 +80,7 @@ class Mind:
         self.radius = radius
         self.distance = distance
         self._fixed = self.prepared(fixed)
+        self._scale: float | None = None
 
     def prepared(self, moving: Tensor) -> Tensor:
         """The descriptors (1, 12, D, H, W) of an image (1, 1, D, H, W)."""
@@ -88,7 +89,8 @@ class Mind:
     def match(self, warped: Tensor, weight: Tensor) -> Match:
         """Compare the warped descriptors; see `core.similarity.Similarity`."""
         weight = weight * (box_mean(weight, self.radius + self.distance) > _WHOLE)
-        scale = 2 / self._spread(weight)
+        # Where both are compared hardly changes from step to step, and values can be compared if their unit does not.
+        scale = self._scale = self._scale or 2 / self._spread(weight)
         pull = warped.new_zeros((1, 3, *warped.shape[2:]))
         stiffness, loss = torch.zeros_like(weight), torch.zeros_like(weight)
         for channel in range(warped.shape[1]):
