@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report, write_to_card
+from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
 
 from LightRegistrationLib.core.models import ModelRegistry
 from LightRegistrationLib.core.result import RegistrationSettings
@@ -92,23 +92,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def result_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The means of every method, for the model's card, beside the command that measured them."""
-    means = {
-        name: {
-            key: round(float(np.mean([r[key] for r in rows if r["method"] == name])), 4)
-            for key in ("dice", "dice_subcortical", "dice_cortical", "folding_percent")
-        }
-        for name in dict.fromkeys(r["method"] for r in rows)
-    }
-    return {
-        "command": "Testing/Benchmarks/brain_ring.py",
-        "pairs": len({r["pair"] for r in rows}),
-        "data": "15 skull-stripped T1 scans (OASIS, MICCAI 2012), not used in training; mean over all labels",
-        "means": means,
-    }
-
-
 def plot(rows: list[dict[str, Any]]) -> Any:
     """Dice of each pair, one line a method."""
     figure, ((axes,),) = new_figure()
@@ -129,7 +112,6 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder of models, default: the bundled ones")
     parser.add_argument("--pairs", type=int, default=15, help="take only so many subjects")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=["demons"])
-    parser.add_argument("--to-card", action="store_true", help="also write the means into the model's card")
     arguments = parse(parser)
     registry = ModelRegistry((arguments.models,)) if arguments.models else ModelRegistry()
     methods = [
@@ -142,8 +124,6 @@ def main() -> None:
     heading = f"Model {arguments.model}, weights {card.sha256[:12]}, {len(pairs)} pairs, {arguments.threads} threads"
     text = f"{heading}\n\n{table(rows)}"
     write_report(arguments.output, "brain_ring", text, rows, plot(rows))
-    if arguments.to_card:
-        write_to_card(card.folder, "brain T1 ring", result_of(rows))
     print("\n" + text)
 
 

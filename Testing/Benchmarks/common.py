@@ -15,11 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from peers import METHODS
 
-from LightRegistrationLib.core.cards import CARD_FILE
 from LightRegistrationLib.training.evaluation import Case, Method, Outcome, Start, field_outcome
 from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def benchmark_parser(description: str | None, output: Path) -> argparse.ArgumentParser:
@@ -94,11 +91,3 @@ def write_report(folder: Path, name: str, text: str, values: Any, figure: Any) -
     (folder / f"{name}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     (folder / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     figure.savefig(folder / f"{name}.png", dpi=110)
-
-
-def write_to_card(folder: Path, title: str, result: dict[str, Any]) -> None:
-    """Put what was measured of a model into the card in its folder, in place of an earlier result of the same title."""
-    file = folder / CARD_FILE
-    card = json.loads(file.read_text(encoding="utf-8"))
-    card["results"] = {**card.get("results", {}), title: result}
-    file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,8 @@ Every method runs on every pair in a process of its own, on so many CPU threads 
 in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or a
 model has changed; so the command can be stopped at any time, and goes on when it is called again. A method that fails
 leaves its error in the row, and is tried again the next time. Written to --output: comparison.md (tables, notes, the
-bars), .csv (every row), .json (the means) and .png.
+bars), .csv (every row), .json (the means) and .png; with --to-cards also the means of our own methods into the cards of
+the models that registered a set.
 
 The peers elastix and ANTs need packages (versions and settings: `peers.py`), best in an environment of their own, since
 ANTsPy asks for an older numpy than Slicer has. Rows that were made there count here as well:
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from common import benchmark_parser, parse, write_report
+from comparison_cards import card_results, write_to_cards
 from comparison_plan import SETS, Task
 from comparison_report import plot, report, rows_csv, values
 from peers import METHODS
@@ -137,6 +139,7 @@ def command_line() -> Any:
     parser.add_argument("--again", nargs="+", choices=list(METHODS), default=[], help="run also what is done")
     parser.add_argument("--no-surfaces", dest="surfaces", action="store_false", help="no HD95")
     parser.add_argument("--report-only", action="store_true", help="run nothing, report what is done")
+    parser.add_argument("--to-cards", action="store_true", help="also write our own means into the models' cards")
     return parser
 
 
@@ -153,6 +156,8 @@ def main() -> None:
     text = report(rows)
     write_report(arguments.output, NAME, text, values(rows), plot(rows))
     write_text(arguments.output / f"{NAME}.csv", rows_csv(rows).rstrip())
+    if arguments.to_cards:
+        write_to_cards(card_results(rows))
     print("", text, sep="\n")
 
 

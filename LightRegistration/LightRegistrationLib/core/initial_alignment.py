@@ -29,34 +29,18 @@ def initial_alignment(
 
     Raises InputError where the volumes have nothing in common, or hardly overlap after it.
     """
-    found = _asked_for(fixed, moving, settings, guidance, rule, shrunk)
+    if isinstance(settings.initial, AffineTransform):
+        found = Alignment(settings.initial)
+    elif settings.initial == "none":
+        found = Alignment(AffineTransform.identity())
+    elif settings.initial == "centers":
+        found = Alignment(center_transform(fixed.geometry, moving.geometry))
+    else:
+        masks = {"fixed_mask": guidance.fixed_mask, "moving_mask": guidance.moving_mask}
+        with thread_limit(1):  # many small steps lose more by waiting for each other than they gain
+            found = align_affine(fixed, moving, rule, shrunk=shrunk, **masks)
     _check_overlap(fixed.geometry, moving.geometry, found.transform, settings)
     return found
-
-
-def _asked_for(
-    fixed: Volume,
-    moving: Volume,
-    settings: RegistrationSettings,
-    guidance: Guidance,
-    rule: IntensityRule,
-    shrunk: tuple[Shrunk, Shrunk],
-) -> Alignment:
-    if isinstance(settings.initial, AffineTransform):
-        return Alignment(settings.initial)
-    if settings.initial == "none":
-        return Alignment(AffineTransform.identity())
-    if settings.initial == "centers":
-        return Alignment(center_transform(fixed.geometry, moving.geometry))
-    with thread_limit(1):  # many small steps lose more by waiting for each other than they gain
-        return align_affine(
-            fixed,
-            moving,
-            rule,
-            fixed_mask=guidance.fixed_mask,
-            moving_mask=guidance.moving_mask,
-            shrunk=shrunk,
-        )
 
 
 def _check_overlap(fixed: Geometry, moving: Geometry, initial: AffineTransform, settings: RegistrationSettings) -> None:

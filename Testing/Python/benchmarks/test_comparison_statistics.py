@@ -193,3 +193,25 @@ def test_the_plot_has_a_panel_a_set_and_a_point_a_method(report):
     assert len(second.get_lines()) == 2  # what takes no time has no place on an axis of seconds
     assert second.yaxis_inverted()
     assert not first.yaxis_inverted()
+
+
+def test_a_set_belongs_on_the_card_of_the_model_that_registered_all_of_it(benchmark):
+    from comparison_cards import card_results
+
+    rows = [
+        row("lung", method, n, tre_mm=tre + n, model=model)
+        for method, tre, model in (("none", 8.0, ""), ("affine", 5.0, "lung-ct"), ("ours-none", 2.0, "lung-ct"))
+        for n in range(2)
+    ]
+    mixed = [row("liver", "ours-none", n, tre_mm=3.0, model=("general", "lung-ct")[n]) for n in range(2)]
+    found = card_results(rows + mixed)
+    assert list(found) == ["lung-ct"]
+    ((title, result),) = found["lung-ct"].items()
+    assert title.startswith("lung CT")
+    assert result["pairs"] == 2
+    assert {name: means["tre_mm"] for name, means in result["means"].items()} == {
+        "before": 8.5,
+        "affine": 5.5,
+        "model": 2.5,
+    }
+    assert "dice" not in result["means"]["model"]

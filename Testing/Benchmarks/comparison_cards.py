@@ -1,0 +1,53 @@
+"""What the comparison measured of our own methods, for the cards of the models."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from comparison_plan import SETS
+from comparison_statistics import Row, summarize
+
+from LightRegistrationLib.core.cards import CARD_FILE, list_cards
+
+TITLES = {
+    "none": "before",
+    "affine": "affine",
+    "ours-none": "model",
+    "ours-fast": "refined, fast",
+    "ours-best": "refined, best",
+}
+MEASURES = ("dice", "hd95_mm", "tre_mm", "folding_percent", "std_log_jacobian")
+COMMAND = "Testing/Benchmarks/comparison.py"
+
+
+def card_results(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """By model, then by the title of each set whose pairs it registered all: how many they are, and the means."""
+    results: dict[str, dict[str, Any]] = defaultdict(dict)
+    for group, plan in SETS.items():
+        models = {r["model"] for r in rows if r["set"] == group and r["method"] == "ours-none" and not r.get("error")}
+        if len(models) != 1:
+            continue
+        found = summarize(rows, group)
+        means = {
+            title: {key: round(found[name].mean[key], 4) for key in MEASURES if found[name].mean[key] is not None}
+            for name, title in TITLES.items()
+            if name in found
+        }
+        results[models.pop()][plan.title] = {
+            "command": COMMAND,
+            "pairs": found["ours-none"].pairs,
+            "means": means,
+        }
+    return dict(results)
+
+
+def write_to_cards(results: dict[str, dict[str, Any]]) -> None:
+    """Put the results into the models' cards, in place of all that was there before."""
+    cards = list_cards()
+    for model, own in results.items():
+        file = cards[model].folder / CARD_FILE
+        card = {**json.loads(file.read_text(encoding="utf-8")), "results": own}
+        file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
