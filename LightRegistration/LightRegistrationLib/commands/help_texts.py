@@ -76,8 +76,8 @@ CASCADES = "how often the model refines its answer, 1 to 3 (default: as it was t
 INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
 (centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
 moving points (.h5, .tfm, .txt, .mat)"""
-REFINE = """whether the model's deformation is then optimized for this pair: none (the default), fast (a few seconds)
-or best (takes longer, until it no longer gains)"""
+REFINE = """whether the model's deformation is then optimized for this pair: none (the default; two contrasts get some
+coarse steps all the same), fast (a few seconds) or best (takes longer, until it no longer gains)"""
 MASK = """where the {role} volume is compared: label map or .seg.nrrd, on any grid; everything that is not 0 counts,
 what lies outside only follows"""
 KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must not
