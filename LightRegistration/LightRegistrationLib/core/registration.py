@@ -63,9 +63,9 @@ def register(
     """Register the moving volume to the fixed one with a student.
 
     Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
-    covers the whole fixed volume, with what is needed to say how it came about. Deterministic for a given machine and
-    number of threads. Raises InputError where the inputs cannot be registered, ModelError (an InputError) for a model
-    that is unknown or damaged.
+    covers the whole fixed volume, with what is needed to say how it came about. on_first_field: told of the student's
+    own answer where a refinement follows. Deterministic for a given machine and number of threads. Raises InputError
+    where the inputs cannot be registered, ModelError (an InputError) for a model that is unknown or damaged.
     """
     for volume in (fixed, moving):
         if _is_flat(volume.array):
@@ -73,30 +73,50 @@ def register(
     stages = _Stages(progress)
     with torch.inference_mode(), thread_limit(settings.threads):
         pair = _begin(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
-        initial = pair.alignment.transform
-        with stages.stage("network", 0.5):
-            found = run_student(pair.student, pair.target, pair.source, settings.cascades)
-        refinement = pair.refinement(guidance)
-        if pair.metric == MIND:
-            with stages.stage("two contrasts", 0.55):
-                found = refinement.settled(found)
-        if settings.refine != "none":
-            on_first_field(field_in_mm(found.flow, found.geometry, initial))
-            with stages.stage("refinement", 0.6):
-                trust = settings.initial == "affine" and not pair.alignment.notes
-                part = part_of(progress, 0.6, 0.9)
-                found, initial = refinement(settings.refine, found, initial, trust, part)
-        with stages.stage("field", 0.9):
-            field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
-            field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed.geometry)
-            jacobian = jacobian_summary(field, fixed.geometry)
-            warnings = (
-                *pair.choice.warnings,
-                *pair.alignment.notes,
-                *field_remarks(jacobian, kept),
-                *pair.match_remarks(found, initial, settings.refine),
-            )
+        found, initial = _find(pair, settings, guidance, stages, on_first_field)
+        result = _result(pair, found, initial, settings, guidance, stages)
     progress(1.0, "done")
+    return result
+
+
+def _find(
+    pair: _AlignedPair,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    stages: _Stages,
+    on_first_field: OnFirstField,
+) -> tuple[Refined, AffineTransform]:
+    """The deformation of an aligned pair, and the initial alignment that it is after."""
+    initial = pair.alignment.transform
+    with stages.stage("network", 0.5):
+        found = run_student(pair.student, pair.target, pair.source, settings.cascades)
+    refinement = pair.refinement(guidance)
+    if pair.metric == MIND:
+        with stages.stage("two contrasts", 0.55):
+            found = refinement.settled(found)
+    if settings.refine == "none":
+        return found, initial
+    on_first_field(field_in_mm(found.flow, found.geometry, initial))
+    with stages.stage("refinement", 0.6):
+        trust_headers = settings.initial == "affine" and not pair.alignment.notes
+        return refinement(settings.refine, found, initial, trust_headers, part_of(stages.progress, 0.6, 0.9))
+
+
+def _result(
+    pair: _AlignedPair,
+    found: Refined,
+    initial: AffineTransform,
+    settings: RegistrationSettings,
+    guidance: Guidance,
+    stages: _Stages,
+) -> RegistrationResult:
+    """The field in mm, checked, and all that is to be said of it."""
+    fixed = pair.shrunk.volumes[0].geometry
+    with stages.stage("field", 0.9):
+        field, _ = unfold(field_in_mm(found.flow, found.geometry, initial))
+        field, kept = (field, ()) if guidance.keep is None else keep_volumes(field, guidance.keep, fixed)
+        jacobian = jacobian_summary(field, fixed)
+        remarks = (*field_remarks(jacobian, kept), *pair.match_remarks(found, initial, settings.refine))
     return RegistrationResult(
         field=field,
         initial=initial,
@@ -106,7 +126,7 @@ def register(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=warnings,
+        warnings=(*pair.choice.warnings, *pair.alignment.notes, *remarks),
         refinement=found.summary,
         kept=kept,
     )
