@@ -3,7 +3,7 @@
     LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/comparison.py --output Testing/Benchmarks/results
 
 Every method runs on every pair in a process of its own, on so many CPU threads as --threads says. Each row is kept
-in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or a
+in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or its
 model has changed; so the command can be stopped at any time, and goes on when it is called again. A method that fails
 leaves its error in the row, and is tried again the next time. Written to --output: comparison.md (tables, notes, the
 bars), .csv (every row), .json (the means) and .png; with --to-cards also the means of our own methods into the cards of
@@ -31,7 +31,7 @@ from common import benchmark_parser, parse, write_report
 from comparison_cards import card_results, write_to_cards
 from comparison_plan import SETS, Task
 from comparison_report import plot, report, rows_csv, values
-from peers import METHODS
+from peers import METHODS, weights_of
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.evaluation_run import write_text
@@ -61,7 +61,8 @@ def done(task: Task, work: Path) -> dict[str, Any] | None:
         row = json.loads((work / task.file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return row if row.get("key") == task.key() and not row.get("error") else None
+    is_true = row.get("key") == task.key() and row.get("weights", "") == weights_of(row.get("model", ""))
+    return row if is_true and not row.get("error") else None
 
 
 def run(task: Task, work: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def row_of(pair: EvaluationPair, method: Contender, threads: int, *, surfaces: b
         "threads": threads,
         **scores_of(pair, run.field(), surfaces),
         "model": run.model,
+        "weights": run.weights,
         "warnings": list(run.warnings),
     }
 

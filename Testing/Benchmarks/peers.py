@@ -23,12 +23,14 @@ OWN_AFFINE, AS_LOADED = "our affine stage", "as loaded"
 class Run(Protocol):
     """One method on one pair. Making it imports and reads; `register` is what is timed; `field` comes after that.
 
-    seconds, cpu_seconds: what is to be added to the time of `register`. model, warnings: of the product's own methods.
+    seconds, cpu_seconds: what is to be added to the time of `register`. model, weights, warnings: of the product's own
+    methods; weights: their hash.
     """
 
     seconds: float
     cpu_seconds: float
     model: str
+    weights: str
     warnings: tuple[str, ...]
 
     def register(self) -> None:
@@ -42,7 +44,7 @@ class RunDefaults:
     """What most runs say of themselves."""
 
     seconds = cpu_seconds = 0.0
-    model = ""
+    model = weights = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -81,17 +83,27 @@ class Contender:
         return [self.options, self.package, self.version, own_code_digest() if self.ours else ""]
 
 
+HOW_A_MODEL_IS_USED = ("covers", "network", "grid", "intensity", "refinement")
+"""What a card says of that; its weights count for the pairs that they registered."""
+
+
 @cache
 def own_code_digest() -> str:
-    """Of the code that registers and of every model there is, less what was measured of it."""
+    """Of the code that registers and of how every model is chosen and used."""
     code = b"".join(file.read_bytes() for file in sorted(Path(cards.__file__).parent.glob("*.py")))
-    models = {
-        name: {
-            key: value for key, value in json.loads(card.file.read_text(encoding="utf-8")).items() if key != "results"
-        }
-        for name, card in cards.list_cards().items()
-    }
+    models = {name: _usage(card.file) for name, card in cards.list_cards().items()}
     return hashlib.sha256(code + json.dumps(models, sort_keys=True).encode()).hexdigest()
+
+
+def _usage(file: Path) -> dict[str, Any]:
+    card = json.loads(file.read_text(encoding="utf-8"))
+    return {key: card.get(key) for key in HOW_A_MODEL_IS_USED}
+
+
+def weights_of(model: str) -> str:
+    """The hash of a model's weights as they are now; nothing where there is no such model."""
+    card = cards.list_cards().get(model)
+    return card.sha256 if card else ""
 
 
 def _unregistered(fixed: Path, moving: Path, threads: int) -> Run:

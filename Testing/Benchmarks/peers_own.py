@@ -49,7 +49,7 @@ class Product(RunDefaults):
         self.result = self.run(
             self.target, self.source, self.settings, registry=self.registry, progress=self._stage_starts
         )
-        self.model, self.warnings = self.result.model, self.result.warnings
+        self.model, self.weights, self.warnings = self.result.model, self.result.weights_sha256, self.result.warnings
 
     def _stage_starts(self, fraction: float, stage: str) -> None:
         self.stages.append((stage, time.perf_counter(), time.process_time()))

@@ -104,6 +104,10 @@ def test_measures_resumes_and_runs_again_only_what_changed(comparison, data, tmp
     assert row_files(tmp_path) == before
     assert (tmp_path / "results" / "comparison.md").read_text() == table
 
+    kept = tmp_path / "work/rows/hippocampus/pair0/ours-none.json"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "weights": "those of another training"}))
+    assert ran(comparison(*methods)) == ["pair0/ours-none"]
+
     assert ran(comparison("--methods", "none")) == ["pair1/none"]
     image = sitk.ReadImage(str(data / "0.nii.gz"))
     sitk.WriteImage(image + 1, str(data / "0.nii.gz"))
