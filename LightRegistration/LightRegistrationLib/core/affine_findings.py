@@ -23,6 +23,8 @@ MIRRORED = (
 )
 _OR_MIRRORED = " A mirrored axis would explain it as well: left and right may be swapped."
 _STEPS = 8, 10
+_HOPELESS = 0.15
+"""A reflection whose merit is so much lower as a rigid motion is not made better by scales and shears."""
 
 
 def findings(search: Level, comparison: Comparison, best: Candidates) -> tuple[str, ...]:
@@ -61,8 +63,11 @@ def _mirror_merit(search: Level, comparison: Comparison, best: Candidates) -> fl
     center = _body_center(search)
     mirrors = [np.diag([-1.0 if a == axis else 1.0 for a in range(3)]) for axis in range(3)]
     starts = torch.from_numpy(np.stack([best.matrices[0].numpy() @ about(center, mirror) for mirror in mirrors]))
-    rigid = Comparison(search, comparison.curved).climb(starts, 6, _STEPS[0])
+    coarse = Comparison(search, comparison.curved)
+    rigid = coarse.climb(starts, 6, _STEPS[0])
     likeliest = rigid[rigid.merit.argmax()[None]]
+    if float(likeliest.merit) < float(coarse.evaluate(best.matrices).merit) - _HOPELESS:
+        return float(likeliest.merit)
     return float(comparison.climb(likeliest.matrices, 12, _STEPS[1]).merit)
 
 
