@@ -35,7 +35,7 @@ class PairRefinement:
         """The student's deformation; for two contrasts what some coarse steps make of it, or of none at all.
 
         No student is as sure of two contrasts as of one: alone it may lead away from the affine alignment. MIND tells
-        which start is the better one, within a third of a second; one contrast needs no such steps.
+        which start is the better one, in less than a second; one contrast needs no such steps.
         """
         if self.metric != MIND:
             return found

@@ -81,7 +81,7 @@ def levels_of(preset: str, rule: RefinementRule, finest: float = FINEST) -> tupl
     `none` is what two contrasts get in any case (see `core.pair_refinement`): some steps at half its resolution.
     """
     if preset == "none":
-        return (Level(2, 15),)
+        return (Level(2, 10),)
     coarse = [Level(factor, 40) for factor in (8, 4, 2) if factor <= rule.coarsest]
     return (*coarse, Level(1, 10), *([Level(finest, 12)] if preset == "best" else []))
 
