@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "SlicerHost"))
 
 from LightRegistrationLib.commands.phantom import make_phantom_pair  # noqa: E402
+from LightRegistrationLib.core.geometry import homogeneous  # noqa: E402
 from LightRegistrationLib.core.result import REFINEMENTS  # noqa: E402
 from LightRegistrationLib.core.volume import Segmentation, Volume  # noqa: E402
 from slicer_host import start_slicer_host  # noqa: E402 - found by the line above
@@ -101,7 +102,7 @@ def _zoomed(array: NDArray, shape: tuple[int, int, int], order: int) -> NDArray:
 def _affine_of(image: Volume | Segmentation, shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """The affine of an image after its edges, not its outermost voxels, were kept in place."""
     factors = np.array(image.geometry.shape[::-1]) / np.array(shape[::-1])
-    return np.asarray(image.affine @ np.diag([*factors, 1.0]))
+    return np.asarray(image.affine @ homogeneous(np.diag(factors), (factors - 1) / 2))
 
 
 class Stopwatch:

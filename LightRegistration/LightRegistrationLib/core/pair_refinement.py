@@ -32,13 +32,11 @@ class PairRefinement:
     metric: str
 
     def settled(self, found: Refined) -> Refined:
-        """The student's deformation; for two contrasts what some coarse steps make of it, or of none at all.
+        """For two contrasts: what some coarse steps make of the student's deformation, or of none at all.
 
         No student is as sure of two contrasts as of one: alone it may lead away from the affine alignment. MIND tells
-        which start is the better one, in less than a second; one contrast needs no such steps.
+        which start is the better one, in less than a second.
         """
-        if self.metric != MIND:
-            return found
         similarity, rule, _ = self._comparison()
         still = Refined(torch.zeros_like(found.flow), found.geometry)
         starts = [Start(start, self.images) for start in (found, still)]

@@ -67,10 +67,11 @@ _Filler = Callable[[int, slice, Tensor], None]
 
 def _volume_filler(array: NDArray, result: NDArray) -> _Filler:
     shape, background = array.shape, _least(array)
+    box = tuple(slice(0, n) for n in shape)
     views = corner_views(_flat_tensor(array), shape)
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        outside = _outside(coordinates, shape)
+        outside = _outside(coordinates, box)
         if outside is True:
             result[k, rows] = background
             return
@@ -84,12 +85,12 @@ def _volume_filler(array: NDArray, result: NDArray) -> _Filler:
 
 def _label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Filler:
     shape, flat = layers[0].shape, [layer.ravel() for layer in layers]
-    box = labeled_box(layers)
+    box = labeled_box(layers)  # beyond it all is 0 anyway
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        if _all_outside(coordinates, box):
+        outside = _outside(coordinates, box)
+        if outside is True:
             return
-        outside = _outside(coordinates, shape)
         nearest = nearest_voxels(list(coordinates), shape).numpy()
         for layer, result in zip(flat, results, strict=True):
             values = layer.take(nearest, mode="clip")
@@ -103,7 +104,7 @@ def _label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Fil
 def _places_along_axes(geometry: Geometry, source: Geometry) -> list[NDArray[np.int64]] | None:
     """Where the axes of two grids run alike: for each of k, j, i the source's nearest index at each of the grid's.
 
-    -1 outside the source. None where the axes do not run alike, as between most scans of one scanner they do.
+    -1 outside the source. None where they do not run alike.
     """
     matrix = source.inverse_affine @ geometry.affine
     steps = np.diag(matrix[:3, :3])
@@ -162,24 +163,16 @@ def _in_threads(
     in_threads(work, threads)
 
 
-def _all_outside(coordinates: Tensor, box: Box) -> bool:
-    """Whether all coordinates (3, n) lie on one side of a box of voxels (k, j, i), so that none has a voxel of it."""
-    bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()
-    return any(
-        largest < part.start - 0.5 or least > part.stop - 0.5
-        for part, least, largest in zip(reversed(box), *bounds, strict=True)
-    )
-
-
-def _outside(coordinates: Tensor, shape: tuple[int, ...]) -> NDArray[np.bool_] | bool:
-    """Which coordinates (3, n) lie outside an image: True for all, False for none, else a mask (n)."""
+def _outside(coordinates: Tensor, box: Box) -> NDArray[np.bool_] | bool:
+    """Which coordinates (3, n) lie outside a box of voxels (k, j, i): True for all, False for none, else a mask (n)."""
     mask: Tensor | bool = False
     bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()
-    for position, size, least, largest in zip(coordinates, reversed(shape), *bounds, strict=True):
-        if largest < -0.5 or least > size - 0.5:
+    for position, part, least, largest in zip(coordinates, reversed(box), *bounds, strict=True):
+        low, high = part.start - 0.5, part.stop - 0.5
+        if largest < low or least > high:
             return True
-        if least < -0.5 or largest > size - 0.5:
-            mask = mask | (position < -0.5) | (position > size - 0.5)
+        if least < low or largest > high:
+            mask = mask | (position < low) | (position > high)
     return mask.numpy() if isinstance(mask, Tensor) else mask
 
 
