@@ -26,8 +26,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.result import Progress, RegistrationSettings, no_progress
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.result.result import Progress, RegistrationSettings, no_progress
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -36,14 +36,14 @@ from LightRegistrationLib.panel.choices import (
     refinement_items,
 )
 from LightRegistrationLib.panel.environment import ensure_packages, missing_packages, python_executable
-from LightRegistrationLib.panel.file_loading import choose_and_load_segmentation, choose_and_load_volume
+from LightRegistrationLib.panel.file_dialogs import choose_and_load_segmentation, choose_and_load_volume
 from LightRegistrationLib.panel.inputs import Choice, choice_of, kept_segments, segments_to_keep, settings_of
-from LightRegistrationLib.panel.layers import Layers, ResultLayers
 from LightRegistrationLib.panel.outputs import Registered, publish
-from LightRegistrationLib.panel.result_view import done_line
+from LightRegistrationLib.panel.result_table import done_line
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
-from LightRegistrationLib.panel.scenarios import LightRegistrationScenarios
-from LightRegistrationLib.panel.view import PanelView
+from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
+from LightRegistrationLib.panel.slice_views import Layers, ResultLayers
+from LightRegistrationLib.panel.widget_states import PanelView
 
 
 class LightRegistration(ScriptedLoadableModule):

@@ -26,28 +26,28 @@ from ablation_report import MEASURES, TEACHER, Run, plot, rows_of, table
 from common import benchmark_parser, brain_ring, parse, write_report
 from torch import Tensor, nn
 
-from LightRegistrationLib.core.cascade import RecursiveCascade
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.intensity import IntensityRule
-from LightRegistrationLib.core.network_grid import GridRule
-from LightRegistrationLib.core.result import RegistrationSettings
+from LightRegistrationLib.core.network.cascade import RecursiveCascade
+from LightRegistrationLib.core.network.grid import GridRule
+from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.training import configuration
-from LightRegistrationLib.training.aldk import KINDS
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     RunConfig,
     TeacherTrainingConfig,
     load_config,
 )
-from LightRegistrationLib.training.distill import distill, load_teacher
-from LightRegistrationLib.training.evaluation import Method
-from LightRegistrationLib.training.evaluation_methods import NetworkRegistry, model_method
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair, read_pairs
-from LightRegistrationLib.training.evaluation_run import EvaluationOptions, PairRecord, evaluate_pairs
-from LightRegistrationLib.training.evaluation_tables import results_csv
+from LightRegistrationLib.training.distillation.aldk import KINDS
+from LightRegistrationLib.training.distillation.teacher import Teacher
+from LightRegistrationLib.training.evaluation.cases import Method
+from LightRegistrationLib.training.evaluation.methods import NetworkRegistry, model_method
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
+from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs
+from LightRegistrationLib.training.evaluation.tables import results_csv
 from LightRegistrationLib.training.state import load_state
-from LightRegistrationLib.training.teacher import Teacher
-from LightRegistrationLib.training.train_teacher import train_teacher
+from LightRegistrationLib.training.trainers.distillation import distill, load_teacher
+from LightRegistrationLib.training.trainers.teacher import train_teacher
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from common import new_figure
 
-from LightRegistrationLib.training.aldk import KINDS
-from LightRegistrationLib.training.evaluation import AFFINE, BEFORE
-from LightRegistrationLib.training.evaluation_run import PairRecord
-from LightRegistrationLib.training.evaluation_tables import MethodSummary, markdown, summarize_method
+from LightRegistrationLib.training.distillation.aldk import KINDS
+from LightRegistrationLib.training.evaluation.cases import AFFINE, BEFORE
+from LightRegistrationLib.training.evaluation.run import PairRecord
+from LightRegistrationLib.training.evaluation.tables import MethodSummary, markdown, summarize_method
 
 TITLES = {"none": "l_rec only", "distance": "+ distillation", "adversarial": "+ ALDK"}
 MEASURES = ("dice", "jaccard", "folding_percent")

@@ -24,17 +24,17 @@ import torch
 from common import benchmark_parser, brain_ring, new_figure, parse, write_report
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.affine import align_affine
-from LightRegistrationLib.core.field import AffineTransform
-from LightRegistrationLib.core.geometry import FloatArray, homogeneous
-from LightRegistrationLib.core.looks import look_at
-from LightRegistrationLib.core.models import ModelRegistry
-from LightRegistrationLib.core.selection import choose_model
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.training.evaluation import Case, linear_outcome, load_case, score
-from LightRegistrationLib.training.evaluation_files import LPS, to_image
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair, read_pairs
-from LightRegistrationLib.training.evaluation_tables import markdown
+from LightRegistrationLib.core.affine.stage import align_affine
+from LightRegistrationLib.core.geometry.geometry import FloatArray, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.models.image_statistics import look_at
+from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.models.selection import choose_model
+from LightRegistrationLib.training.evaluation.cases import Case, linear_outcome, load_case, score
+from LightRegistrationLib.training.evaluation.files import LPS, to_image
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
+from LightRegistrationLib.training.evaluation.tables import markdown
 
 NAME = "affine_start"
 OURS, MOMENTS, GEOMETRY = "ours", "SimpleITK, moments", "SimpleITK, geometry"

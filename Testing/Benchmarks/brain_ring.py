@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
 
-from LightRegistrationLib.core.models import ModelRegistry
-from LightRegistrationLib.core.result import RegistrationSettings
-from LightRegistrationLib.training.evaluation import Case, Method, Outcome, load_case, outcomes_of
-from LightRegistrationLib.training.evaluation_methods import model_method
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
+from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, load_case, outcomes_of
+from LightRegistrationLib.training.evaluation.methods import model_method
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 MINIMUM_VOXELS = 100
 FIRST_CORTICAL_LABEL = 100

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from peers import METHODS
 
-from LightRegistrationLib.training.evaluation import Case, Method, Outcome, Start, field_outcome
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
+from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, Start, field_outcome
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 
 def benchmark_parser(description: str | None, output: Path) -> argparse.ArgumentParser:

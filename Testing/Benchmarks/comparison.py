@@ -34,7 +34,7 @@ from comparison_report import plot, report, rows_csv, values
 from peers import METHODS, weights_of
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.training.evaluation_run import write_text
+from LightRegistrationLib.training.evaluation.run import write_text
 
 NAME = "comparison"
 ROW_COMMAND = Path(__file__).with_name("comparison_row.py")

@@ -10,7 +10,7 @@ from typing import Any
 from comparison_plan import SETS
 from comparison_statistics import Row, summarize
 
-from LightRegistrationLib.core.cards import CARD_FILE, list_cards
+from LightRegistrationLib.core.models.cards import CARD_FILE, list_cards
 
 TITLES = {
     "none": "before",

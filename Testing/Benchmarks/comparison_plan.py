@@ -16,8 +16,8 @@ from peers import METHODS
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training import configuration
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair, read_pairs
-from LightRegistrationLib.training.evaluation_run import write_text
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
+from LightRegistrationLib.training.evaluation.run import write_text
 
 ABDOMEN_PAIRS, ABDOMEN_SEED = 10, 1
 

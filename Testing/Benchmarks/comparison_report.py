@@ -14,7 +14,7 @@ from comparison_plan import SETS
 from comparison_statistics import MEASURES, Difference, Row, Summary, difference, summarize
 from peers import METHODS
 
-from LightRegistrationLib.training.evaluation_tables import markdown
+from LightRegistrationLib.training.evaluation.tables import markdown
 
 PEERS = ("affine", "demons", "elastix", "syn", "syn-cc")
 NOTES = """\

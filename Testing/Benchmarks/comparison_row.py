@@ -15,8 +15,8 @@ from typing import Any
 from peers import METHODS, Contender, Run
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 # To be raised when measuring changes: every row is then run again.
 REVISION = 1
@@ -69,7 +69,7 @@ def peak_mb() -> float:
 def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = True) -> dict[str, Any]:
     """The measures of a deformation, whoever found it: of its values at the fixed volume's voxels."""
     # Imported now: what has been measured of the method must not contain torch.
-    from LightRegistrationLib.training.evaluation import field_outcome, load_case, score
+    from LightRegistrationLib.training.evaluation.cases import field_outcome, load_case, score
 
     case = load_case(pair, MINIMUM_VOXELS)
     outcome = field_outcome(case, on_grid(found, case.fixed.geometry))

@@ -30,34 +30,34 @@ from brain_ring import dice
 from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
 from contrast_pairs import CONTRASTS, ct_as_mri, known_pairs, remapped, visit_pairs
 
-from LightRegistrationLib.core.affine import align_affine
-from LightRegistrationLib.core.contrast import CONTRAST_GAIN, CORRELATION, MIND, contrast_gain
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.field_tools import jacobian_summary, unfold
-from LightRegistrationLib.core.flow_fields import field_in_mm
-from LightRegistrationLib.core.geometry import FloatArray
-from LightRegistrationLib.core.looks import look_at
-from LightRegistrationLib.core.mind import Mind
-from LightRegistrationLib.core.models import ModelRegistry
-from LightRegistrationLib.core.network_grid import network_geometry, on_grid
-from LightRegistrationLib.core.pair_refinement import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
-from LightRegistrationLib.core.refinement import Refined, RefinementRule, Start, refine
-from LightRegistrationLib.core.refinement_images import RefinementImages, ShrunkPair
+from LightRegistrationLib.core.affine.stage import align_affine
+from LightRegistrationLib.core.deformation.jacobian import jacobian_summary, unfold
+from LightRegistrationLib.core.geometry.geometry import FloatArray
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.models.image_statistics import look_at
+from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.models.selection import choose_model
+from LightRegistrationLib.core.network.flow_conversion import field_in_mm
+from LightRegistrationLib.core.network.grid import network_geometry, on_grid
+from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair
+from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelation
+from LightRegistrationLib.core.refinement.mind import Mind
+from LightRegistrationLib.core.refinement.multimodal import CONTRAST_GAIN, CORRELATION, MIND, contrast_gain
+from LightRegistrationLib.core.refinement.optimizer import Refined, RefinementRule, Start, refine
+from LightRegistrationLib.core.refinement.pair import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result import (
+from LightRegistrationLib.core.result.result import (
     NOTHING_KNOWN,
     JacobianSummary,
     RegistrationResult,
     RegistrationSettings,
     no_progress,
 )
-from LightRegistrationLib.core.selection import choose_model
-from LightRegistrationLib.core.similarity import LocalCorrelation
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.training.evaluation import Case, field_outcome, load_case
-from LightRegistrationLib.training.evaluation_files import read_volume
-from LightRegistrationLib.training.evaluation_pairs import read_pairs
-from LightRegistrationLib.training.evaluation_tables import markdown
+from LightRegistrationLib.training.evaluation.cases import Case, field_outcome, load_case
+from LightRegistrationLib.training.evaluation.files import read_volume
+from LightRegistrationLib.training.evaluation.pairs import read_pairs
+from LightRegistrationLib.training.evaluation.tables import markdown
 
 SETS = ["known", "visits", "remapped", "ct", "choice"]
 MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}

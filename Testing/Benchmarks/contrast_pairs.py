@@ -12,11 +12,11 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_fi
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.field import AffineTransform, DisplacementField
-from LightRegistrationLib.core.geometry import FloatArray, Geometry, apply_affine
-from LightRegistrationLib.core.volume import Segmentation, Volume
-from LightRegistrationLib.core.warping import warp_volume
-from LightRegistrationLib.training.evaluation_files import read_volume
+from LightRegistrationLib.core.geometry.geometry import FloatArray, Geometry, apply_affine
+from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
+from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
+from LightRegistrationLib.core.sampling.warping import warp_volume
+from LightRegistrationLib.training.evaluation.files import read_volume
 
 VENTRICLES, WHITE_MATTER, FIRST_CORTICAL_LABEL = (51, 52), (44, 45), 100
 CONTRASTS = {"T2": (1.0, 0.62, 0.42), "FLAIR": (0.15, 0.8, 0.55)}

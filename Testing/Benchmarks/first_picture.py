@@ -28,10 +28,10 @@ from scipy.ndimage import zoom
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "SlicerHost"))
 
-from LightRegistrationLib.commands.phantom import make_phantom_pair  # noqa: E402
-from LightRegistrationLib.core.geometry import homogeneous  # noqa: E402
-from LightRegistrationLib.core.result import REFINEMENTS  # noqa: E402
-from LightRegistrationLib.core.volume import Segmentation, Volume  # noqa: E402
+from LightRegistrationLib.commands.phantom.pair import make_phantom_pair  # noqa: E402
+from LightRegistrationLib.core.geometry.geometry import homogeneous  # noqa: E402
+from LightRegistrationLib.core.geometry.volume import Segmentation, Volume  # noqa: E402
+from LightRegistrationLib.core.result.result import REFINEMENTS  # noqa: E402
 from slicer_host import start_slicer_host  # noqa: E402 - found by the line above
 
 Row = dict[str, float]
@@ -129,7 +129,7 @@ class Stopwatch:
 
 def click(host: Any, panel: Any) -> Row:
     """Register once; the seconds of each part."""
-    from LightRegistrationLib.panel.layers import ResultLayers
+    from LightRegistrationLib.panel.slice_views import ResultLayers
     from LightRegistrationLib.worker import client, protocol
 
     watch, logic = Stopwatch(), panel.logic
@@ -179,8 +179,8 @@ def measure(
     """Register a pair again and again; a row for each run, the first one in a fresh worker."""
     import slicer
 
-    from LightRegistrationLib.scene.segmentations import segmentation_node_from_segmentation
-    from LightRegistrationLib.scene.volumes import volume_node_from_volume
+    from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
+    from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
     slicer.mrmlScene.Clear()
     panel.enter()

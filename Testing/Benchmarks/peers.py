@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from peers_settings import DEMONS, ELASTIX, SYN, SYN_CC
 
-from LightRegistrationLib.core import cards
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.models import cards
 
 OWN_AFFINE, AS_LOADED = "our affine stage", "as loaded"
 
@@ -90,7 +90,7 @@ HOW_A_MODEL_IS_USED = ("covers", "network", "grid", "intensity", "refinement")
 @cache
 def own_code_digest() -> str:
     """Of the code that registers and of how every model is chosen and used."""
-    code = b"".join(file.read_bytes() for file in sorted(Path(cards.__file__).parent.glob("*.py")))
+    code = b"".join(file.read_bytes() for file in sorted(Path(cards.__file__).parents[1].rglob("*.py")))
     models = {name: _usage(card.file) for name, card in cards.list_cards().items()}
     return hashlib.sha256(code + json.dumps(models, sort_keys=True).encode()).hexdigest()
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from peers import RunDefaults
 from peers_fields import displacement_of, lps_grid
 
-from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
 
 
 class Ants(RunDefaults):

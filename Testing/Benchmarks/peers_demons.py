@@ -11,7 +11,7 @@ from peers import RunDefaults
 from peers_fields import TO_RAS, displacement_of, lps_grid
 from peers_own import affine_stage
 
-from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
 
 
 class Demons(RunDefaults):

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from peers import RunDefaults
 from peers_fields import displacement_of
 
-from LightRegistrationLib.core.field import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
 
 
 class Elastix(RunDefaults):

@@ -6,8 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from peers import RunDefaults
 
-from LightRegistrationLib.core.field import AffineTransform, DisplacementField
-from LightRegistrationLib.core.geometry import FloatArray, Geometry
-from LightRegistrationLib.training.evaluation_files import read_volume
+from LightRegistrationLib.core.geometry.geometry import FloatArray, Geometry
+from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
+from LightRegistrationLib.training.evaluation.files import read_volume
 
 AFFINE_STAGE = "initial alignment"
 
@@ -33,9 +33,9 @@ class Product(RunDefaults):
 
     def __init__(self, fixed: Path, moving: Path, threads: int, refine: str) -> None:
         # Here, since no peer shall carry torch.
-        from LightRegistrationLib.core.models import ModelRegistry
+        from LightRegistrationLib.core.models.registry import ModelRegistry
         from LightRegistrationLib.core.registration import register
-        from LightRegistrationLib.core.result import RegistrationSettings
+        from LightRegistrationLib.core.result.result import RegistrationSettings
 
         self.target, self.source = read_volume(fixed), read_volume(moving)
         self.registry = ModelRegistry()

@@ -2,9 +2,9 @@
 
 python Testing/Benchmarks/speed.py [--size 512 512 200] [--threads 2] [--repeat 3] [--output FOLDER]
 
-Warp: a CT-like volume (int16) under a displacement field, onto its own grid: ours (core.warping), SimpleITK's Resample,
+Warp: a CT-like volume (int16) under a displacement field, onto its own grid: ours (core.sampling.warping), SimpleITK's Resample,
 VTK's vtkImageReslice. Sampling: what the network and the refinement do all the time on their grids, ours
-(core.trilinear) beside torch's grid_sample, with and without gradients. Wall and CPU milliseconds, the best of some
+(core.sampling.trilinear) beside torch's grid_sample, with and without gradients. Wall and CPU milliseconds, the best of some
 runs; times on a busy machine mean little, ratios more. Writes speed.json.
 """
 
@@ -25,12 +25,12 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.flows import exponential, voxel_grid, warp
-from LightRegistrationLib.core.geometry import homogeneous
-from LightRegistrationLib.core.network_grid import GridRule, network_geometry
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.core.warping import warp_volume
+from LightRegistrationLib.core.geometry.geometry import homogeneous
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.network.flows import exponential, voxel_grid, warp
+from LightRegistrationLib.core.network.grid import GridRule, network_geometry
+from LightRegistrationLib.core.sampling.warping import warp_volume
 
 AIR = -1000
 SPACING_MM = (0.8, 0.8, 1.5)
@@ -125,7 +125,7 @@ def compare_warps(size_ijk: tuple[int, int, int], threads: int, repeat: int) -> 
 
 
 def torch_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """What core.flows.warp replaces, its depth split among the threads."""
+    """What core.network.flows.warp replaces, its depth split among the threads."""
     size = torch.tensor(image.shape[:1:-1])
     coordinates = voxel_grid(tuple(flow.shape[2:]), flow.device) + flow
     normalized = (coordinates.movedim(1, -1) + 0.5) * (2 / size) - 1

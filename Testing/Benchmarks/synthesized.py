@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import homogeneous
-from LightRegistrationLib.core.intensity import IntensityRule
-from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.core.geometry.geometry import homogeneous
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.network.intensity import IntensityRule
 from LightRegistrationLib.training import configuration
-from LightRegistrationLib.training.evaluation_files import to_image
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
-from LightRegistrationLib.training.pairs import Pair
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.evaluation.files import to_image
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.sources import LabelMapSourceConfig, SourceConfig
 
 CONFIGS = Path(configuration.__file__).parent / "configs"

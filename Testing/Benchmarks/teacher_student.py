@@ -27,11 +27,11 @@ from common import new_figure, use_threads, write_report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
-from LightRegistrationLib.core.flows import resize_flow, warp
-from LightRegistrationLib.core.inference import has_fast_bfloat16
-from LightRegistrationLib.training.evaluation_tables import markdown
-from LightRegistrationLib.training.teacher import AffineStem, VolumeTweeningNetwork, affine_displacement
+from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
+from LightRegistrationLib.core.network.flows import resize_flow, warp
+from LightRegistrationLib.core.network.inference import has_fast_bfloat16
+from LightRegistrationLib.training.distillation.teacher import AffineStem, VolumeTweeningNetwork, affine_displacement
+from LightRegistrationLib.training.evaluation.tables import markdown
 
 Images = tuple[Tensor, Tensor]
 TEACHER = "teacher, VTN cascade"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 
 
 def voxel_centers_mm(geometry: Geometry) -> np.ndarray:

@@ -23,7 +23,7 @@ os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{o
 @pytest.fixture(scope="session")
 def application() -> Any:
     """The process's headless Slicer application."""
-    from LightRegistrationLib.scene.application import headless_application
+    from LightRegistrationLib.scene.headless.application import headless_application
 
     return headless_application()
 

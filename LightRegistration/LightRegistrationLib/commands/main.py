@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.errors import InputError
-from ..core.result import REFINEMENTS, RegistrationSettings
-from . import help_texts as texts
-from .demo import demo_own_files, demo_phantom, model_line, summary
-from .evaluate import add_evaluate
-from .models import add_models, with_show
-from .profile import add_profile
-from .progress import progress_bar
-from .register import register_files
-from .reporting import versions
-from .request import FilesRequest
-from .training_options import add_distill, add_train
+from ..core.result.result import REFINEMENTS, RegistrationSettings
+from .demo.command import demo_own_files, demo_phantom, model_line, summary
+from .evaluate.command import add_evaluate
+from .models.command import add_models, with_show
+from .profile.command import add_profile
+from .register.call import register_files
+from .register.report import versions
+from .register.request import FilesRequest
+from .terminal import help_texts as texts
+from .terminal.progress import progress_bar
+from .train.options import add_distill, add_train
 
 PROGRAM = "light-registration"
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130

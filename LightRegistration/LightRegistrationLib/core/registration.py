@@ -10,24 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .affine import Alignment
-from .contrast import MIND, choose_metric
+from .affine.initial_alignment import initial_alignment
+from .affine.stage import Alignment
+from .deformation.jacobian import jacobian_summary, unfold
 from .errors import InputError
-from .field import AffineTransform, DisplacementField
-from .field_tools import jacobian_summary, unfold
-from .flow_fields import field_in_mm
-from .geometry import Geometry
-from .inference import run_student
-from .initial_alignment import initial_alignment
-from .kept_volumes import keep_volumes
-from .looks import look_at
-from .models import ModelRegistry, Student
-from .network_grid import GridImage, network_geometry, on_grid
-from .pair_refinement import PairRefinement
-from .refinement import Refined
-from .refinement_images import RefinementImages, ShrunkPair
-from .remarks import TWO_CONTRASTS, field_remarks, matched_correlation, poor_match
-from .result import (
+from .geometry.geometry import Geometry
+from .geometry.transforms import AffineTransform, DisplacementField
+from .geometry.volume import Volume
+from .models.image_statistics import look_at
+from .models.registry import ModelRegistry, Student
+from .models.selection import ModelChoice, choose_model, judge_model
+from .network.flow_conversion import field_in_mm
+from .network.grid import GridImage, network_geometry, on_grid
+from .network.inference import run_student
+from .refinement.images import RefinementImages, ShrunkPair
+from .refinement.multimodal import MIND, choose_metric
+from .refinement.optimizer import Refined
+from .refinement.pair import PairRefinement
+from .result.result import (
     NOTHING_KNOWN,
     Guidance,
     Progress,
@@ -36,9 +36,9 @@ from .result import (
     no_progress,
     part_of,
 )
-from .selection import ModelChoice, choose_model, judge_model
+from .result_warnings import TWO_CONTRASTS, field_remarks, matched_correlation, poor_match
 from .threads import thread_limit
-from .volume import Volume
+from .volume_preservation.correction import keep_volumes
 
 DEFAULT_SETTINGS = RegistrationSettings()
 

@@ -9,7 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..core.cards import list_cards
+from ..core.models.cards import list_cards
 
 
 class ChoiceBox:

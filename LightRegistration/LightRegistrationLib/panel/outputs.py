@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..scene.results import OutputNodes, RegistrationNodes, publish_result
+from ..scene.nodes.results import OutputNodes, RegistrationNodes, publish_result
 from ..worker.protocol import RegistrationReply
 from .inputs import Choice
 

@@ -14,8 +14,8 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
-from ..core.field import DisplacementField
-from ..core.result import Progress, RegistrationResult, no_progress
+from ..core.geometry.transforms import DisplacementField
+from ..core.result.result import Progress, RegistrationResult, no_progress
 from ..worker.client import WorkerClient
 from ..worker.protocol import (
     Advanced,

@@ -9,14 +9,14 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..core.cascade import CascadeConfig
 from ..core.errors import InputError
-from .aldk import KnowledgeConfig
-from .discriminator import CriticConfig
-from .knowledge_store import StoreConfig
+from ..core.network.cascade import CascadeConfig
+from .distillation.aldk import KnowledgeConfig
+from .distillation.discriminator import CriticConfig
+from .distillation.store import StoreConfig
+from .distillation.teacher import TeacherConfig
 from .sources import SOURCES, SourceConfig
 from .state import load_state
-from .teacher import TeacherConfig
 
 
 @dataclass(frozen=True, kw_only=True)

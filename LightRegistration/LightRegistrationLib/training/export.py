@@ -11,9 +11,9 @@ from typing import Any
 
 from safetensors.torch import save
 
-from ..core.cards import CARD_FILE, WEIGHTS_FILE, list_cards
 from ..core.errors import InputError
-from ..core.models import load_student
+from ..core.models.cards import CARD_FILE, WEIGHTS_FILE, list_cards
+from ..core.models.registry import load_student
 from .configuration import AnyStudentConfig, DistillationConfig
 from .state import load_state
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrelationLoss
 from torch import Tensor, nn
 
-from ..core.flows import resize_flow, warp
-from .aldk import reconstruction_loss
+from ..core.network.flows import resize_flow, warp
 from .configuration import Stage
-from .pairs import Pair
+from .data.pairs import Pair
+from .distillation.aldk import reconstruction_loss
 
 
 def diffusion(flow: Tensor) -> Tensor:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..core.errors import InputError
-from ..core.intensity import IntensityRule
-from .anatomies import Anatomy, anatomy_of
-from .atlas import AtlasSettings, AtlasSource
-from .images import ImageSource, ImageVariation
-from .label_maps import prepare
-from .pairs import Mixture, PairSource
-from .scans import Scan, read_manifest, read_table, scans_of
-from .shapes import ShapesConfig, ShapeSynthesizer, check_size
-from .synthesis import PairSynthesizer, SynthesisConfig
+from ..core.network.intensity import IntensityRule
+from .atlas.source import AtlasSettings, AtlasSource
+from .data.pairs import Mixture, PairSource
+from .data.scans import Scan, read_manifest, read_table, scans_of
+from .images.source import ImageSource, ImageVariation
+from .synthesis.anatomies import Anatomy, anatomy_of
+from .synthesis.label_maps import prepare
+from .synthesis.pair_synthesizer import PairSynthesizer, SynthesisConfig
+from .synthesis.shapes import ShapesConfig, ShapeSynthesizer, check_size
 
 
 @dataclass(frozen=True, kw_only=True)

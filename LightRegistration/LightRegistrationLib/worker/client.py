@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .obituary import died_line
+from .exit_reason import died_line
 from .protocol import (
     Died,
     Finished,

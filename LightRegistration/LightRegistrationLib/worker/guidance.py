@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..core.errors import InputError
-from ..core.result import Guidance
-from ..core.volume import Segment, Segmentation
+from ..core.geometry.volume import Segment, Segmentation
+from ..core.result.result import Guidance
 from .protocol import RegistrationRequest
 
 

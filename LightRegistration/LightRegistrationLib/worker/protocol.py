@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.field import DisplacementField
-from ..core.result import RegistrationResult, RegistrationSettings
-from ..core.volume import Segmentation, Volume
-from .values import load_value, save_value
+from ..core.geometry.transforms import DisplacementField
+from ..core.geometry.volume import Segmentation, Volume
+from ..core.result.result import RegistrationResult, RegistrationSettings
+from .serialization import load_value, save_value
 
 MESSAGE_FILE = "messages.jsonl"
 LOG_FILE = "worker.log"

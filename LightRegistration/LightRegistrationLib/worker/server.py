@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.cards import model_folders as standard_folders
 from ..core.errors import InputError
-from ..core.field import DisplacementField
-from ..core.result import Progress, RegistrationResult
+from ..core.geometry.transforms import DisplacementField
+from ..core.models.cards import model_folders as standard_folders
+from ..core.result.result import Progress, RegistrationResult
 from .protocol import (
     MESSAGE_FILE,
     Advanced,
@@ -59,7 +59,7 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     threading.Thread(target=_read_requests, args=(requests, session), daemon=True).start()
     outbox = Outbox(session)
     # Imported only now: torch takes seconds, and a parent that dies during them must be noticed.
-    from ..core.models import ModelRegistry
+    from ..core.models.registry import ModelRegistry
     from .task import perform, warm_up
 
     registry = ModelRegistry((*standard_folders(), *model_folders))

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.errors import InputError, ModelError
-from ..core.metrics import compare_segmentations
-from ..core.models import ModelRegistry
+from ..core.geometry.volume import Segmentation, matching_segments
+from ..core.metrics.overlap import compare_segmentations
+from ..core.models.registry import ModelRegistry
 from ..core.registration import OnFirstField, ignore_first_field, register
-from ..core.report import build_report
-from ..core.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
+from ..core.report.build import build_report
+from ..core.result.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
+from ..core.sampling.warping import warp_both
 from ..core.threads import thread_limit
-from ..core.volume import Segmentation, matching_segments
-from ..core.warping import warp_both
 from .guidance import guidance_of
 from .protocol import RegistrationReply, RegistrationRequest
 

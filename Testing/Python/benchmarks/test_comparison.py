@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LightRegistrationLib.core.geometry import Geometry, homogeneous
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.training.evaluation_files import to_image
+from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.training.evaluation.files import to_image
 
 from ..analytic import phantom
 from .conftest import FOLDER, Finished, RunBenchmark

@@ -14,10 +14,10 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from LightRegistrationLib.core import cards
-from LightRegistrationLib.core.geometry import Geometry, homogeneous
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.training.evaluation_files import to_image
+from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.models import cards
+from LightRegistrationLib.training.evaluation.files import to_image
 
 from ..analytic import displacement_mm, linear_warp, map_points, points_inside, smooth_field
 from .conftest import FOLDER, RunBenchmark

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from LightRegistrationLib.commands.phantom import make_head
-from LightRegistrationLib.core.field import AffineTransform
-from LightRegistrationLib.core.geometry import apply_affine, homogeneous
-from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.commands.phantom.pair import make_head
+from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 
 from .conftest import FOLDER
 

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.training import sources
-from LightRegistrationLib.training.evaluation_pairs import EvaluationPair
-from LightRegistrationLib.training.pairs import Pair
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 
 @dataclass(frozen=True, kw_only=True)

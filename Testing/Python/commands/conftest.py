@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LightRegistrationLib.commands.phantom import PhantomPair, make_phantom_pair
+from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 
 COMMAND = (sys.executable, "-m", "LightRegistrationLib.commands")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from LightRegistrationLib.commands.evaluate import evaluate_files
+from LightRegistrationLib.commands.evaluate.command import evaluate_files
 from LightRegistrationLib.core.errors import InputError
 
 from .conftest import PairFiles, run_command
@@ -89,7 +89,7 @@ def test_wrong_choices_are_said_before_anything_is_computed(pairs: Path, tmp_pat
 
 
 def test_each_refinement_is_measured_on_its_own() -> None:
-    from LightRegistrationLib.training.evaluation_methods import product_methods
+    from LightRegistrationLib.training.evaluation.methods import product_methods
 
     methods = product_methods("auto", (1, 2), refine=("none", "fast"))
     names = ["auto, 1 cascade", "auto, 1 cascade, fast", "auto, 2 cascades", "auto, 2 cascades, fast"]

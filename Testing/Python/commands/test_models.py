@@ -12,7 +12,7 @@ import pytest
 
 from LightRegistrationLib.commands import main as command_line
 from LightRegistrationLib.commands.main import main
-from LightRegistrationLib.core.cards import CARD_FILE, DEFAULT_FOLDER, WEIGHTS_FILE, list_cards
+from LightRegistrationLib.core.models.cards import CARD_FILE, DEFAULT_FOLDER, WEIGHTS_FILE, list_cards
 
 from .conftest import ONE_THREAD
 

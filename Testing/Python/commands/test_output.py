@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from LightRegistrationLib.commands.output import RESULT_ENTRIES, check_output, unfinished_folder
+from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, unfinished_folder
 from LightRegistrationLib.core.errors import InputError
 
 from .conftest import COMMAND, ONE_THREAD, PairFiles

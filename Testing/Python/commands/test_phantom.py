@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from LightRegistrationLib.commands.phantom import PhantomPair, make_phantom_pair
-from LightRegistrationLib.core.geometry import apply_affine
-from LightRegistrationLib.core.volume import Segmentation
+from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
+from LightRegistrationLib.core.geometry.geometry import apply_affine
+from LightRegistrationLib.core.geometry.volume import Segmentation
 
 from .conftest import PairFiles
 

@@ -7,19 +7,19 @@ import time
 
 import pytest
 
-from LightRegistrationLib.commands.machine import network_multiply_adds
 from LightRegistrationLib.commands.main import main
-from LightRegistrationLib.commands.profiling import FUNCTIONS
-from LightRegistrationLib.commands.tracing import Trace
-from LightRegistrationLib.core import cascade, flows, network_grid
-from LightRegistrationLib.core.networks import LightNetwork
+from LightRegistrationLib.commands.profile.machine import network_multiply_adds
+from LightRegistrationLib.commands.profile.measure import FUNCTIONS
+from LightRegistrationLib.commands.profile.tracing import Trace
+from LightRegistrationLib.core.network import cascade, flows, grid
+from LightRegistrationLib.core.network.light_network import LightNetwork
 
 
 def test_a_small_pair_is_taken_apart(tmp_path, capsys):
-    before = [vars(module).copy() for module in (flows, cascade, network_grid)], LightNetwork.forward
+    before = [vars(module).copy() for module in (flows, cascade, grid)], LightNetwork.forward
     file = tmp_path / "profile.json"
     assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
-    assert ([vars(module) for module in (flows, cascade, network_grid)], LightNetwork.forward) == before
+    assert ([vars(module) for module in (flows, cascade, grid)], LightNetwork.forward) == before
     printed, report = capsys.readouterr().out, json.loads(file.read_text())
     steps = {step["name"]: step for step in report["steps"]}
     stages = [s for s in report["steps"] if s["depth"] == 0 and not s["name"].startswith("write")]

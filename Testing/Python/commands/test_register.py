@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LightRegistrationLib.core.geometry import Geometry, apply_affine
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 
-from ..core.bodies import COVERS, add_model
+from ..core.body_phantoms import COVERS, add_model
 from .conftest import COMMAND, ONE_THREAD, PairFiles, Run
 
 

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.commands.main import build_parser
-from LightRegistrationLib.commands.toy_data import make_toy_data
+from LightRegistrationLib.commands.train.toy_data import make_toy_data
 from LightRegistrationLib.core.errors import InputError
 
 from .conftest import COMMAND, ONE_THREAD, run_command
@@ -236,7 +236,7 @@ def test_a_finished_run_is_summed_up_and_leaves_a_model(
 
 
 def test_an_unfinished_run_can_be_exported(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
-    from LightRegistrationLib.commands.training import export_run
+    from LightRegistrationLib.commands.train.run import export_run
 
     train("train", "student", config(), "--data", heads, "--output", tmp_path / "run", "--no-tensorboard")
     folder = export_run(tmp_path / "run", tmp_path / "elsewhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 
 
 def make_geometry(

@@ -7,16 +7,16 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core import inference
-from LightRegistrationLib.core.affine import align_affine
+from LightRegistrationLib.core.affine.stage import align_affine
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.field import AffineTransform
-from LightRegistrationLib.core.flow_fields import field_in_mm, flow_geometry
-from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.intensity import IntensityRule
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.network import inference
+from LightRegistrationLib.core.network.flow_conversion import field_in_mm, flow_geometry
+from LightRegistrationLib.core.network.intensity import IntensityRule
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result import RegistrationResult, RegistrationSettings
-from LightRegistrationLib.core.volume import Volume
+from LightRegistrationLib.core.result.result import RegistrationResult, RegistrationSettings
 
 from .geometries import make_geometry
 

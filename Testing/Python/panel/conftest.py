@@ -49,7 +49,7 @@ class Opened:
 
     def registered(self, segmentations: bool = True) -> Any:
         """Register and return the nodes."""
-        from LightRegistrationLib.scene.results import registration_nodes
+        from LightRegistrationLib.scene.nodes.results import registration_nodes
 
         self.choose(segmentations)
         self.ui.registerButton.click()
@@ -63,9 +63,9 @@ class Opened:
 def opened(slicer_host):
     import slicer
 
-    from LightRegistrationLib.panel.scenarios import phantom_pair
-    from LightRegistrationLib.scene.segmentations import segmentation_node_from_segmentation
-    from LightRegistrationLib.scene.volumes import volume_node_from_volume
+    from LightRegistrationLib.panel.self_test.scenarios import phantom_pair
+    from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
+    from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
     panel = slicer_host.create_widget("LightRegistration")
     pair, scene = phantom_pair(), slicer.mrmlScene

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from ..core.bodies import COVERS, add_model
+from ..core.body_phantoms import COVERS, add_model
 
 TORCH = "torch"
 
@@ -76,7 +76,7 @@ def test_in_testing_mode_nothing_is_installed(opened, without_torch, monkeypatch
 
 
 def test_inputs_are_loaded_from_files_right_there(opened, tmp_path):
-    from LightRegistrationLib.scene.files import save_node, save_segmentation
+    from LightRegistrationLib.scene.files.loading import save_node, save_segmentation
 
     save_node(opened.moving, tmp_path / "scan.nii.gz")
     save_segmentation(opened.moving_segmentation, tmp_path / "organs.seg.nrrd")
@@ -111,7 +111,7 @@ def test_changing_ones_mind_in_the_file_dialog_changes_nothing(opened):
 
 
 def test_models_and_alignments_are_offered_by_readable_names(opened):
-    from LightRegistrationLib.core.cards import list_cards
+    from LightRegistrationLib.core.models.cards import list_cards
 
     box = opened.ui.modelBox
     assert [box.itemText(i) for i in range(box.count)] == ["Automatic", *(c.title for c in list_cards().values())]

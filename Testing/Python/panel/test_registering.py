@@ -130,7 +130,7 @@ def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
     first = opened.registered()
     opened.ui.registerButton.click()
     opened.finish()
-    from LightRegistrationLib.scene.results import registration_nodes
+    from LightRegistrationLib.scene.nodes.results import registration_nodes
 
     second = registration_nodes(opened.panel.logic.getParameterNode().result)
     assert second.transform is not first.transform

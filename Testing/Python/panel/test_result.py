@@ -37,8 +37,8 @@ def test_the_table_says_what_the_report_says(opened):
 
 
 def test_the_panel_and_the_transform_say_which_model_and_why(opened):
-    from LightRegistrationLib.panel.result_view import summary_line
-    from LightRegistrationLib.scene.transforms import result_details
+    from LightRegistrationLib.panel.result_table import summary_line
+    from LightRegistrationLib.scene.nodes.transforms import result_details
 
     nodes = opened.registered(segmentations=False)
     report = json.loads(opened.panel.logic.getParameterNode().report)
@@ -64,7 +64,7 @@ def test_nothing_is_shown_before_there_is_a_result(opened):
 
 
 def test_a_structure_that_vanished_has_a_dash(opened):
-    from LightRegistrationLib.panel.result_view import show_table
+    from LightRegistrationLib.panel.result_table import show_table
 
     empty = {"dice": 0.0, "jaccard": 0.0, "hd95_mm": None, "volume_change_percent": None}
     row = {"name": "Tiny", "before": empty, "after": empty}

@@ -12,7 +12,7 @@ import vtk
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
-from LightRegistrationLib.core.geometry import homogeneous
+from LightRegistrationLib.core.geometry.geometry import homogeneous
 
 from ..core.geometries import AWKWARD
 

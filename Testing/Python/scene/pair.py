@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.core.volume import Segmentation, Volume
-from LightRegistrationLib.scene.results import RegistrationNodes, publish_result
-from LightRegistrationLib.scene.segmentations import segmentation_node_from_segmentation
-from LightRegistrationLib.scene.volumes import volume_node_from_volume
+from LightRegistrationLib.core.geometry.geometry import Geometry
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
+from LightRegistrationLib.scene.nodes.results import RegistrationNodes, publish_result
+from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
+from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
 from ..analytic import linear_warp, nearest_warp, phantom, smooth_field
 

@@ -26,7 +26,7 @@ def test_it_refuses_to_start_inside_slicer() -> None:
     code = (
         "import slicer\n"
         "slicer.app = object()\n"
-        "from LightRegistrationLib.scene.application import headless_application\n"
+        "from LightRegistrationLib.scene.headless.application import headless_application\n"
         "headless_application()\n"
     )
     done = run(code)
@@ -35,8 +35,8 @@ def test_it_refuses_to_start_inside_slicer() -> None:
 
 def test_the_one_application_starts_and_draws_silently_without_a_display() -> None:
     code = (
-        "from LightRegistrationLib.scene.application import headless_application\n"
-        "from LightRegistrationLib.scene.views import SliceView\n"
+        "from LightRegistrationLib.scene.headless.application import headless_application\n"
+        "from LightRegistrationLib.scene.headless.slice_views import SliceView\n"
         "application = headless_application()\n"
         "assert headless_application() is application\n"
         "with SliceView(application, 'Axial', (50, 40)) as view:\n"

@@ -8,16 +8,16 @@ import pytest
 import slicer
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.field import DisplacementField
-from LightRegistrationLib.core.geometry import apply_affine
-from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.deformation_grid import grid_spacing_mm, without_rigid_motion
-from LightRegistrationLib.scene.display import ResultDisplay
-from LightRegistrationLib.scene.match import MATCH, MISMATCH, match_labels
-from LightRegistrationLib.scene.results import RegistrationNodes
-from LightRegistrationLib.scene.segmentations import segmentation_from_node
-from LightRegistrationLib.scene.views import SliceView
-from LightRegistrationLib.scene.volumes import image_data, volume_from_node, volume_node_from_volume
+from LightRegistrationLib.core.geometry.geometry import apply_affine
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.scene.display.deformation_grid import grid_spacing_mm, without_rigid_motion
+from LightRegistrationLib.scene.display.match import MATCH, MISMATCH, match_labels
+from LightRegistrationLib.scene.display.result_display import ResultDisplay
+from LightRegistrationLib.scene.headless.slice_views import SliceView
+from LightRegistrationLib.scene.nodes.results import RegistrationNodes
+from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
+from LightRegistrationLib.scene.nodes.volumes import image_data, volume_from_node, volume_node_from_volume
 
 from ..analytic import smooth_field, voxel_centers_mm
 from .nodes import GEOMETRIES, fingerprint, tilted

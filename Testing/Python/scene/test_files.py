@@ -12,9 +12,9 @@ import vtk
 from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.files import (
+from LightRegistrationLib.core.geometry.geometry import Geometry
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.scene.files.loading import (
     load_linear_transform,
     load_segmentation,
     load_volume,
@@ -22,8 +22,8 @@ from LightRegistrationLib.scene.files import (
     save_scene,
     save_segmentation,
 )
-from LightRegistrationLib.scene.segmentations import segmentation_from_node, segmentation_node_from_segmentation
-from LightRegistrationLib.scene.volumes import volume_from_node, volume_node_from_volume
+from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
+from LightRegistrationLib.scene.nodes.volumes import volume_from_node, volume_node_from_volume
 
 from ..analytic import phantom, points_inside
 from .nodes import GEOMETRIES, GEOMETRY_NAMES

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.scene.display import ResultDisplay
-from LightRegistrationLib.scene.preview import add_preview, remove_preview
-from LightRegistrationLib.scene.views import ORIENTATIONS, SliceView
-from LightRegistrationLib.scene.volumes import world_affine
+from LightRegistrationLib.core.geometry.geometry import Geometry
+from LightRegistrationLib.scene.display.preview import add_preview, remove_preview
+from LightRegistrationLib.scene.display.result_display import ResultDisplay
+from LightRegistrationLib.scene.headless.slice_views import ORIENTATIONS, SliceView
+from LightRegistrationLib.scene.nodes.volumes import world_affine
 
 from .nodes import GEOMETRIES, GEOMETRY_NAMES, fingerprint, linear_transform_node, tilted
 from .pair import Pair, make_pair
@@ -91,7 +91,7 @@ def test_a_moving_volume_under_a_linear_transform_is_shown_where_it_was_register
 
     above = linear_transform_node(scene, "above", tilted())
     matrix = np.linalg.inv(tilted()) @ world_affine(pair.moving)
-    from LightRegistrationLib.scene.geometry import vtk_matrix
+    from LightRegistrationLib.scene.nodes.matrices import vtk_matrix
 
     pair.moving.SetIJKToRASMatrix(vtk_matrix(matrix))
     pair.moving.SetAndObserveTransformNodeID(above.GetID())

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import math
 
-from LightRegistrationLib.core.report import _numbers
-from LightRegistrationLib.core.result import Overlap
-from LightRegistrationLib.scene.report_table import fill_report_table
+from LightRegistrationLib.core.report.build import _numbers
+from LightRegistrationLib.core.result.result import Overlap
+from LightRegistrationLib.scene.nodes.report_table import fill_report_table
 
 
 def structure(name: str, before: Overlap, after: Overlap) -> dict:

@@ -5,14 +5,14 @@ import pytest
 import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.core.volume import Segment, Segmentation
-from LightRegistrationLib.core.warping import warp_segmentation, warp_volume
-from LightRegistrationLib.scene.files import save_node, save_scene, save_segmentation
-from LightRegistrationLib.scene.results import OutputNodes, registration_nodes
-from LightRegistrationLib.scene.segmentations import segmentation_from_node
-from LightRegistrationLib.scene.transforms import field_from_transform_node, result_details
-from LightRegistrationLib.scene.volumes import volume_from_node
+from LightRegistrationLib.core.geometry.geometry import Geometry
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
+from LightRegistrationLib.core.sampling.warping import warp_segmentation, warp_volume
+from LightRegistrationLib.scene.files.loading import save_node, save_scene, save_segmentation
+from LightRegistrationLib.scene.nodes.results import OutputNodes, registration_nodes
+from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
+from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, result_details
+from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 from ..analytic import map_points, nearest_warp, points_inside
 from .nodes import GEOMETRIES, GEOMETRY_NAMES, fingerprint, linear_transform_node, tilted

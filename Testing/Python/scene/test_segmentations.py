@@ -8,15 +8,15 @@ import slicer
 import vtk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import Geometry, apply_affine
-from LightRegistrationLib.core.volume import Segment, Segmentation
-from LightRegistrationLib.scene.segmentations import (
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
+from LightRegistrationLib.scene.nodes.segmentations import (
     segmentation_from_node,
     segmentation_node_from_segmentation,
     set_segmentation,
     single_layer,
 )
-from LightRegistrationLib.scene.volumes import image_data, volume_node_from_volume
+from LightRegistrationLib.scene.nodes.volumes import image_data, volume_node_from_volume
 
 from ..analytic import nearest_warp, phantom, smooth_field
 from .nodes import GEOMETRIES, GEOMETRY_NAMES, fingerprint, linear_transform_node, tilted, warped_transform_node
@@ -233,7 +233,7 @@ def test_layers_merge_into_one_label_map_without_losing_a_structure() -> None:
 @every_geometry
 def test_slicer_warps_the_node_as_the_independent_warp_does(scene, geometry: Geometry) -> None:
     """Slicer's own hardening of a node under our transform, against nearest-neighbor sampling with the field."""
-    from LightRegistrationLib.scene.transforms import transform_node_from_field
+    from LightRegistrationLib.scene.nodes.transforms import transform_node_from_field
 
     _, truth = phantom(geometry)
     field = smooth_field(geometry, 4)

@@ -6,9 +6,9 @@ import SimpleITK as sitk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import Geometry
-from LightRegistrationLib.scene.files import load_transform_node, save_node, save_scene
-from LightRegistrationLib.scene.transforms import (
+from LightRegistrationLib.core.geometry.geometry import Geometry
+from LightRegistrationLib.scene.files.loading import load_transform_node, save_node, save_scene
+from LightRegistrationLib.scene.nodes.transforms import (
     field_from_transform_node,
     result_details,
     set_field,

@@ -5,10 +5,10 @@ import pytest
 import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.scene.results import RegistrationNodes
-from LightRegistrationLib.scene.views import SliceView, save_png, save_views
-from LightRegistrationLib.scene.volumes import volume_node_from_volume
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.scene.headless.slice_views import SliceView, save_png, save_views
+from LightRegistrationLib.scene.nodes.results import RegistrationNodes
+from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
 from ..analytic import voxel_centers_mm
 from .nodes import GEOMETRIES, GEOMETRY_NAMES, fingerprint

@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.volume import Volume
-from LightRegistrationLib.scene.volumes import set_volume, volume_from_node, volume_node_from_volume
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.scene.nodes.volumes import set_volume, volume_from_node, volume_node_from_volume
 
 from ..analytic import phantom
 from .nodes import GEOMETRIES, GEOMETRY_NAMES, fingerprint, linear_transform_node, tilted, warped_transform_node

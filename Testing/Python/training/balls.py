@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LightRegistrationLib.core.geometry import homogeneous
+from LightRegistrationLib.core.geometry.geometry import homogeneous
 
 CENTERS_MM = np.array([[-40, -10, 5], [35, 20, -25], [0, 40, 20], [10, -45, -10], [-15, 5, 45]], dtype=float)
 RADII_MM = (14.0, 20.0, 12.0, 16.0, 10.0)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 from scipy.special import expit
 
-from LightRegistrationLib.core.geometry import apply_affine, homogeneous
-from LightRegistrationLib.training.images import ImageSource, ImageVariation
-from LightRegistrationLib.training.pairs import Pair
+from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.images.source import ImageSource, ImageVariation
 from LightRegistrationLib.training.sources import ImageSourceConfig
 
 CENTERS_MM = np.array([[-14.0, 8.0, 6.0], [12.0, -10.0, 9.0], [4.0, 12.0, -12.0]])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LightRegistrationLib.commands.training_request import CONFIGS
+from LightRegistrationLib.commands.train.request import CONFIGS
 
 MODEL = "toy-aldk"
 SMALLER = {"steps": "110", "spacing_mm": "6", "channels": "4", "validate_minutes": "0"}

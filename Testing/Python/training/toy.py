@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from LightRegistrationLib.training.pairs import Mixture, Pair
+from LightRegistrationLib.training.data.pairs import Mixture, Pair
 from LightRegistrationLib.training.sources import SourceConfig
 
 SHAPE = (16, 16, 16)

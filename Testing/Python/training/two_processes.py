@@ -7,20 +7,20 @@ from pathlib import Path
 
 import torch
 
-from LightRegistrationLib.core.cascade import CascadeConfig
-from LightRegistrationLib.training.aldk import KnowledgeConfig
+from LightRegistrationLib.core.network.cascade import CascadeConfig
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     DistillationStage,
     TeacherStage,
     TeacherTrainingConfig,
 )
-from LightRegistrationLib.training.discriminator import CriticConfig
-from LightRegistrationLib.training.distill import DistillationTrainer
-from LightRegistrationLib.training.hardware import Hardware, Processes
-from LightRegistrationLib.training.loop import conduct
-from LightRegistrationLib.training.teacher import Teacher, TeacherConfig
-from LightRegistrationLib.training.train_teacher import TeacherTrainer
+from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
+from LightRegistrationLib.training.distillation.discriminator import CriticConfig
+from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.loop.hardware import Hardware, Processes
+from LightRegistrationLib.training.loop.trainer import conduct
+from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
+from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
 
 from .toy import SOURCES
 

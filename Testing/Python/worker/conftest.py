@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from LightRegistrationLib.core.cascade import CascadeConfig, RecursiveCascade
-from LightRegistrationLib.core.result import RegistrationSettings
-from LightRegistrationLib.core.volume import Segmentation, Volume
+from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
+from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
+from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import Died, FieldFound, Finished, Message, Refused, RegistrationRequest
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.result import RegistrationSettings
-from LightRegistrationLib.core.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.worker.guidance import guidance_of, only_segments
 from LightRegistrationLib.worker.protocol import RegistrationRequest
 

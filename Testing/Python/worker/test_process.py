@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from LightRegistrationLib.core.models import ModelRegistry
+from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
+from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result import RegistrationSettings, no_progress
-from LightRegistrationLib.core.volume import Segmentation, Volume
-from LightRegistrationLib.core.warping import warp_volume
+from LightRegistrationLib.core.result.result import RegistrationSettings, no_progress
+from LightRegistrationLib.core.sampling.warping import warp_volume
 from LightRegistrationLib.worker import task
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (

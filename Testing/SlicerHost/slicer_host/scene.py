@@ -29,7 +29,7 @@ def bootstrap() -> SceneHost:
     """The process's one headless application, which other tests use as well; no slice view is open yet."""
     if str(LIBRARY_FOLDER) not in sys.path:
         sys.path.append(str(LIBRARY_FOLDER))
-    from LightRegistrationLib.scene.application import headless_application
+    from LightRegistrationLib.scene.headless.application import headless_application
 
     application = headless_application()
     _provide_cache(application.scene)

@@ -1,0 +1,137 @@
+"""The `evaluate` command: many pairs registered and measured, in a table and in files; can be stopped and resumed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...core.models.cards import find_card, list_cards
+from ...core.result.result import REFINEMENTS, Progress, RegistrationSettings, no_progress
+from ..register.report import versions
+from ..terminal import help_texts as texts
+from ..terminal.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ...training.evaluation.run import PairRecord
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add the command to the command line's parser."""
+    parser = commands.add_parser(
+        "evaluate", help="measure a model on many pairs", description=texts.EVALUATE, epilog=texts.EVALUATE_END
+    )
+    parser.add_argument("pairs", type=Path, metavar="PAIRS", help="list of pairs: .csv, or .json with a list `pairs`")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
+    parser.add_argument("--cascades", type=int, nargs="+", default=[], metavar="N", help=texts.EVALUATE_CASCADES)
+    parser.add_argument(
+        "--refine", nargs="+", choices=REFINEMENTS, default=["none"], metavar="PRESET", help=texts.EVALUATE_REFINE
+    )
+    parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help=texts.EVALUATE_GROUPS)
+    parser.add_argument("--minimum-voxels", type=int, default=100, metavar="N", help=texts.EVALUATE_MINIMUM)
+    parser.add_argument("--pictures", action="store_true", help="also draw each pair (pictures/*.png)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    with progress_bar() as progress:
+        records = evaluate_files(
+            options.pairs,
+            options.output,
+            model=options.model,
+            cascades=options.cascades,
+            refine=options.refine,
+            groups=options.groups,
+            minimum_voxels=options.minimum_voxels,
+            pictures=options.pictures,
+            threads=options.threads,
+            progress=progress,
+        )
+    print(tables(records))
+    failed = sum(bool(record.error) for record in records)
+    if failed:
+        raise InputError(f"{failed} of {len(records)} pairs could not be evaluated; the table says why.")
+
+
+def evaluate_files(
+    pairs: str | Path,
+    output: str | Path,
+    *,
+    model: str = "auto",
+    cascades: Sequence[int] = (),
+    refine: Sequence[str] = ("none",),
+    groups: Sequence[str] = (),
+    minimum_voxels: int = 100,
+    pictures: bool = False,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> list[PairRecord]:
+    """Evaluate a model on the pairs of a list and write results.csv, summary.json and pairs/ into the folder `output`.
+
+    The same as `light-registration evaluate`: its help says what the arguments mean and what is written. A pair that
+    cannot be evaluated has its `error` set. Raises InputError for a list, a model or a folder that cannot be used.
+    """
+    output = Path(output)
+    for count, preset in product(cascades or (None,), refine):
+        RegistrationSettings(model, count, threads=threads, refine=preset)
+    _check_output(output)
+    cards = list_cards()
+    chosen = find_card(model, cards)
+    _check_installed(pictures)
+    from ...training.evaluation.pairs import read_pairs
+
+    listed = read_pairs(Path(pairs), groups)
+    # torch takes seconds to import: it comes after everything that can go wrong without it.
+    from ...core.threads import thread_limit
+    from ...training.evaluation.methods import product_methods
+    from ...training.evaluation.run import EvaluationOptions, evaluate_pairs
+    from ...training.evaluation.tables import write_results
+
+    methods = product_methods(model, cascades, threads, refine=refine)
+    with thread_limit(threads):
+        records = evaluate_pairs(listed, methods, output, EvaluationOptions(minimum_voxels, pictures), progress)
+    settings = {
+        "pairs": str(pairs),
+        "groups": list(groups),
+        "model": model,
+        "cascades": list(cascades),
+        "refine": list(refine),
+        "minimum_voxels": minimum_voxels,
+        "threads": threads,
+        "weights_sha256": {card.name: card.sha256 for card in (cards.values() if model == "auto" else [chosen])},
+        "versions": versions(),
+    }
+    write_results(records, output, settings)
+    return records
+
+
+def tables(records: Sequence[PairRecord]) -> str:
+    """A line for each pair, and below it the summary."""
+    from ...training.evaluation.tables import pairs_table, summary_table
+
+    both = [pairs_table(records)]
+    if any(record.scores for record in records):
+        both.append(summary_table(records))
+    return "\n\n".join(both)
+
+
+def _check_output(output: Path) -> None:
+    """Raise InputError for a folder whose files are not those of an earlier evaluation."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: the output is a folder, but this is a file; choose another name.")
+    taken = [name for name in ("results.csv", "summary.json") if (output / name).exists()]
+    if taken and not (output / "pairs").is_dir():
+        raise InputError(f"{output / taken[0]} is not of an evaluation and would be replaced; choose another folder.")
+
+
+def _check_installed(pictures: bool) -> None:
+    """Raise InputError unless the packages that only training and evaluation need are there."""
+    for name in ("SimpleITK", *(["matplotlib"] if pictures else [])):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"{name} is missing: install it with pip install 'light-registration[training]'.")

@@ -1,0 +1,53 @@
+"""A finished registration as nodes of the scene and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...scene.files.loading import save_node, save_segmentation
+from ...scene.nodes.results import RegistrationNodes, publish_result
+from ...worker.protocol import RegistrationReply
+from ..files.output_folder import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
+from .inputs import LoadedInputs
+
+
+def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:
+    """Add the result to the scene of its inputs, as the panel does."""
+    return publish_result(
+        inputs.application.scene,
+        inputs.fixed_node,
+        inputs.moving_node,
+        reply.result.field,
+        reply.warped,
+        reply.warped_segmentation,
+        fixed_segmentation=inputs.fixed_segmentation_node,
+        moving_segmentation=inputs.moving_segmentation_node,
+    )
+
+
+def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) -> dict[str, Any]:
+    """Write the nodes as files; returns their names by role. Raises InputError if one cannot be written.
+
+    compress: images as .nii.gz instead of .nii.
+    """
+    warped, labels = (
+        name if compress else name.removesuffix(".gz") for name in (WARPED_FILE, WARPED_SEGMENTATION_FILE)
+    )
+    save_node(nodes.transform, folder / TRANSFORM_FILE)
+    save_node(nodes.warped, folder / warped)
+    outputs = {"transform": TRANSFORM_FILE, "warped": warped}
+    if nodes.warped_segmentation is not None:
+        save_segmentation(nodes.warped_segmentation, folder / labels)
+        outputs["warped_segmentation"] = labels
+    return outputs
+
+
+def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) -> list[str]:
+    """Draw the result in Slicer's slice views; returns the pictures' names, relative to the folder."""
+    # The views bring VTK's rendering along, which nothing else here needs.
+    from ...scene.headless.slice_views import save_views
+
+    (folder / VIEWS_FOLDER).mkdir()
+    paths = save_views(inputs.application, nodes, folder / VIEWS_FOLDER)
+    return [str(path.relative_to(folder)) for path in paths]

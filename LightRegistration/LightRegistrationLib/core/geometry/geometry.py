@@ -1,0 +1,100 @@
+"""Where the voxels of an array lie in the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def homogeneous(matrix: ArrayLike, offset: ArrayLike) -> FloatArray:
+    """Return the 4x4 matrix of x -> matrix @ x + offset (matrix 3x3, offset 3)."""
+    result = np.eye(4)
+    result[:3, :3] = matrix
+    result[:3, 3] = offset
+    return result
+
+
+def apply_affine(affine: FloatArray, points: ArrayLike) -> FloatArray:
+    """Map points (..., 3) by a 4x4 matrix."""
+    return np.asarray(points, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A voxel grid in the world: shape (k, j, i), slowest first, and the 4x4 matrix (i, j, k, 1) -> RAS mm.
+
+    Raises InputError where the grid cannot be used: not 3-D, an empty axis, an axis of length zero, axes in one
+    plane, or a matrix that is not finite.
+    """
+
+    shape: tuple[int, ...]
+    affine: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(shape) != 3 or min(shape, default=0) < 1:
+            raise InputError(f"A 3-D volume is needed, but the array has shape {shape}.")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError("The volume's geometry is not a finite 4x4 matrix: repair its header.")
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if lengths.min() <= 1e-9:
+            raise InputError("The volume has an axis with zero spacing: repair its header.")
+        if abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+            raise InputError("Two axes of the volume point the same way: repair its header.")
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def inverse_affine(self) -> FloatArray:
+        """The 4x4 matrix RAS mm -> (i, j, k, 1)."""
+        return np.linalg.inv(self.affine)
+
+    @property
+    def spacing_mm(self) -> FloatArray:
+        """Distance between voxel centers along i, j, k, mm."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def size_ijk(self) -> FloatArray:
+        """Number of voxels along i, j, k (the shape, reversed)."""
+        return np.array(self.shape[::-1], dtype=np.float64)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel, mm³."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def center_mm(self) -> FloatArray:
+        """The middle of the grid, RAS mm."""
+        return apply_affine(self.affine, (self.size_ijk - 1) / 2)
+
+    @property
+    def corners_mm(self) -> FloatArray:
+        """The eight outer corners (voxel edges, half a voxel outside the centers), (8, 3) RAS mm."""
+        unit = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
+        return apply_affine(self.affine, unit * self.size_ijk - 0.5)
+
+    @property
+    def points_mm(self) -> FloatArray:
+        """The voxel centers, (k, j, i, 3) RAS mm."""
+        k, j, i = np.meshgrid(*(np.arange(n) for n in self.shape), indexing="ij")
+        return apply_affine(self.affine, np.stack([i, j, k], axis=-1))
+
+    def contains(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Which of the points (..., 3) RAS mm lie in a voxel of the grid (up to its outer edges): (...)."""
+        indices = apply_affine(self.inverse_affine, points_mm)
+        return np.asarray(((indices >= -0.5) & (indices <= self.size_ijk - 0.5)).all(-1))
+
+    def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both grids have the same voxels: equal shape, corners nowhere further apart than the tolerance."""
+        return self.shape == other.shape and bool(np.abs(self.corners_mm - other.corners_mm).max() <= tolerance_mm)

@@ -1,0 +1,234 @@
+"""Model cards: what a model is, read and checked without torch, so that Slicer can list models at once.
+
+A model is a folder: its name is the model's, `card.json` describes it, `weights.safetensors` holds the weights.
+
+Required keys of a card: `title`, `modality` (`MRI`, `CT` or `any`) and `summary`, for people; `sha256` of the weights
+file; `network`, `grid` and `intensity`, how the student is built and fed (the fields of `core.network.cascade.CascadeConfig`,
+`core.network.grid.GridRule` and `core.network.intensity.IntensityRule`; what is left out has its default).
+
+Optional keys that are understood: `covers`, the kinds of images that the model is for, in numbers (see `core.models.coverage`;
+a model without it is used only when it is asked for by name); `weights_of`, the name of another model whose weights
+file this one shares instead of having one (`sha256` is that file's); `license` and `training.steps`, shown in lists.
+Everything else (data, results, limits ...) is kept as written and shown with the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from .coverage import MODALITIES, Coverage, parse_coverages
+
+DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "Resources" / "Models"
+FOLDER_VARIABLE = "LIGHTREG_MODELS"
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
+_TEXTS = ("title", "summary", "sha256")
+_TABLES = ("network", "grid", "intensity")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model's card; the module says what the keys mean.
+
+    folder: the model's own. details: the keys that are only shown, as written. weights_folder: with `weights_of`, the
+    folder of the model that has the weights file.
+    """
+
+    name: str
+    title: str
+    modality: str
+    summary: str
+    sha256: str
+    network: Mapping[str, Any]
+    grid: Mapping[str, Any]
+    intensity: Mapping[str, Any]
+    folder: Path
+    details: Mapping[str, Any] = field(default_factory=dict)
+    covers: tuple[Coverage, ...] = ()
+    refinement: Mapping[str, Any] = field(default_factory=dict)
+    weights_of: str | None = None
+    weights_folder: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """Where the card is."""
+        return self.folder / CARD_FILE
+
+    @property
+    def weights_file(self) -> Path:
+        """Where the weights are."""
+        return (self.weights_folder or self.folder) / WEIGHTS_FILE
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the model came with the software."""
+        return self.folder.parent == DEFAULT_FOLDER
+
+    def check_weights(self) -> None:
+        """Raise ModelError unless the weights file is there and is the one that the card describes."""
+        mend = "install the extension again" if self.is_bundled else "add the model again"
+        try:
+            found = hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
+        except FileNotFoundError as error:
+            raise ModelError(f"Model '{self.name}': {self.weights_file} is missing; {mend}.") from error
+        except OSError as error:
+            raise ModelError(f"Model '{self.name}': {self.weights_file}: {error.strerror}.") from error
+        if found != self.sha256:
+            raise ModelError(
+                f"Model '{self.name}': {self.weights_file} is damaged or was exchanged (SHA-256 {found[:12]}…, "
+                f"the card says {self.sha256[:12]}…); {mend}."
+            )
+
+
+@dataclass(frozen=True)
+class Cards(Mapping[str, ModelCard]):
+    """The cards of all models, by name, sorted.
+
+    damaged: why a model cannot be used, by name; these are not in the mapping, but looking one up raises ModelError
+    with the reason.
+    """
+
+    sound: Mapping[str, ModelCard]
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> ModelCard:
+        if name in self.damaged:
+            raise ModelError(self.damaged[name])
+        return self.sound[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sound
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sound)
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read the card of a model folder. Raises ModelError that names the file and the key that is wrong."""
+    file = folder / CARD_FILE
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read as a model card ({error}).") from error
+    _check_keys(values, file)
+    covers = parse_coverages(values.get("covers", []), file)
+    known = {key: values.pop(key) for key in (*_TEXTS, *_TABLES, "modality")}
+    return ModelCard(
+        name=folder.name,
+        folder=folder,
+        details=values,
+        covers=covers,
+        refinement=values.get("refinement", {}),
+        weights_of=values.get("weights_of"),
+        **known,
+    )
+
+
+def _check_keys(values: Any, file: Path) -> None:
+    if not isinstance(values, dict):
+        raise ModelError(f"{file}: cannot be read as a model card (it is not a JSON object).")
+    missing = [key for key in ("title", "modality", "summary", "sha256", *_TABLES) if key not in values]
+    if missing:
+        raise ModelError(f"{file}: the model card lacks {', '.join(missing)}.")
+    for key in (*_TEXTS, *(["weights_of"] if "weights_of" in values else [])):
+        if not isinstance(values[key], str) or not values[key]:
+            raise ModelError(f"{file}: {key}: text is needed.")
+    for key in (*_TABLES, *(["refinement"] if "refinement" in values else [])):
+        if not isinstance(values[key], dict):
+            raise ModelError(f"{file}: {key}: a table is needed.")
+    if values["modality"] not in MODALITIES:
+        raise ModelError(f"{file}: modality: one of {', '.join(MODALITIES)} is needed.")
+    if not re.fullmatch("[0-9a-f]{64}", values["sha256"]):
+        raise ModelError(f"{file}: sha256: the 64 hexadecimal digits of the weights file's SHA-256 are needed.")
+
+
+def user_folder() -> Path:
+    """Where a user's own models are kept; the environment variable LIGHTREG_MODELS names another place."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "LightRegistration" / "Models"
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Where models are looked for: those that came with the software, then the user's own."""
+    return DEFAULT_FOLDER, user_folder()
+
+
+def list_cards(folders: tuple[Path, ...] | None = None) -> Cards:
+    """The cards of all models in the folders (default: `model_folders`); a later folder's replaces an earlier one's.
+
+    A card that cannot be used is listed as damaged and leaves the others alone. Folders that begin with a dot are
+    not looked at.
+    """
+    sound: dict[str, ModelCard] = {}
+    damaged: dict[str, str] = {}
+    for folder in model_folders() if folders is None else folders:
+        for file in sorted(folder.glob(f"[!.]*/{CARD_FILE}")):
+            name = file.parent.name
+            sound.pop(name, None)
+            damaged.pop(name, None)
+            try:
+                sound[name] = read_card(file.parent)
+            except ModelError as error:
+                damaged[name] = str(error)
+    return _with_shared_weights(dict(sorted(sound.items())), damaged)
+
+
+def _with_shared_weights(sound: dict[str, ModelCard], damaged: dict[str, str]) -> Cards:
+    resolved: dict[str, ModelCard] = {}
+    for name, card in sound.items():
+        try:
+            resolved[name] = with_shared_weights(card, Cards(sound, damaged))
+        except ModelError as error:
+            damaged[name] = str(error)
+    return Cards(resolved, dict(sorted(damaged.items())))
+
+
+def with_shared_weights(card: ModelCard, cards: Cards) -> ModelCard:
+    """The card, with `weights_of` followed to the other model. Raises ModelError where it leads nowhere."""
+    if card.weights_of is None:
+        return card
+    where = f"{card.file}: weights_of: the model '{card.weights_of}'"
+    if card.weights_of in cards.damaged:
+        raise ModelError(f"{where} is damaged ({cards.damaged[card.weights_of]})")
+    if card.weights_of not in cards or card.weights_of == card.name:
+        raise ModelError(f"{where} is not installed; add it first, or give this model a weights file.")
+    other = cards[card.weights_of]
+    if other.weights_of is not None:
+        raise ModelError(f"{where} itself has the weights of '{other.weights_of}'; name that one.")
+    return replace(card, weights_folder=other.folder)
+
+
+def find_card(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    """The card of a model; for `auto` any, since which one is taken depends on the volumes (see `core.models.selection`).
+
+    Raises ModelError that lists the known names, or says why the model is damaged.
+    """
+    damaged = cards.damaged if isinstance(cards, Cards) else {}
+    if name in damaged:
+        raise ModelError(damaged[name])
+    if not cards:
+        raise ModelError(next(iter(damaged.values()), "No model is installed; install the extension again."))
+    if name != "auto" and name not in cards:
+        raise ModelError(f"Unknown model '{name}': use auto or one of {', '.join(cards)}.")
+    return next(iter(cards.values())) if name == "auto" else cards[name]

@@ -1,0 +1,93 @@
+"""Recursive cascades of the student: each one sees the moving image as warped so far (Zhao et al., ICCV 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .flows import compose, exponential, resize_flow, warp
+from .light_network import LightNetwork
+
+
+@dataclass(frozen=True)
+class CascadeConfig:
+    """How a student is built.
+
+    cascades: 1 to 3, as trained. head: `full` (published, a displacement) or `half` (a velocity at half resolution,
+    integrated by `squarings` compositions). symmetric: v = (N(m, f) - N(f, m)) / 2, so that swapping the images inverts
+    each cascade; needs `half`. shared: one set of weights serves all cascades. bound_voxels: largest velocity, in
+    voxels of the half grid, approached smoothly.
+    """
+
+    cascades: int = 2
+    head: str = "half"
+    symmetric: bool = True
+    shared: bool = True
+    squarings: int = 6
+    bound_voxels: float = 12.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cascades <= 3:
+            raise ValueError(f"a student has 1 to 3 cascades, got {self.cascades}")
+        if self.symmetric and self.head != "half":
+            raise ValueError("a symmetric student needs the velocity head (head='half')")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return asdict(self)
+
+
+class RecursiveCascade(nn.Module):
+    """The student in 1 to 3 recursive cascades; yields one composed flow on the half or the full grid."""
+
+    def __init__(self, config: CascadeConfig) -> None:
+        super().__init__()
+        self.config = config
+        count = 1 if config.shared else config.cascades
+        self.networks = nn.ModuleList(LightNetwork(config.head) for _ in range(count))
+
+    def forward(
+        self,
+        fixed: Tensor,
+        moving: Tensor,
+        cascades: int | None = None,
+        after_cascade: Callable[[int], None] = lambda index: None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Register images (N, 1, D, H, W) in [0, 1], axes multiples of 16.
+
+        Returns the composed flow fixed -> moving, in voxels of its own grid ((N, 3, D/2, H/2, W/2) for the velocity
+        head, the full grid for the published net), and what each cascade predicted (velocity or displacement).
+        """
+        shape: tuple[int, int, int] = tuple(fixed.shape[2:])  # type: ignore[assignment]
+        count = cascades or self.config.cascades
+        predictions: list[Tensor] = []
+        total: Tensor | None = None
+        for index in range(count):
+            warped = moving if total is None else warp(moving, resize_flow(total, shape))
+            prediction = self._predict(self._network(index), fixed, warped)
+            predictions.append(prediction)
+            flow = exponential(prediction, self.config.squarings) if self.config.head == "half" else prediction
+            total = flow if total is None else compose(total, flow)
+            after_cascade(index)
+        assert total is not None
+        return total, predictions
+
+    def _network(self, index: int) -> nn.Module:
+        return self.networks[0 if self.config.shared else min(index, len(self.networks) - 1)]
+
+    def _predict(self, network: nn.Module, fixed: Tensor, moving: Tensor) -> Tensor:
+        if not self.config.symmetric:
+            return self._bounded(network(moving, fixed).float())
+        both = network(torch.cat([moving, fixed]), torch.cat([fixed, moving])).float()
+        forward, backward = both.chunk(2)
+        return self._bounded((forward - backward) / 2)
+
+    def _bounded(self, prediction: Tensor) -> Tensor:
+        if self.config.head == "full":
+            return prediction
+        bound = self.config.bound_voxels
+        return bound * torch.tanh(prediction / bound)

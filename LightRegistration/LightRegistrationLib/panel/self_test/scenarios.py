@@ -1,0 +1,241 @@
+"""The scenarios of the module's self-test: what a user does, on a made-up pair of scans, and what must come of it.
+
+They hold in a running Slicer and under the host double. Each one works on the real panel, worker and scene.
+"""
+
+# ruff: noqa: PT009, PT027 - Slicer runs these with unittest, which tells more through its own assertions
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+import slicer.util
+
+from ...commands.phantom.pair import PhantomPair, make_phantom_pair
+from ...core.errors import InputError
+from ...core.geometry.transforms import DisplacementField
+from ...core.result.result import RegistrationSettings
+from ...scene.nodes.segmentations import segmentation_node_from_segmentation
+from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
+from ...scene.nodes.volumes import volume_node_from_volume
+from .quality import assert_good_result, mean_dice
+
+WAIT_SECONDS = 120.0
+_pair: list[PhantomPair] = []
+
+
+def phantom_pair() -> PhantomPair:
+    """The built-in pair in coarse voxels; made once."""
+    if not _pair:
+        _pair.append(make_phantom_pair(seed=0, spacing_mm=3.0))
+    return _pair[0]
+
+
+class LightRegistrationScenarios:
+    """Mixed into a unittest.TestCase."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene, the phantom in it, and the panel open."""
+        slicer.mrmlScene.Clear()
+        pair, scene = phantom_pair(), slicer.mrmlScene
+        self.fixed = volume_node_from_volume(scene, pair.fixed, "Phantom fixed")
+        self.moving = volume_node_from_volume(scene, pair.moving, "Phantom moving")
+        self.fixed_segmentation = segmentation_node_from_segmentation(scene, pair.fixed_segmentation, "Fixed organs")
+        self.moving_segmentation = segmentation_node_from_segmentation(scene, pair.moving_segmentation, "Moving organs")
+        self.panel = slicer.modules.lightregistration.widgetRepresentation().self()
+        self.panel.enter()
+        self.ui = self.panel.ui
+
+    def tearDown(self) -> None:
+        """Leave nothing under way and nothing behind."""
+        self.panel.logic.cancel()
+        slicer.mrmlScene.Clear()
+
+    def test_register_pair_with_segmentations(self) -> None:
+        """One click: Dice rises, all results are there, refer to their inputs, and the inputs stay as they were."""
+        before = self._fingerprints()
+        self._choose(segmentations=True)
+        self.ui.registerButton.click()
+        self.assertTrue(self.panel.logic.is_busy)
+        self.assertEqual(self.ui.registerButton.text, "Cancel")
+        self.panel.logic.wait(WAIT_SECONDS)
+
+        result = self._result()
+        assert_good_result(result, self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        self.assertIs(result.GetNodeReference(FIXED_ROLE), self.fixed)
+        self.assertIs(result.GetNodeReference(MOVING_ROLE), self.moving)
+        self.assertEqual(self._fingerprints(), before)
+        self.assertEqual(self.ui.registerButton.text, "Register")
+        self.assertIn("mean Dice", self.ui.statusLabel.text)
+        structures = phantom_pair().fixed_segmentation.segments
+        self.assertEqual(self.ui.resultTable.rowCount, len(structures) + 1)
+        self.assertIn("Folding", self.ui.summaryLabel.text)
+        self._check_warped_nodes()
+
+    def test_quality_check_refuses_identity(self) -> None:
+        """A result that moves nothing must not pass for a registration."""
+        grid = phantom_pair().true_field
+        nothing = DisplacementField(np.zeros_like(grid.array), grid.affine)
+        identity = transform_node_from_field(slicer.mrmlScene, nothing, "identity", self.fixed, self.moving)
+        with self.assertRaises(AssertionError):
+            assert_good_result(identity, self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        truth = transform_node_from_field(slicer.mrmlScene, grid, "truth", self.fixed, self.moving)
+        dice = assert_good_result(truth, self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        self.assertGreater(dice, 0.75)
+
+    def test_panel_says_what_is_missing(self) -> None:
+        """Each missing or impossible choice is one line, and Register stays off."""
+        ui = self.ui
+        self.assertIn("fixed volume", ui.statusLabel.text)
+        ui.fixedSelector.setCurrentNode(self.fixed)
+        self.assertIn("moving volume", ui.statusLabel.text)
+        ui.movingSelector.setCurrentNode(self.fixed)
+        self.assertIn("same volume", ui.statusLabel.text)
+        self.assertFalse(ui.registerButton.enabled)
+        ui.movingSelector.setCurrentNode(self.moving)
+        self.assertTrue(ui.registerButton.enabled)
+        ui.outputVolumeSelector.setCurrentNode(self.moving)
+        self.assertIn("never changed", ui.statusLabel.text)
+        self.assertFalse(ui.registerButton.enabled)
+
+    def test_cancel_at_once(self) -> None:
+        """Cancel ends the work within half a second, leaves no node, and the next try works."""
+        self._choose(segmentations=True)
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        self.ui.registerButton.click()
+        start = time.perf_counter()
+        self.ui.registerButton.click()
+        self.assertLess(time.perf_counter() - start, 0.5)
+        self.assertFalse(self.panel.logic.is_busy)
+        self.assertEqual(self.ui.statusLabel.text, "Canceled.")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        self.assertIsNotNone(self._result())
+
+    def test_scene_closed_during_registration(self) -> None:
+        """Closing the scene ends the work and the worker; the panel starts over."""
+        self._choose(segmentations=False)
+        self.ui.registerButton.click()
+        slicer.mrmlScene.Clear()
+        self.assertFalse(self.panel.logic.is_busy)
+        self.assertIsNone(self.panel.logic.worker_process_id)
+        self.panel.enter()
+        self.assertIn("fixed volume", self.ui.statusLabel.text)
+
+    def test_input_removed_during_registration(self) -> None:
+        """Removing an input ends the work with one line."""
+        self._choose(segmentations=False)
+        self.ui.registerButton.click()
+        slicer.mrmlScene.RemoveNode(self.moving)
+        self.assertFalse(self.panel.logic.is_busy)
+
+    def test_switches_change_what_views_show(self) -> None:
+        """Before and after, grid, outlines, match and mismatch reach the slice views."""
+        self._choose(segmentations=True)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+        after = composite.GetForegroundVolumeID()
+        self.assertEqual(composite.GetBackgroundVolumeID(), self.fixed.GetID())
+        self.ui.beforeButton.click()
+        self.assertEqual(composite.GetForegroundVolumeID(), self.moving.GetID())
+        self.ui.afterButton.click()
+        self.assertEqual(composite.GetForegroundVolumeID(), after)
+
+        for _turn in range(2):
+            self.ui.gridBox.click()
+            grids = slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode")
+            drawn = any(grid.GetVisibility() and grid.GetVisibility2D() for grid in grids)
+            self.assertEqual(drawn, self.ui.gridBox.checked)
+        self.ui.matchBox.click()
+        self.assertIsNotNone(composite.GetLabelVolumeID())
+        self.ui.matchBox.click()
+        self.assertIsNone(composite.GetLabelVolumeID())
+
+    def test_script_waits_for_completion(self) -> None:
+        """A script registers with one call, and gets one line where that is impossible."""
+        logic = self.panel.logic
+        registered = logic.register(
+            self.fixed,
+            self.moving,
+            fixed_segmentation=self.fixed_segmentation,
+            moving_segmentation=self.moving_segmentation,
+            settings=RegistrationSettings(initial="affine"),
+        )
+        nodes, mean = registered.nodes, registered.report["mean"]
+        assert_good_result(nodes.transform, self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        before = mean_dice(self.fixed_segmentation, self.moving_segmentation, self.fixed)
+        after = mean_dice(self.fixed_segmentation, nodes.warped_segmentation, self.fixed)
+        self.assertAlmostEqual(mean["before"]["dice"], before, delta=0.005)
+        self.assertAlmostEqual(mean["after"]["dice"], after, delta=0.005)
+        with self.assertRaises(InputError):
+            logic.register(self.fixed, self.fixed)
+
+    def test_refinement(self) -> None:
+        """Fast refinement matches more than none, says what it did, and keeps the volume of a chosen structure."""
+        self._choose(segmentations=True)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        plain = self._report()
+        self.ui.refineBox.setCurrentIndex(1)
+        structure = self.ui.keepVolumeList.item(0)
+        structure.setCheckState(qt.Qt.Checked)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        refined = self._report()
+        assert_good_result(self._result(), self.fixed, self.fixed_segmentation, self.moving_segmentation)
+        self.assertEqual(refined["settings"]["refine"], "fast")
+        self.assertGreater(refined["mean"]["after"]["dice"], plain["mean"]["after"]["dice"])
+        self.assertEqual(refined["jacobian"]["percent_nonpositive"], 0)
+        self.assertEqual([kept["name"] for kept in refined["kept"]], [structure.text()])
+        self.assertIn("Refinement", self.ui.summaryLabel.text)
+        self.assertIn(f"Volume of {structure.text()}", self.ui.summaryLabel.text)
+
+    def _report(self) -> Any:
+        return json.loads(self.panel.logic.getParameterNode().report)
+
+    def _choose(self, segmentations: bool) -> None:
+        self.ui.fixedSelector.setCurrentNode(self.fixed)
+        self.ui.movingSelector.setCurrentNode(self.moving)
+        if segmentations:
+            self.ui.fixedSegmentationSelector.setCurrentNode(self.fixed_segmentation)
+            self.ui.movingSegmentationSelector.setCurrentNode(self.moving_segmentation)
+        self.assertTrue(self.ui.registerButton.enabled, self.ui.statusLabel.text)
+
+    def _result(self) -> Any:
+        result = self.panel.logic.getParameterNode().result
+        self.assertIsNotNone(result, self.ui.statusLabel.text)
+        return result
+
+    def _fingerprints(self) -> list[Any]:
+        """Everything of the user's nodes that must not change."""
+        return [
+            (
+                node.GetName(),
+                node.GetTransformNodeID(),
+                None if node.GetStorageNode() is None else node.GetStorageNode().GetFileName(),
+                slicer.util.arrayFromVolume(node).tobytes() if node.IsA("vtkMRMLVolumeNode") else _labels(node),
+            )
+            for node in (self.fixed, self.moving, self.fixed_segmentation, self.moving_segmentation)
+        ]
+
+    def _check_warped_nodes(self) -> None:
+        scene, fixed = slicer.mrmlScene, slicer.util.arrayFromVolume(self.fixed)
+        warped = scene.GetNodeByID(scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode").GetForegroundVolumeID())
+        self.assertEqual(slicer.util.arrayFromVolume(warped).shape, fixed.shape)
+        self.assertEqual(slicer.util.arrayFromVolume(warped).dtype, slicer.util.arrayFromVolume(self.moving).dtype)
+
+
+def _labels(node: Any) -> list[Any]:
+    segmentation = node.GetSegmentation()
+    return [
+        (segment_id, segmentation.GetSegment(segment_id).GetName(), segmentation.GetSegment(segment_id).GetColor())
+        for segment_id in segmentation.GetSegmentIDs()
+    ]

@@ -1,0 +1,130 @@
+"""The switches of the result section, carried out by the scene's display; and the first picture of a result to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from ..core.geometry.geometry import FloatArray
+from ..core.geometry.transforms import DisplacementField
+from ..scene.display.outlines import HiddenIn2D, show_hidden_again
+from ..scene.display.preview import add_preview, remove_preview
+from ..scene.display.result_display import ResultDisplay
+from ..scene.nodes.results import RegistrationNodes, registration_nodes
+from .inputs import Choice
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the slice views show of a result. after: the warped volume instead of the moving one."""
+
+    after: bool = True
+    grid: bool = False
+    outlines: bool = True
+    match: bool = False
+
+
+class ResultLayers(VTKObservationMixin):
+    """Shows one result at a time in all slice views, and gives the views back when it goes."""
+
+    def __init__(self, scene: Any, application_logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self._scene = scene
+        self._logic = application_logic
+        self._display: ResultDisplay | None = None
+        self._shown: Layers | None = None
+        self._preview: RegistrationNodes | None = None
+        self._replaced: tuple[Any, Layers] | None = None
+        self._hidden = HiddenIn2D()
+        self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
+        show_hidden_again(scene)
+
+    def show(self, transform: Any, layers: Layers) -> None:
+        """Show the result of this transform; for None, or one that is no result (any more), give the views back.
+
+        Raises InputError if the segmentations have no structure in common.
+        """
+        nodes = None if transform is None else registration_nodes(transform)
+        if self._display is not None and (nodes is None or self._display.nodes.transform is not nodes.transform):
+            self.clear()
+        if nodes is None:
+            return
+        earlier = self._shown
+        if self._display is None:
+            self._display, earlier = ResultDisplay(self._logic, nodes), None
+        self._shown = layers
+        if earlier is None or layers.after != earlier.after:
+            (self._display.show_after if layers.after else self._display.show_before)()
+        # Matching takes a moment on a large volume, so only what was switched is drawn anew.
+        for name in ("grid", "outlines", "match"):
+            on = getattr(layers, name)
+            if on != (earlier is not None and getattr(earlier, name)):
+                getattr(self._display, f"show_{name}")(on)
+
+    def preview(self, choice: Choice, moving_affine: FloatArray, field: DisplacementField, layers: Layers) -> None:
+        """Show the first picture of a result to come, until `follow` or `end_preview` is called.
+
+        moving_affine, field: as for `scene.display.preview.add_preview`. layers: those of the result; where it will have
+        outlines, the segmentations do not lie over its first picture either.
+        """
+        replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
+        self.clear()
+        self._preview = add_preview(self._scene, choice.fixed, choice.moving, moving_affine, field)
+        self._replaced = replaced
+        segmentations = (choice.fixed_segmentation, choice.moving_segmentation)
+        self._hidden.hide([node for node in segmentations if node is not None and layers.outlines])
+        self._display = ResultDisplay(self._logic, self._preview)
+        self._display.show_after()
+
+    def follow(self, nodes: RegistrationNodes) -> None:
+        """Put a result in the place of its preview, if there is one."""
+        if self._preview is not None:
+            self._display.follow(nodes)
+            self._remove_preview()
+            self._shown = Layers(outlines=False)
+
+    def end_preview(self) -> None:
+        """Where no result follows the preview: show again what it had replaced."""
+        if self._preview is None:
+            return
+        replaced = self._replaced
+        self.clear()
+        if replaced is not None and not self._scene.IsClosing():
+            self.show(*replaced)
+
+    def clear(self) -> None:
+        """Give the views back as they were before the result was shown."""
+        display, self._display = self._display, None
+        if display is not None:
+            display.restore()
+        self._remove_preview()
+
+    def _remove_preview(self) -> None:
+        self._hidden.restore()
+        preview, self._preview, self._replaced = self._preview, None, None
+        if preview is not None:
+            remove_preview(self._scene, preview)
+
+    def close(self) -> None:
+        """Give the views back and stop watching the scene."""
+        self.clear()
+        self.removeObservers()
+
+    def _on_scene_close(self, _caller: Any, _event: Any) -> None:
+        self._display = self._preview = self._replaced = None
+
+    def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
+        # A scene that was saved while outlines were drawn comes back without them, but with what they had hidden.
+        self.clear()
+        show_hidden_again(self._scene)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_leaves(self, _caller: Any, _event: Any, node: Any) -> None:
+        if self._display is not None and node in vars(self._display.nodes).values():
+            self.clear()

@@ -1,0 +1,282 @@
+"""Files <-> nodes: volumes, segmentations, transforms, scenes; one-line errors for what cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ...core.errors import InputError
+from ...core.files.compression import compress_file
+from ...core.files.nifti import check_nifti
+from ...core.geometry.geometry import homogeneous
+from ...core.geometry.transforms import AffineTransform
+from ...core.geometry.volume import Segmentation
+from ..nodes.matrices import vtk_matrix
+from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation, single_layer
+from ..nodes.transforms import transform_points, use_linear_interpolation
+from ..nodes.volumes import image_data, volume_from_node
+from .dicom import find_series
+from .messages import captured_messages
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
+
+
+def load_volume(scene: Any, path: str | Path) -> Any:
+    """Load a .nii, .nii.gz, .nrrd, .mha or .mhd file, or a folder with one DICOM series, as vtkMRMLScalarVolumeNode.
+
+    Raises InputError, naming the path, for everything that is not one 3-D scalar volume with a picture in it.
+    """
+    path = Path(path)
+    with _os_errors_named(path):
+        node, storage = _read_volume(path)
+    array = volume_from_node(node).array
+    if (array == array.flat[0]).all():
+        raise InputError(f"{path}: the volume is empty; all its voxels have the value {array.flat[0]}.")
+    node.SetName(scene.GenerateUniqueName(_stem(path)))
+    scene.AddNode(storage)
+    scene.AddNode(node)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def load_segmentation(scene: Any, path: str | Path) -> Any:
+    """Load a label map (formats as for `load_volume`) or a .seg.nrrd file as vtkMRMLSegmentationNode.
+
+    Label values are kept; structures of a label map without names are called `Label_<value>`.
+    Raises InputError, naming the path, for a missing, damaged or empty file and for one that is no label map.
+    """
+    path = Path(path)
+    with _os_errors_named(path):
+        if _has_segments(path):
+            return _load_segments(scene, path)
+        volume = volume_from_node(_read_volume(path)[0])
+    segmentation = Segmentation.from_labels(volume.array, volume.affine, str(path))
+    if not segmentation.segments:
+        raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
+    return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
+
+
+def load_transform_node(scene: Any, path: str | Path) -> Any:
+    """Load an ITK transform file as vtkMRMLTransformNode; displacement fields come back trilinear.
+
+    Raises InputError, naming the path, if it cannot be read.
+    """
+    path = Path(path)
+    with _os_errors_named(path):
+        _check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
+    node = slicer.vtkMRMLTransformNode()
+    node.SetName(_stem(path))
+    storage = slicer.vtkMRMLTransformStorageNode()
+    storage.SetFileName(str(path))
+    with captured_messages():
+        complete = storage.ReadData(node)
+    if not complete:
+        raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another kind.")
+    use_linear_interpolation(node)
+    scene.AddNode(node)
+    return node
+
+
+def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
+    """Read a linear ITK transform file (.h5, .tfm, .txt, .mat: fixed -> moving, LPS mm) as fixed -> moving, RAS mm.
+
+    Raises InputError, naming the path, if it cannot be read or is not linear. The scene stays as it was.
+    """
+    node = load_transform_node(scene, path)
+    scene.RemoveNode(node)
+    if not node.IsLinear():
+        raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")
+    # A composite of linear transforms has no matrix in MRML: its images of the unit points give it.
+    points = transform_points(node.GetTransformFromParent(), np.vstack([np.zeros(3), np.eye(3)]))
+    return AffineTransform(homogeneous((points[1:] - points[0]).T, points[0]))
+
+
+def save_node(node: Any, path: str | Path) -> None:
+    """Write a volume or transform node through its own storage class; the format follows from the path.
+
+    Raises InputError, naming the path, if it cannot be written.
+    """
+    _write(node, node.CreateDefaultStorageNode(), Path(path))
+
+
+def save_segmentation(node: Any, path: str | Path) -> None:
+    """Write a segmentation node as .seg.nrrd (everything) or as a label image with the segments' own label values.
+
+    A label image lies in the world, on the grid of `segmentation_from_node`; overlaps go to the later structure.
+    Raises InputError, naming the path, if it cannot be written.
+    """
+    if Path(path).name.lower().endswith(".seg.nrrd"):
+        save_node(node, path)
+        return
+    segmentation = single_layer(segmentation_from_node(node))
+    labels = slicer.vtkMRMLLabelMapVolumeNode()
+    labels.SetIJKToRASMatrix(vtk_matrix(segmentation.affine))
+    labels.SetAndObserveImageData(image_data(segmentation.layers[0]))
+    _write(labels, slicer.vtkMRMLVolumeArchetypeStorageNode(), Path(path))
+
+
+def save_scene(scene: Any, path: str | Path) -> None:
+    """Write the whole scene as an .mrb file. Raises InputError, naming the path, if it cannot be written."""
+    path = Path(path)
+    with captured_messages() as messages:
+        written = path.parent.is_dir() and scene.WriteToMRB(str(path))
+    if not written:
+        raise InputError(f"{path}: the scene cannot be written ({_last_line(messages.text)}).")
+
+
+def _write(node: Any, storage: Any, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written (the folder does not exist).")
+    if not path.name.lower().endswith(".nii.gz"):
+        _write_through(node, storage, path, path)
+        return
+    # ITK compresses on one core, and says nothing when it could write only a part.
+    plain = path.with_name(f".{path.name[:-3]}")
+    try:
+        _write_through(node, storage, plain, path)
+        compress_file(plain, path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _write_through(node: Any, storage: Any, path: Path, name: Path) -> None:
+    """Write a node with its storage node to `path`; errors call it `name`."""
+    storage.SetScene(node.GetScene())
+    storage.SetFileName(str(path))
+    with captured_messages() as messages:
+        written = storage.WriteData(node)
+    if not written or not path.exists():
+        text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
+        raise InputError(f"{name}: cannot be written ({_last_line(text)}).")
+    if path.name.lower().endswith(".nii"):
+        try:
+            check_nifti(path)
+        except InputError as error:
+            raise InputError(f"{name}: only a part of it could be written; is the disk full?") from error
+
+
+def _read_volume(path: Path) -> tuple[Any, Any]:
+    """Read into a volume and a storage node that are in no scene yet, so that a failure leaves nothing behind."""
+    files = [path]
+    if path.is_dir():
+        files = find_series(path)
+    else:
+        _check_file(path, VOLUME_SUFFIXES, "volume")
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            check_nifti(path)
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(str(path))
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    # As the file has it, or a left-handed fixed volume and its warped one would not have the same voxels.
+    storage.SetForceRightHandedIJKCoordinateSystem(False)
+    # Named one by one, or the reader would take brain_2.nii beside brain_1.nii for the next slice.
+    storage.SetSingleFile(False)
+    storage.SetFileName(str(files[0]))
+    for file in files:
+        storage.AddFileName(str(file))
+    with captured_messages() as messages:
+        complete = storage.ReadData(node)
+    if not complete or node.GetImageData() is None:
+        raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+    return node, storage
+
+
+def _has_segments(path: Path) -> bool:
+    """Whether the file is a segmentation of Slicer, also where its name does not end in .seg.nrrd."""
+    if path.is_dir() or not path.name.lower().endswith(".nrrd"):
+        return False
+    _check_file(path, (".nrrd",), "segmentation")
+    with path.open("rb") as stream:
+        header = stream.read(1 << 20).split(b"\n\n", 1)[0]
+    return b"Segment0_ID" in header
+
+
+def _load_segments(scene: Any, path: Path) -> Any:
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(_stem(path)))
+    try:
+        with captured_messages() as messages:
+            complete = storage.ReadData(node)
+        if not complete:
+            raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+        _check_not_empty(node, path)
+    except InputError:
+        scene.RemoveNode(node)
+        raise
+    scene.AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _check_not_empty(node: Any, path: Path) -> None:
+    try:
+        segmentation_from_node(node)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(node.GetName() + ': ')}") from error
+
+
+def _check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder.")
+    if not path.is_file():
+        raise InputError(f"{path}: a {kind} file is needed here, not a folder.")
+    if not path.name.lower().endswith(suffixes):
+        raise InputError(f"{path}: a {kind} cannot be read from this kind of file; use {', '.join(suffixes)}.")
+    with path.open("rb") as stream:
+        empty = not stream.read(1)
+    if empty:
+        raise InputError(f"{path}: the file is empty (0 bytes).")
+
+
+@contextlib.contextmanager
+def _os_errors_named(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses (no permission, a broken disk) into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
+
+
+def _reason(text: str) -> str:
+    """What a reader's messages mean for the user."""
+    four_d = re.search(r"contains a (\d+)D image \(size: ([\dx ]+)\)", text)
+    components = re.search(r"only 1 allowed\): (\d+)", text)
+    if four_d:
+        size = four_d[2].strip()
+        return f"a 3-D volume is needed, but this is {four_d[1]}-D ({size}); take one volume out of it first"
+    if components:
+        return (
+            f"a scalar volume is needed, but each voxel has {components[1]} components "
+            "(a color, vector or time series image); take one component out of it first"
+        )
+    if "Zero-valued spacing" in text:
+        return "the header gives an axis the length zero; repair its voxel spacing"
+    if "orthonormal" in text or "non-singular" in text or "determinant" in text.lower():
+        return "the axes in the header are not at right angles, or one has the length zero; repair its geometry"
+    return "the file cannot be read; it is damaged or not of the kind that its name says"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "is the folder writable?"
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".seg.nrrd", ".nii.gz", *VOLUME_SUFFIXES, *TRANSFORM_SUFFIXES):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name

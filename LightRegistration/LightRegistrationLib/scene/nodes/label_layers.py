@@ -1,0 +1,137 @@
+"""Bring the label layers of a vtkSegmentation, each cropped to what it holds, onto one voxel grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ...core.errors import InputError
+from ...core.geometry.geometry import FloatArray, homogeneous
+from .matrices import numpy_matrix, vtk_matrix
+
+BINARY_LABELMAP = "Binary labelmap"
+_Box = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def layers_on_one_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray], FloatArray]:
+    """Read all layers that hold voxels from a vtkSegmentation with binary labelmaps; it is not changed.
+
+    Returns the place in the list by layer index, the arrays (k, j, i), and their common affine (i, j, k, 1) -> mm of
+    the segmentation node. Layers with the same voxels are copied voxel by voxel onto the union of their extents and
+    of the reference geometry; only layers whose grids differ are resampled (nearest neighbor).
+    """
+    numbers, images = _filled_layers(segmentation)
+    if not images:
+        return {}, [], np.eye(4)
+    reference = _reference_geometry(segmentation)
+    base = _affine(images[0])
+    if any(_whole_voxel_shift(base, _affine(image)) is None for image in images[1:]):
+        images = _resampled(segmentation, images)
+        base = _affine(images[0])
+    boxes = [_box(image, base) for image in images]
+    if reference is not None and _whole_voxel_shift(base, _affine(reference)) is not None:
+        boxes.append(_box(reference, base))
+    lower = np.min([low for low, _ in boxes], axis=0)
+    upper = np.max([high for _, high in boxes], axis=0)
+    arrays = [_pasted(image, box, lower, upper) for image, box in zip(images, boxes, strict=False)]
+    affine = base @ homogeneous(np.eye(3), lower)
+    return {number: place for place, number in enumerate(numbers)}, arrays, affine
+
+
+def labels_from_surfaces(segmentation: Any) -> Any:
+    """Copy a vtkSegmentation without labels and make them, on its reference geometry or else a grid that fits it.
+
+    Raises InputError where Slicer cannot convert it.
+    """
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(segmentation)
+    converter = slicer.vtkSegmentationConverter
+    parameter = converter.GetReferenceImageGeometryParameterName()
+    if not copy.GetConversionParameter(parameter):
+        copy.SetConversionParameter(parameter, converter.SerializeImageGeometry(_fitting_geometry(copy)))
+    if not copy.CreateRepresentation(BINARY_LABELMAP):
+        raise InputError("the segmentation cannot be turned into labels; create its binary labelmap in Slicer first.")
+    return copy
+
+
+def _fitting_geometry(segmentation: Any) -> Any:
+    """A cube-voxel grid around all segments, 200 voxels along the longest side."""
+    bounds = [0.0] * 6
+    segmentation.GetBounds(bounds)
+    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+    spacing = max((high - low).max() / 200, 1e-3)
+    image = slicer.vtkOrientedImageData()
+    image.SetImageToWorldMatrix(vtk_matrix(homogeneous(np.eye(3) * spacing, low - 2 * spacing)))
+    size = np.ceil((high - low) / spacing).astype(int) + 5
+    image.SetExtent(0, int(size[0]), 0, int(size[1]), 0, int(size[2]))
+    return image
+
+
+def _filled_layers(segmentation: Any) -> tuple[list[int], list[Any]]:
+    numbers, images = [], []
+    for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
+        image = segmentation.GetLayerDataObject(number, BINARY_LABELMAP)
+        if image is not None and not image.IsEmpty() and image.GetPointData().GetScalars() is not None:
+            numbers.append(number)
+            images.append(image)
+    return numbers, images
+
+
+def _reference_geometry(segmentation: Any) -> Any:
+    converter = slicer.vtkSegmentationConverter
+    text = segmentation.GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    image = slicer.vtkOrientedImageData()
+    if not text or not converter.DeserializeImageGeometry(text, image, False):
+        return None
+    return image
+
+
+def _affine(image: Any) -> FloatArray:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return numpy_matrix(matrix)
+
+
+def _whole_voxel_shift(base: FloatArray, other: FloatArray) -> NDArray[np.int64] | None:
+    """The shift (i, j, k) between two affines of the same voxels; None if the voxels differ."""
+    relative = np.linalg.inv(base) @ other
+    shift = np.round(relative[:3, 3])
+    same = np.abs(relative[:3, :3] - np.eye(3)).max() < 1e-6 and np.abs(relative[:3, 3] - shift).max() < 1e-3
+    return shift.astype(np.int64) if same else None
+
+
+def _box(image: Any, base: FloatArray) -> _Box:
+    """First and last voxel (i, j, k) of the image's extent, counted on the base grid."""
+    shift = np.round(np.linalg.inv(base) @ _affine(image)[:, 3])[:3].astype(np.int64)
+    extent = np.array(image.GetExtent(), dtype=np.int64)
+    return extent[::2] + shift, extent[1::2] + shift
+
+
+def _pasted(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> NDArray:
+    source = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    if source.dtype.kind == "f":
+        source = source.astype(np.int32)
+    result = np.zeros(tuple(int(n) for n in (upper - lower + 1)[::-1]), dtype=source.dtype)
+    start = (box[0] - lower)[::-1]
+    result[tuple(slice(s, s + n) for s, n in zip(start, source.shape, strict=True))] = source
+    return result
+
+
+def _resampled(segmentation: Any, images: list[Any]) -> list[Any]:
+    ids = vtk.vtkStringArray()
+    for segment_id in segmentation.GetSegmentIDs():
+        ids.InsertNextValue(segment_id)
+    text = segmentation.DetermineCommonLabelmapGeometry(slicer.vtkSegmentation.EXTENT_UNION_OF_SEGMENTS_PADDED, ids)
+    geometry = slicer.vtkOrientedImageData()
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, geometry, False)
+    results = []
+    for image in images:
+        result = slicer.vtkOrientedImageData()
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, geometry, result)
+        results.append(result)
+    return results

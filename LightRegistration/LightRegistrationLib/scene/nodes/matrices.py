@@ -1,0 +1,41 @@
+"""Matrices and world geometry of nodes, between VTK and numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+
+from ...core.errors import InputError
+from ...core.geometry.geometry import FloatArray
+
+
+def numpy_matrix(matrix: vtk.vtkMatrix4x4) -> FloatArray:
+    """Copy a vtkMatrix4x4 into an array (4, 4)."""
+    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
+
+
+def vtk_matrix(matrix: FloatArray) -> vtk.vtkMatrix4x4:
+    """Copy an array (4, 4) into a vtkMatrix4x4."""
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy([float(x) for x in np.asarray(matrix, dtype=np.float64).ravel()])
+    return result
+
+
+def parent_matrix(node: Any) -> FloatArray:
+    """The 4x4 matrix from a node's own coordinates to the world, RAS mm, of all its parent transforms together.
+
+    Raises InputError if a parent transform is not linear: such a node has no voxel grid in the world.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        raise InputError(
+            f"{node.GetName()} is under a non-linear transform ({parent.GetName()}): "
+            "choose the untransformed node, or harden the transform on a copy first."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return numpy_matrix(matrix)

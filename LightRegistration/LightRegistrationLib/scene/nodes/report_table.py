@@ -1,0 +1,44 @@
+"""The numbers of a report (core.report.build) as a table node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import vtk
+
+_COLUMNS = {
+    "Dice before": ("before", "dice"),
+    "Dice after": ("after", "dice"),
+    "Jaccard before": ("before", "jaccard"),
+    "Jaccard after": ("after", "jaccard"),
+    "HD95 before (mm)": ("before", "hd95_mm"),
+    "HD95 after (mm)": ("after", "hd95_mm"),
+    "Volume change (%)": ("after", "volume_change_percent"),
+}
+
+
+def fill_report_table(table_node: Any, report: Mapping[str, Any]) -> None:
+    """Replace the content of a vtkMRMLTableNode by one row per structure and one for their mean.
+
+    Numbers that are not defined are NaN. A report without structures leaves the columns empty.
+    """
+    structures = report.get("structures") or []
+    rows = [*structures, {"name": "Mean", **report["mean"]}] if structures else []
+    table = vtk.vtkTable()
+    names = vtk.vtkStringArray()
+    names.SetName("Structure")
+    for row in rows:
+        names.InsertNextValue(row["name"])
+    table.AddColumn(names)
+    for title, (moment, key) in _COLUMNS.items():
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for row in rows:
+            value = row[moment][key]
+            column.InsertNextValue(float("nan") if value is None else value)
+        table.AddColumn(column)
+    modifying = table_node.StartModify()
+    table_node.SetAndObserveTable(table)
+    table_node.SetUseColumnTitleAsColumnHeader(True)
+    table_node.EndModify(modifying)

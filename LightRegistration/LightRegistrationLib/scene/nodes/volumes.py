@@ -1,0 +1,111 @@
+"""Volume nodes <-> typed volumes in world coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+from numpy.typing import NDArray
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from ...core.errors import InputError
+from ...core.geometry.geometry import FloatArray
+from ...core.geometry.volume import Volume
+from .matrices import numpy_matrix, parent_matrix, vtk_matrix
+
+
+def volume_from_node(node: Any) -> Volume:
+    """Read a vtkMRMLScalarVolumeNode as it lies in the world (linear parent transforms folded into the affine).
+
+    The array (k, j, i) shares the node's memory, read-only; the node is not touched.
+    Raises InputError for a node without image, with several components per voxel, with a single slice, with only NaN,
+    or under a non-linear transform.
+    """
+    array = image_array(node)
+    name = node.GetName() or "volume"
+    return Volume(array, world_affine(node), name)
+
+
+def image_array(node: Any) -> NDArray:
+    """View a volume node's voxels as an array (k, j, i). Raises InputError as `volume_from_node` does."""
+    name = node.GetName() or "volume"
+    image = node.GetImageData()
+    scalars = None if image is None else image.GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() == 0:
+        raise InputError(f"{name}: the volume holds no image; load or choose another one.")
+    if scalars.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"{name}: a scalar volume is needed, but each voxel has {scalars.GetNumberOfComponents()} components "
+            "(a color, vector or time series image); take one component out of it first."
+        )
+    dimensions = image.GetDimensions()
+    if min(dimensions) < 2:
+        raise InputError(
+            f"{name}: a 3-D volume is needed, but this is a single slice ({' x '.join(map(str, dimensions))} voxels)."
+        )
+    return vtk_to_numpy(scalars).reshape(dimensions[::-1])
+
+
+def world_affine(node: Any) -> FloatArray:
+    """The 4x4 matrix (i, j, k, 1) -> world RAS mm of a volume node. Raises InputError under a non-linear transform."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return parent_matrix(node) @ numpy_matrix(matrix)
+
+
+def volume_node_from_volume(scene: Any, volume: Volume, name: str, like: Any = None) -> Any:
+    """Add a vtkMRMLScalarVolumeNode that holds a copy of the volume, without a parent transform.
+
+    name: made unique in the scene. like: a volume node whose window, level and colors the new one is shown with.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    set_volume(node, volume, like)
+    return node
+
+
+def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
+    """Replace image, geometry and display of an existing volume node; it leaves its parent transform."""
+    image = image_data(volume.array)
+    node.CreateDefaultDisplayNodes()
+    if like is not None:
+        # Before the voxels come: an automatic window would be found in all of them first.
+        copy_display(like.GetDisplayNode(), node.GetDisplayNode())
+    modifying = node.StartModify()
+    node.SetAndObserveTransformNodeID(None)
+    node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
+    node.SetAndObserveImageData(image)
+    node.EndModify(modifying)
+
+
+def image_data(array: NDArray) -> vtk.vtkImageData:
+    """Copy an array (k, j, i) into a vtkImageData of unit spacing, as MRML volume nodes hold it."""
+    voxels = np.ascontiguousarray(array)
+    if voxels.dtype == np.bool_:
+        voxels = voxels.view(np.uint8)
+    elif voxels.dtype == np.float16:
+        voxels = voxels.astype(np.float32)
+    image = vtk.vtkImageData()
+    image.SetDimensions(*(int(n) for n in voxels.shape[::-1]))
+    # Slicer's writers know 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would make of them.
+    scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=vtk.VTK_CHAR if voxels.dtype == np.int8 else None)
+    scalars.SetName("ImageScalars")
+    image.GetPointData().SetScalars(scalars)
+    return image
+
+
+def copy_display(source: Any, target: Any) -> None:
+    """Give a scalar volume's display node window, level and colors of another one; of none or another kind: nothing."""
+    if (
+        source is None
+        or not source.IsA("vtkMRMLScalarVolumeDisplayNode")
+        or source.IsA("vtkMRMLLabelMapVolumeDisplayNode")
+    ):
+        return
+    modifying = target.StartModify()
+    target.SetAutoWindowLevel(False)
+    target.SetWindowLevel(source.GetWindow(), source.GetLevel())
+    target.SetInterpolate(source.GetInterpolate())
+    if source.GetColorNodeID():
+        target.SetAndObserveColorNodeID(source.GetColorNodeID())
+    target.EndModify(modifying)

@@ -1,0 +1,126 @@
+"""Scans as files: a folder, a CSV table or a manifest of them, and how one is read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...core.errors import InputError
+from ...core.files.nifti import check_nifti
+from ...core.geometry.geometry import homogeneous
+from ...core.geometry.volume import Volume
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+COLUMNS = ("image", "labels", "subject")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image of a training set; labels may be None. subject: who or what it shows."""
+
+    image: Path
+    labels: Path | None
+    subject: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that there are."""
+        return (self.image,) if self.labels is None else (self.image, self.labels)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without the endings of images."""
+    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
+
+
+def scans_of(paths: Sequence[Path], labels: str) -> list[Scan]:
+    """Scans of a folder; `labels` names the label map beside each, with {stem} for its stem. Every file a subject."""
+    scans = []
+    for path in paths:
+        label_file = path.parent / labels.replace("{stem}", stem_of(path)) if labels else None
+        if label_file is not None and not label_file.is_file():
+            raise InputError(f"{path}: its label map {label_file.name} is missing; add it or leave the image out.")
+        scans.append(Scan(path, label_file, str(path)))
+    return scans
+
+
+def read_table(path: Path) -> list[Scan]:
+    """Scans of a CSV file with columns image, labels, subject; InputError names the file and the line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
+    if "image" not in columns or not set(columns) <= set(COLUMNS):
+        raise InputError(
+            f"{path}: a table needs the column image, and optionally labels and subject, separated by commas; its "
+            f"first line is '{','.join(columns)}'."
+        )
+    if not rows:
+        raise InputError(f"{path}: the table is empty; it needs a line for each image.")
+    return [_scan(path, line, row) for line, row in rows]
+
+
+def read_manifest(path: Path, anatomy: str) -> list[Scan]:
+    """Scans of a data folder's manifest.json: its records of an anatomy whose `use` is `train`."""
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+        chosen = [r for r in records if r["anatomy"] == anatomy and r["use"] == "train" and r["image"]]
+        scans = [
+            Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
+            for r in chosen
+        ]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
+    if not scans:
+        raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
+    for file in (file for scan in scans for file in scan.files):
+        if not file.is_file():
+            raise InputError(f"{path}: it names {file.name}, which is missing.")
+    return scans
+
+
+def _scan(table: Path, line: int, row: dict[Any, Any]) -> Scan:
+    if None in row:
+        raise InputError(f"{table}, line {line}: it has more values than there are columns; quote names with commas.")
+    image, labels = row["image"] or "", row.get("labels") or ""
+    for name in filter(None, (image, labels)):
+        if not (table.parent / name).is_file():
+            raise InputError(f"{table}, line {line}: there is no file {name}.")
+    if not image:
+        raise InputError(f"{table}, line {line}: the image is missing.")
+    path = table.parent / image
+    return Scan(path, table.parent / labels if labels else None, row.get("subject") or str(path))
+
+
+def read_image(path: Path) -> Volume:
+    """Read a volume of any format that SimpleITK knows; its name is the file's.
+
+    Raises InputError, naming the file, if it is damaged, cut off or not a 3-D image of one component.
+    """
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as a volume; it is damaged or of another kind.") from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(
+            f"{path}: a 3-D scalar volume is needed, but this has {image.GetDimension()} dimensions and "
+            f"{image.GetNumberOfComponentsPerPixel()} components in each voxel."
+        )
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        check_nifti(path)
+    to_ras = np.diag([-1.0, -1.0, 1.0])
+    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine = homogeneous(to_ras @ direction, to_ras @ np.array(image.GetOrigin()))
+    return Volume(sitk.GetArrayFromImage(image), affine, path.name)

@@ -1,0 +1,86 @@
+"""What is evaluated: models of the product, each through the product's own registration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from torch import nn
+
+from ...core.models.cards import CARD_FILE, ModelCard
+from ...core.models.registry import ModelRegistry, Student
+from ...core.network.grid import GridRule
+from ...core.network.intensity import IntensityRule
+from ...core.registration import register
+from ...core.result.result import RegistrationSettings
+from .cases import Case, Method, Outcome, Start, field_outcome
+
+_ON_GRID = ("shrink", "resample", "network", "field")
+
+
+def product_methods(
+    model: str,
+    cascades: Sequence[int] = (),
+    threads: int | None = None,
+    registry: ModelRegistry | None = None,
+    refine: Sequence[str] = ("none",),
+) -> list[Method]:
+    """A model by name, or `auto`, with each number of cascades (none given: as it was trained) and each refinement.
+
+    Raises InputError for an unknown model, a refinement that there is not or a number of cascades that no student has.
+    """
+    known = registry or ModelRegistry()
+    card = known.card(model)
+    concerned = list(known.cards.values()) if model == "auto" else [card]
+    cards = [(c.folder / CARD_FILE).read_text(encoding="utf-8") for c in concerned]
+    name = "auto" if model == "auto" else card.name
+    methods = []
+    for count, preset in product(cascades or (None,), refine):
+        settings = RegistrationSettings(model, count, threads=threads, refine=preset)
+        key = hashlib.sha256(json.dumps([count, threads, preset, cards]).encode()).hexdigest()
+        methods.append(model_method(_title(name, settings), key, settings, known))
+    return methods
+
+
+def _title(name: str, settings: RegistrationSettings) -> str:
+    count, preset = settings.cascades, settings.refine
+    cascades = "" if count is None else f", {count} cascade{'s' * (count > 1)}"
+    return f"{name}{cascades}" + (f", {preset}" if preset != "none" else "")
+
+
+def model_method(name: str, key: str, settings: RegistrationSettings, registry: ModelRegistry) -> Method:
+    """Register as the product does, with a model of a registry; the affine stage counts into the seconds."""
+
+    def run(case: Case, start: Start | None) -> Outcome:
+        asked = settings if start is None else replace(settings, initial=start.transform)
+        result = register(case.fixed, case.moving, asked, registry=registry)
+        seconds = {stage: value for stage, value in result.seconds.items() if stage != "load model"}
+        if start is not None:
+            seconds["initial alignment"] = start.seconds
+        return replace(
+            field_outcome(case, result.field, result.jacobian),
+            seconds=sum(seconds.values()),
+            grid_seconds=sum(seconds.get(stage, 0.0) for stage in _ON_GRID),
+            start=Start(result.initial, seconds["initial alignment"]),
+            model=result.model,
+            warnings=result.warnings,
+        )
+
+    return Method(name, key, run)
+
+
+class NetworkRegistry(ModelRegistry):
+    """A registry of one network that is in no model folder: a student in training, or a teacher.
+
+    network: called as a student is, (fixed, moving, cascades) -> (flow, predictions), see `core.network.cascade`.
+    """
+
+    def __init__(self, name: str, network: nn.Module, grid: GridRule, intensity: IntensityRule, modality: str) -> None:
+        super().__init__(())
+        card = ModelCard(name, name, modality, "", "", {}, {}, {}, Path())
+        self.cards = {name: card}
+        self._loaded = {name: Student(card, network, grid, intensity)}  # type: ignore[arg-type]

@@ -1,0 +1,158 @@
+"""The pairs to evaluate: a CSV file, or the pairs of a manifest.json; every mistake is told with its line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import InputError
+
+REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
+FILES = REQUIRED + OPTIONAL
+COLUMNS = (*FILES, "id", "group")
+_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+_SHOWN_MISTAKES = 3
+
+
+@dataclass(frozen=True)
+class EvaluationPair:
+    """One pair as files.
+
+    name: unique in its list and fit to be a file's name. group: pairs of one group are averaged together. landmarks:
+    CSV with the columns fixed_x, fixed_y, fixed_z, moving_x, moving_y, moving_z, world RAS mm.
+    """
+
+    name: str
+    fixed: Path
+    moving: Path
+    fixed_labels: Path | None = None
+    moving_labels: Path | None = None
+    landmarks: Path | None = None
+    group: str = ""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file that was given, by its role."""
+        return {role: getattr(self, role) for role in FILES if getattr(self, role) is not None}
+
+
+def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
+    """Read a list of pairs, .csv or .json; paths are relative to its folder. groups: take only these.
+
+    A CSV file has the columns fixed and moving, and may have fixed_labels, moving_labels, landmarks, id and group; a
+    JSON file has a list `pairs` of tables with the same keys, its groups are called anatomy. Raises InputError that
+    names the file and the line (of JSON: the number of the pair) for whatever is wrong, before anything is computed.
+    """
+    rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
+    known = list(dict.fromkeys(str(row.get("group") or "") for _, row in rows))
+    unknown = [name for name in groups if name not in known]
+    if unknown:
+        named = ", ".join(name for name in known if name) or "none"
+        raise InputError(f"{path}: there is no pair of '{unknown[0]}'; the groups in it are: {named}.")
+    chosen = [(place, row) for place, row in rows if not groups or row.get("group") in groups]
+    pairs, mistakes = _pairs_of(chosen, path.parent)
+    _raise_mistakes(path, mistakes)
+    if not pairs:
+        raise InputError(f"{path}: there is no pair in this list.")
+    return pairs
+
+
+def csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header of a CSV file and its rows that are not blank, with their line numbers; InputError if unreadable."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: this is not a CSV file of text in UTF-8 ({error}).") from error
+    if not rows:
+        raise InputError(f"{path}: the file is empty; its first line names the columns.")
+    return rows[0][1], rows[1:]
+
+
+def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    header, rows = csv_table(path)
+    missing, unknown = [c for c in REQUIRED if c not in header], [c for c in header if c not in COLUMNS]
+    if missing or unknown or len(set(header)) < len(header):
+        wrong = f"lacks {', '.join(missing)}" if missing else f"has the column '{(unknown or header)[0]}'"
+        wrong = wrong if missing or unknown else "names a column twice"
+        raise InputError(f"{path}, line 1: the header {wrong}; the columns are {', '.join(COLUMNS)}.")
+    wrong_lengths = [
+        f"line {number}: {len(cells)} fields where the header has {len(header)} columns"
+        for number, cells in rows
+        if len(cells) != len(header)
+    ]
+    _raise_mistakes(path, wrong_lengths)
+    return [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
+
+
+def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{path}: this is not valid JSON ({error}).") from error
+    rows = values.get("pairs") if isinstance(values, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: there is no list 'pairs' of tables in it.")
+    return [(f"pair {n + 1}", {**row, "group": row.get("group", row.get("anatomy"))}) for n, row in enumerate(rows)]
+
+
+def _pairs_of(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) -> tuple[list[EvaluationPair], list[str]]:
+    pairs: dict[str, EvaluationPair] = {}
+    mistakes = []
+    for place, row in rows:
+        wrong = list(_mistakes(row, folder))
+        mistakes += [f"{place}: {what}" for what in wrong]
+        if wrong:
+            continue
+        name = _name(row)
+        if name in pairs and row.get("id"):
+            mistakes.append(f"{place}: the id '{row['id']}' occurs twice")
+        elif name in pairs:
+            name = f"{name}_{place.replace(' ', '_')}"
+        files = {role: folder / row[role] for role in FILES if row.get(role)}
+        pairs[name] = EvaluationPair(name, group=str(row.get("group") or ""), **files)
+    return list(pairs.values()), mistakes
+
+
+def _mistakes(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    for role in FILES:
+        value = row.get(role)
+        if not value and role in REQUIRED:
+            yield f"'{role}' is empty; name a file"
+        elif value and not isinstance(value, str):
+            yield f"'{role}' has to be the name of a file, got {value!r}"
+        elif value and not (folder / value).is_file():
+            yield f"'{role}': there is no file {value}"
+    if bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
+        yield "labels are compared, so that both or neither of fixed_labels and moving_labels have to be given"
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """The pair's id, or what its two files are called, as a name for files of its own."""
+    return _fit(str(row["id"])) if row.get("id") else f"{_stem(row['fixed'])}__{_stem(row['moving'])}"
+
+
+def _stem(path: str) -> str:
+    suffix = next((s for s in _SUFFIXES if path.lower().endswith(s)), "")
+    return _fit("-".join(p for p in Path(path[: len(path) - len(suffix)]).parts if p.strip("./\\")))
+
+
+def _fit(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name)[-90:].lstrip(".")
+
+
+def _raise_mistakes(path: Path, mistakes: Sequence[str]) -> None:
+    if mistakes:
+        more = len(mistakes) - _SHOWN_MISTAKES
+        told = "; ".join(mistakes[:_SHOWN_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
+        raise InputError(f"{path}, {told}.")

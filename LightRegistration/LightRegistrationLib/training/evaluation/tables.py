@@ -1,0 +1,205 @@
+"""An evaluation in tables: a line for each pair, the summary over the pairs, results.csv and summary.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cases import AFFINE, BEFORE, Scores
+from .run import SCHEMA_VERSION, PairRecord, write_text
+
+RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.json"
+MEASURES = ("dice", "jaccard", "hd95_mm", "tre_mm", "folding_percent", "std_log_jacobian", "seconds", "grid_seconds")
+_COLUMNS = ("pair", "group", "method", "model", *MEASURES, "structures", "below_affine", "warnings", "error")
+
+
+@dataclass(frozen=True)
+class MethodSummary:
+    """One method over the pairs of a group.
+
+    mean, sd: of each measure over the pairs that have it (sd with n - 1). dice30: the 30 % quantile of Dice over the
+    pairs. median_seconds: of the wall time. worst_pair: with the least Dice, or the largest TRE where there is none.
+    least_gain: the smallest Dice above the affine stage; below_affine: the pairs where the method is worse than it.
+    """
+
+    pairs: int
+    mean: Mapping[str, float | None]
+    sd: Mapping[str, float | None]
+    dice30: float | None
+    median_seconds: float | None
+    worst_pair: str
+    least_gain: float | None
+    below_affine: tuple[str, ...]
+
+
+def summarize(records: Sequence[PairRecord]) -> dict[str, dict[str, MethodSummary]]:
+    """The summaries by group and method; pairs that failed are not in them."""
+    good = [r for r in records if not r.error]
+    return {
+        group: {
+            method: summarize_method(method, [r for r in good if r.group == group and method in r.scores])
+            for method in dict.fromkeys(m for r in good if r.group == group for m in r.scores)
+        }
+        for group in dict.fromkeys(r.group for r in good)
+    }
+
+
+def summarize_method(method: str, records: Sequence[PairRecord]) -> MethodSummary:
+    """One method over these pairs, which all have it."""
+    own = [r.scores[method] for r in records]
+    values = {name: np.array([v for v in (getattr(s, name) for s in own) if v is not None]) for name in MEASURES}
+    dice, tre = values["dice"], values["tre_mm"]
+    gains = [
+        s.dice - a.dice
+        for s, a in ((r.scores[method], r.scores.get(AFFINE, Scores())) for r in records)
+        if s.dice is not None and a.dice is not None
+    ]
+    ranked = sorted(records, key=lambda r: _badness(r.scores[method]))
+    return MethodSummary(
+        pairs=len(records),
+        mean={name: _rounded(v.mean()) if v.size else None for name, v in values.items()},
+        sd={name: _rounded(v.std(ddof=1)) if v.size > 1 else None for name, v in values.items()},
+        dice30=_rounded(np.quantile(dice, 0.3)) if dice.size else None,
+        median_seconds=_rounded(np.median(values["seconds"])) if values["seconds"].size else None,
+        worst_pair=ranked[-1].name if dice.size or tre.size else "",
+        least_gain=_rounded(min(gains)) if gains else None,
+        below_affine=tuple(r.name for r in records if method in below_affine(r)),
+    )
+
+
+def below_affine(record: PairRecord) -> list[str]:
+    """The methods that are worse on this pair than the affine stage that they started from."""
+    affine = record.scores.get(AFFINE, Scores())
+    return [m for m, s in record.scores.items() if m not in (BEFORE, AFFINE) and s.is_worse_than(affine)]
+
+
+def _badness(scores: Scores) -> tuple[float, float]:
+    """Sorts the least Dice last, and by TRE where there is none."""
+    return (-1.0 if scores.dice is None else 1 - scores.dice, scores.tre_mm or 0.0)
+
+
+def write_results(
+    records: Sequence[PairRecord], output: Path, settings: Mapping[str, Any], csv_name: str = RESULTS_FILE
+) -> None:
+    """Write results.csv (a line for each pair and method) and summary.json. Raises InputError if that fails."""
+    write_text(output / csv_name, results_csv(records))
+    summary = {
+        "schema": SCHEMA_VERSION,
+        "settings": dict(settings),
+        "groups": {
+            group: {method: vars(s) for method, s in methods.items()} for group, methods in summarize(records).items()
+        },
+        "failed": {r.name: r.error for r in records if r.error},
+    }
+    write_text(output / SUMMARY_FILE, json.dumps(summary, indent=1, allow_nan=False))
+
+
+def results_csv(records: Iterable[PairRecord]) -> str:
+    """All numbers as CSV, a line for each pair and method; a pair that failed has one line with its error."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        if record.error:
+            writer.writerow({"pair": record.name, "group": record.group, "error": record.error})
+        for method, scores in record.scores.items():
+            writer.writerow(
+                {
+                    "pair": record.name,
+                    "group": record.group,
+                    "method": method,
+                    "model": scores.model,
+                    **{name: _plain(getattr(scores, name)) for name in MEASURES},
+                    "structures": len(scores.structures),
+                    "below_affine": int(method in below_affine(record)),
+                    "warnings": " ".join(scores.warnings),
+                }
+            )
+    return stream.getvalue().rstrip("\n")
+
+
+def pairs_table(records: Sequence[PairRecord]) -> str:
+    """A line for each pair: Dice and TRE by method, folding, seconds; what failed and why."""
+    methods = list(dict.fromkeys(m for r in records for m in r.scores))
+    shown = [
+        (measure, title, digits)
+        for measure, title, digits in (("dice", "Dice", 3), ("tre_mm", "TRE mm", 2))
+        if any(getattr(s, measure) is not None for r in records for s in r.scores.values())
+    ]
+    header = ["pair", *(f"{title} {m}" for _, title, _ in shown for m in methods), "folding %", "seconds", "note"]
+    rows = []
+    for record in records:
+        if record.error:
+            rows.append([record.name, *[""] * (len(header) - 2), f"FAILED: {record.error}"])
+            continue
+        scores = [record.scores.get(m, Scores()) for m in methods]
+        cells = [_shown(getattr(s, measure), digits) for measure, _, digits in shown for s in scores]
+        worse = below_affine(record)
+        note = f"below affine: {', '.join(worse)}" if worse else ""
+        last = scores[-1]
+        rows.append([record.name, *cells, _shown(last.folding_percent, 4), _shown(last.seconds, 2), note])
+    return markdown(header, rows)
+
+
+def summary_table(records: Sequence[PairRecord]) -> str:
+    """Mean ± standard deviation over the pairs, one line for each group and method."""
+    header = (
+        "group, method, pairs, Dice, Dice30, Jaccard, HD95 mm, TRE mm, folding %, SD log J, seconds, worst pair, "
+        "least gain, below affine"
+    ).split(", ")
+    rows = [
+        [
+            group,
+            method,
+            str(s.pairs),
+            _spread(s, "dice", 3),
+            _shown(s.dice30, 3),
+            _spread(s, "jaccard", 3),
+            _spread(s, "hd95_mm", 2),
+            _spread(s, "tre_mm", 2),
+            _shown(s.mean["folding_percent"], 4),
+            _shown(s.mean["std_log_jacobian"], 3),
+            _shown(s.median_seconds, 2),
+            s.worst_pair,
+            "" if s.least_gain is None else f"{s.least_gain:+.3f}",
+            str(len(s.below_affine)),
+        ]
+        for group, methods in summarize(records).items()
+        for method, s in methods.items()
+    ]
+    return markdown(header, rows)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns also line up as plain text; columns that are empty all the way are left out."""
+    used = [n for n in range(len(header)) if not rows or any(row[n] for row in rows)]
+    lines = [[line[n] for n in used] for line in (header, *rows)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(used))]
+    text = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    return "\n".join([text[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *text[1:]])
+
+
+def _spread(summary: MethodSummary, measure: str, digits: int) -> str:
+    mean, sd = summary.mean[measure], summary.sd[measure]
+    if mean is None:
+        return ""
+    return _shown(mean, digits) + ("" if sd is None else f" ± {sd:.{digits}f}")
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _plain(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 6)

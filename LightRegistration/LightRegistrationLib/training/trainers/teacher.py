@@ -1,0 +1,115 @@
+"""Train a teacher without labels: correlation of the final warped image, smooth flows, a nearly rigid stem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.losses import LocalNormalizedCrossCorrelationLoss
+from torch import Tensor
+
+from ...core.network.flows import warp
+from ..configuration import TeacherStage, TeacherTrainingConfig
+from ..data.pairs import Mixture, Pair
+from ..distillation.aldk import reconstruction_loss
+from ..distillation.teacher import Teacher, TeacherResult, determinant_loss, orthogonality_loss
+from ..loop.hardware import Hardware, Processes
+from ..loop.trainer import Trainer, conduct, values_of
+from ..losses import diffusion
+from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
+
+STEM_WEIGHT = 0.1
+
+
+class TeacherTrainer(Trainer[TeacherStage]):
+    """Trains a teacher; the state holds its weights under `teacher`, and its configuration."""
+
+    config: TeacherTrainingConfig
+
+    def __init__(
+        self,
+        config: TeacherTrainingConfig,
+        data: Path,
+        output: Path,
+        processes: Processes | None = None,
+        monitor: Monitor = NO_MONITOR,
+        bfloat16: bool = False,
+    ) -> None:
+        super().__init__(config, data, output, processes, monitor)
+        self.bfloat16 = bfloat16
+        self.teacher = Teacher(config.teacher)
+        self.parallel = self.processes.parallel(self.teacher)
+        self.optimizer = torch.optim.Adam(self.teacher.parameters(), lr=1e-4)
+
+    def parts(self) -> dict[str, Any]:
+        """Networks and optimizers by their key in the state file."""
+        return {"teacher": self.teacher, "optimizer": self.optimizer}
+
+    def start_stage(self, stage: TeacherStage, pairs: Mixture) -> None:
+        """Nothing depends on the grid."""
+
+    def train_step(self, pairs: Mixture, stage: TeacherStage) -> dict[str, float]:
+        """One batch, one update."""
+        pair = self.draw(pairs, self.config.batch)
+        with torch.autocast(pair.fixed.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            result = self.parallel(pair.fixed, pair.moving)
+        self.require_finite("teacher's deformation", result.flow)  # a sampler takes NaN for a place
+        terms = teacher_loss(pair, result, stage.smoothness, self.config.clean, stage.window)
+        self.descend(self.optimizer, terms)
+        return values_of(terms)
+
+    def register(self, pair: Pair, stage: TeacherStage) -> Tensor:
+        """The teacher's flow."""
+        flow: Tensor = self.teacher(pair.fixed, pair.moving).flow
+        return flow
+
+
+def teacher_loss(
+    pair: Pair, result: TeacherResult, smoothness: float, clean: bool = False, window: int = 0
+) -> dict[str, Tensor]:
+    """The unsupervised terms, weighted, by name; their sum is minimized.
+
+    1 - correlation of the final warped image and the fixed one (see `reconstruction`), the squared gradient of each
+    cascade's flow (summed over the cascades), determinant and orthogonality of the stem's matrix, 0.1 each.
+    """
+    terms = {
+        "reconstruction": reconstruction(pair, result.flow, clean, window),
+        "smoothness": smoothness * torch.stack([diffusion(flow) for flow in result.cascade_flows]).sum(),
+    }
+    if result.matrix is not None:
+        terms["determinant"] = STEM_WEIGHT * determinant_loss(result.matrix)
+        terms["orthogonality"] = STEM_WEIGHT * orthogonality_loss(result.matrix)
+    return terms
+
+
+def reconstruction(pair: Pair, flow: Tensor, clean: bool, window: int = 0) -> Tensor:
+    """l_rec of a pair under a flow (N, 3, D, H, W) on its grid: of the images as seen, or of the noise-free ones.
+
+    window: 0 for 1 - Pearson correlation over the whole grid, as published; else the axis in voxels of the windows of
+    MONAI's local normalized cross correlation, 1 - its mean.
+    """
+    moving, fixed = (pair.moving_clean[:, :1], pair.fixed_clean[:, :1]) if clean else (pair.moving, pair.fixed)
+    warped = warp(moving, flow)
+    if not window:
+        return reconstruction_loss(warped, fixed)
+    loss: Tensor = 1 + LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window)(warped, fixed)
+    return loss
+
+
+def train_teacher(
+    config: TeacherTrainingConfig,
+    data: Path,
+    output: Path,
+    *,
+    hardware: Hardware | None = None,
+    monitor: Monitor = NO_MONITOR,
+) -> RunSummary:
+    """Train the teacher of a configuration, or go on where the state in the output folder stopped.
+
+    data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
+    Raises InputError for all that is wrong; see `loop.conduct`.
+    """
+    hardware = hardware or Hardware()
+    bfloat16 = hardware.bfloat16(configured=False)
+    return conduct(lambda p: TeacherTrainer(config, data, output, p, monitor, bfloat16), hardware)

@@ -1,0 +1,97 @@
+"""Typed values as JSON text beside .npy files: arrays are written once and mapped, nothing is pickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.geometry.transforms import AffineTransform, DisplacementField
+from ..core.geometry.volume import Segment, Segmentation, Volume
+from ..core.result.result import (
+    JacobianSummary,
+    KeptVolume,
+    RefinementSummary,
+    RegistrationResult,
+    RegistrationSettings,
+)
+
+_VALUE_TYPES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        AffineTransform,
+        DisplacementField,
+        JacobianSummary,
+        KeptVolume,
+        RefinementSummary,
+        RegistrationResult,
+        RegistrationSettings,
+        Segment,
+        Segmentation,
+        Volume,
+    )
+}
+
+
+def save_value(value: Any, folder: Path) -> str:
+    """Write the arrays of a value into the folder (made here) and return the rest as one line of JSON.
+
+    value: one of the house's typed values, or tuples, lists, mappings and plain JSON values of them.
+    Raises TypeError for a type that the other side could not rebuild.
+    """
+    folder.mkdir(parents=True)
+    return json.dumps(_encode(value, folder, []))
+
+
+def load_value(text: str, folder: Path, *, mapped: bool) -> Any:
+    """Rebuild what save_value wrote.
+
+    mapped: True leaves the arrays in their files and maps them (read only); False reads them, so that the
+    folder may be removed while they live.
+    """
+    return _decode(json.loads(text), folder, mapped)
+
+
+def _encode(value: Any, folder: Path, written: list[Path]) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {"npy": _write_array(value, folder, written)}
+    if isinstance(value, (tuple, list)):
+        items = [_encode(item, folder, written) for item in value]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, Mapping):
+        return {"mapping": {str(key): _encode(item, folder, written) for key, item in value.items()}}
+    name = type(value).__name__
+    if not dataclasses.is_dataclass(value) or _VALUE_TYPES.get(name) is not type(value):
+        raise TypeError(f"a {name} cannot be sent between the panel and the worker")
+    fields = {f.name: _encode(getattr(value, f.name), folder, written) for f in dataclasses.fields(value)}
+    return {"type": name, "fields": fields}
+
+
+def _write_array(array: np.ndarray, folder: Path, written: list[Path]) -> str:
+    path = folder / f"{len(written)}.npy"
+    np.save(path, array, allow_pickle=False)
+    written.append(path)
+    return path.name
+
+
+def _decode(value: Any, folder: Path, mapped: bool) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, folder, mapped) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "npy" in value:
+        return np.load(folder / value["npy"], mmap_mode="r" if mapped else None, allow_pickle=False)
+    if "tuple" in value:
+        return tuple(_decode(item, folder, mapped) for item in value["tuple"])
+    if "mapping" in value:
+        return {key: _decode(item, folder, mapped) for key, item in value["mapping"].items()}
+    fields = {name: _decode(item, folder, mapped) for name, item in value["fields"].items()}
+    return _VALUE_TYPES[value["type"]](**fields)

@@ -1,0 +1,92 @@
+"""`register` with refinement, masks, a structure that keeps its volume, and files that are not compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from .conftest import PairFiles, Run, run_command, write_image
+
+KEPT = 10
+"""The label value of a thalamus of the phantom."""
+
+
+@pytest.fixture(scope="module")
+def refined(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("refined")
+    head = (pair_files.pair.inside_head).astype(np.uint8)
+    mask = write_image(head, pair_files.pair.fixed.affine, folder / "head.nii.gz")
+    done = run_command(
+        "register",
+        pair_files.fixed,
+        pair_files.moving,
+        "--refine",
+        "fast",
+        "--fixed-mask",
+        mask,
+        "--fixed-segmentation",
+        pair_files.fixed_segmentation,
+        "--moving-segmentation",
+        pair_files.moving_segmentation,
+        "--keep-volume",
+        str(KEPT),
+        "--no-compression",
+        "--output",
+        folder / "result",
+        "--threads",
+        "1",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return Run(done.returncode, done.stdout, done.stderr, folder / "result")
+
+
+def test_refinement_brings_more_of_the_anatomy_together(refined: Run, registered: Run) -> None:
+    refinement = refined.report["refinement"]
+    assert refinement["preset"] == refined.report["settings"]["refine"] == "fast"
+    assert refinement["steps"] > 0
+    assert refinement["similarity_after"] > refinement["similarity_before"]
+    assert refined.report["mean"]["after"]["dice"] > registered.report["mean"]["after"]["dice"] + 0.005
+    assert refined.report["jacobian"]["percent_nonpositive"] == 0
+
+
+def test_files_are_written_as_they_were_asked_for(refined: Run) -> None:
+    names = {"transform": "transform.h5", "warped": "warped.nii", "warped_segmentation": "warped_segmentation.nii"}
+    assert refined.report["outputs"] == names
+    assert sorted(p.name for p in refined.output.iterdir()) == ["report.json", *names.values()]
+    voxels = np.prod(refined.report["fixed"]["size_ijk"])
+    assert (refined.output / "warped.nii").stat().st_size == voxels * 2 + 352
+
+
+def test_a_kept_structure_has_its_volume_in_the_written_labels(refined: Run, pair_files: PairFiles) -> None:
+    """Measured again by counting voxels."""
+    (kept,) = refined.report["kept"]
+    assert kept["name"] == f"Label_{KEPT}"
+    moving, warped = (
+        sitk.ReadImage(str(path))
+        for path in (pair_files.moving_segmentation, refined.output / "warped_segmentation.nii")
+    )
+    before, after = (
+        float((sitk.GetArrayViewFromImage(image) == KEPT).sum() * np.prod(image.GetSpacing()))
+        for image in (moving, warped)
+    )
+    assert 100 * (after / before - 1) == pytest.approx(kept["change_percent"], abs=4), "voxels are coarse"
+    assert abs(kept["change_percent"]) < max(1.0, 0.5 * abs(kept["change_percent_free"]))
+
+
+def test_the_report_names_the_masks(refined: Run) -> None:
+    assert refined.report["masks"] == {"fixed": "head", "moving": None}
+    assert Path(refined.report["inputs"]["fixed_mask"]).name == "head.nii.gz"
+
+
+def test_an_earlier_compressed_result_is_replaced(refined: Run, pair_files: PairFiles, tmp_path: Path) -> None:
+    from LightRegistrationLib.commands.files.output_folder import unfinished_folder
+
+    for name in ("warped.nii.gz", "report.json", "notes.txt"):
+        (tmp_path / name).write_text("earlier")
+    with unfinished_folder(tmp_path) as folder:
+        (folder / "warped.nii").write_text("new")
+        (folder / "report.json").write_text("new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "report.json", "warped.nii"]

@@ -1,0 +1,272 @@
+"""Warping, Jacobian determinants and inverses against SimpleITK and against fields that are known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import gaussian_filter
+
+from LightRegistrationLib.core.deformation.jacobian import corner_determinants, invert, jacobian_summary, unfold
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.sampling.warping import moving_coordinates, warp_both, warp_segmentation, warp_volume
+
+from ..geometries import AWKWARD, make_geometry
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def nodes(geometry: Geometry) -> np.ndarray:
+    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    return apply_affine(geometry.affine, np.stack([i, j, k], -1))
+
+
+def bending_field(geometry: Geometry, amplitude_mm: float = 6.0) -> DisplacementField:
+    """A smooth analytic field on a grid a little larger than `geometry`, 4 mm nodes."""
+    extent = np.ptp(geometry.corners_mm, axis=0)
+    shape = tuple(int(np.ceil(e / 4)) + 6 for e in extent[::-1])
+    grid = make_geometry(shape, (4, 4, 4), center_mm=tuple(geometry.center_mm))
+    x = (nodes(grid) - geometry.center_mm) / 25
+    waves = np.stack([np.sin(x[..., 1]) + 1, np.cos(x[..., 2]), np.sin(x[..., 0] + x[..., 1])], -1)
+    return DisplacementField(amplitude_mm * waves, grid.affine)
+
+
+def to_sitk(array: np.ndarray, affine: np.ndarray, *, vector: bool = False) -> sitk.Image:
+    lps = LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(array, isVector=vector)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def sitk_resample(volume, field: DisplacementField, geometry: Geometry, interpolator, background: float) -> np.ndarray:
+    vectors = to_sitk(field.array * np.array([-1.0, -1.0, 1.0]), field.affine, vector=True)
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(vectors, sitk.sitkVectorFloat64))
+    reference = to_sitk(np.zeros(geometry.shape, np.uint8), geometry.affine)
+    result = sitk.Resample(to_sitk(*volume), reference, transform, interpolator, background)
+    return sitk.GetArrayFromImage(result)
+
+
+GEOMETRIES = AWKWARD | {
+    # Along the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
+    "supine": make_geometry((33, 40, 47), (1.2, 1.7, 2.6), flips=(-1, -1, 1), center_mm=(40, -35, 80)),
+    "sagittal": make_geometry((31, 44, 36), (2.2, 1.3, 1.9), flips=(1, -1, -1), order=(1, 2, 0)),
+}
+PAIRS = [
+    ("plain", "oblique"),
+    ("oblique", "left-handed"),
+    ("permuted", "plain"),
+    ("left-handed", "permuted"),
+    ("supine", "oblique"),
+    ("sagittal", "far away"),
+]
+
+
+def recentered(name: str, center_mm: np.ndarray) -> Geometry:
+    geometry = GEOMETRIES[name]
+    return Geometry(geometry.shape, homogeneous(np.eye(3), center_mm - geometry.center_mm) @ geometry.affine)
+
+
+@pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
+def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
+    fixed = GEOMETRIES[fixed_name]
+    moving_geometry = recentered(moving_name, fixed.center_mm + 5)
+    rng = np.random.default_rng(0)
+    array = (gaussian_filter(rng.normal(size=moving_geometry.shape), 2) * 4000 - 300).astype(np.int16)
+    moving = Volume(array, moving_geometry.affine)
+    field = bending_field(fixed)
+    ours = warp_volume(moving, field, fixed)
+    theirs = sitk_resample((array.astype(np.float32), moving.affine), field, fixed, sitk.sitkLinear, float(array.min()))
+    assert ours.array.dtype == np.int16
+    assert (np.abs(ours.array - theirs) > 1).mean() < 1e-3  # only at the rim, where rounding decides what is inside
+    assert np.ptp(ours.array) > 300
+
+
+@pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
+def test_a_warped_segmentation_equals_simpleitks_nearest_neighbor(fixed_name, moving_name):
+    fixed = GEOMETRIES[fixed_name]
+    moving_geometry = recentered(moving_name, fixed.center_mm - 4)
+    rng = np.random.default_rng(1)
+    labels = np.digitize(gaussian_filter(rng.normal(size=moving_geometry.shape), 3) * 30, [-1, 0, 1]).astype(np.uint8)
+    field = bending_field(fixed)
+    ours = warp_segmentation(Segmentation.from_labels(labels, moving_geometry.affine), field, fixed)
+    theirs = sitk_resample((labels, moving_geometry.affine), field, fixed, sitk.sitkNearestNeighbor, 0)
+    assert (ours.layers[0] != theirs).mean() < 2e-4  # ties between two voxels
+    assert [s.value for s in ours.segments] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fixed_name", ["oblique", "supine", "sagittal"])
+@pytest.mark.parametrize("reach", ["inside", "beyond"])
+def test_moving_coordinates_are_those_of_the_field(fixed_name, reach):
+    """To a thousandth of a voxel, also where the fixed grid reaches beyond the field and its border holds."""
+    fixed = GEOMETRIES[fixed_name]
+    moving = recentered("left-handed", fixed.center_mm)
+    field = bending_field(fixed)
+    if reach == "beyond":
+        shift = homogeneous(np.eye(3), field.affine[:3, :3] @ (9, 8, 7))
+        field = DisplacementField(field.array[7:-6, 8:-4, 9:-3], shift @ field.affine)
+    expected = apply_affine(moving.inverse_affine, field(fixed.points_mm))
+    found = moving_coordinates(fixed, moving, field)[0].movedim(0, -1)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", ">i2", "int32", "uint32", "float32", "float64"])
+def test_a_volume_of_any_type_keeps_it_and_its_values(dtype):
+    """Half a voxel along i lies between two voxels; the last one is at the border, and a voxel further outside."""
+    geometry = make_geometry((4, 5, 6), (1, 1, 1))
+    ramp = np.broadcast_to(np.array([0, 0, 1, 1, 1, 0]), (4, 5, 6)) if dtype == "bool" else np.indices((4, 5, 6))[2]
+    scale = 1 if dtype == "bool" else {"uint16": 12000}.get(dtype, 20)
+    moving = Volume((ramp * scale).astype(dtype), geometry.affine)
+    shift = DisplacementField(np.broadcast_to((1.25, 0, 0), (4, 5, 6, 3)), geometry.affine)
+    warped = warp_volume(moving, shift, geometry).array
+    expected = np.array([0, 1, 1, 1, 0, 0]) if dtype == "bool" else np.array([1.25, 2.25, 3.25, 4.25, 5, 0]) * scale
+    assert warped.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(warped, np.broadcast_to(expected, (4, 5, 6)).astype(dtype))
+
+
+def test_not_a_number_does_not_hide_the_least_value():
+    array = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4) - 7
+    array[0, 0, 0] = np.nan
+    geometry = make_geometry((2, 3, 4), (1, 1, 1))
+    far = make_geometry((2, 3, 4), (1, 1, 1), center_mm=(100, 0, 0))
+    assert (warp_volume(Volume(array, geometry.affine), None, far).array == -6).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_change_a_voxel(threads):
+    fixed = GEOMETRIES["supine"]
+    moving = recentered("oblique", fixed.center_mm)
+    volume = Volume(np.random.default_rng(4).normal(size=moving.shape).astype(np.float32), moving.affine)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    warped = warp_volume(volume, bending_field(fixed), fixed).array
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(2)
+    np.testing.assert_array_equal(warped, warp_volume(volume, bending_field(fixed), fixed).array)
+    torch.set_num_threads(before)
+
+
+ALONGSIDE = {
+    "finer": make_geometry((61, 50, 70), (1.13, 1.71, 0.93), center_mm=(3.1, -4.2, 7.3)),
+    "flipped": make_geometry((30, 44, 40), (2.31, 2, 2), flips=(-1, 1, -1), center_mm=(-8.3, 2.5, 4.4)),
+    "beside": make_geometry((20, 20, 20), (2, 2, 2), center_mm=(0, 500, 0)),
+    "almost alongside": make_geometry((40, 44, 48), (2, 2, 2), (0, 0, 0.2)),
+}
+
+
+@pytest.mark.parametrize("name", ALONGSIDE)
+def test_labels_on_a_grid_alongside_are_those_of_simpleitk(name):
+    """Without a field, grids whose axes run alike are read along each axis; SimpleITK looks up every voxel."""
+    fixed, moving = AWKWARD["plain"], ALONGSIDE[name]
+    labels = np.random.default_rng(2).integers(0, 200, moving.shape).astype(np.uint8)
+    segmentation = Segmentation((labels,), moving.affine, ())
+    reference = to_sitk(np.zeros(fixed.shape, np.uint8), fixed.affine)
+    expected = sitk.Resample(to_sitk(labels, moving.affine), reference, sitk.Transform(), sitk.sitkNearestNeighbor)
+    agree = warp_segmentation(segmentation, None, fixed).layers[0] == sitk.GetArrayFromImage(expected)
+    assert agree.mean() > 0.999  # voxels just between two others may be taken either way
+
+
+@pytest.mark.parametrize("same_grid", [True, False])
+def test_a_volume_and_its_structures_are_warped_together_as_each_alone(same_grid):
+    fixed, moving = AWKWARD["plain"], recentered("oblique", AWKWARD["plain"].center_mm)
+    own = moving if same_grid else recentered("permuted", fixed.center_mm)
+    random = np.random.default_rng(5)
+    volume = Volume(random.integers(-500, 900, moving.shape).astype(np.int16), moving.affine)
+    labels = np.zeros(own.shape, np.uint8)
+    labels[12:20, 15:25, 9:21] = random.integers(0, 9, (8, 10, 12))
+    segmentation = Segmentation((labels, np.roll(labels, 3, 0)), own.affine, ())
+    field = bending_field(fixed)
+    warped, structures = warp_both(volume, segmentation, field, fixed)
+    np.testing.assert_array_equal(warped.array, warp_volume(volume, field, fixed).array)
+    alone = warp_segmentation(segmentation, field, fixed)
+    for together, separate in zip(structures.layers, alone.layers, strict=True):
+        assert together.any()
+        np.testing.assert_array_equal(together, separate)
+    assert warp_both(volume, None, field, fixed)[1] is None
+
+
+def test_overlapping_layers_are_warped_alike_and_keep_their_segments():
+    geometry = AWKWARD["plain"]
+    first = np.zeros(geometry.shape, np.uint8)
+    first[10:30, 10:30, 10:30] = 5
+    second = np.roll(first, 4, axis=0)
+    segments = (Segment("liver", 5, 0), Segment("lesion", 5, 1))
+    both = Segmentation((first, second), geometry.affine, segments)
+    warped = warp_segmentation(both, bending_field(geometry), geometry)
+    alone = warp_segmentation(Segmentation((second,), geometry.affine, ()), bending_field(geometry), geometry)
+    assert warped.segments == segments
+    assert (warped.mask(segments[1]) == (alone.layers[0] == 5)).all()
+    assert (warped.mask(segments[0]) != warped.mask(segments[1])).any()
+
+
+def affine_field(matrix: np.ndarray, geometry: Geometry) -> DisplacementField:
+    points = nodes(geometry)
+    return DisplacementField(apply_affine(matrix, points) - points, geometry.affine)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_the_jacobian_of_an_affine_map_is_its_determinant(name):
+    matrix = np.array([[1.2, 0.1, 0], [-0.2, 0.9, 0.1], [0, 0.05, 1.1]])
+    field = affine_field(homogeneous(matrix, (3, 4, 5)), AWKWARD[name])
+    np.testing.assert_allclose(corner_determinants(field), np.linalg.det(matrix), rtol=2e-3)
+    summary = jacobian_summary(field, AWKWARD[name])
+    assert summary.percent_nonpositive == 0
+    assert summary.std_log < 2e-3
+
+
+def test_a_fold_of_one_cell_is_counted_and_only_inside_the_fixed_volume():
+    geometry = make_geometry((12, 12, 12), (2, 2, 2))
+    array = np.zeros((12, 12, 12, 3))
+    array[6, 6, 6, 0] = -3.0
+    field = DisplacementField(array, geometry.affine)
+    summary = jacobian_summary(field, geometry)
+    folded = corner_determinants(field) <= 0
+    assert folded.sum() == 8  # four cells share the edge that is turned over, each at its two ends
+    assert summary.percent_nonpositive == pytest.approx(100 * folded.mean())
+    assert summary.minimum == pytest.approx(-0.5)
+    away = make_geometry((3, 3, 3), (2, 2, 2), center_mm=(-8, -8, -8))
+    assert jacobian_summary(field, away).percent_nonpositive == 0
+
+
+def test_the_inverse_brings_points_back():
+    geometry = AWKWARD["oblique"]
+    turn = homogeneous(np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.1]]), (40, -20, 10))
+    grid = make_geometry((40, 40, 40), (4, 4, 4), center_mm=tuple(geometry.center_mm))
+    points = nodes(grid)
+    bent = points + 3 * np.sin((points - geometry.center_mm) / 20)[..., [1, 2, 0]]
+    field = DisplacementField(apply_affine(turn, bent) - points, grid.affine)
+    center = apply_affine(turn, geometry.center_mm)
+    inverse = invert(field, make_geometry((40, 40, 40), (2, 2, 2), center_mm=tuple(center)))
+    targets = center + np.random.default_rng(0).uniform(-30, 30, (500, 3))
+    np.testing.assert_allclose(field(inverse(targets)), targets, atol=0.15)
+    exact = nodes(inverse.geometry).reshape(-1, 3)[::97]
+    np.testing.assert_allclose(field(inverse(exact)), exact, atol=0.02)
+
+
+def test_a_folded_field_has_no_inverse_and_says_so():
+    geometry = make_geometry((12, 12, 12), (2, 2, 2))
+    array = np.zeros((12, 12, 12, 3))
+    array[6, 6, 6, 0] = -3.0
+    with pytest.raises(InputError, match="folds and cannot be inverted"):
+        invert(DisplacementField(array, geometry.affine), geometry)
+
+
+def test_unfolding_mends_the_folded_cells_and_leaves_the_rest_alone():
+    geometry = make_geometry((30, 30, 30), (4, 4, 4), (10, -20, 5))
+    smooth = bending_field(geometry, amplitude_mm=3.0)
+    array = np.array(smooth.array)
+    array[15, 15, 15] += (-9.0, 5.0, 0.0)
+    mended, rounds = unfold(DisplacementField(array, smooth.affine))
+    assert (corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
+    assert corner_determinants(mended).min() > 0
+    assert 0 < rounds < 50
+    change = np.linalg.norm(mended.array - array, axis=-1)
+    assert change[:8].max() == 0
+    assert np.linalg.norm(mended.array - smooth.array, axis=-1).max() < 4
+    assert unfold(smooth) == (smooth, 0)

@@ -1,0 +1,83 @@
+"""The student is the published one, its variant is diffeomorphic and symmetric, and both can be trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
+from LightRegistrationLib.core.network.flows import compose, exponential, resize_flow, warp
+from LightRegistrationLib.core.network.light_network import LightNetwork
+
+IMAGES = torch.rand(2, 1, 1, 32, 48, 32, generator=torch.Generator().manual_seed(3))
+
+
+def smooth_images() -> tuple[torch.Tensor, torch.Tensor]:
+    pooled = torch.nn.functional.avg_pool3d(IMAGES.flatten(0, 1), 5, 1, 2).unflatten(0, (2, 1))
+    return pooled[0], pooled[1]
+
+
+def strong(config: CascadeConfig) -> RecursiveCascade:
+    """A random student whose deformations are a voxel or so, not nearly zero."""
+    torch.manual_seed(5)
+    student = RecursiveCascade(config).eval()
+    with torch.no_grad():
+        for network in student.networks:
+            network.flow.weight.mul_(60)
+    return student
+
+
+@pytest.mark.parametrize(("head", "parameters", "divisor"), [("full", 1_548_643, 1), ("half", 1_545_091, 2)])
+def test_size_and_output_of_the_published_net_and_its_variant(head, parameters, divisor):
+    network = LightNetwork(head)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert [(c.in_channels, c.out_channels) for c in network.encoder] == [(2, 16), (16, 32), (32, 64), (64, 128)]
+    flow = network(IMAGES[0], IMAGES[1])
+    assert flow.shape == (1, 3, 32 // divisor, 48 // divisor, 32 // divisor)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CascadeConfig(cascades=3, head="full", symmetric=False, shared=False),
+        CascadeConfig(cascades=2),
+        CascadeConfig(cascades=3, symmetric=False, shared=False),
+    ],
+)
+def test_every_cascade_learns(config):
+    student = strong(config).train()
+    fixed, moving = smooth_images()
+    flow, predictions = student(fixed, moving)
+    assert len(predictions) == config.cascades
+    flow.square().mean().backward()
+    # A symmetric student's last bias cancels: N(m, f) and N(f, m) have the same.
+    weights = [p for name, p in student.named_parameters() if name.endswith("weight")]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights)
+
+
+def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student():
+    student = strong(CascadeConfig(cascades=1, symmetric=True))
+    fixed, moving = smooth_images()
+    with torch.inference_mode():
+        _, (forward,) = student(fixed, moving)
+        _, (backward,) = student(moving, fixed)
+    assert forward.abs().max() > 0.1
+    torch.testing.assert_close(forward, -backward)
+
+
+def test_a_later_cascade_sees_the_moving_image_as_warped_so_far():
+    student = strong(CascadeConfig(cascades=2, symmetric=False))
+    fixed, moving = smooth_images()
+    with torch.inference_mode():
+        total, predictions = student(fixed, moving)
+        first, _ = student(fixed, moving, cascades=1)
+        second, _ = student(fixed, warp(moving, resize_flow(first, (32, 48, 32))), cascades=1)
+    torch.testing.assert_close(total, compose(first, second))
+    torch.testing.assert_close(first, exponential(predictions[0], student.config.squarings))
+
+
+def test_impossible_configurations_are_refused():
+    with pytest.raises(ValueError, match="1 to 3 cascades"):
+        CascadeConfig(cascades=4)
+    with pytest.raises(ValueError, match="velocity head"):
+        CascadeConfig(head="full", symmetric=True)

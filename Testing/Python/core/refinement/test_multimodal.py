@@ -1,0 +1,67 @@
+"""One contrast or two: told from the images of a head and of shapes, also when they are not well aligned."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+
+from LightRegistrationLib.commands.phantom.pair import make_head
+from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.network.grid import GridRule, network_geometry, on_grid, shrink
+from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.refinement.multimodal import choose_metric, contrast_gain
+
+
+@lru_cache
+def phantom(seed: int) -> Volume:
+    return make_head(seed, 3.0)[0]
+
+
+def head(seed: int, remap=None) -> torch.Tensor:
+    volume = phantom(seed)
+    if remap is not None:
+        values = volume.array.astype(np.float32) / np.percentile(volume.array, 99)
+        volume = Volume(remap(values), volume.affine, volume.name)
+    grid = network_geometry(phantom(3).geometry, GridRule(3.0))
+    return on_grid(shrink(volume, 3.0, IntensityRule()), grid, np.eye(4)).tensor
+
+
+def as_in_t2(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0.1, 1.15 - values, values)
+
+
+def test_two_heads_of_one_contrast_are_correlated():
+    assert choose_metric(head(3), head(4)) == "correlation"
+
+
+@pytest.mark.parametrize("gain", [lambda v: v**0.6, lambda v: v**1.6], ids=["flat", "steep"])
+def test_another_gain_is_no_other_contrast(gain):
+    assert choose_metric(head(3), head(4, gain)) == "correlation"
+
+
+@pytest.mark.parametrize("moved", [0, 2])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_bright_fluid_is_another_contrast(moved, swapped):
+    pair = [head(3), torch.roll(head(4, as_in_t2), moved, -1)]
+    assert choose_metric(*(pair[::-1] if swapped else pair)) == "MIND"
+
+
+def test_the_gain_is_that_of_an_analytic_curve():
+    """Of y = (2 x - 1)², x even from 0 to 1, a line explains nothing and the curve all; and back, nothing."""
+    x = torch.linspace(0.1, 0.9, 40**3)[torch.randperm(40**3, generator=torch.Generator().manual_seed(0))]
+    x = x.reshape(1, 1, 40, 40, 40)
+    y = (2 * x - 1).square() + 0.1
+    assert contrast_gain(x, y) == pytest.approx(1, abs=0.02)
+    assert contrast_gain(x, x) == pytest.approx(0, abs=0.01)
+    assert contrast_gain(x, 1 - x) == pytest.approx(1, abs=0.01)
+
+
+def test_what_only_one_of_them_shows_decides_nothing():
+    fixed, moving = head(3), head(4)
+    cut = moving.clone()
+    cut[..., : fixed.shape[-1] // 2] = 0
+    assert contrast_gain(fixed, cut) == pytest.approx(contrast_gain(fixed, moving), abs=0.05)
+    assert choose_metric(fixed, torch.zeros_like(moving)) == "correlation"

@@ -1,0 +1,241 @@
+"""The store of a teacher's deformations: what is read is what the teacher said, and what is wrong with it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.training.configuration import DistillationConfig, DistillationStage
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
+from LightRegistrationLib.training.distillation.discriminator import CriticConfig
+from LightRegistrationLib.training.distillation.store import SHARD, KnowledgeStore, StoreConfig
+from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.export import build_card
+from LightRegistrationLib.training.state import load_state
+from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
+
+from ..toy import SHAPE, SOURCES, drawn, losses_of
+
+PAIRS = SHARD + 3
+
+
+def smooth(pair: Pair) -> torch.Tensor:
+    """Stands for a teacher: a smooth deformation of some voxels that depends on the pair."""
+    axes = torch.stack(torch.meshgrid(*[torch.arange(n) / n for n in SHAPE], indexing="ij"))
+    return (6 * torch.sin(3 * axes + 10 * pair.fixed.mean()) * pair.moving.std())[None]
+
+
+def store(folder: Path, pairs: int = PAIRS, resolution: str = "half", **identity: object) -> KnowledgeStore:
+    return KnowledgeStore(folder, StoreConfig(pairs, resolution), {"teacher": "one", "seed": 1, **identity})
+
+
+def filled(folder: Path, **arguments: object) -> KnowledgeStore:
+    made = store(folder, **arguments)
+    made.claim()
+    made.fill(drawn, smooth)
+    made.open()
+    return made
+
+
+@pytest.mark.parametrize(("resolution", "tolerance"), [("full", 2e-3), ("half", 2e-2)])
+def test_a_store_returns_the_pairs_and_what_the_teacher_said_of_them(tmp_path, resolution, tolerance):
+    made = filled(tmp_path, resolution=resolution)
+    inside = (..., slice(1, -1), slice(1, -1), slice(1, -1))
+    for number in (0, SHARD - 1, SHARD, PAIRS - 1):
+        pair, flow = made.read(number)
+        expected = drawn(number)
+        for name in ("fixed", "moving"):
+            torch.testing.assert_close(getattr(pair, name), getattr(expected, name), atol=1e-3, rtol=0)
+        assert flow.shape == (1, 3, *SHAPE)
+        torch.testing.assert_close(flow[inside], smooth(expected)[inside], atol=tolerance, rtol=0)
+    sizes = sum(f.stat().st_size for f in tmp_path.glob("*.safetensors")) / PAIRS
+    voxels = 16**3
+    assert sizes < 2 * voxels * (2 + (3 if resolution == "full" else 3 / 8)) * 1.05 + 1000
+
+
+def test_the_images_without_noise_are_kept_only_where_they_are_asked_for(tmp_path):
+    made = KnowledgeStore(tmp_path, StoreConfig(1), {}, clean=True)
+    made.claim()
+    made.fill(drawn, smooth)
+    made.open()
+    torch.testing.assert_close(made.read(0)[0].fixed_clean, drawn(0).fixed_clean[:, :1], atol=1e-3, rtol=0)
+    pair, _ = filled(tmp_path / "seen", pairs=1).read(0)
+    assert torch.equal(pair.fixed_clean, pair.fixed)
+
+
+def test_a_batch_holds_different_pairs_and_the_same_generator_draws_the_same(tmp_path):
+    made = filled(tmp_path)
+    pair, flow = made.draw(torch.Generator().manual_seed(5), 4)
+    again, _ = made.draw(torch.Generator().manual_seed(5), 4)
+    assert pair.fixed.shape == (4, 1, *SHAPE)
+    assert torch.equal(pair.fixed, again.fixed)
+    assert len({float(flow[n].sum()) for n in range(4)}) == 4
+    seen = {float(made.draw(torch.Generator().manual_seed(s))[1].sum()) for s in range(80)}
+    assert len(seen) == PAIRS
+
+
+def test_a_store_whose_filling_was_cut_off_is_finished_as_if_it_had_not_been(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def fragile(number: int) -> Pair:
+        if number == SHARD + 1:
+            raise Killed
+        return drawn(number)
+
+    begun = store(tmp_path / "broken")
+    begun.claim()
+    with pytest.raises(Killed):
+        begun.fill(fragile, smooth)
+    (tmp_path / "broken" / "00001.safetensors").write_bytes(b"written, but not yet noted")
+    with pytest.raises(InputError, match=r"00001\.safetensors: the store lacks this file"):
+        begun.open()
+    numbers = []
+    resumed = store(tmp_path / "broken")
+    resumed.claim()
+    resumed.fill(lambda n: numbers.append(n) or drawn(n), smooth)
+    resumed.open()
+    assert numbers == list(range(SHARD, PAIRS))
+    filled(tmp_path / "whole")
+    for file in ("00000.safetensors", "00001.safetensors", "00001.json"):
+        assert (tmp_path / "broken" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_store_grows_by_the_files_that_are_not_full(tmp_path):
+    filled(tmp_path, pairs=SHARD + 3)
+    grown, numbers = store(tmp_path, pairs=2 * SHARD), []
+    grown.fill(lambda n: numbers.append(n) or drawn(n), smooth)
+    grown.open()
+    assert numbers == list(range(SHARD, 2 * SHARD))
+    fewer = store(tmp_path, pairs=3)
+    fewer.open()
+    assert len(fewer.shapes) == 3
+
+
+def test_several_processes_share_the_work(tmp_path):
+    for part in (0, 1):
+        shared = store(tmp_path)
+        shared.claim()
+        shared.fill(drawn, smooth, part, 2)
+        assert [(tmp_path / f"0000{n}.json").exists() for n in (0, 1)] == [True, part == 1]
+    shared.open()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"teacher": "other"}, "another teacher;"),
+        ({"seed": 2}, "another seed;"),
+        ({"resolution": "full"}, "another resolution;"),
+        ({"teacher": "other", "seed": 2}, "another teacher, seed;"),
+    ],
+)
+def test_a_store_of_something_else_is_refused_and_the_difference_named(tmp_path, changes, named):
+    filled(tmp_path)
+    with pytest.raises(InputError, match=rf"index\.json: this store was computed with {named}"):
+        store(tmp_path, **changes).claim()
+
+
+def test_a_damaged_file_is_named_before_anything_is_drawn(tmp_path):
+    made = filled(tmp_path)
+    file = tmp_path / "00000.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"00000\.safetensors: this file is damaged; delete it") as caught:
+        made.open()
+    assert "\n" not in str(caught.value)
+    file.unlink()
+    made.fill(drawn, smooth)
+    made.open()
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(InputError, match=r"index\.json: cannot be read"):
+        made.claim()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    made = store(tmp_path)
+    made.claim()
+    (tmp_path / "00000.safetensors.partial").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"00000\.safetensors: the store cannot be written"):
+        made.fill(drawn, smooth)
+
+
+def config(**changes: object) -> DistillationConfig:
+    base = {
+        "name": "toy",
+        "seed": 3,
+        "sources": SOURCES,
+        "stages": (DistillationStage(steps=6, spacing_mm=6),),
+        "knowledge": KnowledgeConfig(kind="distance", every=1, gamma=0.0),
+        "critic": CriticConfig(channels=(2, 2)),
+        "store": StoreConfig(3, "full"),
+        "bfloat16": False,
+    }
+    return DistillationConfig(**(base | changes))
+
+
+@pytest.fixture
+def teacher() -> Teacher:
+    torch.manual_seed(11)
+    network = Teacher(TeacherConfig(cascades=1, channels=1))
+    network.stem.offset.bias.data = torch.tensor([1.0, -0.5, 0.3])
+    return network.eval().requires_grad_(False)
+
+
+def trainer(tmp_path, teacher, output="run", **changes) -> DistillationTrainer:
+    return DistillationTrainer(config(**changes), teacher, tmp_path, tmp_path / output, store=tmp_path / "store")
+
+
+def test_a_student_is_taught_from_the_store_what_the_teacher_would_say(tmp_path, teacher):
+    first = trainer(tmp_path, teacher)
+    first.run()
+    assert sorted(f.name for f in (tmp_path / "store" / "6mm").iterdir()) == [
+        "00000.json",
+        "00000.safetensors",
+        "index.json",
+    ]
+    pair, flow = first.store.read(1)
+    torch.testing.assert_close(flow, first.teach(pair), atol=5e-3, rtol=0)
+    silent = trainer(tmp_path, teacher, "other")
+    silent.teach = lambda pair: pytest.fail("the teacher was asked again")
+    silent.run()
+    for name, weight in first.student.state_dict().items():
+        assert torch.equal(weight, silent.student.state_dict()[name])
+
+
+def test_a_resumed_distillation_from_a_store_has_the_losses_of_an_unbroken_one(tmp_path, teacher):
+    unbroken = losses_of(trainer(tmp_path, teacher, "whole"))
+    short = (replace(config().stages[0], steps=4, final_rate=1e-3),)
+    assert losses_of(trainer(tmp_path, teacher, "broken", stages=short)) == unbroken[:4]
+    resumed = trainer(tmp_path, teacher, "broken")
+    assert resumed.resume()
+    assert losses_of(resumed) == unbroken[4:]
+
+
+def test_a_store_needs_pairs_and_its_own_teacher(tmp_path, teacher):
+    with pytest.raises(InputError, match=r"toy: a store needs pairs, 1 or more, in \[store\]"):
+        trainer(tmp_path, teacher, store=StoreConfig())
+    trainer(tmp_path, teacher).run()
+    other = Teacher(TeacherConfig(cascades=1, channels=1)).eval().requires_grad_(False)
+    with pytest.raises(InputError, match=r"store/6mm/index\.json: this store was computed with another teacher;"):
+        trainer(tmp_path, other, "other").run()
+
+
+def test_the_card_says_which_teacher_taught_what_from_which_store(tmp_path, teacher):
+    run = trainer(tmp_path, teacher)
+    run.save()
+    training = build_card(config(), load_state(run.state_file), b"")["training"]
+    assert training["teacher"] == {"sha256": run.identity.sha256}
+    assert training["knowledge"]["kind"] == "distance"
+    assert training["store"] == {"pairs": 3, "resolution": "full"}
+    assert "critic" not in training
+    alone = DistillationTrainer(config(), teacher, tmp_path, tmp_path / "alone")
+    alone.save()
+    assert "store" not in build_card(config(), load_state(alone.state_file), b"")["training"]

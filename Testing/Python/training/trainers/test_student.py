@@ -1,0 +1,123 @@
+"""The training of a student: it learns, it resumes exactly, and what goes wrong leaves its last state intact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+
+from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.network.cascade import CascadeConfig
+from LightRegistrationLib.training.configuration import Stage, TrainingConfig
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.export import export_model
+from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
+from LightRegistrationLib.training.trainers.student import StudentTrainer
+
+from ..toy import SHAPE, SOURCES, Same, drawn, losses_of
+
+
+def config(**changes: object) -> TrainingConfig:
+    stages = (
+        Stage(steps=3, spacing_mm=6, cascades=1),
+        Stage(steps=3, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0.0),
+    )
+    base = {"name": "toy", "seed": 3, "sources": SOURCES, "stages": stages, "bfloat16": False}
+    return TrainingConfig(**(base | changes))
+
+
+def test_the_loss_falls_where_the_truth_lies():
+    """Moving = fixed shifted by two voxels: the flow that undoes it beats none, and half of it lies between."""
+    pair = drawn()
+    shifted = Pair(pair.fixed, pair.fixed, pair.fixed_clean, torch.roll(pair.fixed_clean, 2, dims=4))
+    loss = RegistrationLoss(config().stages[0])
+    totals = []
+    for voxels in (0.0, 1.0, 2.0):
+        flow = torch.zeros(1, 3, *SHAPE)
+        flow[:, 0] = voxels
+        totals.append(float(sum(loss(shifted, flow, [flow]).values())))
+    assert totals[0] > totals[1] > totals[2]
+
+
+def test_diffusion_against_numpy():
+    flow = torch.rand(1, 3, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    squares = [np.square(np.diff(flow.numpy(), axis=axis)).mean() for axis in (2, 3, 4)]
+    assert float(diffusion(flow)) == pytest.approx(np.mean(squares), rel=1e-5)
+
+
+def test_the_folding_penalty_knows_a_fold_from_a_stretch():
+    grid = torch.arange(8, dtype=torch.float32).expand(8, 8, 8)
+    flow = torch.zeros(1, 3, 8, 8, 8)
+    flow[0, 0] = 0.5 * grid
+    assert float(folding(flow)) == 0
+    flow[0, 0] = -1.5 * grid
+    assert float(folding(flow)) == pytest.approx(0.6)
+
+
+def test_a_stage_weighs_the_terms_and_leaves_out_what_weighs_nothing():
+    pair, flow = drawn(), torch.zeros(1, 3, *SHAPE)
+    only = Stage(steps=1, local_correlation=0, tissue=0, dice=2.0, smoothness=0)
+    terms = RegistrationLoss(only)(pair, flow, [flow])
+    fixed, moving = pair.fixed_labels, pair.moving_labels
+    overlap = 2 * float((fixed * moving).sum()) / float(fixed.sum() + moving.sum())
+    assert terms.keys() == {"dice"}
+    assert float(terms["dice"]) == pytest.approx(2 * (1 - overlap), abs=1e-3)
+    everything = Stage(steps=1, global_correlation=1.0, dice=1.0, bending=1.0, unfold=1.0)
+    names = {"correlation", "global", "tissue", "dice", "folding", "smoothness", "bending"}
+    assert RegistrationLoss(everything)(pair, flow, [flow]).keys() == names
+    bare = Pair(pair.fixed, pair.moving, pair.fixed_clean[:, :1], pair.moving_clean[:, :1])
+    assert RegistrationLoss(everything)(bare, flow, [flow]).keys() == names - {"dice", "tissue"}
+
+
+def test_the_loss_of_a_velocity_student_is_taken_on_the_grid_of_the_images():
+    """A flow on the half grid, against scipy: one voxel there is two of the images."""
+    pair, flow = drawn(), torch.zeros(1, 3, 8, 8, 8)
+    flow[:, 2] = 1.0
+    terms = RegistrationLoss(Stage(steps=1, local_correlation=0, global_correlation=1.0, tissue=0, smoothness=0))(
+        pair, flow, [flow]
+    )
+    axes = np.stack(np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij"))
+    axes[0] += 2
+    warped = map_coordinates(pair.moving_clean[0, 0].numpy(), axes, order=1, mode="nearest")
+    expected = 1 - np.corrcoef(warped.ravel(), pair.fixed_clean[0, 0].numpy().ravel())[0, 1]
+    assert float(terms["global"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_resumed_run_has_the_losses_of_an_unbroken_one(tmp_path):
+    unbroken = losses_of(StudentTrainer(config(), tmp_path, tmp_path / "whole"))
+    first = StudentTrainer(config(stages=config().stages[:1]), tmp_path, tmp_path / "broken")
+    assert losses_of(first) == unbroken[:3]
+    second = StudentTrainer(config(), tmp_path, tmp_path / "broken")
+    assert second.resume()
+    assert losses_of(second) == unbroken[3:]
+
+
+def test_a_few_steps_on_one_pair_lower_its_loss(tmp_path):
+    trainer, stage = StudentTrainer(config(), tmp_path, tmp_path / "run"), config().stages[0]
+    trainer.start_stage(stage, Same())
+    terms = [sum(trainer.train_step(Same(), stage).values()) for _ in range(12)]
+    assert terms[-1] < terms[0] - 0.01
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_path):
+    trainer = StudentTrainer(config(), tmp_path, tmp_path / "run")
+    trainer.save()
+    saved = trainer.state_file.read_bytes()
+    next(trainer.student.parameters()).data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="not finite at step 0"):
+        trainer.run()
+    assert trainer.state_file.read_bytes() == saved
+
+
+def test_an_exported_student_loads_as_a_model(tmp_path):
+    card = {"title": "Toy", "modality": "MRI", "summary": "A toy."}
+    plan = config(card=card, grid={"spacing_mm": 3.0}, student=CascadeConfig(cascades=2))
+    trainer = StudentTrainer(plan, tmp_path, tmp_path / "run")
+    trainer.save()
+    export_model(trainer.state_file, plan, tmp_path / "models")
+    student = ModelRegistry((tmp_path / "models",)).load("toy")
+    assert student.grid.spacing_mm == 3.0
+    assert student.card.details["training"]["seed"] == 3
+    ours = trainer.student.state_dict()["networks.0.flow.weight"]
+    torch.testing.assert_close(student.network.state_dict()["networks.0.flow.weight"], ours, atol=1e-4, rtol=1e-3)
