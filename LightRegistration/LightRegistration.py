@@ -27,7 +27,7 @@ from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
-from LightRegistrationLib.core.result.result import Progress, RegistrationSettings, no_progress
+from LightRegistrationLib.core.result.result import Progress, RegistrationSettings, ignore_progress
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -35,15 +35,21 @@ from LightRegistrationLib.panel.choices import (
     model_items,
     refinement_items,
 )
-from LightRegistrationLib.panel.environment import ensure_packages, missing_packages, python_executable
+from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, python_executable
 from LightRegistrationLib.panel.file_dialogs import choose_and_load_segmentation, choose_and_load_volume
-from LightRegistrationLib.panel.inputs import Choice, choice_of, kept_segments, segments_to_keep, settings_of
+from LightRegistrationLib.panel.inputs import (
+    Choice,
+    list_preservable_segments,
+    read_preserved_segments,
+    read_selected_nodes,
+    read_settings,
+)
 from LightRegistrationLib.panel.outputs import Registered, publish
-from LightRegistrationLib.panel.result_table import done_line
+from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
-from LightRegistrationLib.panel.slice_views import Layers, ResultLayers
-from LightRegistrationLib.panel.widget_states import PanelView
+from LightRegistrationLib.panel.slice_views import Layers, ResultViews
+from LightRegistrationLib.panel.widget_states import PanelWidgets
 
 
 class LightRegistration(ScriptedLoadableModule):
@@ -122,7 +128,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = LightRegistrationLogic()
-        self.view = PanelView(self.ui)
+        self.view = PanelWidgets(self.ui)
         self.modelBox = ChoiceBox(self.ui.modelBox, model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, refinement_items(), self._setter("refine"))
@@ -203,16 +209,16 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.modelBox.show(parameters.model)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
-        self.keepList.show(segments_to_keep(parameters), kept_segments(parameters))
+        self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
         if self.logic.is_busy:
             return
-        choice = choice_of(self._parameterNode)
+        choice = read_selected_nodes(self._parameterNode)
         if choice != self._endedChoice:
             self._endedChoice = None
             self.view.show_ready(choice.problem())
             self._warmUp(choice)
         self.view.show_result(json.loads(parameters.report) if parameters.result and parameters.report else None)
-        self.view.show_moment(parameters.showAfter)
+        self.view.select_before_or_after(parameters.showAfter)
         self._showLayers()
 
     def onRegisterButton(self):
@@ -220,11 +226,13 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.logic.is_busy:
             self.logic.cancel()
             return
-        parameters, choice, problem = self._parameterNode, choice_of(self._parameterNode), None
+        parameters, choice, problem = self._parameterNode, read_selected_nodes(self._parameterNode), None
         # Slicer's windows live while packages are installed: the button must not be pressed a second time.
         self.view.show_starting()
         try:
-            self.logic.start(choice, settings_of(parameters), self.onEnd, self.view.show_progress, self._previewLayers)
+            self.logic.start(
+                choice, read_settings(parameters), self.onEnd, self.view.show_progress, self._previewLayers
+            )
         except InputError as error:
             problem = str(error)
         finally:
@@ -242,7 +250,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             parameters.report = json.dumps(registered.report)
             parameters.showAfter = True
             parameters.result = registered.nodes.transform
-        self._showEnd(outcome.line or done_line(registered.report), isError=registered is None and not outcome.canceled)
+        self._showEnd(
+            outcome.line or format_completion(registered.report), isError=registered is None and not outcome.canceled
+        )
 
     def onLoadButton(self, parameter, title, load):
         """Load a file and choose what was in it."""
@@ -258,14 +268,14 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is None:
             return
-        self._endedChoice = choice_of(self._parameterNode)
+        self._endedChoice = read_selected_nodes(self._parameterNode)
         self.onParametersModified()
-        self.view.show_end(line, isError)
+        self.view.show_outcome(line, isError)
         self._warmUp(self._endedChoice)
 
     def _warmUp(self, choice):
         """Have the worker ready when the user presses Register; what is wrong is said then."""
-        if choice.problem() is None and not missing_packages():
+        if choice.problem() is None and not find_missing_packages():
             self.logic.warm_up()
 
     def _layers(self):
@@ -282,7 +292,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             try:
                 self.logic.show(*self._shown)
             except InputError as error:
-                self.view.show_end(str(error), is_error=True)
+                self.view.show_outcome(str(error), is_error=True)
 
     def _setter(self, parameter):
         def setParameter(value):
@@ -309,7 +319,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self._runner = RegistrationRunner(slicer.mrmlScene, python_executable())
-        self._layers = ResultLayers(slicer.mrmlScene, slicer.app.applicationLogic())
+        self._layers = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic())
 
     def getParameterNode(self):
         """The module's parameters, typed."""
@@ -330,7 +340,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         choice: Choice,
         settings: RegistrationSettings,
         on_end: Callable[[Registered | None, Outcome], None],
-        on_progress: Progress = no_progress,
+        on_progress: Progress = ignore_progress,
         preview: Callable[[], Layers | None] = no_preview,
     ) -> None:
         """Begin a registration and return; `on_end` is called once, with the nodes that were made or None.

@@ -14,7 +14,7 @@ def verdict() -> int:
         print("Slicer did not load the module LightRegistration: see the messages above.")
         return 2
     environment = importlib.import_module("LightRegistrationLib.panel.environment")
-    wishes = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.missing_packages()]
+    wishes = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.find_missing_packages()]
     if wishes:
         print(f'Install first: "{environment.python_executable()}" -m pip install {" ".join(wishes)}')
         return 2

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.cascade import RecursiveCascade
-from LightRegistrationLib.core.network.grid import GridRule
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.grid import GridSettings
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.training import configuration
 from LightRegistrationLib.training.configuration import (
@@ -38,13 +38,13 @@ from LightRegistrationLib.training.configuration import (
     TeacherTrainingConfig,
     load_config,
 )
-from LightRegistrationLib.training.distillation.aldk import KINDS
+from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
 from LightRegistrationLib.training.distillation.teacher import Teacher
 from LightRegistrationLib.training.evaluation.cases import Method
-from LightRegistrationLib.training.evaluation.methods import NetworkRegistry, model_method
+from LightRegistrationLib.training.evaluation.methods import NetworkRegistry, build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs
-from LightRegistrationLib.training.evaluation.tables import results_csv
+from LightRegistrationLib.training.evaluation.tables import format_results_csv
 from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.trainers.distillation import distill, load_teacher
 from LightRegistrationLib.training.trainers.teacher import train_teacher
@@ -106,7 +106,7 @@ def finished(config: RunConfig[Any], folder: Path) -> bool:
     if not file.is_file():
         return False
     state = load_state(file)
-    _, changed = configuration.changed_settings(config, json.loads(state["config"]))
+    _, changed = configuration.find_changed_settings(config, json.loads(state["config"]))
     if changed:
         raise InputError(f"{file}: this run was made with another {', '.join(changed)}; choose another folder --runs.")
     return bool(state["step"] >= sum(stage.steps for stage in config.stages))
@@ -145,14 +145,14 @@ def method_of(plan: Plan, name: str, network: nn.Module, cascades: int | None) -
     registry = NetworkRegistry(
         name,
         network.eval().requires_grad_(False),
-        GridRule(**config.grid),
-        IntensityRule(**config.intensity),
+        GridSettings(**config.grid),
+        IntensityNormalization(**config.intensity),
         config.card.get("modality", "MRI"),
     )
     digest = hashlib.sha256(json.dumps([config.grid, config.intensity, cascades]).encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.contiguous().numpy().tobytes())
-    return model_method(name, digest.hexdigest(), RegistrationSettings(name, cascades), registry)
+    return build_model_method(name, digest.hexdigest(), RegistrationSettings(name, cascades), registry)
 
 
 def evaluate(plan: Plan, state_file: Path, run: Run | None) -> list[PairRecord]:
@@ -184,10 +184,13 @@ def report(plan: Plan, results: dict[Run | None, list[PairRecord]], output: Path
         for row in rows
         for seed, summary in row.seeds.items()
     ]
-    settings = {"teacher": configuration.to_values(plan.teacher), "student": configuration.to_values(plan.student)}
+    settings = {
+        "teacher": configuration.config_to_dict(plan.teacher),
+        "student": configuration.config_to_dict(plan.student),
+    }
     write_report(output, "ablation", text, {"rows": values, "settings": settings}, plot(rows))
     every = [record for records in results.values() for record in records]
-    (output / "ablation.csv").write_text(results_csv(every) + "\n", encoding="utf-8")
+    (output / "ablation.csv").write_text(format_results_csv(every) + "\n", encoding="utf-8")
     return text
 
 
@@ -231,7 +234,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__, Path("runs/ablation/results"))
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=KNOWLEDGE_KINDS, default=list(KNOWLEDGE_KINDS))
     parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1, 2, 3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, help="of each student, default: as configured")

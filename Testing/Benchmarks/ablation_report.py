@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from common import new_figure
 
-from LightRegistrationLib.training.distillation.aldk import KINDS
+from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
 from LightRegistrationLib.training.evaluation.cases import AFFINE, BEFORE
 from LightRegistrationLib.training.evaluation.run import PairRecord
-from LightRegistrationLib.training.evaluation.tables import MethodSummary, markdown, summarize_method
+from LightRegistrationLib.training.evaluation.tables import MethodSummary, format_markdown_table, summarize_method
 
 TITLES = {"none": "l_rec only", "distance": "+ distillation", "adversarial": "+ ALDK"}
 MEASURES = ("dice", "jaccard", "folding_percent")
@@ -56,7 +56,7 @@ def rows_of(results: Mapping[Run | None, Sequence[PairRecord]]) -> Iterator[Row]
     if None in results:
         yield Row(TEACHER, None, {0: summarize_method(TEACHER, results[None])})
     runs = [run for run in results if run is not None]
-    for kind, cascades in product(KINDS, sorted({run.cascades for run in runs})):
+    for kind, cascades in product(KNOWLEDGE_KINDS, sorted({run.cascades for run in runs})):
         own = [run for run in runs if (run.kind, run.cascades) == (kind, cascades)]
         if own:
             seeds = {run.seed: summarize_method(run.name, results[run]) for run in sorted(own, key=lambda r: r.seed)}
@@ -80,7 +80,7 @@ def table(rows: Sequence[Row]) -> str:
             ]
         )
     header = ["", "cascades", "seeds", "Dice", "Jaccard", "folding %", "Dice above l_rec only"]
-    return markdown([*header, "pairs below affine"], body)
+    return format_markdown_table([*header, "pairs below affine"], body)
 
 
 def _gains(row: Row, plain: Row) -> list[float]:
@@ -103,7 +103,7 @@ def plot(rows: Sequence[Row]) -> Any:
             if row.cascades is None and row.kind != BEFORE:
                 style = "--" if row.kind == TEACHER else ":"
                 axes.axhline(row.values(measure)[0], color="gray", linestyle=style, label=row.kind)
-        for number, kind in enumerate(KINDS):
+        for number, kind in enumerate(KNOWLEDGE_KINDS):
             own = [row for row in rows if row.kind == kind]
             places = np.array([row.cascades for row in own]) + 0.06 * (number - 1)
             values = [list(row.values(measure).values()) for row in own]

@@ -28,13 +28,13 @@ from LightRegistrationLib.core.affine.stage import align_affine
 from LightRegistrationLib.core.geometry.geometry import FloatArray, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.models.image_statistics import look_at
+from LightRegistrationLib.core.models.image_statistics import measure_image_statistics
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.models.selection import choose_model
-from LightRegistrationLib.training.evaluation.cases import Case, linear_outcome, load_case, score
-from LightRegistrationLib.training.evaluation.files import LPS, to_image
+from LightRegistrationLib.training.evaluation.cases import Case, evaluate_affine, load_case, score
+from LightRegistrationLib.training.evaluation.files import LPS, to_sitk_image
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
-from LightRegistrationLib.training.evaluation.tables import markdown
+from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 NAME = "affine_start"
 OURS, MOMENTS, GEOMETRY = "ours", "SimpleITK, moments", "SimpleITK, geometry"
@@ -46,7 +46,7 @@ Align = Callable[[Volume, Volume], tuple[FloatArray, tuple[str, ...]]]
 
 def ours(fixed: Volume, moving: Volume, registry: ModelRegistry) -> tuple[FloatArray, tuple[str, ...]]:
     """The product's affine stage with the intensities of the model that it would choose; on one thread."""
-    model = choose_model(registry.cards, (look_at(fixed), look_at(moving))).card.name
+    model = choose_model(registry.cards, (measure_image_statistics(fixed), measure_image_statistics(moving))).card.name
     rule = registry.load(model).intensity
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -58,7 +58,7 @@ def ours(fixed: Volume, moving: Volume, registry: ModelRegistry) -> tuple[FloatA
 
 def simpleitk(fixed: Volume, moving: Volume, start: str) -> tuple[FloatArray, tuple[str, ...]]:
     """SimpleITK as the head of this file says; start: MOMENTS or GEOMETRY. Where it fails, its start is the result."""
-    images = [sitk.Cast(to_image(volume), sitk.sitkFloat32) for volume in (fixed, moving)]
+    images = [sitk.Cast(to_sitk_image(volume), sitk.sitkFloat32) for volume in (fixed, moving)]
     mode = getattr(sitk.CenteredTransformInitializerFilter, start)
     transform = sitk.CenteredTransformInitializer(*images, sitk.AffineTransform(3), mode)
     method = sitk.ImageRegistrationMethod()
@@ -116,7 +116,7 @@ def rows_of(case: Case, methods: dict[str, Align], with_spoiled: bool) -> Iterat
             matrix, notes = align(case.fixed, moving)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             found = AffineTransform(np.linalg.inv(header) @ matrix)
-            scores = score(case, {name: linear_outcome(case, found)}, surfaces=False)[name]
+            scores = score(case, {name: evaluate_affine(case, found)}, surfaces=False)[name]
             measured = {"dice": scores.dice, "tre_mm": scores.tre_mm, "seconds": wall, "cpu_seconds": cpu}
             yield {
                 "group": case.pair.group,
@@ -155,7 +155,7 @@ def summary(rows: Sequence[Row]) -> str:
                 f"{means[OURS]['cpu'] / best['cpu']:.3f}",
             ]
         )
-    return markdown(
+    return format_markdown_table(
         ["pairs", "input", "n", OURS, MOMENTS, GEOMETRY, "better", "CPU time, ours / the better SimpleITK"], lines
     )
 

@@ -20,8 +20,8 @@ from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write
 
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.result.result import RegistrationSettings
-from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, load_case, outcomes_of
-from LightRegistrationLib.training.evaluation.methods import model_method
+from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, load_case, run_methods
+from LightRegistrationLib.training.evaluation.methods import build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 MINIMUM_VOXELS = 100
@@ -46,7 +46,7 @@ def measure(pairs: list[EvaluationPair], methods: list[Method]) -> list[dict[str
     rows = []
     for pair in pairs:
         case = load_case(pair, MINIMUM_VOXELS)
-        for name, outcome in outcomes_of(case, methods).items():
+        for name, outcome in run_methods(case, methods).items():
             rows.append(row_of(case, TITLES.get(name, name), outcome))
             print(f"{rows[-1]['pair']:<28} {rows[-1]['method']:<20} {rows[-1]['dice']:.4f}", flush=True)
     return rows
@@ -115,7 +115,9 @@ def main() -> None:
     arguments = parse(parser)
     registry = ModelRegistry((arguments.models,)) if arguments.models else ModelRegistry()
     methods = [
-        model_method(f"student, {n} cascade{'s' * (n > 1)}", "", RegistrationSettings(arguments.model, n), registry)
+        build_model_method(
+            f"student, {n} cascade{'s' * (n > 1)}", "", RegistrationSettings(arguments.model, n), registry
+        )
         for n in (1, 2, 3)
     ]
     pairs = brain_ring(arguments.data, arguments.pairs)

@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from peers import METHODS
 
-from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, Start, field_outcome
+from LightRegistrationLib.training.evaluation.cases import AffineStart, Case, Method, Outcome, evaluate_field
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 
@@ -65,13 +65,13 @@ def peer(name: str) -> Method:
     """A peer of the comparison as a method of an evaluation: run here, from the pair's files, with affine stage."""
     contender = METHODS[name]
 
-    def run(case: Case, start: Start | None) -> Outcome:
+    def run(case: Case, start: AffineStart | None) -> Outcome:
         contender.check_package()
         work = contender.make(case.pair.fixed, case.pair.moving, torch.get_num_threads())
         started = time.perf_counter()
         work.register()
         seconds = time.perf_counter() - started + work.seconds
-        return replace(field_outcome(case, work.field()), seconds=seconds)
+        return replace(evaluate_field(case, work.field()), seconds=seconds)
 
     return Method(contender.title, json.dumps(contender.key()), run)
 

@@ -14,7 +14,7 @@ from comparison_plan import SETS
 from comparison_statistics import MEASURES, Difference, Row, Summary, difference, summarize
 from peers import METHODS
 
-from LightRegistrationLib.training.evaluation.tables import markdown
+from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 PEERS = ("affine", "demons", "elastix", "syn", "syn-cc")
 NOTES = """\
@@ -89,7 +89,7 @@ def set_table(methods: dict[str, Summary]) -> str:
                 "" if own.below_affine is None or name == "affine" else str(len(own.below_affine)),
             ]
         )
-    return markdown(header.split("|"), lines)
+    return format_markdown_table(header.split("|"), lines)
 
 
 def shown(value: float | None, digits: int) -> str:
@@ -126,14 +126,14 @@ def differences_table(found: Sequence[Difference]) -> str:
         names = [SETS[d.group].title, METHODS[d.ours].title, METHODS[d.peer].title]
         lines.append([*names, title, f"{d.mean:+.{digits}f}", interval, f"{d.better} of {d.pairs}", d.verdict])
     header = ["pairs", "ours", "peer", "measure", "mean difference", "95 % interval", "ours better on", "better"]
-    return markdown(header, lines)
+    return format_markdown_table(header, lines)
 
 
 def bars_table(found: Sequence[Bar]) -> str:
     """One row a bar."""
     said = {True: "reached", False: "MISSED", None: "open"}
     lines = [[SETS[b.group].title, METHODS[b.method].title, b.wanted, b.found, said[b.reached]] for b in found]
-    return markdown(["pairs", "method", "bar", "found", "result"], lines)
+    return format_markdown_table(["pairs", "method", "bar", "found", "result"], lines)
 
 
 def methods_table(names: Sequence[str]) -> str:
@@ -142,7 +142,7 @@ def methods_table(names: Sequence[str]) -> str:
     for name in names:
         method = METHODS[name]
         lines.append([method.title, f"{method.package} {method.version}".strip(), method.start, method.settings])
-    return markdown(["method", "package", "starts from", "settings"], lines)
+    return format_markdown_table(["method", "package", "starts from", "settings"], lines)
 
 
 def values(rows: Sequence[Row]) -> dict[str, Any]:

@@ -69,10 +69,10 @@ def peak_mb() -> float:
 def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = True) -> dict[str, Any]:
     """The measures of a deformation, whoever found it: of its values at the fixed volume's voxels."""
     # Imported now: what has been measured of the method must not contain torch.
-    from LightRegistrationLib.training.evaluation.cases import field_outcome, load_case, score
+    from LightRegistrationLib.training.evaluation.cases import evaluate_field, load_case, score
 
     case = load_case(pair, MINIMUM_VOXELS)
-    outcome = field_outcome(case, on_grid(found, case.fixed.geometry))
+    outcome = evaluate_field(case, resample_to_grid(found, case.fixed.geometry))
     scores = score(case, {"found": outcome}, surfaces=surfaces)["found"]
     return {
         "dice": scores.dice,
@@ -84,7 +84,7 @@ def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = T
     }
 
 
-def on_grid(field: DisplacementField, geometry: Any) -> DisplacementField:
+def resample_to_grid(field: DisplacementField, geometry: Any) -> DisplacementField:
     """The field's values at the voxels of a grid: one basis on which all methods' folding is counted."""
     if field.geometry.matches(geometry):
         return field

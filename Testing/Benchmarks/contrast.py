@@ -31,40 +31,40 @@ from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write
 from contrast_pairs import CONTRASTS, ct_as_mri, known_pairs, remapped, visit_pairs
 
 from LightRegistrationLib.core.affine.stage import align_affine
-from LightRegistrationLib.core.deformation.jacobian import jacobian_summary, unfold
+from LightRegistrationLib.core.deformation.jacobian import repair_folding, summarize_jacobian
 from LightRegistrationLib.core.geometry.geometry import FloatArray
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.models.image_statistics import look_at
+from LightRegistrationLib.core.models.image_statistics import measure_image_statistics
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.models.selection import choose_model
-from LightRegistrationLib.core.network.flow_conversion import field_in_mm
-from LightRegistrationLib.core.network.grid import network_geometry, on_grid
+from LightRegistrationLib.core.network.flow_conversion import convert_flow_to_field
+from LightRegistrationLib.core.network.grid import compute_network_grid, resample_to_grid
 from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair
 from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelation
-from LightRegistrationLib.core.refinement.mind import Mind
-from LightRegistrationLib.core.refinement.multimodal import CONTRAST_GAIN, CORRELATION, MIND, contrast_gain
-from LightRegistrationLib.core.refinement.optimizer import Refined, RefinementRule, Start, refine
+from LightRegistrationLib.core.refinement.mind import MindSimilarity
+from LightRegistrationLib.core.refinement.multimodal import CONTRAST_GAIN, CORRELATION, MIND, measure_multimodality
+from LightRegistrationLib.core.refinement.optimizer import Deformation, RefinementSettings, Start, refine
 from LightRegistrationLib.core.refinement.pair import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.result import (
-    NOTHING_KNOWN,
+    NO_GUIDANCE,
     JacobianSummary,
     RegistrationResult,
     RegistrationSettings,
-    no_progress,
+    ignore_progress,
 )
-from LightRegistrationLib.training.evaluation.cases import Case, field_outcome, load_case
+from LightRegistrationLib.training.evaluation.cases import Case, evaluate_field, load_case
 from LightRegistrationLib.training.evaluation.files import read_volume
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
-from LightRegistrationLib.training.evaluation.tables import markdown
+from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 SETS = ["known", "visits", "remapped", "ct", "choice"]
 MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}
-STIFF = RefinementRule(update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
+STIFF = RefinementSettings(update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
 FORCED = {
-    "MIND alone": (Mind, STIFF),
-    "local correlation alone": (partial(LocalCorrelation, radius=2), RefinementRule()),
+    "MIND alone": (MindSimilarity, STIFF),
+    "local correlation alone": (partial(LocalCorrelation, radius=2), RefinementSettings()),
     "local correlation alone, as stiff as MIND": (partial(LocalCorrelation, radius=2), STIFF),
 }
 
@@ -104,18 +104,18 @@ def forced(title: str, fixed: Volume, moving: Volume, plain: RegistrationResult,
     started = time.process_time()
     similarity, rule = FORCED[title]
     student = registry.load(plain.model)
-    grid = network_geometry(fixed.geometry, student.grid)
-    images = RefinementImages(ShrunkPair(fixed, moving, student.intensity), plain.initial, grid, NOTHING_KNOWN)
+    grid = compute_network_grid(fixed.geometry, student.grid)
+    images = RefinementImages(ShrunkPair(fixed, moving, student.intensity), plain.initial, grid, NO_GUIDANCE)
     with torch.inference_mode():
-        start = Start(Refined(torch.zeros(1, 3, *grid.shape), grid), images)
-        found, _ = refine([start], similarity, "fast", rule, no_progress, 1.0)
-    field, _ = unfold(field_in_mm(found.flow, found.geometry, plain.initial))
+        start = Start(Deformation(torch.zeros(1, 3, *grid.shape), grid), images)
+        found, _ = refine([start], similarity, "fast", rule, ignore_progress, 1.0)
+    field, _ = repair_folding(convert_flow_to_field(found.flow, found.geometry, plain.initial))
     return Found(title, field, time.process_time() - started, found.summary.metric if found.summary else "")
 
 
 def row(kind: str, pair: str, fixed: Volume, found: Found, **measures: float) -> dict[str, Any]:
     """One line of the results."""
-    jacobian = jacobian_summary(found.field, fixed.geometry)
+    jacobian = summarize_jacobian(found.field, fixed.geometry)
     line = {"set": kind, "pair": pair, "method": found.method, "metric": found.metric, **measures}
     line |= {"folding_percent": jacobian.percent_nonpositive, "std_log_jacobian": jacobian.std_log}
     print(" ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), flush=True)
@@ -171,7 +171,7 @@ def measure_ct_as_mri(data: Path, registry: ModelRegistry) -> Iterator[dict[str,
 
 def mean_dice(case: Case, field: DisplacementField) -> float:
     """Mean over all labels of at least 100 voxels."""
-    return float(np.mean(list(dice(case, field_outcome(case, field, JacobianSummary(0, 1, 0))).values())))
+    return float(np.mean(list(dice(case, evaluate_field(case, field, JacobianSummary(0, 1, 0))).values())))
 
 
 def syn_row(case: Case, moving: Volume, contrast: str) -> dict[str, Any]:
@@ -205,12 +205,16 @@ def _contrasts(first: Path, second: Path) -> str:
 
 def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
     """What the choice of the metric is decided by, as in the product."""
-    student = registry.load(choose_model(registry.cards, (look_at(fixed), look_at(moving))).card.name)
-    grid = network_geometry(fixed.geometry, student.grid)
+    student = registry.load(
+        choose_model(registry.cards, (measure_image_statistics(fixed), measure_image_statistics(moving))).card.name
+    )
+    grid = compute_network_grid(fixed.geometry, student.grid)
     pair = ShrunkPair(fixed, moving, student.intensity)
     initial = align_affine(fixed, moving, student.intensity).transform
     target, source = pair(float(grid.spacing_mm[0]))
-    return contrast_gain(on_grid(target, grid, np.eye(4)).tensor, on_grid(source, grid, initial.matrix).tensor)
+    return measure_multimodality(
+        resample_to_grid(target, grid, np.eye(4)).tensor, resample_to_grid(source, grid, initial.matrix).tensor
+    )
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
@@ -228,8 +232,10 @@ def summary(rows: list[dict[str, Any]]) -> str:
         counts = ", ".join(f"{m}: {metrics.count(m)}" for m in dict.fromkeys(metrics))
         choices.append([kind, str(len(own)), f"{min(gains):.3f} to {max(gains):.3f}", counts])
     header = ["set", "pairs", "method", "metric", "mean mm", "p95 mm", "Dice", "folding %", "SD log J", "CPU s"]
-    found = [markdown(header, lines)] if lines else []
-    return "\n\n".join(found + ([markdown(["set", "pairs", "gain", "metric"], choices)] if choices else []))
+    found = [format_markdown_table(header, lines)] if lines else []
+    return "\n\n".join(
+        found + ([format_markdown_table(["set", "pairs", "gain", "metric"], choices)] if choices else [])
+    )
 
 
 def _mean(rows: list[dict[str, Any]], key: str, digits: int) -> str:

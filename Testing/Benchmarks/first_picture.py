@@ -129,7 +129,7 @@ class Stopwatch:
 
 def click(host: Any, panel: Any) -> Row:
     """Register once; the seconds of each part."""
-    from LightRegistrationLib.panel.slice_views import ResultLayers
+    from LightRegistrationLib.panel.slice_views import ResultViews
     from LightRegistrationLib.worker import client, protocol
 
     watch, logic = Stopwatch(), panel.logic
@@ -148,10 +148,10 @@ def click(host: Any, panel: Any) -> Row:
             watch.seconds["first render"] = found[0] - drawing
 
     with (
-        watch.around(client, "request_line", "copy to the worker"),
-        watch.around(ResultLayers, "preview", "publish the preview"),
+        watch.around(client, "encode_request", "copy to the worker"),
+        watch.around(ResultViews, "preview", "publish the preview"),
         watch.around(sys.modules["LightRegistration"], "publish", "then: publish the result"),
-        watch.around(ResultLayers, "follow", "then: show the result"),
+        watch.around(ResultViews, "follow", "then: show the result"),
         mock.patch.object(runner, "_handle", handle_and_draw),
     ):
         started = time.perf_counter()

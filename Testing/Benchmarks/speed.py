@@ -29,7 +29,7 @@ from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.network.flows import exponential, voxel_grid, warp
-from LightRegistrationLib.core.network.grid import GridRule, network_geometry
+from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid
 from LightRegistrationLib.core.sampling.warping import warp_volume
 
 AIR = -1000
@@ -43,7 +43,7 @@ def made_up(size_ijk: tuple[int, int, int]) -> tuple[Volume, DisplacementField]:
     slices = [300 * np.sin(i / 9) * np.cos(j / 7)[:, None] * np.sin(number / 5) + noise for number in k]
     middle = np.array(SPACING_MM) * (np.array(size_ijk) - 1) / 2
     volume = Volume(np.stack(slices).astype(np.int16), homogeneous(np.diag(SPACING_MM), -middle), "waves")
-    grid = network_geometry(volume.geometry, GridRule())
+    grid = compute_network_grid(volume.geometry, GridSettings())
     field = 8 * np.sin(grid.points_mm[..., [1, 2, 0]] / 40)
     return volume, DisplacementField(field.astype(np.float32), grid.affine)
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.training import configuration
 from LightRegistrationLib.training.data.pairs import Pair
-from LightRegistrationLib.training.evaluation.files import to_image
+from LightRegistrationLib.training.evaluation.files import to_sitk_image
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.sources import LabelMapSourceConfig, SourceConfig
 
@@ -42,7 +42,7 @@ def synthesized_pairs(
     if not settings.validation:
         raise InputError(f"{config.name} has no [[validation]] source.")
     folder.mkdir(parents=True, exist_ok=True)
-    rule = IntensityRule(**getattr(settings, "intensity", {}))
+    rule = IntensityNormalization(**getattr(settings, "intensity", {}))
     drawn = _draw(settings.validation, data, folder / "cache", settings.stages[-1].spacing_mm, count, seed)
     pairs = []
     for number, (pair, spacing_mm) in enumerate(drawn):
@@ -70,7 +70,7 @@ def _draw(
         yield source.draw(generator), spacing
 
 
-def with_units(image: Tensor, rule: IntensityRule) -> NDArray[np.int16]:
+def with_units(image: Tensor, rule: IntensityNormalization) -> NDArray[np.int16]:
     """What a scanner would have given for an image (1, 1, D, H, W) in [0, 1]: the inverse of an intensity rule."""
     values = image[0, 0].numpy()
     if rule.kind != "window":
@@ -86,5 +86,5 @@ def label_map(memberships: Tensor) -> NDArray[np.uint8]:
 
 
 def _write(array: NDArray, spacing_mm: float, path: Path) -> Path:
-    sitk.WriteImage(to_image(Volume(array, homogeneous(spacing_mm * np.eye(3), (0, 0, 0)))), str(path))
+    sitk.WriteImage(to_sitk_image(Volume(array, homogeneous(spacing_mm * np.eye(3), (0, 0, 0)))), str(path))
     return path

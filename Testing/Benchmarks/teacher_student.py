@@ -31,7 +31,7 @@ from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCa
 from LightRegistrationLib.core.network.flows import resize_flow, warp
 from LightRegistrationLib.core.network.inference import has_fast_bfloat16
 from LightRegistrationLib.training.distillation.teacher import AffineStem, VolumeTweeningNetwork, affine_displacement
-from LightRegistrationLib.training.evaluation.tables import markdown
+from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 Images = tuple[Tensor, Tensor]
 TEACHER = "teacher, VTN cascade"
@@ -153,7 +153,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         keys = [f"{part}_{p}_cpu_s" for p in PRECISIONS for part in ("network", "cascade")]
         keys += [f"cascade_{p}_wall_s" for p in PRECISIONS]
         body.append(cells + [cell(row, key, f"{row[key]:.3f}") for key in keys])
-    return markdown(header, body)
+    return format_markdown_table(header, body)
 
 
 def whole(rows: list[dict[str, Any]]) -> str:

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from ..core.errors import InputError
 from ..core.result.result import REFINEMENTS, RegistrationSettings
-from .demo.command import demo_own_files, demo_phantom, model_line, summary
+from .demo.command import demo_own_files, demo_phantom, format_model, summary
 from .evaluate.command import add_evaluate
-from .models.command import add_models, with_show
+from .models.command import add_models, expand_shorthand
 from .profile.command import add_profile
 from .register.call import register_files
 from .register.report import versions
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ± gets a question mark, not a traceback
-    options = build_parser().parse_args(with_show(sys.argv[1:] if arguments is None else arguments))
+    options = build_parser().parse_args(expand_shorthand(sys.argv[1:] if arguments is None else arguments))
     try:
         options.run(options)
     except InputError as error:
@@ -69,7 +69,7 @@ def _say_notes(report: dict[str, Any]) -> None:
     if sys.stderr is None:
         return
     if sys.stderr.isatty():
-        print(f"Model {model_line(report)}", file=sys.stderr)
+        print(f"Model {format_model(report)}", file=sys.stderr)
     for line in report["warnings"]:
         print(f"{PROGRAM}: warning: {line}", file=sys.stderr)
 

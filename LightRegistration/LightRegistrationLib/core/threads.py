@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 
 
-def in_threads(work: Callable[[int], None], count: int) -> None:
+def run_in_threads(work: Callable[[int], None], count: int) -> None:
     """Call work(0) to work(count - 1), each in a thread of its own, the last one here; raises what one of them raised.
 
     Inside, torch starts no threads of its own and records no gradients. The threads end with the call: in a process
@@ -36,7 +36,7 @@ def in_threads(work: Callable[[int], None], count: int) -> None:
             future.result()
 
 
-def shares(total: int, count: int) -> list[range]:
+def split_range(total: int, count: int) -> list[range]:
     """Split range(total) into `count` stretches of nearly equal length; none for a count of 0."""
     if count == 0:
         return []
@@ -44,7 +44,7 @@ def shares(total: int, count: int) -> list[range]:
 
 
 @contextmanager
-def thread_limit(count: int | None) -> Iterator[None]:
+def limit_threads(count: int | None) -> Iterator[None]:
     """Use so many threads inside (None: as many as now), and afterward as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)

@@ -28,7 +28,7 @@ def python_executable() -> str:
     return str(launcher) if launcher.exists() else sys.executable
 
 
-def missing_packages() -> list[str]:
+def find_missing_packages() -> list[str]:
     """Import names that are not installed; looks for files only, since importing torch takes seconds."""
     return [name for name in REQUIREMENTS if importlib.util.find_spec(name) is None]
 
@@ -38,7 +38,7 @@ def ensure_packages() -> None:
 
     Raises InputError if the user does not, if installing fails, and in testing mode, where nobody can be asked.
     """
-    missing = missing_packages()
+    missing = find_missing_packages()
     if not missing:
         return
     names = ", ".join("PyTorch" if name == "torch" else name for name in missing)
@@ -48,7 +48,7 @@ def ensure_packages() -> None:
     for name in missing:
         _install(name)
     importlib.invalidate_caches()
-    if missing_packages():
+    if find_missing_packages():
         raise InputError(_("Installing {names} failed: see the application log.").format(names=names))
 
 

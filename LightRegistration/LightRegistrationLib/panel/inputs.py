@@ -65,7 +65,7 @@ class Choice:
         )
 
 
-def choice_of(parameters: Any) -> Choice:
+def read_selected_nodes(parameters: Any) -> Choice:
     """The nodes that a parameter node refers to."""
     return Choice(
         fixed=parameters.fixedVolume,
@@ -80,23 +80,23 @@ def choice_of(parameters: Any) -> Choice:
     )
 
 
-def settings_of(parameters: Any) -> RegistrationSettings:
+def read_settings(parameters: Any) -> RegistrationSettings:
     """The settings of a parameter node. Raises InputError for a value of another version."""
     return RegistrationSettings(
         model=parameters.model,
         initial=parameters.initial,
         refine=parameters.refine,
-        keep_volume=kept_segments(parameters),
+        keep_volume=read_preserved_segments(parameters),
     )
 
 
-def kept_segments(parameters: Any) -> tuple[str, ...]:
+def read_preserved_segments(parameters: Any) -> tuple[str, ...]:
     """The chosen structures that the moving segmentation has; another one may have been chosen since."""
     chosen = parameters.keepVolume.split("\n")
-    return tuple(name for name in segments_to_keep(parameters) if name in chosen)
+    return tuple(name for name in list_preservable_segments(parameters) if name in chosen)
 
 
-def segments_to_keep(parameters: Any) -> list[str]:
+def list_preservable_segments(parameters: Any) -> list[str]:
     """The names of the moving segments, whose volume can be kept."""
     node = parameters.movingSegmentation
     return [] if node is None else segment_names(node)

@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 
-def show_table(table: Any, report: dict[str, Any] | None) -> None:
+def fill_result_table(table: Any, report: dict[str, Any] | None) -> None:
     """Fill the table with Dice before and after and the volume change, the mean first; hidden without structures."""
     structures = (report or {}).get("structures")
     table.setVisible(bool(structures))
@@ -51,7 +51,7 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
 
 
-def summary_line(report: dict[str, Any]) -> str:
+def format_summary(report: dict[str, Any]) -> str:
     """Folding, time, the model and why it was used, refinement, kept volumes, and warnings in words."""
     folding = report["jacobian"]["percent_nonpositive"]
     seconds = report["seconds"]
@@ -96,7 +96,7 @@ def _model(model: dict[str, Any]) -> str:
     return _("Model: {model}, {reason}.").format(model=model["name"], reason=reason)
 
 
-def done_line(report: dict[str, Any]) -> str:
+def format_completion(report: dict[str, Any]) -> str:
     """One line for the end of a registration."""
     seconds = f"{sum(report['seconds'].values()):.1f}"
     if not report["mean"]:

@@ -15,19 +15,19 @@ from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
 from ..core.geometry.transforms import DisplacementField
-from ..core.result.result import Progress, RegistrationResult, no_progress
+from ..core.result.result import Progress, RegistrationResult, ignore_progress
 from ..worker.client import WorkerClient
 from ..worker.protocol import (
-    Advanced,
-    Died,
     FieldFound,
     Finished,
     FirstField,
     Message,
+    ProgressMade,
     Ready,
     Refused,
     RegistrationReply,
     RegistrationRequest,
+    WorkerExited,
 )
 
 POLL_MILLISECONDS = 15
@@ -95,7 +95,7 @@ class RegistrationRunner(VTKObservationMixin):
         self,
         request: RegistrationRequest,
         on_end: Callable[[Outcome], None],
-        on_progress: Progress = no_progress,
+        on_progress: Progress = ignore_progress,
         on_field: OnField = ignore_field,
         watched: tuple[Any, ...] = (),
     ) -> None:
@@ -152,14 +152,14 @@ class RegistrationRunner(VTKObservationMixin):
             self._handle(message)
 
     def _handle(self, message: Message) -> None:
-        if isinstance(message, Died):
+        if isinstance(message, WorkerExited):
             logging.error("LightRegistration's worker ended: %s\n%s", message.line, message.log)
             self._end(Outcome(line=message.line))
         elif isinstance(message, Ready):
             logging.debug("LightRegistration's worker is ready with %s", message.models)
         elif self._run is None or message.request_id != self._run.request_id:
             logging.warning("LightRegistration's worker: %s", message)
-        elif isinstance(message, Advanced):
+        elif isinstance(message, ProgressMade):
             self._run.on_progress(message.fraction, message.stage)
         elif isinstance(message, Refused):
             self._end(Outcome(line=message.line))

@@ -11,10 +11,10 @@ from slicer.util import VTKObservationMixin
 
 from ..core.geometry.geometry import FloatArray
 from ..core.geometry.transforms import DisplacementField
-from ..scene.display.outlines import HiddenIn2D, show_hidden_again
+from ..scene.display.outlines import HiddenIn2D, restore_hidden_segmentations
 from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
-from ..scene.nodes.results import RegistrationNodes, registration_nodes
+from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
 from .inputs import Choice
 
 
@@ -28,7 +28,7 @@ class Layers:
     match: bool = False
 
 
-class ResultLayers(VTKObservationMixin):
+class ResultViews(VTKObservationMixin):
     """Shows one result at a time in all slice views, and gives the views back when it goes."""
 
     def __init__(self, scene: Any, application_logic: Any) -> None:
@@ -43,14 +43,14 @@ class ResultLayers(VTKObservationMixin):
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
-        show_hidden_again(scene)
+        restore_hidden_segmentations(scene)
 
     def show(self, transform: Any, layers: Layers) -> None:
         """Show the result of this transform; for None, or one that is no result (any more), give the views back.
 
         Raises InputError if the segmentations have no structure in common.
         """
-        nodes = None if transform is None else registration_nodes(transform)
+        nodes = None if transform is None else find_registration_nodes(transform)
         if self._display is not None and (nodes is None or self._display.nodes.transform is not nodes.transform):
             self.clear()
         if nodes is None:
@@ -122,7 +122,7 @@ class ResultLayers(VTKObservationMixin):
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
         # A scene that was saved while outlines were drawn comes back without them, but with what they had hidden.
         self.clear()
-        show_hidden_again(self._scene)
+        restore_hidden_segmentations(self._scene)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_leaves(self, _caller: Any, _event: Any, node: Any) -> None:

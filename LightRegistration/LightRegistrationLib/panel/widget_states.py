@@ -7,12 +7,12 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .choices import stage_name
-from .result_table import show_table, summary_line
+from .result_table import fill_result_table, format_summary
 
 _INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
 
 
-class PanelView:
+class PanelWidgets:
     """The widgets of LightRegistration.ui; nothing else sets their state."""
 
     def __init__(self, ui: Any) -> None:
@@ -42,7 +42,7 @@ class PanelView:
         self._ui.progressBar.setValue(int(100 * fraction))
         self._say(stage_name(stage) + " …")
 
-    def show_end(self, line: str, is_error: bool) -> None:
+    def show_outcome(self, line: str, is_error: bool) -> None:
         """Say how a registration ended."""
         self._under_way(False)
         self._say(line, is_error)
@@ -53,8 +53,8 @@ class PanelView:
             return
         self._report = report
         self._ui.resultSection.setVisible(report is not None)
-        show_table(self._ui.resultTable, report)
-        self._ui.summaryLabel.setText("" if report is None else summary_line(report))
+        fill_result_table(self._ui.resultTable, report)
+        self._ui.summaryLabel.setText("" if report is None else format_summary(report))
         has_pairs = bool((report or {}).get("structures"))
         self._ui.matchBox.setEnabled(has_pairs)
         self._ui.matchBox.setToolTip(
@@ -63,7 +63,7 @@ class PanelView:
             else _("Choose a fixed and a moving segmentation before registering to see this.")
         )
 
-    def show_moment(self, after: bool) -> None:
+    def select_before_or_after(self, after: bool) -> None:
         """Select Before or After."""
         (self._ui.afterButton if after else self._ui.beforeButton).setChecked(True)
 

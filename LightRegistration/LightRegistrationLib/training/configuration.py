@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from ..core.errors import InputError
 from ..core.network.cascade import CascadeConfig
 from .distillation.aldk import KnowledgeConfig
-from .distillation.discriminator import CriticConfig
+from .distillation.discriminator import DiscriminatorConfig
 from .distillation.store import StoreConfig
 from .distillation.teacher import TeacherConfig
 from .sources import SOURCES, SourceConfig
@@ -20,7 +20,7 @@ from .state import load_state
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunStage:
+class TrainingStage:
     """A stretch of training: how many steps, at which grid, from which to which learning rate (linear)."""
 
     steps: int
@@ -30,7 +30,7 @@ class RunStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(RunStage):
+class StudentStage(TrainingStage):
     """A stretch of a student's training: with how many cascades, and the weights of its losses."""
 
     cascades: int = 1
@@ -45,7 +45,7 @@ class Stage(RunStage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherStage(RunStage):
+class TeacherStage(TrainingStage):
     """A stretch of a teacher's training; smoothness weighs the squared gradient of each cascade's flow.
 
     window: 0 for the correlation over the whole grid, as published; else the axis in voxels of local windows.
@@ -56,7 +56,7 @@ class TeacherStage(RunStage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillationStage(RunStage):
+class DistillationStage(TrainingStage):
     """A stretch of distillation; smoothness weighs what each cascade of the student predicts (0 as published).
 
     window: as for a teacher.
@@ -67,7 +67,7 @@ class DistillationStage(RunStage):
     window: int = 0
 
 
-StageT = TypeVar("StageT", bound=RunStage)
+StageT = TypeVar("StageT", bound=TrainingStage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class StudentRunConfig(RunConfig[StageT]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(StudentRunConfig[Stage]):
+class StudentTrainingConfig(StudentRunConfig[StudentStage]):
     """kind = "student" (the default): all that determines the training of a student without a teacher."""
 
 
@@ -141,18 +141,18 @@ class DistillationConfig(StudentRunConfig[DistillationStage]):
     """
 
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
-    critic: CriticConfig = field(default_factory=CriticConfig)
+    critic: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     batch: int = 1
     clean: bool = False
 
 
-AnyConfig = TrainingConfig | TeacherTrainingConfig | DistillationConfig
-AnyStudentConfig = TrainingConfig | DistillationConfig
-ConfigT = TypeVar("ConfigT", TrainingConfig, TeacherTrainingConfig, DistillationConfig)
+AnyConfig = StudentTrainingConfig | TeacherTrainingConfig | DistillationConfig
+AnyStudentConfig = StudentTrainingConfig | DistillationConfig
+ConfigT = TypeVar("ConfigT", StudentTrainingConfig, TeacherTrainingConfig, DistillationConfig)
 
-_KINDS: dict[str, tuple[type[Any], type[RunStage]]] = {
-    "student": (TrainingConfig, Stage),
+_KINDS: dict[str, tuple[type[Any], type[TrainingStage]]] = {
+    "student": (StudentTrainingConfig, StudentStage),
     "teacher": (TeacherTrainingConfig, TeacherStage),
     "distillation": (DistillationConfig, DistillationStage),
 }
@@ -176,7 +176,7 @@ def load_state_config(state_file: Path) -> AnyConfig:
     return _config(values, str(state_file))
 
 
-def to_values(config: AnyConfig | RunConfig[Any]) -> dict[str, Any]:
+def config_to_dict(config: AnyConfig | RunConfig[Any]) -> dict[str, Any]:
     """A configuration as plain values, with the keys that a TOML file has."""
     values = asdict(config)
     del values["stages"], values["sources"]
@@ -184,19 +184,19 @@ def to_values(config: AnyConfig | RunConfig[Any]) -> dict[str, Any]:
     return values | {
         "kind": kind,
         "stage": [asdict(stage) for stage in config.stages],
-        "source": [source_values(source) for source in config.sources],
-        "validation": [source_values(source) for source in config.validation],
+        "source": [source_to_dict(source) for source in config.sources],
+        "validation": [source_to_dict(source) for source in config.validation],
     }
 
 
-def source_values(source: SourceConfig) -> dict[str, Any]:
+def source_to_dict(source: SourceConfig) -> dict[str, Any]:
     """The table of a source as plain values."""
     return {"kind": getattr(type(source), "kind", "")} | asdict(source)
 
 
-def changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The name in what `to_values` once gave, and the keys whose values are others now."""
-    now = json.loads(json.dumps(to_values(config)))
+def find_changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The name in what `config_to_dict` once gave, and the keys whose values are others now."""
+    now = json.loads(json.dumps(config_to_dict(config)))
     return written.get("name", config.name), [key for key in now if key in written and written[key] != now[key]]
 
 

@@ -8,7 +8,7 @@ from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrel
 from torch import Tensor, nn
 
 from ..core.network.flows import resize_flow, warp
-from .configuration import Stage
+from .configuration import StudentStage
 from .data.pairs import Pair
 from .distillation.aldk import reconstruction_loss
 
@@ -46,7 +46,7 @@ class RegistrationLoss(nn.Module):
     see `folding`. A term whose weight is 0, or that the pair has no data for, is left out.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: StudentStage) -> None:
         super().__init__()
         self.stage = stage
         self.local = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=stage.window)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..core.errors import InputError
-from ..core.network.intensity import IntensityRule
+from ..core.network.intensity import IntensityNormalization
 from .atlas.source import AtlasSettings, AtlasSource
 from .data.pairs import Mixture, PairSource
-from .data.scans import Scan, read_manifest, read_table, scans_of
+from .data.scans import Scan, list_scans, read_manifest, read_table
 from .images.source import ImageSource, ImageVariation
-from .synthesis.anatomies import Anatomy, anatomy_of
+from .synthesis.anatomies import Anatomy, build_anatomy
 from .synthesis.label_maps import prepare
 from .synthesis.pair_synthesizer import PairSynthesizer, SynthesisConfig
-from .synthesis.shapes import ShapesConfig, ShapeSynthesizer, check_size
+from .synthesis.shapes import ShapeSettings, ShapeSynthesizer, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class LabelMapSourceConfig(SourceConfig):
 
     def table(self) -> Anatomy:
         """What is known of the anatomy; ValueError names the key that makes none."""
-        return anatomy_of(self.anatomy, self.classes, self.means, self.extent_mm, self.modality)
+        return build_anatomy(self.anatomy, self.classes, self.means, self.extent_mm, self.modality)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Prepare tissue fractions; InputError if fewer than two label maps are found or they do not fit together."""
@@ -85,7 +85,7 @@ class ShapeSourceConfig(SourceConfig):
     kind: ClassVar[str] = "shapes"
     size_voxels: tuple[int, ...] = (64, 64, 64)
     labels: int = 0
-    synthesis: ShapesConfig = field(default_factory=ShapesConfig)
+    synthesis: ShapeSettings = field(default_factory=ShapeSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,7 +138,7 @@ class ImageSourceConfig(SourceConfig):
             raise ValueError(f"pairs has to be between, within or self, got {self.pairs!r}")
         if unknown := set(self.intensity) - {"kind", "low", "high"}:
             raise ValueError(f"intensity has the keys kind, low and high, not {sorted(unknown)}")
-        IntensityRule(**self.intensity)
+        IntensityNormalization(**self.intensity)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Read, align and resample the images, or take them from the cache."""
@@ -150,7 +150,7 @@ class ImageSourceConfig(SourceConfig):
             return read_manifest(data / self.table, self.anatomy)
         if self.table:
             return read_table(data / self.table)
-        return scans_of(find_files(data, self.files, self.skip, least=1), self.labels)
+        return list_scans(find_files(data, self.files, self.skip, least=1), self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)

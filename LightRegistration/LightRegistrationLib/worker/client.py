@@ -7,16 +7,16 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .exit_reason import died_line
+from .exit_reason import describe_exit
 from .protocol import (
-    Died,
     Finished,
     Message,
     Refused,
     RegistrationRequest,
-    parse_message,
+    WorkerExited,
+    decode_message,
+    encode_request,
     request_folders,
-    request_line,
 )
 from .session import WorkerSession
 
@@ -77,24 +77,24 @@ class WorkerClient:
         self.start()
         assert self._session is not None
         self._last_id += 1
-        self._session.send(request_line(self._last_id, request, self._session.folder))
+        self._session.send(encode_request(self._last_id, request, self._session.folder))
         return self._last_id
 
     def poll(self) -> list[Message]:
         """What has happened since the last call; never waits.
 
-        A worker that ended by itself gives one Died message, as the last; the next request starts a new one.
+        A worker that ended by itself gives one WorkerExited message, as the last; the next request starts a new one.
         """
         session = self._session
         if session is None:
             return []
         exit_code = session.exit_code  # asked first: a worker that has ended by now has written all its lines
-        messages = [parse_message(line, session.folder) for line in session.new_lines()]
+        messages = [decode_message(line, session.folder) for line in session.new_lines()]
         for message in messages:
             _remove_finished(message, session.folder)
         if exit_code is not None:
             log = session.log_tail()
-            messages.append(Died(died_line(exit_code, log), log))
+            messages.append(WorkerExited(describe_exit(exit_code, log), log))
             self.kill()
         return messages
 

@@ -12,7 +12,7 @@ _MORE_MEMORY = "close other programs or crop the volumes, then press Register ag
 _AGAIN = "press Register again; if it recurs, report it with the application log."
 
 
-def died_line(exit_code: int, log: str) -> str:
+def describe_exit(exit_code: int, log: str) -> str:
     """Say in one line what ended the process.
 
     exit_code: negative for a signal (POSIX), or 128 + signal, as launchers pass it on. log: the end of its

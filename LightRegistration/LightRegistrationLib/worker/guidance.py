@@ -11,17 +11,17 @@ from ..core.result.result import Guidance
 from .protocol import RegistrationRequest
 
 
-def guidance_of(request: RegistrationRequest) -> Guidance:
+def build_guidance(request: RegistrationRequest) -> Guidance:
     """The masks and the structures to keep. Raises InputError for a structure that the moving segmentation lacks."""
     names, segmentation = request.settings.keep_volume, request.moving_segmentation
     if not names:
         return Guidance(request.fixed_mask, request.moving_mask)
     if segmentation is None:
         raise InputError("To keep volumes, give the moving segmentation that shows the structures.")
-    return Guidance(request.fixed_mask, request.moving_mask, keep=only_segments(segmentation, names))
+    return Guidance(request.fixed_mask, request.moving_mask, keep=select_segments(segmentation, names))
 
 
-def only_segments(segmentation: Segmentation, names: Sequence[str]) -> Segmentation:
+def select_segments(segmentation: Segmentation, names: Sequence[str]) -> Segmentation:
     """The segmentation with the named structures alone, each once.
 
     names: names or, where no structure is called so, label values. Raises InputError for one that is not there or that

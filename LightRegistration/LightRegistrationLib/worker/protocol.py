@@ -56,7 +56,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Advanced:
+class ProgressMade:
     """A request has come as far as `fraction` (0 to 1) and is now in `stage`."""
 
     request_id: int
@@ -100,17 +100,17 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Died:
+class WorkerExited:
     """The worker process has ended by itself; `line` is for the user, `log` is the end of what it printed."""
 
     line: str
     log: str
 
 
-Message = Ready | Advanced | FirstField | FieldFound | Finished | Refused | Died
+Message = Ready | ProgressMade | FirstField | FieldFound | Finished | Refused | WorkerExited
 
 
-def request_line(request_id: int, request: RegistrationRequest, session: Path) -> str:
+def encode_request(request_id: int, request: RegistrationRequest, session: Path) -> str:
     """Write the request's arrays into the session folder and return the line that announces them."""
     parts = [
         request.fixed,
@@ -125,22 +125,22 @@ def request_line(request_id: int, request: RegistrationRequest, session: Path) -
     return json.dumps({"id": request_id, "value": value}) + "\n"
 
 
-def request_id_of(line: str) -> int:
+def read_request_id(line: str) -> int:
     """The number of the request that a line announces."""
     return int(json.loads(line)["id"])
 
 
-def parse_request(line: str, session: Path) -> RegistrationRequest:
+def decode_request(line: str, session: Path) -> RegistrationRequest:
     """The request of one line, its arrays mapped. Raises InputError for values that cannot be used."""
-    folder = _request_folder(session, request_id_of(line))
+    folder = _request_folder(session, read_request_id(line))
     return RegistrationRequest(*load_value(json.loads(line)["value"], folder, mapped=True))
 
 
-def message_line(message: Message, session: Path) -> str:
+def encode_message(message: Message, session: Path) -> str:
     """The line that says this message; its arrays are written into the session folder."""
     if isinstance(message, Ready):
         entry: dict[str, Any] = {"kind": "ready", "models": list(message.models)}
-    elif isinstance(message, Advanced):
+    elif isinstance(message, ProgressMade):
         entry = {
             "kind": "advanced",
             "id": message.request_id,
@@ -163,14 +163,14 @@ def message_line(message: Message, session: Path) -> str:
     return json.dumps(entry) + "\n"
 
 
-def parse_message(line: str, session: Path) -> Message:
+def decode_message(line: str, session: Path) -> Message:
     """The message of one line, its arrays read into memory."""
     entry = json.loads(line)
     kind = entry["kind"]
     if kind == "ready":
         return Ready(tuple(entry["models"]))
     if kind == "advanced":
-        return Advanced(entry["id"], entry["fraction"], entry["stage"])
+        return ProgressMade(entry["id"], entry["fraction"], entry["stage"])
     if kind == "refused":
         return Refused(entry["id"], entry["line"])
     if kind == "first field":

@@ -14,7 +14,7 @@ from ..core.geometry.transforms import AffineTransform, DisplacementField
 from ..core.geometry.volume import Segment, Segmentation, Volume
 from ..core.result.result import (
     JacobianSummary,
-    KeptVolume,
+    PreservedVolume,
     RefinementSummary,
     RegistrationResult,
     RegistrationSettings,
@@ -26,7 +26,7 @@ _VALUE_TYPES: dict[str, type] = {
         AffineTransform,
         DisplacementField,
         JacobianSummary,
-        KeptVolume,
+        PreservedVolume,
         RefinementSummary,
         RegistrationResult,
         RegistrationSettings,

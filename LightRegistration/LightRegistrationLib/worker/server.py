@@ -15,22 +15,22 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.geometry.transforms import DisplacementField
-from ..core.models.cards import model_folders as standard_folders
+from ..core.models.cards import get_model_folders as standard_folders
 from ..core.result.result import Progress, RegistrationResult
 from .protocol import (
     MESSAGE_FILE,
-    Advanced,
     FieldFound,
     Finished,
     FirstField,
     Message,
+    ProgressMade,
     Ready,
     Refused,
     RegistrationReply,
     RegistrationRequest,
-    message_line,
-    parse_request,
-    request_id_of,
+    decode_request,
+    encode_message,
+    read_request_id,
 )
 
 Perform = Callable[
@@ -42,7 +42,7 @@ Perform = Callable[
     ],
     RegistrationReply,
 ]
-"""`worker.task.perform` for a request: what it says goes to its progress, then the whole field, and the first one."""
+"""`worker.task.run_request` for a request: what it says goes to its progress, then the whole field, and the first one."""
 
 
 def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
@@ -60,7 +60,7 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     outbox = Outbox(session)
     # Imported only now: torch takes seconds, and a parent that dies during them must be noticed.
     from ..core.models.registry import ModelRegistry
-    from .task import perform, warm_up
+    from .task import run_request, warm_up
 
     registry = ModelRegistry((*standard_folders(), *model_folders))
     for line in warm_up(registry):
@@ -69,17 +69,17 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     while True:
         line = requests.get()
         registry.refresh()
-        answer(line, session, outbox, partial(perform, registry))
+        answer(line, session, outbox, partial(run_request, registry))
 
 
-def answer(line: str, session: Path, outbox: Outbox, perform: Perform) -> None:
+def answer(line: str, session: Path, outbox: Outbox, run_request: Perform) -> None:
     """Do the request of one line and say what came of it: the field as soon as it is there, then the rest."""
-    request_id = request_id_of(line)
+    request_id = read_request_id(line)
     try:
-        request = parse_request(line, session)
-        reply = perform(
+        request = decode_request(line, session)
+        reply = run_request(
             request,
-            lambda fraction, stage: outbox.say(Advanced(request_id, fraction, stage)),
+            lambda fraction, stage: outbox.say(ProgressMade(request_id, fraction, stage)),
             lambda result, report: outbox.say(FieldFound(request_id, result, report)),
             lambda field: outbox.say(FirstField(request_id, field)),
         )
@@ -100,7 +100,7 @@ class Outbox:
 
     def say(self, message: Message) -> None:
         """Append one message; its arrays are written before its line."""
-        self._file.write(message_line(message, self._session).encode("utf-8"))
+        self._file.write(encode_message(message, self._session).encode("utf-8"))
 
 
 def _read_requests(requests: queue.Queue[str], session: Path) -> None:

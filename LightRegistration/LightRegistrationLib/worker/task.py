@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.errors import InputError, ModelError
-from ..core.geometry.volume import Segmentation, matching_segments
+from ..core.geometry.volume import Segmentation, match_segments
 from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
-from ..core.registration import OnFirstField, ignore_first_field, register
+from ..core.registration import OnPreviewField, ignore_preview_field, register
 from ..core.report.build import build_report
-from ..core.result.result import Guidance, Progress, RegistrationResult, StructureScore, part_of
-from ..core.sampling.warping import warp_both
-from ..core.threads import thread_limit
-from .guidance import guidance_of
+from ..core.result.result import Guidance, Progress, RegistrationResult, StructureScore, scale_progress
+from ..core.sampling.warping import warp_volume_and_segmentation
+from ..core.threads import limit_threads
+from .guidance import build_guidance
 from .protocol import RegistrationReply, RegistrationRequest
 
 T = TypeVar("T")
@@ -48,21 +48,21 @@ def ignore_field(result: RegistrationResult, report: dict[str, Any]) -> None:
     """Tell nobody of the field."""
 
 
-def perform(
+def run_request(
     registry: ModelRegistry,
     request: RegistrationRequest,
     progress: Progress,
     on_field: OnField = ignore_field,
-    on_first_field: OnFirstField = ignore_first_field,
+    on_preview_field: OnPreviewField = ignore_preview_field,
 ) -> RegistrationReply:
     """Do one registration with everything the panel shows of it, on as many threads as its settings say.
 
-    on_first_field: see `core.registration.register`. Raises InputError for input that cannot be used.
+    on_preview_field: see `core.registration.register`. Raises InputError for input that cannot be used.
     """
     _check_structures(request)
-    guidance = guidance_of(request)
-    with thread_limit(request.settings.threads):
-        return _performed(registry, request, guidance, progress, on_field, on_first_field)
+    guidance = build_guidance(request)
+    with limit_threads(request.settings.threads):
+        return _performed(registry, request, guidance, progress, on_field, on_preview_field)
 
 
 def _performed(
@@ -71,7 +71,7 @@ def _performed(
     guidance: Guidance,
     progress: Progress,
     on_field: OnField,
-    on_first_field: OnFirstField,
+    on_preview_field: OnPreviewField,
 ) -> RegistrationReply:
     share = _REGISTERING[request.settings.refine]
     result = register(
@@ -82,10 +82,10 @@ def _performed(
         registry=registry,
         # `done` of the registration is not yet that of the whole.
         progress=lambda fraction, stage: progress(fraction * share, stage) if fraction < 1 else None,
-        on_first_field=on_first_field,
+        on_preview_field=on_preview_field,
     )
     on_field(result, build_report(request.fixed, request.moving, result, None, guidance))
-    return _completed(request, guidance, result, part_of(progress, share, 1.0))
+    return _completed(request, guidance, result, scale_progress(progress, share, 1.0))
 
 
 def _completed(
@@ -95,7 +95,7 @@ def _completed(
     grid = request.fixed.geometry
     progress(_WARP_STARTS, "warping")
     (warped, warped_segmentation), warp_seconds = _timed(
-        lambda: warp_both(request.moving, request.moving_segmentation, result.field, grid)
+        lambda: warp_volume_and_segmentation(request.moving, request.moving_segmentation, result.field, grid)
     )
     progress(_COMPARISON_STARTS, "comparing the segmentations")
     scores, comparison_seconds = _timed(lambda: _scores(request, warped_segmentation))
@@ -109,7 +109,7 @@ def _completed(
 def _check_structures(request: RegistrationRequest) -> None:
     """Raise InputError if both segmentations were given but nothing in them can be compared."""
     fixed, moving = request.fixed_segmentation, request.moving_segmentation
-    if fixed is not None and moving is not None and not matching_segments(fixed, moving):
+    if fixed is not None and moving is not None and not match_segments(fixed, moving):
         raise InputError(
             f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
             "choose two that show the same structures."

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.training.evaluation.files import to_image
+from LightRegistrationLib.training.evaluation.files import to_sitk_image
 
 from ..analytic import phantom
 from .conftest import RunBenchmark
@@ -58,8 +58,8 @@ def study(tmp_path: Path) -> Path:
         image, labels = phantom(Geometry((30, 30, 30), homogeneous(stretch, (-58, -58, -58))), seed)
         # The validation scans have another name, so that the pattern leaves them out.
         name = f"p{seed}" if seed < 2 else f"val{seed}"
-        sitk.WriteImage(to_image(image), str(scans / f"{name}.nii.gz"))
-        sitk.WriteImage(to_image(Volume(labels.layers[0], image.affine)), str(scans / f"{name}_labels.nii.gz"))
+        sitk.WriteImage(to_sitk_image(image), str(scans / f"{name}.nii.gz"))
+        sitk.WriteImage(to_sitk_image(Volume(labels.layers[0], image.affine)), str(scans / f"{name}_labels.nii.gz"))
     names = {"fixed": "val2", "moving": "val3"}
     files = {role: f"scans/{name}.nii.gz" for role, name in names.items()}
     files |= {f"{role}_labels": f"scans/{name}_labels.nii.gz" for role, name in names.items()}

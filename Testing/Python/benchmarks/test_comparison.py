@@ -19,7 +19,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.training.evaluation.files import to_image
+from LightRegistrationLib.training.evaluation.files import to_sitk_image
 
 from ..analytic import phantom
 from .conftest import FOLDER, Finished, RunBenchmark
@@ -35,8 +35,8 @@ def data(tmp_path: Path) -> Path:
     for seed in range(3):
         stretch = np.diag(4.0 + 0.4 * np.random.default_rng(seed).uniform(-1, 1, 3))
         image, labels = phantom(Geometry((30, 30, 30), homogeneous(stretch, (-58, -58, -58))), seed)
-        sitk.WriteImage(to_image(image), str(folder / f"{seed}.nii.gz"))
-        sitk.WriteImage(to_image(Volume(labels.layers[0], image.affine)), str(folder / f"{seed}_labels.nii.gz"))
+        sitk.WriteImage(to_sitk_image(image), str(folder / f"{seed}.nii.gz"))
+        sitk.WriteImage(to_sitk_image(Volume(labels.layers[0], image.affine)), str(folder / f"{seed}_labels.nii.gz"))
     pairs = [
         {
             "id": f"pair{n}",

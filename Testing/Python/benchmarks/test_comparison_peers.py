@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models import cards
-from LightRegistrationLib.training.evaluation.files import to_image
+from LightRegistrationLib.training.evaluation.files import to_sitk_image
 
 from ..analytic import displacement_mm, linear_warp, map_points, points_inside, smooth_field
 from .conftest import FOLDER, RunBenchmark
@@ -44,7 +44,7 @@ def deformed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Geom
     fixed = linear_warp(moving, grid.affine, smooth_field(grid, amplitude_mm=4.0), grid)
     files = folder / "fixed.nii.gz", folder / "moving.nii.gz"
     for array, file in zip((fixed, moving), files, strict=True):
-        sitk.WriteImage(to_image(Volume(np.asarray(array, np.float32), grid.affine)), str(file))
+        sitk.WriteImage(to_sitk_image(Volume(np.asarray(array, np.float32), grid.affine)), str(file))
     return *files, grid
 
 
@@ -65,15 +65,15 @@ def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, m
 
 
 def test_what_was_found_is_measured_on_the_fixed_grid(benchmark: RunBenchmark):
-    from comparison_row import on_grid
+    from comparison_row import resample_to_grid
 
     grid = tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0))
     field = smooth_field(grid, spacing_mm=6.0)
-    found = on_grid(field, grid)
+    found = resample_to_grid(field, grid)
     assert found.geometry.matches(grid)
     points = grid.points_mm.reshape(-1, 3)
     np.testing.assert_allclose(map_points(found, points), map_points(field, points), atol=1e-4)
-    assert on_grid(found, grid) is found
+    assert resample_to_grid(found, grid) is found
 
 
 TIMED = """

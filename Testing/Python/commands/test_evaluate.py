@@ -89,9 +89,9 @@ def test_wrong_choices_are_said_before_anything_is_computed(pairs: Path, tmp_pat
 
 
 def test_each_refinement_is_measured_on_its_own() -> None:
-    from LightRegistrationLib.training.evaluation.methods import product_methods
+    from LightRegistrationLib.training.evaluation.methods import build_model_methods
 
-    methods = product_methods("auto", (1, 2), refine=("none", "fast"))
+    methods = build_model_methods("auto", (1, 2), refine=("none", "fast"))
     names = ["auto, 1 cascade", "auto, 1 cascade, fast", "auto, 2 cascades", "auto, 2 cascades, fast"]
     assert [method.name for method in methods] == names
     assert len({method.key for method in methods}) == 4

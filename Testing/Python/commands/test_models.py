@@ -12,7 +12,7 @@ import pytest
 
 from LightRegistrationLib.commands import main as command_line
 from LightRegistrationLib.commands.main import main
-from LightRegistrationLib.core.models.cards import CARD_FILE, DEFAULT_FOLDER, WEIGHTS_FILE, list_cards
+from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE, WEIGHTS_FILE, list_cards
 
 from .conftest import ONE_THREAD
 
@@ -31,7 +31,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def knee(tmp_path: Path) -> Path:
     """A trained model as a user has it: a folder."""
     target = tmp_path / "trained" / "knee"
-    shutil.copytree(DEFAULT_FOLDER / "brain-mri", target)
+    shutil.copytree(BUNDLED_MODELS_FOLDER / "brain-mri", target)
     change(target, title="Knee", grid={"spacing_mm": 8.0}, covers={"modality": "MRI", "anatomy": "knee"})
     return target
 
@@ -109,7 +109,9 @@ def test_damage_is_one_line_and_status_2_and_the_others_are_tried(capsys, knee, 
     (own / "b" / CARD_FILE).write_text("no json")
     status, out, err = run(capsys, "verify")
     assert status == 2
-    assert sorted(line.split(":")[0] for line in out.splitlines()) == sorted([*list_cards((DEFAULT_FOLDER,)), "c"])
+    assert sorted(line.split(":")[0] for line in out.splitlines()) == sorted(
+        [*list_cards((BUNDLED_MODELS_FOLDER,)), "c"]
+    )
     (line,) = err.splitlines()
     assert "Model 'a'" in line
     assert "damaged or was exchanged" in line

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, unfinished_folder
+from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, staging_folder
 from LightRegistrationLib.core.errors import InputError
 
 from .conftest import COMMAND, ONE_THREAD, PairFiles
@@ -35,7 +35,7 @@ def _tree(folder: Path) -> dict[str, str]:
 
 def test_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
     output = tmp_path / "a" / "b"
-    with unfinished_folder(output) as folder:
+    with staging_folder(output) as folder:
         _write(folder, "new")
         assert not output.exists()
     assert _tree(output) == {"report.json": "new", "transform.h5": "new", "views/before.png": "new"}
@@ -44,7 +44,7 @@ def test_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
 
 def test_failure_leaves_no_trace(tmp_path: Path) -> None:
     output = tmp_path / "a" / "b"
-    with pytest.raises(ZeroDivisionError), unfinished_folder(output) as folder:
+    with pytest.raises(ZeroDivisionError), staging_folder(output) as folder:
         _write(folder, "new")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -52,7 +52,7 @@ def test_failure_leaves_no_trace(tmp_path: Path) -> None:
 
 def test_of_two_that_write_the_same_new_folder_the_second_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "result"
-    with pytest.raises(InputError, match="meanwhile"), unfinished_folder(output) as folder:
+    with pytest.raises(InputError, match="meanwhile"), staging_folder(output) as folder:
         _write(folder, "second")
         output.mkdir()
         _write(output, "first")
@@ -64,7 +64,7 @@ def test_an_empty_folder_whose_parent_is_closed_is_filled(tmp_path: Path, monkey
     output = tmp_path / "result"
     output.mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with unfinished_folder(output) as folder:
+    with staging_folder(output) as folder:
         assert folder.parent == output
         _write(folder, "new", views=False)
     assert _tree(output) == {"report.json": "new", "transform.h5": "new"}
@@ -76,7 +76,7 @@ def test_earlier_result_goes_and_other_files_stay(tmp_path: Path) -> None:
     output.mkdir()
     _write(output, "old")
     (output / "notes.txt").write_text("mine")
-    with unfinished_folder(output) as folder:
+    with staging_folder(output) as folder:
         _write(folder, "new", views=False)
         assert _tree(output)["transform.h5"] == "old", "replaced before the new one was complete"
     assert _tree(output) == {"report.json": "new", "transform.h5": "new", "notes.txt": "mine"}
@@ -88,7 +88,7 @@ def test_earlier_result_survives_a_failure(tmp_path: Path) -> None:
     output.mkdir()
     _write(output, "old")
     before = _tree(output)
-    with pytest.raises(ZeroDivisionError), unfinished_folder(output) as folder:
+    with pytest.raises(ZeroDivisionError), staging_folder(output) as folder:
         _write(folder, "new")
         raise ZeroDivisionError
     assert _tree(output) == before
@@ -108,7 +108,7 @@ def test_earlier_result_comes_back_if_the_exchange_fails(tmp_path: Path, monkeyp
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", fails_for_the_new_report)
-    with pytest.raises(InputError, match="No space left"), unfinished_folder(output) as folder:
+    with pytest.raises(InputError, match="No space left"), staging_folder(output) as folder:
         _write(folder, "new")
     assert _tree(output) == before
 

@@ -82,11 +82,11 @@ def test_the_report_names_the_masks(refined: Run) -> None:
 
 
 def test_an_earlier_compressed_result_is_replaced(refined: Run, pair_files: PairFiles, tmp_path: Path) -> None:
-    from LightRegistrationLib.commands.files.output_folder import unfinished_folder
+    from LightRegistrationLib.commands.files.output_folder import staging_folder
 
     for name in ("warped.nii.gz", "report.json", "notes.txt"):
         (tmp_path / name).write_text("earlier")
-    with unfinished_folder(tmp_path) as folder:
+    with staging_folder(tmp_path) as folder:
         (folder / "warped.nii").write_text("new")
         (folder / "report.json").write_text("new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "report.json", "warped.nii"]

@@ -77,7 +77,7 @@ def refusal(*arguments: str | Path) -> str:
     return str(caught.value)
 
 
-def state_of(run: Path) -> dict:
+def find_state_file(run: Path) -> dict:
     return torch.load(run / "state.pt", weights_only=True)
 
 
@@ -269,7 +269,7 @@ def test_a_stopped_run_goes_on_to_what_an_unbroken_one_reaches(
     command = two_stages(config(steps=5, validate=99), heads)
     status, said = stopped_at_the_second_stage([*command, "--output", tmp_path / "broken"], signal.SIGINT)
     assert status == 130
-    stopped = state_of(tmp_path / "broken")["step"]
+    stopped = find_state_file(tmp_path / "broken")["step"]
     assert 5 <= stopped < 35
     assert said[-1] == f"stopped and saved at step {stopped} of 35; to go on, run the same command again."
     for name in ("broken", "whole"):
@@ -277,7 +277,7 @@ def test_a_stopped_run_goes_on_to_what_an_unbroken_one_reaches(
             [*command, "--output", tmp_path / name], capture_output=True, text=True, env=ONE_THREAD, check=True
         )
         assert (f"resumed at step {stopped} of 35" in done.stderr) == (name == "broken")
-    ours, theirs = (state_of(tmp_path / name)["student"] for name in ("broken", "whole"))
+    ours, theirs = (find_state_file(tmp_path / name)["student"] for name in ("broken", "whole"))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
@@ -288,7 +288,7 @@ def test_whatever_ends_a_run_lets_it_save_first(
     command = [*two_stages(config(steps=2), heads), "--output", tmp_path / "run", "--no-tensorboard"]
     found, said = stopped_at_the_second_stage(command, number)
     assert found == status
-    assert said[-1].startswith(f"stopped and saved at step {state_of(tmp_path / 'run')['step']} of 32;")
+    assert said[-1].startswith(f"stopped and saved at step {find_state_file(tmp_path / 'run')['step']} of 32;")
 
 
 def test_ctrl_c_before_the_first_step_ends_at_once(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.models.cards import CARD_FILE, DEFAULT_FOLDER
+from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE
 
 SPACING_MM = 5.0
 AIR, LUNG, FAT, MUSCLE, ORGAN, BONE = -1000, -830, -100, 55, 90, 700
@@ -50,7 +50,7 @@ COVERS: dict[str, list[dict[str, Any]]] = {
 def add_model(folder: Path, name: str, **changes: object) -> Path:
     """A model folder with the bundled student's weights; `None` leaves a key of its card out."""
     target = folder / name
-    shutil.copytree(DEFAULT_FOLDER / "brain-mri", target)
+    shutil.copytree(BUNDLED_MODELS_FOLDER / "brain-mri", target)
     card = {**json.loads((target / CARD_FILE).read_text()), **changes}
     (target / CARD_FILE).write_text(json.dumps({key: value for key, value in card.items() if value is not None}))
     return target

@@ -13,8 +13,8 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, 
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.network import inference
-from LightRegistrationLib.core.network.flow_conversion import field_in_mm, flow_geometry
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.flow_conversion import compute_flow_geometry, convert_flow_to_field
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.result import RegistrationResult, RegistrationSettings
 
@@ -66,7 +66,7 @@ def test_the_affine_stage_finds_20_degrees_and_centimeters(fixed, seed):
     turn = Rotation.from_rotvec(np.deg2rad(20) * axis / np.linalg.norm(axis)).as_matrix()
     truth = homogeneous(turn @ np.diag(rng.uniform(0.9, 1.1, 3)), rng.uniform(-90, 90, 3))
     grid = make_geometry((70, 60, 110), (2.5, 1.8, 2), (0, 8, -5), order=(1, 0, 2), center_mm=tuple(truth[:3, 3]))
-    found = align_affine(fixed, picture(grid, truth), IntensityRule()).transform
+    found = align_affine(fixed, picture(grid, truth), IntensityNormalization()).transform
     points = world(FIXED_GRID)[anatomy(world(FIXED_GRID)) > 250]
     error = np.linalg.norm(found(points) - apply_affine(truth, points), axis=1)
     assert error.mean() < 0.7
@@ -76,7 +76,7 @@ def test_the_affine_stage_finds_20_degrees_and_centimeters(fixed, seed):
 def test_volumes_with_nothing_in_common_are_refused(fixed):
     empty = Volume(np.zeros((30, 30, 30), np.float32), make_geometry((30, 30, 30), (4, 4, 4)).affine, "empty")
     with pytest.raises(InputError, match="nothing in common"):
-        align_affine(empty, empty, IntensityRule())
+        align_affine(empty, empty, IntensityNormalization())
 
 
 @pytest.mark.parametrize("initial", ["none", "affine"])
@@ -95,12 +95,12 @@ def test_without_an_initial_alignment_disjoint_volumes_are_refused_with_the_mend
 def test_a_flow_in_voxels_becomes_the_same_map_in_millimeters():
     """Against the maps written out by hand: half-grid voxels, oblique axes, an affine on top."""
     grid = make_geometry((32, 48, 32), (2, 2, 2), (10, 20, -30), center_mm=(50, 60, 70))
-    half = flow_geometry(grid, (16, 24, 16))
+    half = compute_flow_geometry(grid, (16, 24, 16))
     np.testing.assert_allclose(half.corners_mm, grid.corners_mm, atol=1e-9)
     flow = torch.zeros(1, 3, 16, 24, 16)
     flow[:, 0], flow[:, 2] = 1.5, -0.5
     initial = AffineTransform(homogeneous(Rotation.from_euler("x", 0.3).as_matrix(), (1, 2, 3)))
-    field = field_in_mm(flow, half, initial)
+    field = convert_flow_to_field(flow, half, initial)
     points = grid.center_mm + np.random.default_rng(0).uniform(-15, 15, (50, 3))
     axes = grid.affine[:3, :3] / 2
     expected = initial(points + 6.0 * axes[:, 0] - 2.0 * axes[:, 2])
@@ -229,7 +229,7 @@ def test_a_crop_of_a_few_centimeters_is_aligned_too():
     found = align_affine(
         Volume(texture(world(fixed_grid)), fixed_grid.affine),
         Volume(texture(moving_points), moving_grid.affine),
-        IntensityRule(),
+        IntensityNormalization(),
     ).transform
     points = fixed_grid.center_mm + np.random.default_rng(0).uniform(-12, 12, (100, 3))
     error = np.linalg.norm(found(points) - apply_affine(truth, points), axis=1)

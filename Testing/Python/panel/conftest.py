@@ -49,14 +49,14 @@ class Opened:
 
     def registered(self, segmentations: bool = True) -> Any:
         """Register and return the nodes."""
-        from LightRegistrationLib.scene.nodes.results import registration_nodes
+        from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
         self.choose(segmentations)
         self.ui.registerButton.click()
         self.finish()
         result = self.panel.logic.getParameterNode().result
         assert result is not None, self.status
-        return registration_nodes(result)
+        return find_registration_nodes(result)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ def without_torch(monkeypatch):
     from LightRegistrationLib.panel import environment
 
     installed = []
-    monkeypatch.setattr(environment, "missing_packages", lambda: [] if TORCH in installed else [TORCH])
-    monkeypatch.setattr(sys.modules["LightRegistration"], "missing_packages", environment.missing_packages)
+    monkeypatch.setattr(environment, "find_missing_packages", lambda: [] if TORCH in installed else [TORCH])
+    monkeypatch.setattr(sys.modules["LightRegistration"], "find_missing_packages", environment.find_missing_packages)
     monkeypatch.setattr(slicer.util, "pip_install", lambda wish: installed.append(wish.partition(">")[0]))
     monkeypatch.setattr(slicer.app._native, "_testing", False)
     return installed
@@ -150,7 +150,7 @@ def checked(box) -> list[str]:
 def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
     import qt
 
-    from LightRegistrationLib.panel.inputs import settings_of
+    from LightRegistrationLib.panel.inputs import read_settings
 
     box, parameters = opened.ui.keepVolumeList, opened.panel.logic.getParameterNode()
     assert box.count == 0
@@ -161,7 +161,7 @@ def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
     box.item(2).setCheckState(qt.Qt.Checked)
     box.item(1).setCheckState(qt.Qt.Checked)
     opened.host.raise_slot_errors()
-    assert settings_of(parameters).keep_volume == (names[1], names[2])
+    assert read_settings(parameters).keep_volume == (names[1], names[2])
 
     segmentation.GetNthSegment(1).SetName("Tumor, left")
     opened.host.leave("LightRegistration")
@@ -170,7 +170,7 @@ def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
     assert checked(box) == [names[2]]
     opened.ui.movingSegmentationSelector.setCurrentNode(None)
     assert box.count == 0
-    assert settings_of(parameters).keep_volume == ()
+    assert read_settings(parameters).keep_volume == ()
     opened.ui.movingSegmentationSelector.setCurrentNode(opened.moving_segmentation)
     assert checked(box) == [names[2]]
 

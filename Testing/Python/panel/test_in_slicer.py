@@ -49,7 +49,7 @@ def test_a_failed_installation_is_one_line(opened, monkeypatch):
         raise subprocess.CalledProcessError(1, ["PythonSlicer", "-m", "pip"])
 
     for module in (environment, sys.modules["LightRegistration"]):
-        monkeypatch.setattr(module, "missing_packages", lambda: ["torch"])
+        monkeypatch.setattr(module, "find_missing_packages", lambda: ["torch"])
     monkeypatch.setattr(slicer.util, "pip_install", fail)
     opened.choose()
     with opened.host.as_for_a_user():
@@ -75,7 +75,7 @@ def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
         missing.clear()
 
     for module in (environment, sys.modules["LightRegistration"]):
-        monkeypatch.setattr(module, "missing_packages", lambda: list(missing))
+        monkeypatch.setattr(module, "find_missing_packages", lambda: list(missing))
     monkeypatch.setattr(slicer.util, "pip_install", install)
     opened.choose()
     with opened.host.as_for_a_user():
@@ -109,7 +109,7 @@ def test_the_self_test_script_says_what_to_install_and_leaves_with_a_verdict(ope
     from LightRegistrationLib.panel import environment
 
     left_with = []
-    monkeypatch.setattr(environment, "missing_packages", lambda: ["torch"])
+    monkeypatch.setattr(environment, "find_missing_packages", lambda: ["torch"])
     monkeypatch.setattr(slicer.util, "exit", left_with.append)
     runpy.run_path(str(REPOSITORY / "Testing" / "slicer_self_test.py"))
     assert left_with == [2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from LightRegistrationLib.worker.protocol import Died, FieldFound, Finished
+from LightRegistrationLib.worker.protocol import FieldFound, Finished, WorkerExited
 
 from .test_result import pixels
 
@@ -164,7 +164,7 @@ def test_whatever_ends_the_run_takes_the_first_picture_away(opened, halt, event)
     elif event == "input removed":
         slicer.mrmlScene.RemoveNode(opened.moving)
     else:
-        halt.end_with(Died("The registration process crashed.", ""))
+        halt.end_with(WorkerExited("The registration process crashed.", ""))
     opened.host.process_events()
     opened.host.raise_slot_errors()
     assert preview_nodes() == []

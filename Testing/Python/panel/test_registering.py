@@ -130,9 +130,9 @@ def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
     first = opened.registered()
     opened.ui.registerButton.click()
     opened.finish()
-    from LightRegistrationLib.scene.nodes.results import registration_nodes
+    from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
-    second = registration_nodes(opened.panel.logic.getParameterNode().result)
+    second = find_registration_nodes(opened.panel.logic.getParameterNode().result)
     assert second.transform is not first.transform
     assert second.warped is not first.warped
 
@@ -141,7 +141,7 @@ def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
     opened.ui.outputSegmentationSelector.setCurrentNode(first.warped_segmentation)
     opened.ui.registerButton.click()
     opened.finish()
-    third = registration_nodes(opened.panel.logic.getParameterNode().result)
+    third = find_registration_nodes(opened.panel.logic.getParameterNode().result)
     assert third.transform is first.transform
     assert third.warped is first.warped
     assert third.warped_segmentation is first.warped_segmentation

@@ -37,18 +37,18 @@ def test_the_table_says_what_the_report_says(opened):
 
 
 def test_the_panel_and_the_transform_say_which_model_and_why(opened):
-    from LightRegistrationLib.panel.result_table import summary_line
-    from LightRegistrationLib.scene.nodes.transforms import result_details
+    from LightRegistrationLib.panel.result_table import format_summary
+    from LightRegistrationLib.scene.nodes.transforms import read_result_details
 
     nodes = opened.registered(segmentations=False)
     report = json.loads(opened.panel.logic.getParameterNode().report)
     reason = report["model"]["reason"]
     assert reason.startswith("both volumes look like MRI, brain or whole head in T1")
     assert f"Model: brain-mri, {reason}." in opened.ui.summaryLabel.text
-    details = result_details(nodes.transform)
+    details = read_result_details(nodes.transform)
     assert (details["model"], details["model_reason"]) == ("brain-mri", reason)
     del report["model"]["reason"]
-    assert "Model: brain-mri." in summary_line(report), "a scene of an earlier version"
+    assert "Model: brain-mri." in format_summary(report), "a scene of an earlier version"
 
 
 def test_without_segmentations_there_is_no_table_but_a_result(opened):
@@ -64,11 +64,11 @@ def test_nothing_is_shown_before_there_is_a_result(opened):
 
 
 def test_a_structure_that_vanished_has_a_dash(opened):
-    from LightRegistrationLib.panel.result_table import show_table
+    from LightRegistrationLib.panel.result_table import fill_result_table
 
     empty = {"dice": 0.0, "jaccard": 0.0, "hd95_mm": None, "volume_change_percent": None}
     row = {"name": "Tiny", "before": empty, "after": empty}
-    show_table(opened.ui.resultTable, {"structures": [row], "mean": {"before": empty, "after": empty}})
+    fill_result_table(opened.ui.resultTable, {"structures": [row], "mean": {"before": empty, "after": empty}})
     assert cell(opened.ui.resultTable, 1, 3) == "–"
 
 

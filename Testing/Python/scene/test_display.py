@@ -11,8 +11,8 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.display.deformation_grid import grid_spacing_mm, without_rigid_motion
-from LightRegistrationLib.scene.display.match import MATCH, MISMATCH, match_labels
+from LightRegistrationLib.scene.display.deformation_grid import grid_spacing_mm, remove_rigid_motion
+from LightRegistrationLib.scene.display.match import MATCH, MISMATCH, compute_match_map
 from LightRegistrationLib.scene.display.result_display import ResultDisplay
 from LightRegistrationLib.scene.headless.slice_views import SliceView
 from LightRegistrationLib.scene.nodes.results import RegistrationNodes
@@ -168,12 +168,12 @@ def test_the_grid_shows_deformation_and_not_the_motion_of_the_whole() -> None:
     rigid = tilted(17, (45, -60, 30))
     centers = voxel_centers_mm(field.geometry)
     moved = apply_affine(rigid, centers + field.array) - centers
-    apart = without_rigid_motion(DisplacementField(moved.astype(np.float32), field.affine), OBLIQUE)
-    alone = without_rigid_motion(field, OBLIQUE)
+    apart = remove_rigid_motion(DisplacementField(moved.astype(np.float32), field.affine), OBLIQUE)
+    alone = remove_rigid_motion(field, OBLIQUE)
     assert np.abs(moved).max() > 50
     assert np.abs(apart.array - alone.array).max() < 1e-3
     turned = DisplacementField((apply_affine(rigid, centers) - centers).astype(np.float32), field.affine)
-    assert np.abs(without_rigid_motion(turned, OBLIQUE).array).max() < 1e-3
+    assert np.abs(remove_rigid_motion(turned, OBLIQUE).array).max() < 1e-3
 
 
 def near(picture: np.ndarray, color: tuple[float, float, float], tolerance: int = 12) -> np.ndarray:
@@ -289,14 +289,14 @@ def test_match_of_overlapping_and_differently_numbered_structures() -> None:
     large[1:5, 1:5, 1:5], small[2:4, 2:4, 2:4], shifted[3:5, 2:4, 2:4] = 1, 1, 9
     fixed = Segmentation((large, small), np.eye(4), (Segment("organ", 1, 0), Segment("tumor", 1, 1)))
     other = Segmentation((large * 4, shifted), np.eye(4), (Segment("organ", 4, 0), Segment("tumor", 9, 1)))
-    labels = match_labels(fixed, other, fixed.geometry)
+    labels = compute_match_map(fixed, other, fixed.geometry)
     expected = large * MATCH
     expected[(small > 0) != (shifted > 0)] = MISMATCH
     assert (labels == expected).all()
     unnamed = Segmentation((large * 4,), np.eye(4), (Segment("something", 4),))
-    assert (match_labels(unnamed, other, fixed.geometry)[large > 0] != 0).all()
+    assert (compute_match_map(unnamed, other, fixed.geometry)[large > 0] != 0).all()
     with pytest.raises(InputError, match="share neither a name nor a label value"):
-        match_labels(fixed, Segmentation((shifted,), np.eye(4), (Segment("else", 9),)), fixed.geometry)
+        compute_match_map(fixed, Segmentation((shifted,), np.eye(4), (Segment("else", 9),)), fixed.geometry)
 
 
 def test_everything_off_is_as_it_was(application, scene, view) -> None:

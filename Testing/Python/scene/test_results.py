@@ -9,9 +9,9 @@ from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.core.sampling.warping import warp_segmentation, warp_volume
 from LightRegistrationLib.scene.files.loading import save_node, save_scene, save_segmentation
-from LightRegistrationLib.scene.nodes.results import OutputNodes, registration_nodes
+from LightRegistrationLib.scene.nodes.results import OutputNodes, find_registration_nodes
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
-from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, result_details
+from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, read_result_details
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 from ..analytic import map_points, nearest_warp, points_inside
@@ -31,7 +31,7 @@ def test_a_result_becomes_nodes_of_its_own(scene) -> None:
     assert (volume_from_node(nodes.warped).array == pair.warped.array).all()
     assert (segmentation_from_node(nodes.warped_segmentation).layers[0] == pair.warped_segmentation.layers[0]).all()
     assert np.abs(field_from_transform_node(nodes.transform).array - pair.field.array).max() < 1e-6
-    assert result_details(nodes.transform) == {"Model": "brain-mri", "Seconds": "0.8"}
+    assert read_result_details(nodes.transform) == {"Model": "brain-mri", "Seconds": "0.8"}
     again = pair.publish(scene)
     assert {again.transform.GetName(), again.warped.GetName()}.isdisjoint(
         {nodes.transform.GetName(), nodes.warped.GetName()}
@@ -84,7 +84,7 @@ def test_given_outputs_are_written_into(scene) -> None:
     assert nodes.transform is first.transform
     assert nodes.warped is first.warped
     assert (volume_from_node(nodes.warped).array == second.warped.array).all()
-    assert registration_nodes(nodes.transform).fixed is second.fixed
+    assert find_registration_nodes(nodes.transform).fixed is second.fixed
 
 
 def test_an_input_cannot_be_an_output(scene) -> None:
@@ -129,7 +129,7 @@ def test_a_saved_scene_knows_what_belongs_together(scene, tmp_path) -> None:
     save_scene(scene, tmp_path / "result.mrb")
     scene.Clear(0)
     assert scene.ReadFromMRB(str(tmp_path / "result.mrb"), True)
-    nodes = registration_nodes(scene.GetFirstNodeByName("moving to fixed transform"))
+    nodes = find_registration_nodes(scene.GetFirstNodeByName("moving to fixed transform"))
     assert [nodes.fixed.GetName(), nodes.moving.GetName()] == ["fixed", "moving"]
     assert nodes.warped_segmentation.GetName() == "moving organs registered"
     points = points_inside(GEOMETRIES[1])

@@ -11,10 +11,10 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.scene.nodes.segmentations import (
+    merge_layers,
     segmentation_from_node,
     segmentation_node_from_segmentation,
     set_segmentation,
-    single_layer,
 )
 from LightRegistrationLib.scene.nodes.volumes import image_data, volume_node_from_volume
 
@@ -225,7 +225,7 @@ def test_layers_merge_into_one_label_map_without_losing_a_structure() -> None:
     first, second = np.zeros((2, 4, 4, 4), np.uint8)
     first[:2], second[1:3] = 1, 1
     both = Segmentation((first, second), np.eye(4), (Segment("a", 1, 0), Segment("b", 1, 1)))
-    merged = single_layer(both)
+    merged = merge_layers(both)
     assert [(s.name, s.value) for s in merged.segments] == [("a", 1), ("b", 2)]
     assert (merged.layers[0][:, 0, 0] == [1, 2, 2, 0]).all()
 

@@ -10,7 +10,7 @@ from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.scene.files.loading import load_transform_node, save_node, save_scene
 from LightRegistrationLib.scene.nodes.transforms import (
     field_from_transform_node,
-    result_details,
+    read_result_details,
     set_field,
     transform_node_from_field,
     transform_points,
@@ -94,7 +94,7 @@ def test_a_transform_survives_in_a_saved_scene(scene, tmp_path) -> None:
     use_linear_interpolation(loaded)
     points = points_inside(geometry)
     assert np.abs(mapped(loaded, points) - map_points(field, points)).max() < TOLERANCE_MM
-    assert result_details(loaded) == {"Model": "brain-mri"}
+    assert read_result_details(loaded) == {"Model": "brain-mri"}
 
 
 def test_a_field_that_was_set_the_other_way_round_is_inverted(scene) -> None:
@@ -119,7 +119,7 @@ def test_an_output_node_is_updated_in_place(scene) -> None:
     assert node.GetID() == identity
     assert node.GetParentTransformNode() is None
     assert np.abs(mapped(node, points) - map_points(second, points)).max() < 1e-3
-    assert result_details(node) == {"Model": "b"}
+    assert read_result_details(node) == {"Model": "b"}
 
 
 def test_the_node_does_not_share_memory_with_the_field(scene) -> None:

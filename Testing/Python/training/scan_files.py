@@ -86,10 +86,10 @@ def config_of(**changes: object) -> ImageSourceConfig:
     return ImageSourceConfig(**values | {"intensity": WINDOW, "variation": STILL} | changes)
 
 
-def generator_of(seed: int = 0) -> torch.Generator:
+def make_generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def pairs_of(source: ImageSource, count: int) -> list[Pair]:
-    generator = generator_of()
+    generator = make_generator()
     return [source.draw(generator) for _ in range(count)]

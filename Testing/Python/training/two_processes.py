@@ -15,10 +15,10 @@ from LightRegistrationLib.training.configuration import (
     TeacherTrainingConfig,
 )
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
-from LightRegistrationLib.training.distillation.discriminator import CriticConfig
+from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
 from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
 from LightRegistrationLib.training.loop.hardware import Hardware, Processes
-from LightRegistrationLib.training.loop.trainer import conduct
+from LightRegistrationLib.training.loop.trainer import run_training
 from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
 
@@ -43,7 +43,7 @@ def student_trainer(output: Path, steps: int, processes: Processes | None) -> Di
         stages=stages,
         student=CascadeConfig(cascades=2, shared=False),
         knowledge=KnowledgeConfig(every=1),
-        critic=CriticConfig(channels=(2, 2)),
+        critic=DiscriminatorConfig(channels=(2, 2)),
         bfloat16=False,
     )
     torch.manual_seed(1)
@@ -83,7 +83,7 @@ def main(output: Path) -> None:
     keep_weights(output / "whole", 5, processes)
     keep_weights(output / "broken", 3, processes)
     keep_weights(output / "broken", 5, processes)
-    summary = conduct(lambda p: teacher_trainer(output / "conducted", 1, p), Started(processes))
+    summary = run_training(lambda p: teacher_trainer(output / "conducted", 1, p), Started(processes))
     print("done", summary.step)
 
 

@@ -17,7 +17,14 @@ from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
 from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.worker.client import WorkerClient
-from LightRegistrationLib.worker.protocol import Died, FieldFound, Finished, Message, Refused, RegistrationRequest
+from LightRegistrationLib.worker.protocol import (
+    FieldFound,
+    Finished,
+    Message,
+    Refused,
+    RegistrationRequest,
+    WorkerExited,
+)
 
 MODEL = "tiny"
 
@@ -52,7 +59,7 @@ class Watched:
     client: WorkerClient
     messages: list[Message] = field(default_factory=list)
 
-    def wait(self, kinds=(Finished, Refused, Died), request_id=None, seconds=60.0):
+    def wait(self, kinds=(Finished, Refused, WorkerExited), request_id=None, seconds=60.0):
         """Poll until a message of these kinds comes (for this request) and return it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -8,7 +8,7 @@ import pytest
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.core.result.result import RegistrationSettings
-from LightRegistrationLib.worker.guidance import guidance_of, only_segments
+from LightRegistrationLib.worker.guidance import build_guidance, select_segments
 from LightRegistrationLib.worker.protocol import RegistrationRequest
 
 LAYERS = (np.array([[[1, 2], [3, 0]]], np.uint8), np.array([[[0, 1], [1, 1]]], np.uint8))
@@ -18,10 +18,10 @@ ORGANS = Segmentation(
 
 
 def test_structures_are_found_by_name_and_else_by_label_value():
-    assert [s.name for s in only_segments(ORGANS, ["Tumor", "2", "Tumor"]).segments] == ["Tumor", "3"]
-    assert [s.value for s in only_segments(ORGANS, ["3"]).segments] == [2], "a name goes before a value"
-    (tumor,) = only_segments(ORGANS, ["Tumor"]).segments
-    assert np.array_equal(only_segments(ORGANS, ["Tumor"]).mask(tumor), LAYERS[1] == 1)
+    assert [s.name for s in select_segments(ORGANS, ["Tumor", "2", "Tumor"]).segments] == ["Tumor", "3"]
+    assert [s.value for s in select_segments(ORGANS, ["3"]).segments] == [2], "a name goes before a value"
+    (tumor,) = select_segments(ORGANS, ["Tumor"]).segments
+    assert np.array_equal(select_segments(ORGANS, ["Tumor"]).mask(tumor), LAYERS[1] == 1)
 
 
 @pytest.mark.parametrize(
@@ -34,20 +34,20 @@ def test_structures_are_found_by_name_and_else_by_label_value():
 )
 def test_what_is_not_there_or_means_two_things_is_one_line(name, line):
     with pytest.raises(InputError) as error:
-        only_segments(ORGANS, [name])
+        select_segments(ORGANS, [name])
     assert line in str(error.value)
 
 
 def test_a_request_passes_on_what_it_knows():
     volume = Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
     mask = Segmentation.from_labels(np.ones((2, 2, 2), int), np.eye(4))
-    nothing = guidance_of(RegistrationRequest(volume, volume, RegistrationSettings()))
+    nothing = build_guidance(RegistrationRequest(volume, volume, RegistrationSettings()))
     assert (nothing.fixed_mask, nothing.moving_mask, nothing.keep) == (None, None, None)
 
     settings = RegistrationSettings(keep_volume=("Spleen",))
-    known = guidance_of(RegistrationRequest(volume, volume, settings, None, ORGANS, mask, None))
+    known = build_guidance(RegistrationRequest(volume, volume, settings, None, ORGANS, mask, None))
     assert known.fixed_mask is mask
     assert known.moving_mask is None
     assert [s.name for s in known.keep.segments] == ["Spleen"]
     with pytest.raises(InputError, match="give the moving segmentation"):
-        guidance_of(RegistrationRequest(volume, volume, settings))
+        build_guidance(RegistrationRequest(volume, volume, settings))

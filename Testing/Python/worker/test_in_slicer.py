@@ -11,13 +11,13 @@ from pathlib import Path
 
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
-    Advanced,
-    Died,
     FieldFound,
     Finished,
+    ProgressMade,
     Ready,
     RegistrationReply,
-    request_line,
+    WorkerExited,
+    encode_request,
 )
 from LightRegistrationLib.worker.server import answer
 
@@ -53,9 +53,9 @@ def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(
     client = watched.client = WorkerClient(launcher(tmp_path), model_folders=(model_folder,))
     try:
         assert isinstance(watched.wait(request_id=client.submit(request_of_blobs)), Finished)
-        watched.wait(Advanced, client.submit(long_request))
+        watched.wait(ProgressMade, client.submit(long_request))
         os.kill(child_of(client.process_id), signal.SIGKILL)
-        died = watched.wait(Died)
+        died = watched.wait(WorkerExited)
         assert "memory ran out" in died.line
         assert "\n" not in died.line
 
@@ -74,7 +74,7 @@ def test_what_lies_in_the_users_folder_is_not_imported(tmp_path, watched, monkey
         (tmp_path / name).write_text("raise SystemExit('the wrong file was imported')\n")
     monkeypatch.chdir(tmp_path)
     watched.client.start()
-    assert isinstance(watched.wait((Ready, Died)), Ready)
+    assert isinstance(watched.wait((Ready, WorkerExited)), Ready)
 
 
 def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path, request_of_blobs):
@@ -87,11 +87,11 @@ def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path
 
     requests = []
 
-    def perform(request, progress, on_field, on_first_field):
+    def run_request(request, progress, on_field, on_preview_field):
         requests.append(weakref.ref(request))
         progress(0.5, "network")
         on_field("result", {})
         return RegistrationReply("result", "warped", None, {})
 
-    answer(request_line(1, request_of_blobs, tmp_path), tmp_path, Outbox(), perform)
-    assert seen == [(Advanced, False), (FieldFound, False), (Finished, True)]
+    answer(encode_request(1, request_of_blobs, tmp_path), tmp_path, Outbox(), run_request)
+    assert seen == [(ProgressMade, False), (FieldFound, False), (Finished, True)]

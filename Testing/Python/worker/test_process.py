@@ -20,19 +20,19 @@ import torch
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import RegistrationSettings, no_progress
+from LightRegistrationLib.core.result.result import RegistrationSettings, ignore_progress
 from LightRegistrationLib.core.sampling.warping import warp_volume
 from LightRegistrationLib.worker import task
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
-    Advanced,
-    Died,
     FieldFound,
     Finished,
     FirstField,
+    ProgressMade,
     Ready,
     Refused,
     RegistrationRequest,
+    WorkerExited,
 )
 
 from ..processes import gone_within
@@ -68,7 +68,7 @@ def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
     number = watched.client.submit(request_of_blobs)
     finished = watched.wait(Finished, number)
 
-    kinds = [m.stage if isinstance(m, Advanced) else type(m) for m in watched.messages]
+    kinds = [m.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
     assert kinds.index("field") < kinds.index(FieldFound) < kinds.index("warping") < kinds.index(Finished)
     found = watched.field(number)
     assert found.report["structures"] is None
@@ -85,7 +85,7 @@ def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of
     number = watched.client.submit(request)
     watched.wait(Finished, number)
 
-    kinds = [m.stage if isinstance(m, Advanced) else type(m) for m in watched.messages]
+    kinds = [m.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
     assert kinds.index("network") < kinds.index(FirstField) < kinds.index("refinement") < kinds.index(FieldFound)
     (first,) = [m.field for m in watched.messages if isinstance(m, FirstField)]
     student = register(
@@ -104,7 +104,7 @@ def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of
 
 def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_blobs, model_folder, monkeypatch):
     seen = {}
-    for name in ("warp_both", "compare_segmentations"):
+    for name in ("warp_volume_and_segmentation", "compare_segmentations"):
         original = getattr(task, name)
 
         def watching(*arguments, name=name, original=original):
@@ -114,7 +114,7 @@ def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_bl
         monkeypatch.setattr(task, name, watching)
     before = torch.get_num_threads()
     settings = replace(request_of_blobs.settings, threads=before + 1)
-    task.perform(ModelRegistry((model_folder,)), replace(request_of_blobs, settings=settings), no_progress)
+    task.run_request(ModelRegistry((model_folder,)), replace(request_of_blobs, settings=settings), ignore_progress)
     assert len(seen) == 2
     assert set(seen.values()) == {before + 1}
     assert torch.get_num_threads() == before
@@ -140,7 +140,7 @@ def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
     number = watched.client.submit(request_of_blobs)
     watched.wait(Finished, number)
 
-    steps = [m for m in watched.messages if isinstance(m, Advanced)]
+    steps = [m for m in watched.messages if isinstance(m, ProgressMade)]
     fractions = [m.fraction for m in steps]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
@@ -155,25 +155,25 @@ def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs)
     apart = RegistrationRequest(fixed, Volume(fixed.array, far), RegistrationSettings(model="tiny", initial="none"))
     unknown = RegistrationRequest(fixed, fixed, RegistrationSettings(model="nonsense"))
 
-    refused = watched.wait((Refused, Died), watched.client.submit(apart))
+    refused = watched.wait((Refused, WorkerExited), watched.client.submit(apart))
     assert "do not overlap" in refused.line
     assert "\n" not in refused.line
-    refused = watched.wait((Refused, Died), watched.client.submit(unknown))
+    refused = watched.wait((Refused, WorkerExited), watched.client.submit(unknown))
     assert "Unknown model 'nonsense'" in refused.line
 
     labels = (fixed.array > fixed.array.mean()).astype(np.uint8)
     ours, theirs = (Segmentation.from_labels(labels * value, fixed.affine, f"s{value}") for value in (1, 2))
     unlike = RegistrationRequest(fixed, fixed, RegistrationSettings(model="tiny"), ours, theirs)
     before = len(watched.messages)
-    refused = watched.wait((Refused, Died), watched.client.submit(unlike))
+    refused = watched.wait((Refused, WorkerExited), watched.client.submit(unlike))
     assert "s1 and s2 share neither a name nor a label value" in refused.line
-    assert not any(isinstance(m, Advanced) for m in watched.messages[before:])  # said before anything is computed
+    assert not any(isinstance(m, ProgressMade) for m in watched.messages[before:])  # said before anything is computed
     assert isinstance(watched.wait(request_id=watched.client.submit(request_of_blobs)), Finished)
 
 
 def test_cancel_ends_a_computation_in_half_a_second_and_the_next_request_works(watched, long_request, request_of_blobs):
     number = watched.client.submit(long_request)
-    watched.wait(Advanced, number)
+    watched.wait(ProgressMade, number)
     process, folder = watched.client.process_id, watched.client.session_folder
 
     start = time.perf_counter()
@@ -187,11 +187,11 @@ def test_cancel_ends_a_computation_in_half_a_second_and_the_next_request_works(w
 
 
 def test_a_killed_worker_is_one_line_and_recovers(watched, long_request, request_of_blobs):
-    watched.wait(Advanced, watched.client.submit(long_request))
+    watched.wait(ProgressMade, watched.client.submit(long_request))
     folder = watched.client.session_folder
     os.kill(watched.client.process_id, signal.SIGKILL)
 
-    died = watched.wait(Died)
+    died = watched.wait(WorkerExited)
     assert "memory ran out" in died.line
     assert "press Register again" in died.line
     assert "\n" not in died.line
@@ -205,7 +205,7 @@ def test_a_programming_error_is_one_line_with_the_traceback_in_the_log(watched, 
     watched.wait(Ready)
     watched.client._session.send('{"id": 1, "value": "not json"}\n')
 
-    died = watched.wait(Died)
+    died = watched.wait(WorkerExited)
     assert "JSONDecodeError" in died.line
     assert "\n" not in died.line
     assert "Traceback" in died.log
@@ -216,7 +216,7 @@ def test_without_torch_the_line_says_so(tmp_path, watched):
     client = WorkerClient(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
     watched.client = client
     client.start()
-    assert "PyTorch is not installed" in watched.wait(Died).line
+    assert "PyTorch is not installed" in watched.wait(WorkerExited).line
 
 
 def test_an_interpreter_that_is_not_there_raises_at_once_and_leaves_nothing(tmp_path, monkeypatch):
@@ -262,7 +262,7 @@ def test_the_worker_ends_with_its_parent_and_leaves_no_files(end, model_folder, 
 
 
 def test_a_busy_worker_ends_with_its_parent(watched, long_request):
-    watched.wait(Advanced, watched.client.submit(long_request))
+    watched.wait(ProgressMade, watched.client.submit(long_request))
     process, folder = watched.client.process_id, watched.client.session_folder
     watched.client._session._process.stdin.close()  # what the system does when a parent dies
 

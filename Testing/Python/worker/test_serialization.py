@@ -14,7 +14,7 @@ from LightRegistrationLib.core.geometry.transforms import AffineTransform, Displ
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.core.result.result import (
     JacobianSummary,
-    KeptVolume,
+    PreservedVolume,
     RefinementSummary,
     RegistrationResult,
     RegistrationSettings,
@@ -23,11 +23,11 @@ from LightRegistrationLib.worker.protocol import (
     FieldFound,
     Finished,
     RegistrationRequest,
-    message_line,
-    parse_message,
-    parse_request,
+    decode_message,
+    decode_request,
+    encode_message,
+    encode_request,
     request_folders,
-    request_line,
 )
 from LightRegistrationLib.worker.serialization import load_value, save_value
 
@@ -63,7 +63,7 @@ def test_a_request_keeps_overlapping_layers_settings_and_missing_parts(tmp_path)
         moving_mask=Segmentation(layers, OBLIQUE, segments, "mask"),
     )
 
-    back = parse_request(request_line(7, request, tmp_path), tmp_path)
+    back = decode_request(encode_request(7, request, tmp_path), tmp_path)
 
     assert back.fixed_segmentation is None
     assert back.moving_segmentation.segments == segments
@@ -88,15 +88,15 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         ("a line",),
         "both volumes look like it",
         RefinementSummary("fast", "MIND", 12, "no gain", 0.5, 0.6),
-        (KeptVolume("Tumor", 8.0, 0.1),),
+        (PreservedVolume("Tumor", 8.0, 0.1),),
     )
     warped = Volume(np.ones((2, 2, 2), np.int16), np.eye(4))
     lines = [
-        message_line(FieldFound(3, result, {"mean": None}), tmp_path),
-        message_line(Finished(3, warped, None, {"mean": [1, None]}), tmp_path),
+        encode_message(FieldFound(3, result, {"mean": None}), tmp_path),
+        encode_message(Finished(3, warped, None, {"mean": [1, None]}), tmp_path),
     ]
 
-    found, finished = (parse_message(line, tmp_path) for line in lines)
+    found, finished = (decode_message(line, tmp_path) for line in lines)
     for folder in request_folders(tmp_path, 3):
         shutil.rmtree(folder, ignore_errors=True)
     assert not list(tmp_path.iterdir())

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.geometry.geometry import apply_affine
-from ...core.result.result import Progress, part_of
+from ...core.result.result import Progress, scale_progress
 from ..files.output_folder import (
     RESULT_ENTRIES,
     TRANSFORM_FILE,
     VIEWS_FOLDER,
     check_output,
-    unfinished_folder,
+    staging_folder,
     write_report,
 )
 from ..register.call import register_into, register_request
@@ -49,7 +49,7 @@ def demo_phantom(
     from ..phantom.pair import make_phantom_pair
 
     check_output(output, [], force, DEMO_ENTRIES)
-    with unfinished_folder(output, DEMO_ENTRIES) as folder:
+    with staging_folder(output, DEMO_ENTRIES) as folder:
         progress(0.0, "making the phantom")
         pair = make_phantom_pair(spacing_mm=spacing_mm)
         (folder / INPUTS_FOLDER).mkdir()
@@ -61,7 +61,7 @@ def demo_phantom(
             fixed_segmentation=files["fixed_segmentation"],
             moving_segmentation=files["moving_segmentation"],
         )
-        report = register_into(folder, request, part_of(progress, 0.2, 0.95))
+        report = register_into(folder, request, scale_progress(progress, 0.2, 0.95))
         report["inputs"] = {role: str(path.relative_to(folder)) for role, path in request.files.items()}
         report["known_deformation"] = _known_deformation(pair, folder)
         write_report(report, folder)
@@ -101,7 +101,7 @@ def summary(report: dict[str, Any], output: Path) -> str:
     """A report as a short table for the terminal."""
     lines = [*_structure_lines(report), *_field_lines(report), *_refinement_lines(report)]
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items())
-    lines.append(f"Model              {model_line(report)}")
+    lines.append(f"Model              {format_model(report)}")
     lines.append(f"Seconds            {seconds}")
     lines += [f"Warning            {line}" for line in report["warnings"]]
     lines.append(f"Pictures           {output / VIEWS_FOLDER}")
@@ -109,7 +109,7 @@ def summary(report: dict[str, Any], output: Path) -> str:
     return "\n".join(lines)
 
 
-def model_line(report: dict[str, Any]) -> str:
+def format_model(report: dict[str, Any]) -> str:
     """The model that was used, and why."""
     return f"{report['model']['name']}: {report['model']['reason']}"
 

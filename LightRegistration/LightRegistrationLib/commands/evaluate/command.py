@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
-from ...core.result.result import REFINEMENTS, Progress, RegistrationSettings, no_progress
+from ...core.result.result import REFINEMENTS, Progress, RegistrationSettings, ignore_progress
 from ..register.report import versions
 from ..terminal import help_texts as texts
 from ..terminal.progress import progress_bar
@@ -70,7 +70,7 @@ def evaluate_files(
     minimum_voxels: int = 100,
     pictures: bool = False,
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = ignore_progress,
 ) -> list[PairRecord]:
     """Evaluate a model on the pairs of a list and write results.csv, summary.json and pairs/ into the folder `output`.
 
@@ -88,13 +88,13 @@ def evaluate_files(
 
     listed = read_pairs(Path(pairs), groups)
     # torch takes seconds to import: it comes after everything that can go wrong without it.
-    from ...core.threads import thread_limit
-    from ...training.evaluation.methods import product_methods
+    from ...core.threads import limit_threads
+    from ...training.evaluation.methods import build_model_methods
     from ...training.evaluation.run import EvaluationOptions, evaluate_pairs
     from ...training.evaluation.tables import write_results
 
-    methods = product_methods(model, cascades, threads, refine=refine)
-    with thread_limit(threads):
+    methods = build_model_methods(model, cascades, threads, refine=refine)
+    with limit_threads(threads):
         records = evaluate_pairs(listed, methods, output, EvaluationOptions(minimum_voxels, pictures), progress)
     settings = {
         "pairs": str(pairs),
@@ -113,11 +113,11 @@ def evaluate_files(
 
 def tables(records: Sequence[PairRecord]) -> str:
     """A line for each pair, and below it the summary."""
-    from ...training.evaluation.tables import pairs_table, summary_table
+    from ...training.evaluation.tables import format_pairs_table, format_summary_table
 
-    both = [pairs_table(records)]
+    both = [format_pairs_table(records)]
     if any(record.scores for record in records):
-        both.append(summary_table(records))
+        both.append(format_summary_table(records))
     return "\n\n".join(both)
 
 

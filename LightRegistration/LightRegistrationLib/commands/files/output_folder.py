@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ..register.request import path_errors_named
+from ..register.request import report_path_errors
 
 TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
@@ -32,7 +32,7 @@ RESULT_ENTRIES = (
 
 def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Sequence[str] = RESULT_ENTRIES) -> None:
     """Raise InputError unless a result may be written to `output` without harm to the inputs or to older files."""
-    with path_errors_named(output):
+    with report_path_errors(output):
         target = output.resolve()
         exists, holds_something = target.exists(), _holds_something(target)
     if exists and not target.is_dir():
@@ -48,7 +48,7 @@ def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Seq
 
 
 @contextlib.contextmanager
-def unfinished_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Iterator[Path]:
+def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Iterator[Path]:
     """Give a new folder to write into; at the end of the block its content becomes that of `output`.
 
     A folder that does not exist yet appears as a whole. In one that exists the `entries` are exchanged, other files

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError, ModelError
-from ...core.models.cards import Cards, ModelCard, find_card, list_cards, user_folder
+from ...core.models.cards import Cards, ModelCard, find_card, get_user_models_folder, list_cards
 from ...core.models.coverage import Coverage
 from ..terminal import help_texts as texts
 from ..train.options import add_export
@@ -42,7 +42,7 @@ def add_models(commands: Any) -> None:
     add_export(actions)
 
 
-def with_show(arguments: Sequence[str]) -> list[str]:
+def expand_shorthand(arguments: Sequence[str]) -> list[str]:
     """The command line with `models NAME` written out as `models show NAME`."""
     words = list(arguments)
     if words[:1] == ["models"] and len(words) > 1 and words[1] not in ACTIONS and not words[1].startswith("-"):
@@ -154,7 +154,7 @@ def _add(folder: Path, replace: bool) -> None:
     from ...core.models.store import add_model
 
     card = add_model(folder, replace=replace)
-    print(f"Added '{card.name}' to {user_folder()}.")
+    print(f"Added '{card.name}' to {get_user_models_folder()}.")
     if card.name in bundled:
         print(f"It is used instead of the bundled model '{card.name}', until it is removed.")
     if not card.covers:

@@ -76,9 +76,9 @@ def _request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
             settings=settings,
         )
         check_request(files)
-        from ..register.inputs import loaded
+        from ..register.inputs import load_inputs
 
-        with loaded(files, lambda fraction, stage: None) as inputs:
+        with load_inputs(files, lambda fraction, stage: None) as inputs:
             yield inputs.request
         return
     if options.fixed_segmentation or options.moving_segmentation:

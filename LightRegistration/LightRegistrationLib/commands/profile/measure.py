@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 CONVOLUTIONS, GRID_WORK = "convolutions", ("squarings", "compositions", "warps", "resizing of flows")
 FUNCTIONS = {
-    "core.models.image_statistics:look_at": "look at the volumes",
+    "core.models.image_statistics:measure_image_statistics": "look at the volumes",
     "core.network.grid:shrink": "average blocks",
-    "core.network.grid:on_grid": "sample on the grid",
+    "core.network.grid:resample_to_grid": "sample on the grid",
     "core.affine.stage:align_affine": "affine",
     "core.network.light_network:LightNetwork.forward": CONVOLUTIONS,
     "core.network.flows:exponential": "squarings",
@@ -25,11 +25,11 @@ FUNCTIONS = {
     "core.network.flows:warp": "warps",
     "core.network.flows:resize_flow": "resizing of flows",
     "core.refinement.optimizer:refine": "steps",
-    "core.network.flow_conversion:field_in_mm": "field in mm",
-    "core.deformation.jacobian:unfold": "mend folds",
-    "core.deformation.jacobian:jacobian_summary": "Jacobian determinants",
-    "core.result_warnings:matched_correlation": "correlation",
-    "core.sampling.warping:warp_both": "warp",
+    "core.network.flow_conversion:convert_flow_to_field": "field in mm",
+    "core.deformation.jacobian:repair_folding": "mend folds",
+    "core.deformation.jacobian:summarize_jacobian": "Jacobian determinants",
+    "core.result_warnings:measure_final_correlation": "correlation",
+    "core.sampling.warping:warp_volume_and_segmentation": "warp",
     "core.metrics.overlap:compare_segmentations": "compare",
 }
 _WHOLE = frozenset(FUNCTIONS.values()) - {"affine", "compare"}
@@ -57,9 +57,9 @@ def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, 
     Raises InputError as `register_files` does. Times are in ms; the first run, which loads and warms up, is left out.
     """
     from ...core.models.registry import ModelRegistry
-    from ...core.threads import thread_limit
+    from ...core.threads import limit_threads
 
-    with thread_limit(request.settings.threads):
+    with limit_threads(request.settings.threads):
         registry = ModelRegistry()
         profile_once(registry, request)
         runs = sorted((profile_once(registry, request) for _ in range(repeat)), key=lambda run: run.whole)
@@ -71,7 +71,7 @@ def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, 
 def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
     """Register once and take the time of every step."""
     from ...core.network.light_network import LightNetwork
-    from ...worker.task import perform
+    from ...worker.task import run_request
 
     trace = Trace()
     first: list[float] = []
@@ -90,7 +90,7 @@ def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
     forget_peak_memory()
     try:
         with trace.timing(FUNCTIONS, _WHOLE):
-            reply = perform(registry, request, lambda fraction, stage: trace.enter(stage), field_is_there)
+            reply = run_request(registry, request, lambda fraction, stage: trace.enter(stage), field_is_there)
             trace.enter(None)
     finally:
         LightNetwork.forward = forward  # type: ignore[method-assign]

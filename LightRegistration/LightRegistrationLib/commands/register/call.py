@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.result.result import Progress, RegistrationSettings, no_progress, part_of
-from ..files.output_folder import RESULT_ENTRIES, check_output, unfinished_folder, write_report
+from ...core.result.result import Progress, RegistrationSettings, ignore_progress, scale_progress
+from ..files.output_folder import RESULT_ENTRIES, check_output, staging_folder, write_report
 from ..terminal.progress import Stopwatch
-from .report import full_report
+from .report import build_full_report
 from .request import FilesRequest, check_request
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def register_files(
     views: bool = False,
     compress: bool = True,
     force: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress = ignore_progress,
 ) -> dict[str, Any]:
     """Register the moving volume to the fixed one and write the result into the folder `output`.
 
@@ -74,7 +74,7 @@ def register_request(
     """
     check_request(request)
     check_output(output, list(request.files.values()), force, entries)
-    with unfinished_folder(output, entries) as folder:
+    with staging_folder(output, entries) as folder:
         report = register_into(folder, request, progress)
         write_report(report, folder)
     return report
@@ -86,10 +86,10 @@ def register_into(folder: Path, request: FilesRequest, progress: Progress) -> di
     Raises InputError as `register_files` does.
     """
     # Slicer takes a second to import and torch several: each comes after everything that can go wrong without it.
-    from .inputs import loaded
+    from .inputs import load_inputs
 
-    with loaded(request, part_of(progress, 0.0, 0.15)) as inputs:
-        return _register(folder, request, inputs, part_of(progress, 0.15, 1.0))
+    with load_inputs(request, scale_progress(progress, 0.0, 0.15)) as inputs:
+        return _register(folder, request, inputs, scale_progress(progress, 0.15, 1.0))
 
 
 def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progress: Progress) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     progress(0.0, "starting")
     with watch.stage("starting"):
         from ...core.models.registry import ModelRegistry
-        from ...worker.task import perform
+        from ...worker.task import run_request
         from .outputs import publish, write_result, write_views
-    reply = perform(ModelRegistry(), inputs.request, part_of(progress, 0.1, 0.7))
+    reply = run_request(ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
     with watch.stage("writing"):
         progress(0.7, "writing")
@@ -110,4 +110,4 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
             progress(0.85, "drawing")
             outputs["views"] = write_views(inputs, nodes, folder)
     progress(1.0, "done")
-    return full_report(request, reply, outputs, watch.seconds)
+    return build_full_report(request, reply, outputs, watch.seconds)

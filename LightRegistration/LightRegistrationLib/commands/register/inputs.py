@@ -19,7 +19,7 @@ from ...scene.headless.application import HeadlessApplication, headless_applicat
 from ...scene.nodes.results import remove_with_display
 from ...scene.nodes.segmentations import segmentation_from_node
 from ...scene.nodes.volumes import volume_from_node
-from ...worker.guidance import guidance_of
+from ...worker.guidance import build_guidance
 from ...worker.protocol import RegistrationRequest
 from .request import FilesRequest
 
@@ -40,7 +40,7 @@ class LoadedInputs:
 
 
 @contextmanager
-def loaded(request: FilesRequest, progress: Progress) -> Iterator[LoadedInputs]:
+def load_inputs(request: FilesRequest, progress: Progress) -> Iterator[LoadedInputs]:
     """Load a pair into the process's headless scene; everything that the block adds to the scene goes after it.
 
     Raises InputError, naming the file, for everything that cannot be used.
@@ -82,7 +82,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         fixed_mask,
         moving_mask,
     )
-    guidance_of(values)  # what it refuses is said before torch is imported, which takes seconds
+    build_guidance(values)  # what it refuses is said before torch is imported, which takes seconds
     return LoadedInputs(
         application,
         fixed_node,

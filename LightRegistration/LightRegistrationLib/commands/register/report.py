@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DISTRIBUTIONS = ("light-registration", "torch", "numpy", "slicer-core", "vtk")
 
 
-def full_report(
+def build_full_report(
     request: FilesRequest,
     reply: RegistrationReply,
     outputs: Mapping[str, Any],
@@ -29,9 +29,9 @@ def full_report(
     labels = None
     if reply.warped_segmentation is not None:
         # Imported late, like everything that brings Slicer along.
-        from ...scene.nodes.segmentations import single_layer
+        from ...scene.nodes.segmentations import merge_layers
 
-        segments = single_layer(reply.warped_segmentation).segments
+        segments = merge_layers(reply.warped_segmentation).segments
         labels = [{"value": s.value, "name": s.name} for s in segments]
     return {
         **reply.report,

@@ -56,7 +56,7 @@ class FilesRequest:
 def check_request(request: FilesRequest) -> None:
     """Raise InputError for what is wrong without a look into the files; quick, so that mistakes cost no wait."""
     for role, path in request.files.items():
-        with path_errors_named(path):
+        with report_path_errors(path):
             found = path.exists()
         if not found and role == "initial":
             modes = ", ".join(INITIAL_MODES)
@@ -69,7 +69,7 @@ def check_request(request: FilesRequest) -> None:
 
 
 @contextlib.contextmanager
-def path_errors_named(path: Path) -> Iterator[None]:
+def report_path_errors(path: Path) -> Iterator[None]:
     """Turn what keeps a path from being looked up (no permission, too long a name, a loop of links) into InputError."""
     try:
         # VTK takes names as UTF-8 only.

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from ...core.result.result import Progress, no_progress
+from ...core.result.result import Progress, ignore_progress
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Give a function to report progress to; it draws on standard error if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield no_progress
+        yield ignore_progress
         return
     from tqdm import tqdm
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ..register.request import path_errors_named
+from ..register.request import report_path_errors
 
 if TYPE_CHECKING:
     from ...training.configuration import AnyConfig, AnyStudentConfig
@@ -52,26 +52,26 @@ def check_installed() -> None:
 
 def check_paths(request: TrainingRequest) -> None:
     """Raise InputError for folders and files that cannot be what they are given as."""
-    with path_errors_named(request.data):
+    with report_path_errors(request.data):
         if not request.data.is_dir():
             raise InputError(f"{request.data}: there is no such folder; --data names the folder of the training data.")
-    with path_errors_named(request.output):
+    with report_path_errors(request.output):
         if request.output.exists() and not request.output.is_dir():
             raise InputError(f"{request.output}: the output is a folder, but this is a file; choose another name.")
     if request.teacher is not None:
-        with path_errors_named(request.teacher):
-            if not state_of(request.teacher).is_file():
+        with report_path_errors(request.teacher):
+            if not find_state_file(request.teacher).is_file():
                 raise InputError(f"{request.teacher}: there is no teacher here; give the folder of a teacher's run.")
 
 
-def state_of(run: Path) -> Path:
+def find_state_file(run: Path) -> Path:
     """The state file of a run that is named by its folder or by the file itself."""
     return run / STATE_FILE if run.is_dir() else run
 
 
 def find_config(config: Path) -> Path:
     """The file of a configuration, or of the one of the package that has this name. Raises InputError."""
-    with path_errors_named(config):
+    with report_path_errors(config):
         if config.exists():
             return config
     packaged = {file.stem: file for file in sorted(CONFIGS.glob("*.toml"))}
@@ -84,14 +84,19 @@ def find_config(config: Path) -> Path:
 
 def read_config(request: TrainingRequest) -> AnyConfig:
     """The configuration of a request, with the seed that it asks for. Raises InputError."""
-    from ...training.configuration import DistillationConfig, TeacherTrainingConfig, TrainingConfig, load_config_as
+    from ...training.configuration import (
+        DistillationConfig,
+        StudentTrainingConfig,
+        TeacherTrainingConfig,
+        load_config_as,
+    )
 
     file = find_config(request.config)
     config: AnyConfig
     if request.kind == "teacher":
         config = load_config_as(file, TeacherTrainingConfig)
     elif request.kind == "student":
-        config = load_config_as(file, TrainingConfig)
+        config = load_config_as(file, StudentTrainingConfig)
     else:
         config = load_config_as(file, DistillationConfig)
     if not isinstance(config, TeacherTrainingConfig):

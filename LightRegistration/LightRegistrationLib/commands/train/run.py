@@ -20,8 +20,8 @@ from .request import (
     check_installed,
     check_paths,
     find_config,
+    find_state_file,
     read_config,
-    state_of,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def export_run(run: Path, models: Path | None) -> Path:
     check_installed()
     from ...training.configuration import TeacherTrainingConfig, load_state_config
 
-    state_file = state_of(run)
+    state_file = find_state_file(run)
     config = load_state_config(state_file)
     if isinstance(config, TeacherTrainingConfig):
         raise InputError(f"{state_file}: a teacher is used in training only; export the student that it taught.")
@@ -80,7 +80,7 @@ def _watched(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -
     say: Callable[[str], None] = monitor.display.say if first else _silent
     # The others are not told of steps; the first process, which saves, needs them until it is done.
     stop = StopSignals(lambda: not first or monitor.unsaved_steps > 0, say)
-    monitor.stop_wanted = stop.wanted
+    monitor.is_stop_requested = stop.wanted
     with stop, _log_lines(say):
         try:
             summary = _run(request, config, monitor)
@@ -114,7 +114,7 @@ def _run(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> Ru
         from ...training.trainers.distillation import distill
 
         assert request.teacher is not None
-        teacher = state_of(request.teacher)
+        teacher = find_state_file(request.teacher)
         return distill(config, teacher, request.data, request.output, store=request.store, **common)
     from ...training.trainers.student import train_student
 
@@ -148,14 +148,14 @@ def _outcome(
 ) -> list[tuple[str, str]]:
     """Export what was trained; returns what there is now, and what to do next, as titles and values."""
     from ...training.configuration import TeacherTrainingConfig
-    from ...training.monitoring.run_monitor import EVENTS_FOLDER, numbers_line
+    from ...training.monitoring.run_monitor import EVENTS_FOLDER, format_numbers
 
     each = f" ({summary.seconds / summary.step:.2f} s a step)" if summary.step else ""
     rows = [("steps", f"{summary.step} of {summary.last} in {summary.seconds:.0f} s{each}")]
     if summary.losses:
         rows.append(("losses", ", ".join(f"{name} {value:.3g}" for name, value in summary.losses.items())))
     if monitor.latest:
-        rows.append(("validation", numbers_line(monitor.latest)))
+        rows.append(("validation", format_numbers(monitor.latest)))
     rows.append(("state", str(summary.state_file)))
     if request.tensorboard:
         rows.append(("curves", f"tensorboard --logdir {request.output / EVENTS_FOLDER}"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
-from ...core.result.result import Progress, no_progress
-from ..files.output_folder import check_output, unfinished_folder
+from ...core.result.result import Progress, ignore_progress
+from ..files.output_folder import check_output, staging_folder
 from ..phantom.pair import make_head
 
 TRAIN_TABLE, VALIDATION_TABLE, PAIRS_TABLE = "train.csv", "validation.csv", "pairs.csv"
@@ -33,7 +33,7 @@ def make_toy_data(
     validation: int = 5,
     spacing_mm: float = 4.0,
     force: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress = ignore_progress,
 ) -> None:
     """Write heads, their structures and the tables that name them.
 
@@ -47,7 +47,7 @@ def make_toy_data(
         raise InputError(f"Voxels of {spacing_mm:g} mm make no useful head; choose 1 to 10 mm.")
     check_output(folder, [], force, TOY_ENTRIES)
     count = subjects + validation
-    with unfinished_folder(folder, TOY_ENTRIES) as unfinished:
+    with staging_folder(folder, TOY_ENTRIES) as unfinished:
         (unfinished / SCANS_FOLDER).mkdir()
         heads = []
         for seed in range(count):
@@ -60,13 +60,13 @@ def _write_head(folder: Path, seed: int, scan: Volume, structures: Segmentation)
     # SimpleITK comes with the training extra, which making data for a training may ask for.
     import SimpleITK as sitk
 
-    from ...training.evaluation.files import to_image
+    from ...training.evaluation.files import to_sitk_image
 
     name = f"head_{seed:02d}"
     files = _HeadFiles(name, f"{SCANS_FOLDER}/{name}.nii.gz", f"{SCANS_FOLDER}/{name}_labels.nii.gz")
-    sitk.WriteImage(to_image(scan), str(folder / files.image))
+    sitk.WriteImage(to_sitk_image(scan), str(folder / files.image))
     labels = Volume(structures.layers[0], structures.affine, structures.name)
-    sitk.WriteImage(to_image(labels), str(folder / files.labels))
+    sitk.WriteImage(to_sitk_image(labels), str(folder / files.labels))
     return files
 
 

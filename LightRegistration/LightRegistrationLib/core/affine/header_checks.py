@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ..geometry.geometry import FloatArray, apply_affine
-from .optimizer import Candidates, Comparison
+from .optimizer import AffineSimilarity, Candidates
 from .pyramid import Level
 from .search import about, nearest_turn
 
@@ -17,7 +17,7 @@ FAR_MM = 200.0
 """Headers of two people or scanners differ by centimeters without being wrong."""
 MIRROR_MARGIN = 0.04
 """By how much a mirror image has to fit better to be said; where it fits as well, left and right cannot be told."""
-MIRRORED = (
+MIRRORED_HEADER = (
     "The moving volume looks like a mirror image of the fixed one: an axis of its header runs the wrong way, or left "
     "and right are swapped. It was not mirrored; check its header."
 )
@@ -27,7 +27,7 @@ _HOPELESS = 0.15
 """A reflection whose merit is so much lower as a rigid motion is not made better by scales and shears."""
 
 
-def findings(search: Level, comparison: Comparison, best: Candidates) -> tuple[str, ...]:
+def check_headers(search: Level, comparison: AffineSimilarity, best: Candidates) -> tuple[str, ...]:
     """Lines about headers that disagree by decimeters, about turned axes and about mirrored ones.
 
     best: the one alignment that was chosen, at the middle level that `comparison` stands for.
@@ -36,7 +36,7 @@ def findings(search: Level, comparison: Comparison, best: Candidates) -> tuple[s
     gain = _mirror_merit(search, comparison, best) - float(best.merit)
     offset = list(_offset(matrix, comparison.level))
     if gain > MIRROR_MARGIN:
-        return (*offset, MIRRORED)
+        return (*offset, MIRRORED_HEADER)
     return (*offset, *_turn(matrix, gain > -MIRROR_MARGIN))
 
 
@@ -58,12 +58,12 @@ def _turn(matrix: FloatArray, may_be_mirrored: bool) -> Iterator[str]:
     yield line + (_OR_MIRRORED if may_be_mirrored else "")
 
 
-def _mirror_merit(search: Level, comparison: Comparison, best: Candidates) -> float:
+def _mirror_merit(search: Level, comparison: AffineSimilarity, best: Candidates) -> float:
     """The merit of the best reflection of the fixed body; what was found is a proper motion, never a reflection."""
     center = _body_center(search)
     mirrors = [np.diag([-1.0 if a == axis else 1.0 for a in range(3)]) for axis in range(3)]
     starts = torch.from_numpy(np.stack([best.matrices[0].numpy() @ about(center, mirror) for mirror in mirrors]))
-    coarse = Comparison(search, comparison.curved)
+    coarse = AffineSimilarity(search, comparison.curved)
     rigid = coarse.climb(starts, 6, _STEPS[0])
     likeliest = rigid[rigid.merit.argmax()[None]]
     if float(likeliest.merit) < float(coarse.evaluate(best.matrices).merit) - _HOPELESS:

@@ -8,11 +8,11 @@ from ..errors import InputError
 from ..geometry.geometry import Geometry, apply_affine
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
-from ..network.grid import Shrunk
-from ..network.intensity import IntensityRule
+from ..network.grid import ShrunkImage
+from ..network.intensity import IntensityNormalization
 from ..result.result import Guidance, RegistrationSettings
-from ..threads import thread_limit
-from .stage import Alignment, align_affine, center_transform
+from ..threads import limit_threads
+from .stage import Alignment, align_affine, align_centers
 
 LOW_OVERLAP = 0.05
 
@@ -22,8 +22,8 @@ def initial_alignment(
     moving: Volume,
     settings: RegistrationSettings,
     guidance: Guidance,
-    rule: IntensityRule,
-    shrunk: tuple[Shrunk, Shrunk],
+    rule: IntensityNormalization,
+    shrunk: tuple[ShrunkImage, ShrunkImage],
 ) -> Alignment:
     """The alignment that the settings ask for, fixed -> moving. shrunk: both volumes, as for `align_affine`.
 
@@ -34,10 +34,10 @@ def initial_alignment(
     elif settings.initial == "none":
         found = Alignment(AffineTransform.identity())
     elif settings.initial == "centers":
-        found = Alignment(center_transform(fixed.geometry, moving.geometry))
+        found = Alignment(align_centers(fixed.geometry, moving.geometry))
     else:
         masks = {"fixed_mask": guidance.fixed_mask, "moving_mask": guidance.moving_mask}
-        with thread_limit(1):  # many small steps lose more by waiting for each other than they gain
+        with limit_threads(1):  # many small steps lose more by waiting for each other than they gain
             found = align_affine(fixed, moving, rule, shrunk=shrunk, **masks)
     _check_overlap(fixed.geometry, moving.geometry, found.transform, settings)
     return found

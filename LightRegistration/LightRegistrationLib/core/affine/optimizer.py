@@ -18,8 +18,8 @@ from torch import Tensor
 
 from .pyramid import Level, sample_rows
 
-MINIMUM_OVERLAP = 0.25
-NOTHING = -1.0
+MIN_OVERLAP_FRACTION = 0.25
+NO_OVERLAP = -1.0
 """The correlation and the merit of a candidate whose overlap is too small."""
 _LEAST_POINTS = 50
 _RADIUS_MM = 80.0
@@ -53,7 +53,7 @@ class Candidates:
         return Candidates(*(getattr(self, f.name).index_copy(0, where, getattr(other, f.name)) for f in fields(self)))
 
 
-class Comparison:
+class AffineSimilarity:
     """One level with its way of predicting: `curved` for two contrasts, else by a rising line."""
 
     def __init__(self, level: Level, curved: bool) -> None:
@@ -85,16 +85,16 @@ class Comparison:
         if not self.curved:
             correlation = torch.where(parts[0][1] > 0, -correlation, correlation)
         overlap = (inside @ self.weights).double()
-        ok = (overlap >= MINIMUM_OVERLAP) & (number >= _LEAST_POINTS)
+        ok = (overlap >= MIN_OVERLAP_FRACTION) & (number >= _LEAST_POINTS)
         merit = correlation * overlap.clamp(max=1).sqrt()
-        correlation, merit = (torch.where(ok, value, NOTHING) for value in (correlation, merit))
+        correlation, merit = (torch.where(ok, value, NO_OVERLAP) for value in (correlation, merit))
         return Candidates(matrices, correlation, merit, normal, slope, center.double())
 
     def climb(self, matrices: Tensor, parameters: int, iterations: int) -> Candidates:
         """Take damped Gauss-Newton steps from each of the matrices (b, 4, 4), until they gain nothing more."""
         state = self.evaluate(matrices, parameters)
         damping = torch.full((len(matrices),), 1e-2, dtype=torch.float64)
-        going = (state.merit > NOTHING).nonzero()[:, 0]
+        going = (state.merit > NO_OVERLAP).nonzero()[:, 0]
         for _ in range(iterations):
             if not len(going):
                 break

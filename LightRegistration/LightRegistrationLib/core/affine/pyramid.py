@@ -18,15 +18,15 @@ from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..geometry.volume import Segmentation, Volume
 from ..network.flows import sample
-from ..network.grid import GridRule, Shrunk, affine_coordinates, network_geometry, shrink
-from ..network.intensity import IntensityRule
+from ..network.grid import GridSettings, ShrunkImage, compute_affine_coordinates, compute_network_grid, shrink
+from ..network.intensity import IntensityNormalization
 from ..sampling.filters import box_max
 
 FINE_MM = 4.0
 LEAST_MIDDLE_VOXELS = 14
 """The least number of voxels along the shortest axis of the middle level; smaller fields of view get finer grids."""
 MOST_FINE_VOXELS = 300_000
-NOTHING_IN_COMMON = (
+NO_COMMON_CONTENT = (
     "The two volumes have nothing in common that an alignment could start from: check that both show the same part of "
     "the body."
 )
@@ -38,7 +38,7 @@ _CONTRAST_FLOOR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class LevelImage:
+class PyramidImage:
     """A volume on an isotropic grid: intensities (1, 1, D, H, W) in [0, 1], and where it shows anything, 0 or 1.
 
     What lies outside the field of view repeats its border there, so that the border is no edge.
@@ -75,17 +75,21 @@ def fine_spacing_mm(fixed: Geometry, moving: Geometry) -> float:
     return max(FINE_MM * scale, (largest / MOST_FINE_VOXELS) ** (1 / 3))
 
 
-def level_images(
-    volume: Volume, spacing_mm: float, rule: IntensityRule, mask: Segmentation | None, shrunk: Shrunk | None = None
-) -> list[LevelImage]:
+def build_pyramid(
+    volume: Volume,
+    spacing_mm: float,
+    rule: IntensityNormalization,
+    mask: Segmentation | None,
+    shrunk: ShrunkImage | None = None,
+) -> list[PyramidImage]:
     """The volume at one, two and four times the spacing; its view is the mask's union where there is one.
 
     shrunk: the volume averaged to blocks not larger than the spacing, if that is at hand.
     """
-    small = shrink(volume, spacing_mm, rule) if shrunk is None else shrink_more(shrunk, spacing_mm)
-    rule_of_grid = GridRule(spacing_mm, min_voxels=1, max_voxels=_MOST_GRID_VOXELS, multiple=4, margin_voxels=1)
-    geometry = network_geometry(volume.geometry, rule_of_grid)
-    coordinates = affine_coordinates(geometry, small.geometry, np.eye(4))
+    small = shrink(volume, spacing_mm, rule) if shrunk is None else shrink_further(shrunk, spacing_mm)
+    rule_of_grid = GridSettings(spacing_mm, min_voxels=1, max_voxels=_MOST_GRID_VOXELS, multiple=4, margin_voxels=1)
+    geometry = compute_network_grid(volume.geometry, rule_of_grid)
+    coordinates = compute_affine_coordinates(geometry, small.geometry, np.eye(4))
     limits = torch.tensor(small.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1)
     view = ((coordinates >= -0.5) & (coordinates <= limits - 0.5)).all(1, keepdim=True).float()
     if mask is not None:
@@ -94,13 +98,13 @@ def level_images(
             raise InputError(
                 f"{mask.name}: the mask shows nothing inside {volume.name}; draw it there or leave it out."
             )
-    images = [LevelImage(sample(small.tensor, coordinates, padding="border"), view, geometry)]
+    images = [PyramidImage(sample(small.tensor, coordinates, padding="border"), view, geometry)]
     while len(images) < len(LEVEL_POINTS):
         images.append(_coarser(images[-1]))
     return images
 
 
-def shrink_more(shrunk: Shrunk, spacing_mm: float) -> Shrunk:
+def shrink_further(shrunk: ShrunkImage, spacing_mm: float) -> ShrunkImage:
     """Average blocks of an image that was shrunk before, so that sampling at `spacing_mm` does not alias."""
     ratios = (spacing_mm / shrunk.geometry.spacing_mm)[::-1]
     factors = [max(1, min(int(r + 0.25), n)) for r, n in zip(ratios, shrunk.geometry.shape, strict=True)]
@@ -108,37 +112,37 @@ def shrink_more(shrunk: Shrunk, spacing_mm: float) -> Shrunk:
     tensor = F.avg_pool3d(F.pad(shrunk.tensor, padding, mode="replicate"), factors)
     steps = np.array(factors[::-1], dtype=np.float64)
     affine = shrunk.geometry.affine @ homogeneous(np.diag(steps), (steps - 1) / 2)
-    return Shrunk(tensor, Geometry(tensor.shape[2:], affine))
+    return ShrunkImage(tensor, Geometry(tensor.shape[2:], affine))
 
 
 def _mask_on(geometry: Geometry, mask: Segmentation) -> Tensor:
     union = np.zeros(mask.geometry.shape, dtype=np.float32)
     for segment in mask.segments:
         union[mask.mask(segment)] = 1.0
-    coordinates = affine_coordinates(geometry, mask.geometry, np.eye(4))
+    coordinates = compute_affine_coordinates(geometry, mask.geometry, np.eye(4))
     return sample(torch.from_numpy(union)[None, None], coordinates, mode="nearest", padding="zeros")
 
 
-def _coarser(image: LevelImage) -> LevelImage:
+def _coarser(image: PyramidImage) -> PyramidImage:
     weight = F.avg_pool3d(image.view, 2)
     shown = F.avg_pool3d(image.tensor * image.view, 2) / weight.clamp(min=1e-6)
     tensor = torch.where(weight > 0, shown, F.avg_pool3d(image.tensor, 2))
     affine = image.geometry.affine @ homogeneous(2 * np.eye(3), np.full(3, 0.5))
-    return LevelImage(tensor, (weight > 0.49).float(), Geometry(tensor.shape[2:], affine))
+    return PyramidImage(tensor, (weight > 0.49).float(), Geometry(tensor.shape[2:], affine))
 
 
-def body_mask(image: LevelImage) -> Tensor:
+def body_mask(image: PyramidImage) -> Tensor:
     """The voxels (D, H, W) in view that lie in the body or at most two voxels beside it: the outline belongs to it."""
     near = box_max((image.tensor > _BODY).float(), 2)
     return (near * image.view)[0, 0] > 0
 
 
-def level(fixed: LevelImage, moving: LevelImage, count: int, with_contrast: bool) -> Level:
+def level(fixed: PyramidImage, moving: PyramidImage, count: int, with_contrast: bool) -> Level:
     """Draw points of the fixed body (the same ones every time) and lay out the moving image for sampling."""
     indices = body_mask(fixed).nonzero()
     total = len(indices)
     if total == 0:
-        raise InputError(NOTHING_IN_COMMON)
+        raise InputError(NO_COMMON_CONTENT)
     if total > count:
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(total))[:count]
         indices = indices[chosen.sort().values]
@@ -167,7 +171,7 @@ def _rows(channels: Sequence[tuple[Tensor, Tensor]], geometry: Geometry) -> Tens
     return torch.cat([*columns, *(known[0] for _, known in channels)]).flatten(1).T.contiguous()
 
 
-def local_contrast(image: LevelImage) -> tuple[Tensor, Tensor]:
+def local_contrast(image: PyramidImage) -> tuple[Tensor, Tensor]:
     """How much each voxel is brighter than its surroundings, in their standard deviations, and where that is known.
 
     Both (1, 1, D, H, W). Surroundings: what lies within about three voxels, found at half the resolution, which is
@@ -205,7 +209,7 @@ def sample_rows(rows: Tensor, shape: tuple[int, ...], coordinates: Tensor) -> tu
     return sampled, within
 
 
-def centroid_mm(image: LevelImage) -> FloatArray:
+def centroid_mm(image: PyramidImage) -> FloatArray:
     """The center of mass of what an image shows, RAS mm."""
     shown = (image.tensor * image.view)[0, 0]
     total = shown.sum().clamp(min=1e-6)

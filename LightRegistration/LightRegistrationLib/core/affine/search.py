@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..network.flows import sample
-from ..network.grid import affine_coordinates
+from ..network.grid import compute_affine_coordinates
 from ..sampling.filters import box_max
-from .optimizer import MINIMUM_OVERLAP
-from .pyramid import LevelImage, body_mask, centroid_mm
+from .optimizer import MIN_OVERLAP_FRACTION
+from .pyramid import PyramidImage, body_mask, centroid_mm
 
 HALF_TURNS = tuple(np.diag(signs).astype(float) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)))
 """No turn, and half a turn about the first, the second and the third axis."""
@@ -57,7 +57,7 @@ def quarter_turns() -> tuple[FloatArray, ...]:
     return tuple(found)
 
 
-def find_starts(fixed: LevelImage, moving: LevelImage, turns: Sequence[FloatArray]) -> list[Start]:
+def find_starts(fixed: PyramidImage, moving: PyramidImage, turns: Sequence[FloatArray]) -> list[Start]:
     """The best shifts of each turn, about the axes of the fixed grid; the first turn gets more of them."""
     source = _along(fixed.geometry, moving)
     correlation = _ShiftCorrelation(fixed, source)
@@ -72,7 +72,7 @@ def find_starts(fixed: LevelImage, moving: LevelImage, turns: Sequence[FloatArra
     return starts
 
 
-def simple_starts(fixed: LevelImage, moving: LevelImage, best: FloatArray) -> list[Start]:
+def make_header_starts(fixed: PyramidImage, moving: PyramidImage, best: FloatArray) -> list[Start]:
     """What the headers say, the middles and the centers of mass on each other, and the best shift tilted each way."""
     center = centroid_mm(fixed)
     shifts = (np.zeros(3), moving.geometry.center_mm - fixed.geometry.center_mm, centroid_mm(moving) - center)
@@ -89,16 +89,16 @@ def about(center: FloatArray, linear: FloatArray) -> FloatArray:
     return homogeneous(linear, center - linear @ center)
 
 
-def _along(target: Geometry, image: LevelImage) -> LevelImage:
+def _along(target: Geometry, image: PyramidImage) -> PyramidImage:
     """The image on a grid with the axes and the spacing of the target, around its own middle."""
     axes = target.affine[:3, :3]
     corners = (np.linalg.inv(axes) @ (image.geometry.corners_mm - image.geometry.center_mm).T).T
     size = np.ceil(corners.max(0) - corners.min(0) - 1e-6).astype(int)
     matrix = homogeneous(axes, image.geometry.center_mm - axes @ ((size - 1) / 2))
     geometry = Geometry((int(size[2]), int(size[1]), int(size[0])), matrix)
-    coordinates = affine_coordinates(geometry, image.geometry, np.eye(4))
+    coordinates = compute_affine_coordinates(geometry, image.geometry, np.eye(4))
     view = (sample(image.view, coordinates, padding="zeros") > 0.5).float()
-    return LevelImage(sample(image.tensor, coordinates, padding="border"), view, geometry)
+    return PyramidImage(sample(image.tensor, coordinates, padding="border"), view, geometry)
 
 
 def _turned(array: Tensor, turn: FloatArray) -> Tensor:
@@ -120,7 +120,7 @@ def _unturned(turn: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 class _ShiftCorrelation:
     """For each shift of a moving array: its correlation with the fixed body times the root of the overlap."""
 
-    def __init__(self, fixed: LevelImage, moving: LevelImage) -> None:
+    def __init__(self, fixed: PyramidImage, moving: PyramidImage) -> None:
         body = body_mask(fixed).float()
         self.shown = float((fixed.tensor[0, 0] * body).sum())
         self.held = min(1.0, float(moving.view.sum()) / max(1.0, float(body.sum())))
@@ -151,7 +151,7 @@ class _ShiftCorrelation:
         least = _LEAST_VARIANCE * float(centered.square().sum()) + 1e-6
         spread = (ff - f.square() / count).clamp(min=self.least) * (mm - m.square() / count).clamp(min=least)
         likeness = (fm - f * m / count) / spread.sqrt() * overlap.clamp(0, 1).sqrt()
-        return torch.where((overlap >= MINIMUM_OVERLAP) & (count >= _LEAST_OVERLAP_VOXELS), likeness, -1.0)
+        return torch.where((overlap >= MIN_OVERLAP_FRACTION) & (count >= _LEAST_OVERLAP_VOXELS), likeness, -1.0)
 
 
 def _peaks(likeness: Tensor, shape: tuple[int, ...], count: int) -> list[tuple[FloatArray, float]]:
@@ -178,6 +178,6 @@ def nearest_turn(matrix: FloatArray) -> FloatArray:
     return max(turns, key=lambda turn: float(np.trace(turn.T @ left @ right)))
 
 
-def points_apart_mm(first: FloatArray, second: FloatArray, points: FloatArray) -> float:
+def mean_distance_mm(first: FloatArray, second: FloatArray, points: FloatArray) -> float:
     """How far two matrices take points (n, 3) apart, on average, mm."""
     return float(np.linalg.norm(apply_affine(first, points) - apply_affine(second, points), axis=1).mean())

@@ -18,12 +18,12 @@ from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, homogeneous
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Segmentation, Volume
-from ..network.grid import Shrunk
-from ..network.intensity import IntensityRule
-from .header_checks import findings
-from .optimizer import NOTHING, Candidates, Comparison
-from .pyramid import LEVEL_POINTS, NOTHING_IN_COMMON, Level, LevelImage, fine_spacing_mm, level, level_images
-from .search import HALF_TURNS, Start, find_starts, points_apart_mm, quarter_turns, simple_starts
+from ..network.grid import ShrunkImage
+from ..network.intensity import IntensityNormalization
+from .header_checks import check_headers
+from .optimizer import NO_OVERLAP, AffineSimilarity, Candidates
+from .pyramid import LEVEL_POINTS, NO_COMMON_CONTENT, Level, PyramidImage, build_pyramid, fine_spacing_mm, level
+from .search import HALF_TURNS, Start, find_starts, make_header_starts, mean_distance_mm, quarter_turns
 
 TURN_MARGIN = 0.06
 """By how much the merit of a turned alignment has to exceed that of the best one that is not turned."""
@@ -45,7 +45,7 @@ class Alignment:
     notes: tuple[str, ...] = ()
 
 
-def center_transform(fixed: Geometry, moving: Geometry) -> AffineTransform:
+def align_centers(fixed: Geometry, moving: Geometry) -> AffineTransform:
     """The shift that brings the middle of the fixed grid to the middle of the moving one."""
     return AffineTransform(homogeneous(np.eye(3), moving.center_mm - fixed.center_mm))
 
@@ -53,11 +53,11 @@ def center_transform(fixed: Geometry, moving: Geometry) -> AffineTransform:
 def align_affine(
     fixed: Volume,
     moving: Volume,
-    rule: IntensityRule,
+    rule: IntensityNormalization,
     *,
     fixed_mask: Segmentation | None = None,
     moving_mask: Segmentation | None = None,
-    shrunk: tuple[Shrunk, Shrunk] | None = None,
+    shrunk: tuple[ShrunkImage, ShrunkImage] | None = None,
 ) -> Alignment:
     """Find the affine map fixed -> moving, RAS mm, whatever the headers' offsets and half or quarter turns.
 
@@ -70,41 +70,41 @@ def align_affine(
     small = shrunk or (None, None)
     images = list(
         zip(
-            level_images(fixed, spacing, rule, fixed_mask, small[0]),
-            level_images(moving, spacing, rule, moving_mask, small[1]),
+            build_pyramid(fixed, spacing, rule, fixed_mask, small[0]),
+            build_pyramid(moving, spacing, rule, moving_mask, small[1]),
             strict=True,
         )
     )
     search, middle = _Search(*images[2]), level(*images[1], LEVEL_POINTS[1], with_contrast=True)
     contenders, comparison = _contenders(search, middle)
-    fine = Comparison(level(*images[0], LEVEL_POINTS[0], with_contrast=True), comparison.curved)
+    fine = AffineSimilarity(level(*images[0], LEVEL_POINTS[0], with_contrast=True), comparison.curved)
     refined = fine.climb(contenders.matrices, _AFFINE, _STEPS[2])
     chosen = torch.tensor([1 if len(refined.merit) > 1 and refined.merit[1] > refined.merit[0] + TURN_MARGIN else 0])
     best = contenders[chosen]
-    notes = findings(search.level, comparison, best)
-    result = best if float(refined.merit[chosen]) == NOTHING else refined[chosen]
+    notes = check_headers(search.level, comparison, best)
+    result = best if float(refined.merit[chosen]) == NO_OVERLAP else refined[chosen]
     return Alignment(AffineTransform(result.matrices[0].numpy()), notes)
 
 
 class _Search:
     """The search level: starts are found once for each set of turns, and climbed by a line or a curve."""
 
-    def __init__(self, fixed: LevelImage, moving: LevelImage) -> None:
+    def __init__(self, fixed: PyramidImage, moving: PyramidImage) -> None:
         self.fixed, self.moving = fixed, moving
         self.level = level(fixed, moving, LEVEL_POINTS[2], with_contrast=False)
         found = find_starts(fixed, moving, HALF_TURNS)
         unturned = [s for s in found if s.turn == 0]
-        shift = unturned[0].matrix if unturned else center_transform(fixed.geometry, moving.geometry).matrix
-        self.straight = found + simple_starts(fixed, moving, shift)
+        shift = unturned[0].matrix if unturned else align_centers(fixed.geometry, moving.geometry).matrix
+        self.straight = found + make_header_starts(fixed, moving, shift)
 
     def finalists(self, curved: bool, quarters: bool) -> tuple[list[FloatArray], list[FloatArray]]:
         """Rigid motions worth a closer look: not turned, and turned (those by quarters too where it is asked for)."""
         starts = self.straight
         if quarters:
             starts = starts + find_starts(self.fixed, self.moving, (np.eye(3), *quarter_turns()))
-        climbed = Comparison(self.level, curved).climb(_stacked(starts), _RIGID, _STEPS[0])
+        climbed = AffineSimilarity(self.level, curved).climb(_stacked(starts), _RIGID, _STEPS[0])
         turned = torch.tensor([s.turn > 0 for s in starts])
-        straight = self._distinct(climbed[(~turned).nonzero()[:, 0]], NOTHING)
+        straight = self._distinct(climbed[(~turned).nonzero()[:, 0]], NO_OVERLAP)
         least = float(climbed.merit[~turned].max()) - _TURN_HOPE
         return straight, self._distinct(climbed[turned.nonzero()[:, 0]], least)
 
@@ -116,7 +116,7 @@ class _Search:
             matrix = candidates.matrices[n].numpy()
             if len(chosen) == _FINALISTS or float(candidates.merit[n]) <= least:
                 break
-            if all(points_apart_mm(matrix, other, points) > apart for other in chosen):
+            if all(mean_distance_mm(matrix, other, points) > apart for other in chosen):
                 chosen.append(matrix)
         return chosen
 
@@ -125,9 +125,9 @@ def _stacked(starts: Sequence[Start]) -> Tensor:
     return torch.from_numpy(np.stack([s.matrix for s in starts]))
 
 
-def _contenders(search: _Search, middle: Level) -> tuple[Candidates, Comparison]:
+def _contenders(search: _Search, middle: Level) -> tuple[Candidates, AffineSimilarity]:
     """What the fine level decides between, and how it was compared: by a line, or for two contrasts by a curve."""
-    line, curve = (Comparison(middle, curved) for curved in (False, True))
+    line, curve = (AffineSimilarity(middle, curved) for curved in (False, True))
     found = _climbed_by(search, line)
     # A line between two contrasts may lead anywhere: what it found is then no judge of whether a curve is needed.
     if found is None or len(found.merit) > 1 or _explained(curve.evaluate(found.matrices)) > _explained(found) + _GAIN:
@@ -135,11 +135,11 @@ def _contenders(search: _Search, middle: Level) -> tuple[Candidates, Comparison]
         if other is not None and (found is None or _explained(other) > _explained(found) + _GAIN):
             return other, curve
     if found is None:
-        raise InputError(NOTHING_IN_COMMON)
+        raise InputError(NO_COMMON_CONTENT)
     return found, line
 
 
-def _climbed_by(search: _Search, comparison: Comparison) -> Candidates | None:
+def _climbed_by(search: _Search, comparison: AffineSimilarity) -> Candidates | None:
     """The best straight alignment and, behind it, the best turned one if that matches better; None without either."""
     found = None
     for quarters in (False, True):
@@ -155,7 +155,7 @@ def _climbed_by(search: _Search, comparison: Comparison) -> Candidates | None:
 def _best_of_both(climbed: Candidates, straight: int) -> Candidates | None:
     order = climbed.merit.argsort(descending=True).tolist()
     chosen = [n for n in order if n < straight][:1] + [n for n in order[:1] if n >= straight]
-    chosen = [n for n in chosen if float(climbed.merit[n]) > NOTHING]
+    chosen = [n for n in chosen if float(climbed.merit[n]) > NO_OVERLAP]
     return climbed[torch.tensor(chosen)] if chosen else None
 
 

@@ -13,12 +13,12 @@ from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..geometry.transforms import DisplacementField
 from ..result.result import JacobianSummary
-from ..threads import in_threads, shares
+from ..threads import run_in_threads, split_range
 
 _FOLDS = "The displacement field folds and cannot be inverted; register with another model."
 
 
-def corner_determinants(field: DisplacementField) -> FloatArray:
+def compute_corner_determinants(field: DisplacementField) -> FloatArray:
     """Jacobian determinants of x -> x + d(x) at the 8 corners of each cell of the trilinear field.
 
     Returns (8, k - 1, j - 1, i - 1). Inside a cell the determinant is a combination of what its corners' one-sided
@@ -27,14 +27,14 @@ def corner_determinants(field: DisplacementField) -> FloatArray:
     shape = field.array.shape[:3]
     to_cells = np.linalg.inv(field.affine[:3, :3]).astype(np.float32)
     result = np.empty((8, *(n - 1 for n in shape)), dtype=np.float32)
-    parts = shares(shape[0] - 1, min(torch.get_num_threads(), max(1, shape[0] - 1)))
+    parts = split_range(shape[0] - 1, min(torch.get_num_threads(), max(1, shape[0] - 1)))
 
     def work(number: int) -> None:
         for k in parts[number]:
             positions = np.ascontiguousarray(np.moveaxis(field.array[k : k + 2] @ to_cells.T, -1, 0))
             _slab_determinants(positions, result[:, k])
 
-    in_threads(work, len(parts))
+    run_in_threads(work, len(parts))
     return result
 
 
@@ -55,9 +55,9 @@ def _nodes(corner: int) -> slice:
     return slice(1, None) if corner else slice(None, -1)
 
 
-def jacobian_summary(field: DisplacementField, geometry: Geometry) -> JacobianSummary:
+def summarize_jacobian(field: DisplacementField, geometry: Geometry) -> JacobianSummary:
     """Summarize the raw determinants of all cells whose middle lies inside the fixed volume's `geometry`."""
-    determinants = corner_determinants(field)
+    determinants = compute_corner_determinants(field)
     middles = Geometry(determinants.shape[1:], field.affine @ homogeneous(np.eye(3), (0.5, 0.5, 0.5)))
     values = determinants[:, _inside(middles, geometry)].ravel()
     if values.size == 0:
@@ -81,7 +81,7 @@ def _inside(grid: Geometry, other: Geometry) -> NDArray[np.bool_]:
     return inside
 
 
-def unfold(field: DisplacementField, floor: float = 0.02, rounds: int = 50) -> tuple[DisplacementField, int]:
+def repair_folding(field: DisplacementField, floor: float = 0.02, rounds: int = 50) -> tuple[DisplacementField, int]:
     """Smooth a displacement field just where its cells fold, until no corner's determinant lies below `floor`.
 
     Returns the field and the number of rounds that it took (0: it was left as it was). A student's field is a
@@ -90,7 +90,7 @@ def unfold(field: DisplacementField, floor: float = 0.02, rounds: int = 50) -> t
     """
     array = field.array
     for done in range(rounds + 1):
-        determinants = corner_determinants(DisplacementField(array, field.affine))
+        determinants = compute_corner_determinants(DisplacementField(array, field.affine))
         folded = (determinants < floor).any(axis=0)
         if not folded.any() or done == rounds:
             break
@@ -111,7 +111,7 @@ def invert(
     Starts from the affine part of the field, so that large rotations converge. Raises InputError for a field that folds
     or cannot be inverted to `tolerance_mm` at the points that it reaches.
     """
-    if (corner_determinants(field) <= 0).any():
+    if (compute_corner_determinants(field) <= 0).any():
         raise InputError(_FOLDS)
     targets = geometry.points_mm.reshape(-1, 3)
     points = apply_affine(np.linalg.inv(_linear_part(field)), targets)

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from ..errors import InputError
 from .geometry import FloatArray, Geometry, apply_affine
-from .volume import read_only
+from .volume import make_read_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class DisplacementField:
         axes = geometry.affine[:3, :3] / geometry.spacing_mm
         if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4:
             raise InputError("The grid of a displacement field must have orthogonal axes.")
-        object.__setattr__(self, "array", read_only(array))
+        object.__setattr__(self, "array", make_read_only(array))
         object.__setattr__(self, "affine", geometry.affine)
 
     @property

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .geometry import FloatArray, Geometry
 
 
-def read_only(array: ArrayLike) -> NDArray:
+def make_read_only(array: ArrayLike) -> NDArray:
     """A contiguous view (or copy, where needed) of the array that cannot be written through."""
     result = np.ascontiguousarray(array).view()
     result.setflags(write=False)
@@ -40,7 +40,7 @@ class Volume:
         geometry = _named_geometry(self.name, array.shape, self.affine)
         if array.dtype.kind == "f" and not np.isfinite(array).any():
             raise InputError(f"{self.name}: the volume holds no finite value (only NaN or infinity).")
-        object.__setattr__(self, "array", read_only(array))
+        object.__setattr__(self, "array", make_read_only(array))
         object.__setattr__(self, "affine", geometry.affine)
 
     @property
@@ -73,7 +73,7 @@ class Segmentation:
     name: str = field(default="segmentation")
 
     def __post_init__(self) -> None:
-        layers = tuple(read_only(layer) for layer in self.layers)
+        layers = tuple(make_read_only(layer) for layer in self.layers)
         if not layers:
             raise InputError(f"{self.name}: the segmentation is empty; segment at least one structure.")
         shapes = {layer.shape for layer in layers}
@@ -109,7 +109,7 @@ class Segmentation:
         return np.asarray(self.layers[segment.layer] == segment.value)
 
 
-def matching_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
+def match_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
     """Pair structures by equal name; where no name is shared, by equal label value.
 
     A name or value that occurs twice in one of the two says nothing and is left out.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..threads import in_threads, shares
+from ..threads import run_in_threads, split_range
 
 Box = tuple[slice, ...]
 
@@ -17,7 +17,7 @@ _TABLE = 1 << 20
 """Label values below this are looked up in a table; others are searched for, which takes longer."""
 
 
-class Numbering:
+class LabelLookup:
     """Turns label values into the numbers 1 to n of the structures that have them; 0 for all others.
 
     kind: the type of the numbers, the smallest that holds them: what is small is counted and compared fast.
@@ -44,7 +44,7 @@ class Numbering:
         return np.where(self._sorted[places] == labels, self._order[places] + 1, 0).astype(self.kind)
 
 
-def labeled_box(layers: Sequence[NDArray]) -> Box:
+def find_labeled_box(layers: Sequence[NDArray]) -> Box:
     """The box around all that is not background in layers (k, j, i) of one shape; empty if all is."""
     box = []
     for axis in range(3):
@@ -55,7 +55,7 @@ def labeled_box(layers: Sequence[NDArray]) -> Box:
 
 
 def count_voxels(
-    layers: Sequence[NDArray], numberings: Sequence[Numbering]
+    layers: Sequence[NDArray], numberings: Sequence[LabelLookup]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the structures 0 to n - 1 in label layers (k, j, i) of one shape, each with its numbering.
 
@@ -63,10 +63,10 @@ def count_voxels(
     the first one (layers, n).
     """
     count = numberings[0].count
-    box = labeled_box(layers)
+    box = find_labeled_box(layers)
     cropped = [layer[box] for layer in layers]
     slices = max(1, _SLAB_VOXELS // max(1, cropped[0][:1].size))
-    slabs = shares(len(cropped[0]), -(-len(cropped[0]) // slices))
+    slabs = split_range(len(cropped[0]), -(-len(cropped[0]) // slices))
     found = np.zeros((len(slabs), 2, len(layers), count), np.int64)
     threads = max(1, min(torch.get_num_threads(), len(slabs)))
 
@@ -79,7 +79,7 @@ def count_voxels(
                 found[index, 1, layer] = _histogram(these * (these == numbers[0]), count) if layer else 0
             found[index, 1, 0] = found[index, 0, 0]
 
-    in_threads(work, threads)
+    run_in_threads(work, threads)
     voxels, common = found.sum(axis=0)
     return voxels, common
 

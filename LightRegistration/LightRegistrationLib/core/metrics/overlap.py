@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..geometry.geometry import Geometry
-from ..geometry.volume import Segment, Segmentation, matching_segments
+from ..geometry.volume import Segment, Segmentation, match_segments
 from ..result.result import Overlap, StructureScore
 from ..sampling.warping import warp_segmentation
-from ..threads import in_threads
-from .label_counts import Numbering, count_voxels, labeled_box
+from ..threads import run_in_threads
+from .label_counts import LabelLookup, count_voxels, find_labeled_box
 from .surface_distance import Surfaces, hausdorff_95
 
 __all__ = ["compare_segmentations", "hausdorff_95"]
@@ -33,7 +33,7 @@ def compare_segmentations(
     """
     on_fixed = fixed if fixed.geometry.matches(geometry) else warp_segmentation(fixed, None, geometry)
     before = warp_segmentation(moving, None, geometry)
-    pairs = matching_segments(fixed, moving)
+    pairs = match_segments(fixed, moving)
     found: dict[_Pair, StructureScore] = {}
     for group in _by_layers(pairs):
         found |= _scores(_Group(group, on_fixed, moving, (before, warped), geometry), surfaces)
@@ -57,9 +57,9 @@ class _Group:
         return [self.fixed.layers[ours.layer], *(other.layers[theirs.layer] for other in self.others)]
 
     @property
-    def numberings(self) -> list[Numbering]:
+    def numberings(self) -> list[LabelLookup]:
         """Label value -> structure, for each of the layers."""
-        ours, theirs = (Numbering([segment.value for segment in side]) for side in zip(*self.pairs, strict=True))
+        ours, theirs = (LabelLookup([segment.value for segment in side]) for side in zip(*self.pairs, strict=True))
         return [ours, theirs, theirs]
 
     @property
@@ -102,7 +102,7 @@ def _scores(group: _Group, surfaces: bool) -> dict[_Pair, StructureScore]:
 
 def _surface_distances(group: _Group) -> NDArray[np.float64]:
     """HD95 of each structure before and after registration: (2, structures), mm."""
-    box = labeled_box(group.layers)
+    box = find_labeled_box(group.layers)
     here, *there = (
         Surfaces(layer, box, find, group.geometry) for layer, find in zip(group.layers, group.numberings, strict=True)
     )
@@ -114,7 +114,7 @@ def _surface_distances(group: _Group) -> NDArray[np.float64]:
             for other, surfaces in enumerate(there):
                 result[other, structure] = here.hausdorff_95(surfaces, structure)
 
-    in_threads(work, threads)
+    run_in_threads(work, threads)
     return result
 
 

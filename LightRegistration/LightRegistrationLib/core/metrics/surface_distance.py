@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..geometry.geometry import Geometry
-from ..threads import in_threads, shares
-from .label_counts import Box, Numbering
+from ..threads import run_in_threads, split_range
+from .label_counts import Box, LabelLookup
 
 _SHARE = 0.95
 _MEASURED = 20_000
@@ -53,7 +53,7 @@ class Surfaces:
     Surfaces that are to be compared need the same geometry and the same box.
     """
 
-    def __init__(self, layer: NDArray, box: Box, find: Numbering, geometry: Geometry) -> None:
+    def __init__(self, layer: NDArray, box: Box, find: LabelLookup, geometry: Geometry) -> None:
         self.matrix = geometry.affine[:3, :3]
         self.near = _neighborhood(np.ascontiguousarray(self.matrix).tobytes())
         cropped, margin = layer[box], np.maximum(self.near.reach, 1)
@@ -62,7 +62,7 @@ class Surfaces:
         self._numbers = np.zeros(self.shape, find.kind)
         self._points = self._shells(self._filled(inner, cropped, find), inner, find.count)
 
-    def _filled(self, inner: Box, cropped: NDArray, find: Numbering) -> NDArray:
+    def _filled(self, inner: Box, cropped: NDArray, find: LabelLookup) -> NDArray:
         """The structures' numbers, whole, with a margin of 0."""
         whole = np.zeros_like(self._numbers)
 
@@ -141,7 +141,7 @@ class Surfaces:
 def hausdorff_95(first: NDArray[np.bool_], second: NDArray[np.bool_], geometry: Geometry) -> float:
     """The same for two masks (k, j, i) on one grid."""
     box = (slice(None),) * 3
-    surfaces = [Surfaces(mask, box, Numbering([1]), geometry) for mask in (first, second)]
+    surfaces = [Surfaces(mask, box, LabelLookup([1]), geometry) for mask in (first, second)]
     return surfaces[0].hausdorff_95(surfaces[1], 0)
 
 
@@ -157,5 +157,5 @@ def _shell(three: NDArray, inner: Box) -> NDArray:
 
 
 def _share_out(work: Callable[[range], None], count: int) -> None:
-    parts = shares(count, max(1, min(torch.get_num_threads(), count)))
-    in_threads(lambda number: work(parts[number]), len(parts))
+    parts = split_range(count, max(1, min(torch.get_num_threads(), count)))
+    run_in_threads(lambda number: work(parts[number]), len(parts))

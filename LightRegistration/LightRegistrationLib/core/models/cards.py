@@ -4,7 +4,7 @@ A model is a folder: its name is the model's, `card.json` describes it, `weights
 
 Required keys of a card: `title`, `modality` (`MRI`, `CT` or `any`) and `summary`, for people; `sha256` of the weights
 file; `network`, `grid` and `intensity`, how the student is built and fed (the fields of `core.network.cascade.CascadeConfig`,
-`core.network.grid.GridRule` and `core.network.intensity.IntensityRule`; what is left out has its default).
+`core.network.grid.GridSettings` and `core.network.intensity.IntensityNormalization`; what is left out has its default).
 
 Optional keys that are understood: `covers`, the kinds of images that the model is for, in numbers (see `core.models.coverage`;
 a model without it is used only when it is asked for by name); `weights_of`, the name of another model whose weights
@@ -27,7 +27,7 @@ from typing import Any
 from ..errors import ModelError
 from .coverage import MODALITIES, Coverage, parse_coverages
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "Resources" / "Models"
+BUNDLED_MODELS_FOLDER = Path(__file__).resolve().parents[3] / "Resources" / "Models"
 FOLDER_VARIABLE = "LIGHTREG_MODELS"
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -71,7 +71,7 @@ class ModelCard:
     @property
     def is_bundled(self) -> bool:
         """Whether the model came with the software."""
-        return self.folder.parent == DEFAULT_FOLDER
+        return self.folder.parent == BUNDLED_MODELS_FOLDER
 
     def check_weights(self) -> None:
         """Raise ModelError unless the weights file is there and is the one that the card describes."""
@@ -154,7 +154,7 @@ def _check_keys(values: Any, file: Path) -> None:
         raise ModelError(f"{file}: sha256: the 64 hexadecimal digits of the weights file's SHA-256 are needed.")
 
 
-def user_folder() -> Path:
+def get_user_models_folder() -> Path:
     """Where a user's own models are kept; the environment variable LIGHTREG_MODELS names another place."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
@@ -169,20 +169,20 @@ def user_folder() -> Path:
     return base / "LightRegistration" / "Models"
 
 
-def model_folders() -> tuple[Path, ...]:
+def get_model_folders() -> tuple[Path, ...]:
     """Where models are looked for: those that came with the software, then the user's own."""
-    return DEFAULT_FOLDER, user_folder()
+    return BUNDLED_MODELS_FOLDER, get_user_models_folder()
 
 
 def list_cards(folders: tuple[Path, ...] | None = None) -> Cards:
-    """The cards of all models in the folders (default: `model_folders`); a later folder's replaces an earlier one's.
+    """The cards of all models in the folders (default: `get_model_folders`); a later folder's replaces an earlier one's.
 
     A card that cannot be used is listed as damaged and leaves the others alone. Folders that begin with a dot are
     not looked at.
     """
     sound: dict[str, ModelCard] = {}
     damaged: dict[str, str] = {}
-    for folder in model_folders() if folders is None else folders:
+    for folder in get_model_folders() if folders is None else folders:
         for file in sorted(folder.glob(f"[!.]*/{CARD_FILE}")):
             name = file.parent.name
             sound.pop(name, None)
@@ -198,13 +198,13 @@ def _with_shared_weights(sound: dict[str, ModelCard], damaged: dict[str, str]) -
     resolved: dict[str, ModelCard] = {}
     for name, card in sound.items():
         try:
-            resolved[name] = with_shared_weights(card, Cards(sound, damaged))
+            resolved[name] = resolve_shared_weights(card, Cards(sound, damaged))
         except ModelError as error:
             damaged[name] = str(error)
     return Cards(resolved, dict(sorted(damaged.items())))
 
 
-def with_shared_weights(card: ModelCard, cards: Cards) -> ModelCard:
+def resolve_shared_weights(card: ModelCard, cards: Cards) -> ModelCard:
     """The card, with `weights_of` followed to the other model. Raises ModelError where it leads nowhere."""
     if card.weights_of is None:
         return card

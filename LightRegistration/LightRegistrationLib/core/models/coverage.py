@@ -11,7 +11,7 @@ from ..errors import ModelError
 
 MODALITIES = ("MRI", "CT", "any")
 
-FACTS = {
+STATISTICS = {
     "longest_mm": "{0} mm long",
     "cut_percent": "{0} % of the view's edge lies in the body",
     "air_percent": "{0} % of the body is air",
@@ -19,7 +19,7 @@ FACTS = {
     "narrowing_percent": "{0} % narrower there than where it is wide",
     "calm_rank_percent": "its most even tissue is brighter than {0} % of the rest",
 }
-"""The numbers that `core.models.image_statistics.look_at` measures, and how they are said.
+"""The numbers that `core.models.image_statistics.measure_image_statistics` measures, and how they are said.
 
 longest_mm: longest side of the box around what is shown (the body without the air around it), mm.
 cut_percent: the share of the volume's outer surface that lies in the body: 0 where it lies free in the field of view,
@@ -37,7 +37,7 @@ this is the white matter: above 70 in T1, where it is the brightest tissue; belo
 class Coverage:
     """One kind of image that a model is for.
 
-    modality: `MRI`, `CT` or `any`. anatomy: for people. ranges: least and greatest value of some of the `FACTS`.
+    modality: `MRI`, `CT` or `any`. anatomy: for people. ranges: least and greatest value of some of the `STATISTICS`.
     """
 
     modality: str
@@ -89,8 +89,8 @@ def _parse_coverage(entry: Mapping[str, Any], file: Path) -> Coverage:
         raise ModelError(f"{file}: covers.anatomy: words that say what is shown are needed.")
     ranges = {key: value for key, value in entry.items() if key not in ("modality", "anatomy")}
     for key, limits in ranges.items():
-        if key not in FACTS:
-            raise ModelError(f"{file}: covers.{key}: unknown; use {', '.join(FACTS)}.")
+        if key not in STATISTICS:
+            raise ModelError(f"{file}: covers.{key}: unknown; use {', '.join(STATISTICS)}.")
         if not _is_range(limits):
             raise ModelError(f"{file}: covers.{key}: two numbers are needed, the least and a greater one.")
     return Coverage(entry["modality"], anatomy, {key: (float(low), float(high)) for key, (low, high) in ranges.items()})

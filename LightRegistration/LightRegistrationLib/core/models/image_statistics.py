@@ -23,11 +23,11 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStatistics:
     """What a volume looks like.
 
     name: the volume's. modality: `CT` if its values are Hounsfield units; `unclear` if they seem to be CT in another
-    unit; else `MRI`, or rather everything whose unit means nothing. facts: those of `core.models.coverage.FACTS` that can be
+    unit; else `MRI`, or rather everything whose unit means nothing. facts: those of `core.models.coverage.STATISTICS` that can be
     measured. doubt: a line about the intensities for the user, or empty.
     """
 
@@ -45,20 +45,20 @@ class _Samples:
     spacing_mm: FloatArray
 
 
-def look_at(volume: Volume) -> Look:
+def measure_image_statistics(volume: Volume) -> ImageStatistics:
     """Measure a volume; takes some milliseconds, whatever its size."""
     samples = _samples(volume)
     if in_hounsfield_units(samples.values):
-        return Look(volume.name, "CT", _ct_facts(samples))
+        return ImageStatistics(volume.name, "CT", _ct_facts(samples))
     if _is_ct_with_an_offset(samples.values):
-        return Look(
+        return ImageStatistics(
             volume.name,
             "unclear",
             _other_facts(samples),
             f"{volume.name} looks like CT without its offset of -1024: bring it into Hounsfield units (air at -1000, "
             "water at 0), so that a model for CT can be used.",
         )
-    return Look(volume.name, "MRI", _other_facts(samples))
+    return ImageStatistics(volume.name, "MRI", _other_facts(samples))
 
 
 def in_hounsfield_units(values: NDArray) -> bool:

@@ -13,10 +13,10 @@ from safetensors.torch import load as load_tensors
 
 from ..errors import ModelError
 from ..network.cascade import CascadeConfig, RecursiveCascade
-from ..network.grid import GridRule
-from ..network.intensity import IntensityRule
+from ..network.grid import GridSettings
+from ..network.intensity import IntensityNormalization
 from ..network.light_network import STRIDE
-from ..refinement.optimizer import RefinementRule
+from ..refinement.optimizer import RefinementSettings
 from .cards import ModelCard, find_card, list_cards
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -32,13 +32,13 @@ class Student:
 
     card: ModelCard
     network: RecursiveCascade
-    grid: GridRule
-    intensity: IntensityRule
-    refinement: RefinementRule = field(default_factory=RefinementRule)
+    grid: GridSettings
+    intensity: IntensityNormalization
+    refinement: RefinementSettings = field(default_factory=RefinementSettings)
 
 
 class ModelRegistry:
-    """The models in one or more folders (default: `core.models.cards.model_folders`); each is loaded once and kept."""
+    """The models in one or more folders (default: `core.models.cards.get_model_folders`); each is loaded once and kept."""
 
     def __init__(self, folders: tuple[Path, ...] | None = None) -> None:
         self._folders = folders
@@ -69,9 +69,9 @@ class ModelRegistry:
 def load_student(card: ModelCard) -> Student:
     """Build the student that a card describes and load its weights, checked by hash, name and shape."""
     card.check_weights()
-    config, grid = _configured(CascadeConfig, "network", card), _configured(GridRule, "grid", card)
-    intensity = _configured(IntensityRule, "intensity", card)
-    refinement = _configured(RefinementRule, "refinement", card)
+    config, grid = _configured(CascadeConfig, "network", card), _configured(GridSettings, "grid", card)
+    intensity = _configured(IntensityNormalization, "intensity", card)
+    refinement = _configured(RefinementSettings, "refinement", card)
     _check_numbers(config, grid, refinement, card)
     network = RecursiveCascade(config)
     try:
@@ -101,7 +101,7 @@ def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
         raise ModelError(f"{card.file}: {key}: {error}") from error
 
 
-def _check_numbers(config: CascadeConfig, grid: GridRule, refinement: RefinementRule, card: ModelCard) -> None:
+def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: RefinementSettings, card: ModelCard) -> None:
     """Raise ModelError for numbers that no network could run with."""
     for key, good, wanted in (
         ("network.head", config.head in ("half", "full"), "half or full"),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ..errors import ModelError
 from .cards import Cards, ModelCard
-from .coverage import FACTS, Coverage
-from .image_statistics import Look
+from .coverage import STATISTICS, Coverage
+from .image_statistics import ImageStatistics
 
-Looks = tuple[Look, Look]
+Looks = tuple[ImageStatistics, ImageStatistics]
 """Of the fixed and of the moving volume."""
 
 WRONG_MODALITY = 1000.0
@@ -49,12 +49,12 @@ def choose_model(cards: Mapping[str, ModelCard], looks: Looks) -> ModelChoice:
     return ModelChoice(card, reason, tuple(warnings))
 
 
-def judge_model(card: ModelCard, looks: Looks) -> ModelChoice:
+def check_model(card: ModelCard, looks: Looks) -> ModelChoice:
     """The model that the user asked for, with warnings where the volumes are not what it is for."""
     return ModelChoice(card, "chosen by name", tuple(_misfits(card, looks)))
 
 
-def _entry_for(card: ModelCard, look: Look) -> Coverage | None:
+def _entry_for(card: ModelCard, look: ImageStatistics) -> Coverage | None:
     """The entry of the card's `covers` that holds what the volume looks like, None if there is none."""
     entries = [entry for entry in card.covers if entry.is_for(look.modality) and not entry.outside(look.facts)]
     return min(entries, key=lambda entry: (entry.modality == "any", entry.distance(look.facts)), default=None)
@@ -69,7 +69,7 @@ def _distance(card: ModelCard, looks: Looks) -> float:
     return max(min(_entry_distance(entry, look) for entry in card.covers) for look in looks)
 
 
-def _entry_distance(entry: Coverage, look: Look) -> float:
+def _entry_distance(entry: Coverage, look: ImageStatistics) -> float:
     return entry.distance(look.facts) + (0 if entry.is_for(look.modality) else WRONG_MODALITY)
 
 
@@ -90,16 +90,16 @@ def _why_general(looks: Looks) -> str:
     if looks[0].modality != looks[1].modality:
         return "one of the volumes looks like CT (Hounsfield units), the other does not"
     words = "CT (Hounsfield units)" if looks[0].modality == "CT" else "MRI (or CT that is not in Hounsfield units)"
-    return f"both volumes look like {words}, but not like what a special model is for ({_facts(looks, FACTS)})"
+    return f"both volumes look like {words}, but not like what a special model is for ({_facts(looks, STATISTICS)})"
 
 
-def _facts(looks: tuple[Look, ...], names: Mapping[str, object]) -> str:
+def _facts(looks: tuple[ImageStatistics, ...], names: Mapping[str, object]) -> str:
     """The measured numbers in words, with both volumes' values where they differ."""
     parts = []
     for name in names:
         values = dict.fromkeys(f"{look.facts[name]:.0f}" for look in looks if name in look.facts)
         if values:
-            parts.append(FACTS[name].format(" and ".join(values)))
+            parts.append(STATISTICS[name].format(" and ".join(values)))
     return "; ".join(parts)
 
 
@@ -119,7 +119,7 @@ def _misfits(card: ModelCard, looks: Looks) -> Iterator[str]:
             yield f"{look.name} {problem}; check the result with care."
 
 
-def _misfit(card: ModelCard, look: Look) -> str:
+def _misfit(card: ModelCard, look: ImageStatistics) -> str:
     modalities = {entry.modality for entry in card.covers} or {card.modality}
     if look.modality not in modalities and "any" not in modalities:
         words = "does not look like CT (no Hounsfield units)" if look.modality == "MRI" else "looks like CT"
@@ -129,7 +129,7 @@ def _misfit(card: ModelCard, look: Look) -> str:
         return ""
     nearest = min(card.covers, key=lambda entry: _entry_distance(entry, look))
     limits = [
-        f"{FACTS[name].format(f'{look.facts[name]:.0f}')} (not {low:.0f} to {high:.0f})"
+        f"{STATISTICS[name].format(f'{look.facts[name]:.0f}')} (not {low:.0f} to {high:.0f})"
         for name, (low, high) in nearest.outside(look.facts).items()
         if name in look.facts
     ]

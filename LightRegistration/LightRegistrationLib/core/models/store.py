@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ..errors import InputError, ModelError
 from .cards import (
+    BUNDLED_MODELS_FOLDER,
     CARD_FILE,
-    DEFAULT_FOLDER,
     WEIGHTS_FILE,
     ModelCard,
+    get_user_models_folder,
     list_cards,
     read_card,
-    user_folder,
-    with_shared_weights,
+    resolve_shared_weights,
 )
 from .registry import load_student
 
@@ -27,7 +27,7 @@ RESERVED_NAMES = ("auto", "list", "show", "verify", "add", "remove")
 
 
 def add_model(source: Path, *, replace: bool = False) -> ModelCard:
-    """Copy a model folder into the user's folder (`core.models.cards.user_folder`), where all find it; returns its card.
+    """Copy a model folder into the user's folder (`core.models.cards.get_user_models_folder`), where all find it; returns its card.
 
     All is checked before anything is changed: the card, the hash, that the network loads, that the name is free.
     replace: take the place of a model of that name; a bundled one comes back when the added one is removed.
@@ -38,13 +38,13 @@ def add_model(source: Path, *, replace: bool = False) -> ModelCard:
     _check_name(card.name)
     cards = list_cards()
     with _errors_named(source):
-        load_student(with_shared_weights(card, cards))
-    taken = user_folder() / card.name
+        load_student(resolve_shared_weights(card, cards))
+    taken = get_user_models_folder() / card.name
     if not replace and (taken.exists() or card.name in cards):
         kind = "an added" if taken.exists() else "a bundled"
         raise ModelError(f"There is {kind} model '{card.name}' already: rename the folder, or --replace that model.")
     _check_dependents(card.name, None if card.weights_of else card.sha256)
-    with _errors_named(user_folder()):
+    with _errors_named(get_user_models_folder()):
         _copy_into_place(source, taken)
     return list_cards()[card.name]
 
@@ -52,11 +52,11 @@ def add_model(source: Path, *, replace: bool = False) -> ModelCard:
 def remove_model(name: str) -> None:
     """Remove a model that was added. Raises ModelError for others, and where another model uses its weights."""
     _check_name(name)
-    folder = user_folder() / name
+    folder = get_user_models_folder() / name
     if not folder.is_dir():
-        if (DEFAULT_FOLDER / name).is_dir():
+        if (BUNDLED_MODELS_FOLDER / name).is_dir():
             raise ModelError(f"The model '{name}' is bundled; only models that were added can be removed.")
-        added = ", ".join(sorted(card.name for card in list_cards((user_folder(),)).values())) or "none"
+        added = ", ".join(sorted(card.name for card in list_cards((get_user_models_folder(),)).values())) or "none"
         raise ModelError(f"No model '{name}' was added (added: {added}).")
     _check_dependents(name, None)
     with _errors_named(folder):

@@ -31,7 +31,7 @@ def sample(image: Tensor, coordinates: Tensor, *, mode: str = "bilinear", paddin
     padding: `border` repeats the outermost voxel, `zeros` fades to 0 outside.
     """
     if _is_for_gathers(image, coordinates, mode):
-        return trilinear(image, coordinates, fading=padding == "zeros")
+        return trilinear(image, coordinates, fade_to_zero=padding == "zeros")
     size = torch.tensor(image.shape[:1:-1], dtype=coordinates.dtype, device=image.device)
     normalized = (coordinates.movedim(1, -1) + 0.5) * (2 / size) - 1
     return F.grid_sample(image, normalized, mode=mode, padding_mode=padding, align_corners=False)
@@ -41,7 +41,7 @@ def warp(image: Tensor, flow: Tensor, *, mode: str = "bilinear", padding: str = 
     """Pull the image (N, C, D, H, W) back along the flow (N, 3, D, H, W)."""
     if _is_for_gathers(image, flow, mode):
         grid = voxel_grid(tuple(flow.shape[2:]), flow.device)
-        return trilinear(image, flow, grid, fading=padding == "zeros")
+        return trilinear(image, flow, grid, fade_to_zero=padding == "zeros")
     coordinates = voxel_grid(tuple(flow.shape[2:]), flow.device) + flow
     return sample(image, coordinates, mode=mode, padding=padding)
 

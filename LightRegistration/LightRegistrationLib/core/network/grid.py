@@ -14,11 +14,11 @@ from ..geometry.geometry import FloatArray, Geometry, homogeneous
 from ..geometry.volume import Volume
 from ..sampling.block_means import block_means
 from .flows import sample
-from .intensity import IntensityRule
+from .intensity import IntensityNormalization
 
 
 @dataclass(frozen=True)
-class GridRule:
+class GridSettings:
     """The grid that a model wants: isotropic spacing in mm, as long as it has at most `max_voxels`.
 
     A field of view smaller than `min_voxels` along its longest axis gets a finer grid, not finer than its own voxels.
@@ -39,7 +39,7 @@ class GridImage:
     geometry: Geometry
 
 
-def network_geometry(volume: Geometry, rule: GridRule) -> Geometry:
+def compute_network_grid(volume: Geometry, rule: GridSettings) -> Geometry:
     """Isotropic grid along the volume's own axes, ordered and flipped toward R, A, S, that covers the whole volume.
 
     Axis lengths are multiples of `rule.multiple`. The spacing grows by up to 6 % where this saves voxels, and beyond
@@ -59,7 +59,7 @@ def network_geometry(volume: Geometry, rule: GridRule) -> Geometry:
     return Geometry((int(size[2]), int(size[1]), int(size[0])), homogeneous(matrix, center - matrix @ ((size - 1) / 2)))
 
 
-def _grid_size(extent_mm: FloatArray, spacing_mm: float, rule: GridRule) -> tuple[float, NDArray[np.int64]]:
+def _grid_size(extent_mm: FloatArray, spacing_mm: float, rule: GridSettings) -> tuple[float, NDArray[np.int64]]:
     voxels = extent_mm / spacing_mm + 2 * rule.margin_voxels
     size = np.ceil(voxels / rule.multiple).astype(int) * rule.multiple
     return spacing_mm, np.maximum(size, 2 * rule.multiple)
@@ -79,29 +79,29 @@ def _nearest_order(axes: FloatArray) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Shrunk:
+class ShrunkImage:
     """A volume averaged over blocks of voxels, intensities mapped to [0, 1]: what every later sampling starts from."""
 
     tensor: Tensor
     geometry: Geometry
 
 
-def shrink(volume: Volume, spacing_mm: float, rule: IntensityRule) -> Shrunk:
+def shrink(volume: Volume, spacing_mm: float, rule: IntensityNormalization) -> ShrunkImage:
     """Average blocks of voxels so that sampling at `spacing_mm` does not alias, then map intensities to [0, 1].
 
     The axes are taken toward R, A, S first, so that the blocks do not depend on how the voxels are stored.
     """
-    array, affine = toward_ras(volume.array, volume.affine)
+    array, affine = reorient_to_ras(volume.array, volume.affine)
     ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
     factors = [max(1, min(int(r + 0.25), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
     averaged = block_means(array, factors)
     levels = rule.levels(averaged)
     tensor = torch.from_numpy(np.ascontiguousarray(rule.apply(averaged, levels)))[None, None]
     steps = np.array(factors[::-1], dtype=np.float64)
-    return Shrunk(tensor, Geometry(averaged.shape, affine @ homogeneous(np.diag(steps), (steps - 1) / 2)))
+    return ShrunkImage(tensor, Geometry(averaged.shape, affine @ homogeneous(np.diag(steps), (steps - 1) / 2)))
 
 
-def toward_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]:
+def reorient_to_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]:
     """View an array (k, j, i) with its axes permuted and flipped to run nearest to R, A, S; its affine to match."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     order = _nearest_order(directions)
@@ -115,7 +115,7 @@ def toward_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]
     return view, moved
 
 
-def affine_coordinates(geometry: Geometry, source: Geometry, matrix: FloatArray) -> Tensor:
+def compute_affine_coordinates(geometry: Geometry, source: Geometry, matrix: FloatArray) -> Tensor:
     """Voxel coordinates (1, 3, D, H, W) in `source` of each voxel of `geometry` mapped by the 4x4 RAS mm matrix."""
     to_source = source.inverse_affine @ matrix @ geometry.affine
     columns = torch.from_numpy(to_source.astype(np.float32))
@@ -128,14 +128,14 @@ def affine_coordinates(geometry: Geometry, source: Geometry, matrix: FloatArray)
     return part(0, i.view(1, 1, 1, 1, -1)) + part(1, j.view(1, 1, 1, -1, 1)) + along_k
 
 
-def on_grid(shrunk: Shrunk, geometry: Geometry, matrix: FloatArray) -> GridImage:
+def resample_to_grid(shrunk: ShrunkImage, geometry: Geometry, matrix: FloatArray) -> GridImage:
     """Sample the image where the matrix (4x4, grid RAS mm -> image RAS mm) takes the voxels of the grid."""
-    coordinates = affine_coordinates(geometry, shrunk.geometry, matrix)
+    coordinates = compute_affine_coordinates(geometry, shrunk.geometry, matrix)
     return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry)
 
 
-def in_view(shrunk: Shrunk, geometry: Geometry) -> Tensor:
+def in_view(shrunk: ShrunkImage, geometry: Geometry) -> Tensor:
     """Which voxels (1, 1, D, H, W) of the grid lie between voxel centers of the image: 1 inside, 0 outside."""
-    coordinates = affine_coordinates(geometry, shrunk.geometry, np.eye(4))
+    coordinates = compute_affine_coordinates(geometry, shrunk.geometry, np.eye(4))
     limits = torch.tensor(shrunk.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1) - 1
     return ((coordinates >= 0) & (coordinates <= limits)).all(1, keepdim=True).float()

@@ -6,12 +6,12 @@ import torch
 
 from ..errors import InputError
 from ..models.registry import Student
-from ..refinement.optimizer import Refined
-from .flow_conversion import flow_geometry
+from ..refinement.optimizer import Deformation
+from .flow_conversion import compute_flow_geometry
 from .grid import GridImage
 
 
-def run_student(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> Refined:
+def run_student(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> Deformation:
     """What the student finds for two images on one grid. cascades: None as trained.
 
     Raises InputError where its answer is not finite.
@@ -24,7 +24,7 @@ def run_student(student: Student, target: GridImage, source: GridImage, cascades
         )
     if not torch.isfinite(flow).all():
         raise InputError("The network's answer is not finite; check the intensities of the volumes.")
-    return Refined(flow.float(), flow_geometry(target.geometry, flow.shape[2:]))
+    return Deformation(flow.float(), compute_flow_geometry(target.geometry, flow.shape[2:]))
 
 
 def has_fast_bfloat16() -> bool:

@@ -11,7 +11,7 @@ from ..errors import ModelError
 
 
 @dataclass(frozen=True)
-class IntensityRule:
+class IntensityNormalization:
     """How a model maps intensities to [0, 1].
 
     kind `percentile`: from `low` to `high`, percentiles of the foreground (voxels above the volume's mean; for MRI,

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..geometry.geometry import Geometry, homogeneous
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Segmentation, Volume
-from ..network.grid import GridRule, Shrunk, network_geometry, on_grid, shrink
-from ..network.intensity import IntensityRule
+from ..network.grid import GridSettings, ShrunkImage, compute_network_grid, resample_to_grid, shrink
+from ..network.intensity import IntensityNormalization
 from ..result.result import Guidance
 
 MARGIN_VOXELS = 16
@@ -42,12 +42,12 @@ class LevelImages:
 class ShrunkPair:
     """Both volumes averaged over blocks for sampling at a spacing, each spacing made once."""
 
-    def __init__(self, fixed: Volume, moving: Volume, intensity: IntensityRule) -> None:
+    def __init__(self, fixed: Volume, moving: Volume, intensity: IntensityNormalization) -> None:
         self.volumes = fixed, moving
         self._intensity = intensity
-        self._made: dict[float, tuple[Shrunk, Shrunk]] = {}
+        self._made: dict[float, tuple[ShrunkImage, ShrunkImage]] = {}
 
-    def __call__(self, spacing_mm: float) -> tuple[Shrunk, Shrunk]:
+    def __call__(self, spacing_mm: float) -> tuple[ShrunkImage, ShrunkImage]:
         """The fixed and the moving one."""
         if spacing_mm not in self._made:
             fixed, moving = (shrink(volume, spacing_mm, self._intensity) for volume in self.volumes)
@@ -85,9 +85,9 @@ class RefinementImages:
         target, source = self._pair(float(geometry.spacing_mm[0]))
         return LevelImages(
             geometry,
-            on_grid(target, geometry, np.eye(4)).tensor,
+            resample_to_grid(target, geometry, np.eye(4)).tensor,
             _known(target, geometry, np.eye(4), self._guidance.fixed_mask),
-            on_grid(source, wide, matrix).tensor,
+            resample_to_grid(source, wide, matrix).tensor,
             _known(source, wide, matrix, self._guidance.moving_mask),
             MARGIN_VOXELS,
         )
@@ -113,8 +113,8 @@ def finer(geometry: Geometry, factor: float, volume: Geometry) -> Geometry:
     """A finer grid over the same volume: not finer than its voxels, nor of more than `MAXIMUM_VOXELS`."""
     spacing = float(geometry.spacing_mm[0])
     least = min(spacing, float(volume.spacing_mm.min()))
-    rule = GridRule(max(spacing * factor, least), min_voxels=1, max_voxels=MAXIMUM_VOXELS, multiple=4)
-    found = network_geometry(volume, rule)
+    rule = GridSettings(max(spacing * factor, least), min_voxels=1, max_voxels=MAXIMUM_VOXELS, multiple=4)
+    found = compute_network_grid(volume, rule)
     return found if found.spacing_mm[0] < spacing else geometry
 
 
@@ -123,12 +123,12 @@ def _margined(geometry: Geometry) -> Geometry:
     return Geometry(shape, geometry.affine @ homogeneous(np.eye(3), np.full(3, -float(MARGIN_VOXELS))))
 
 
-def _known(image: Shrunk, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None) -> Tensor:
+def _known(image: ShrunkImage, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None) -> Tensor:
     """Where an image is known on a grid and not masked: (1, 1, D, H, W), 0 or 1."""
-    everywhere = Shrunk(torch.ones_like(image.tensor), image.geometry)
-    known = on_grid(everywhere, geometry, matrix).tensor > 0.99
+    everywhere = ShrunkImage(torch.ones_like(image.tensor), image.geometry)
+    known = resample_to_grid(everywhere, geometry, matrix).tensor > 0.99
     if mask is not None:
         inside = np.logical_or.reduce([mask.mask(segment) for segment in mask.segments])
-        marked = Shrunk(torch.from_numpy(inside.astype(np.float32))[None, None], mask.geometry)
-        known &= on_grid(marked, geometry, matrix).tensor > 0.5
+        marked = ShrunkImage(torch.from_numpy(inside.astype(np.float32))[None, None], mask.geometry)
+        known &= resample_to_grid(marked, geometry, matrix).tensor > 0.5
     return known.float()

@@ -65,7 +65,7 @@ def _patch_distances(image: Tensor, radius: int, distance: int) -> Tensor:
     return result
 
 
-class Mind:
+class MindSimilarity:
     """One minus the squared distance of the descriptors, for two images of different contrast.
 
     The distance is divided by the spread of the fixed image's descriptors: 1 is a perfect match, 0 as good as none. The

@@ -23,10 +23,10 @@ def choose_metric(fixed: Tensor, moving: Tensor) -> str:
     fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map, 0 where they are not known.
     Too little to tell is one contrast.
     """
-    return MIND if contrast_gain(fixed, moving) > CONTRAST_GAIN else CORRELATION
+    return MIND if measure_multimodality(fixed, moving) > CONTRAST_GAIN else CORRELATION
 
 
-def contrast_gain(fixed: Tensor, moving: Tensor) -> float:
+def measure_multimodality(fixed: Tensor, moving: Tensor) -> float:
     """How much more of one image a curve of the other explains than a rising line does, shares of the variance, 0 to 1.
 
     The curve is the mean of one image where the other has a certain intensity, its explained share the correlation

@@ -7,7 +7,7 @@ little, which is its elastic regularization. Source of the scheme: compositive u
 
 Each update is a diffeomorphism by construction: no longer than LONGEST_STEP before it is smoothed by a Gaussian of
 sigma s, it has a Lipschitz constant of at most sqrt(2 / pi) LONGEST_STEP / s, below 1 for s > 0.32. What interpolation
-adds to that is checked at all cell corners of the finished field (`core.deformation.jacobian.unfold`).
+adds to that is checked at all cell corners of the finished field (`core.deformation.jacobian.repair_folding`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from ..geometry.geometry import Geometry
-from ..network.flow_conversion import flow_onto
+from ..network.flow_conversion import resample_flow
 from ..network.flows import compose, sample, voxel_grid
-from ..result.result import Progress, RefinementSummary, no_progress
+from ..result.result import Progress, RefinementSummary, ignore_progress
 from ..sampling.filters import gaussian
 from .images import LevelImages
 from .local_correlation import Match, Similarity
@@ -38,7 +38,7 @@ _LEAST_GAIN = 2e-4
 
 
 @dataclass(frozen=True)
-class RefinementRule:
+class RefinementSettings:
     """How a model's deformations are refined (the `refinement` of its card).
 
     update_voxels, elastic_voxels: sigma of the Gaussians that smooth each update and the total displacement, voxels of
@@ -63,7 +63,7 @@ class Level:
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
+class Deformation:
     """A deformation, fixed -> moving after the initial alignment.
 
     flow: (1, 3, D, H, W), voxels of the grid `geometry`, which it lies on. summary: what a refinement did, None where
@@ -75,7 +75,7 @@ class Refined:
     summary: RefinementSummary | None = None
 
 
-def levels_of(preset: str, rule: RefinementRule, finest: float = FINEST) -> tuple[Level, ...]:
+def list_levels(preset: str, rule: RefinementSettings, finest: float = FINEST) -> tuple[Level, ...]:
     """The resolutions of a preset, coarse to fine; `best` ends at the factor `finest`, `fast` at the network grid.
 
     `none` is what two contrasts get in any case (see `core.refinement.pair`): some steps at half its resolution.
@@ -90,7 +90,7 @@ def levels_of(preset: str, rule: RefinementRule, finest: float = FINEST) -> tupl
 class Start:
     """Where a refinement may begin: a deformation, and the images at a factor of the network grid's spacing."""
 
-    found: Refined
+    found: Deformation
     images: Callable[[float], LevelImages]
 
 
@@ -98,10 +98,10 @@ def refine(
     starts: Sequence[Start],
     similarity: Callable[[Tensor], Similarity],
     preset: str,
-    rule: RefinementRule,
+    rule: RefinementSettings,
     progress: Progress,
     finest: float = FINEST,
-) -> tuple[Refined, int]:
+) -> tuple[Deformation, int]:
     """Refine a deformation for one pair; returns it, and the number of the start that it came from.
 
     starts: each is refined at the coarse levels, and the one that matches best there goes on; of those that are nearly
@@ -109,7 +109,7 @@ def refine(
     each level's fixed image. progress: called after every step with the fraction done; what it raises ends the
     refinement. Where the images match no better at the end than at the first start, that one is given back.
     """
-    levels = levels_of(preset, rule, finest)
+    levels = list_levels(preset, rule, finest)
     coarse, fine = [n for n in levels if n.factor > 1], [n for n in levels if n.factor <= 1]
     total = len(starts) * sum(n.steps for n in coarse) + sum(n.steps for n in fine)
     counter = _Counter(total, progress)
@@ -123,12 +123,12 @@ def refine(
     summary = RefinementSummary(preset, best.name, counter.taken, ended, before, after)
     if after <= before:
         return replace(starts[0].found, summary=replace(summary, ended="no gain", similarity_after=before)), 0
-    return Refined(best.flow, best.geometry, summary), runs.index(best)
+    return Deformation(best.flow, best.geometry, summary), runs.index(best)
 
 
-def match_value(start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementRule) -> float:
+def measure_similarity(start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementSettings) -> float:
     """How well the images match at a start, at half the network grid's resolution."""
-    return _Run(start, similarity, rule, _Counter(0, no_progress)).value_before(Level(2, 0))
+    return _Run(start, similarity, rule, _Counter(0, ignore_progress)).value_before(Level(2, 0))
 
 
 def _last_of_the_best(runs: Sequence[_Run]) -> _Run:
@@ -155,7 +155,7 @@ class _Run:
     """One start on its way through the levels."""
 
     def __init__(
-        self, start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementRule, counter: _Counter
+        self, start: Start, similarity: Callable[[Tensor], Similarity], rule: RefinementSettings, counter: _Counter
     ) -> None:
         self.start, self._similarity, self._rule, self._counter = start, similarity, rule, counter
         self.flow, self.geometry = start.found.flow, start.found.geometry
@@ -172,7 +172,7 @@ class _Run:
         """Go through some levels, in order."""
         for level in levels:
             climb = self._climb = _Climb(self.start.images(level.factor), self._similarity, self._rule)
-            self.flow = flow_onto(self.flow, self.geometry, climb.images.geometry)
+            self.flow = resample_flow(self.flow, self.geometry, climb.images.geometry)
             self.geometry = climb.images.geometry
             number = 0
             for number, stepped in enumerate(_steps_with_gain(climb, self.flow, level.steps), 1):
@@ -189,7 +189,7 @@ class _Run:
     def value_before(self, level: Level) -> float:
         """How well they match at a level under the deformation that came in."""
         found, images = self.start.found, self.start.images(level.factor)
-        flow = flow_onto(found.flow, found.geometry, images.geometry)
+        flow = resample_flow(found.flow, found.geometry, images.geometry)
         return _Climb(images, self._similarity, self._rule).match(flow).value
 
 
@@ -208,7 +208,9 @@ def _steps_with_gain(climb: _Climb, flow: Tensor, steps: int) -> Iterator[Tensor
 class _Climb:
     """The steps of one level."""
 
-    def __init__(self, images: LevelImages, similarity: Callable[[Tensor], Similarity], rule: RefinementRule) -> None:
+    def __init__(
+        self, images: LevelImages, similarity: Callable[[Tensor], Similarity], rule: RefinementSettings
+    ) -> None:
         self.images = images
         self.rule = rule
         self.similarity = similarity(images.fixed)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ..geometry.transforms import AffineTransform
-from ..result.result import Progress, no_progress
+from ..result.result import Progress, ignore_progress
 from .images import RefinementImages
 from .local_correlation import LocalCorrelation, Similarity
-from .mind import Mind
+from .mind import MindSimilarity
 from .multimodal import MIND
-from .optimizer import FINEST, Refined, RefinementRule, Start, match_value, refine
+from .optimizer import FINEST, Deformation, RefinementSettings, Start, measure_similarity, refine
 
 HEADERS_HOPE = 0.5
 """The headers' own alignment is tried where the images match at least this well there, compared with the student's."""
@@ -27,24 +27,24 @@ MIND_UPDATE_VOXELS, MIND_ELASTIC_VOXELS = 2.5, 1.0
 class PairRefinement:
     """One pair, and how its deformations are compared. metric: `core.refinement.multimodal.choose_metric` of its images."""
 
-    rule: RefinementRule
+    rule: RefinementSettings
     images: RefinementImages
     metric: str
 
-    def settled(self, found: Refined) -> Refined:
+    def settled(self, found: Deformation) -> Deformation:
         """For two contrasts: what some coarse steps make of the student's deformation, or of none at all.
 
         No student is as sure of two contrasts as of one: alone it may lead away from the affine alignment. MIND tells
         which start is the better one, in less than a second.
         """
         similarity, rule, _ = self._comparison()
-        still = Refined(torch.zeros_like(found.flow), found.geometry)
+        still = Deformation(torch.zeros_like(found.flow), found.geometry)
         starts = [Start(start, self.images) for start in (found, still)]
-        return refine(starts, similarity, "none", rule, no_progress)[0]
+        return refine(starts, similarity, "none", rule, ignore_progress)[0]
 
     def __call__(
-        self, preset: str, found: Refined, initial: AffineTransform, trust_headers: bool, progress: Progress
-    ) -> tuple[Refined, AffineTransform]:
+        self, preset: str, found: Deformation, initial: AffineTransform, trust_headers: bool, progress: Progress
+    ) -> tuple[Deformation, AffineTransform]:
         """Refine what was found after the initial alignment; returns it and the alignment that it is after.
 
         preset: `fast` or `best`. trust_headers: whether the volumes may be where their headers say. The affine stage
@@ -56,18 +56,18 @@ class PairRefinement:
         initials = [initial]
         if trust_headers and rule.headers:
             here = AffineTransform.identity()
-            unmoved = Start(Refined(torch.zeros_like(found.flow), found.geometry), self.images.moved(here))
-            ours, theirs = (match_value(start, similarity, rule) for start in (starts[0], unmoved))
+            unmoved = Start(Deformation(torch.zeros_like(found.flow), found.geometry), self.images.moved(here))
+            ours, theirs = (measure_similarity(start, similarity, rule) for start in (starts[0], unmoved))
             if theirs > HEADERS_HOPE * ours:
                 starts.append(unmoved)
                 initials.append(here)
         refined, number = refine(starts, similarity, preset, rule, progress, finest)
         return refined, initials[number]
 
-    def _comparison(self) -> tuple[Callable[[Tensor], Similarity], RefinementRule, float]:
+    def _comparison(self) -> tuple[Callable[[Tensor], Similarity], RefinementSettings, float]:
         """What is climbed, how stiff the deformation is, and the finest level's factor."""
         if self.metric == MIND:
             # Its twelve channels would take too much memory on a finer grid.
             rule = replace(self.rule, update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
-            return Mind, rule, 1.0
+            return MindSimilarity, rule, 1.0
         return partial(LocalCorrelation, radius=self.rule.window_voxels), self.rule, FINEST

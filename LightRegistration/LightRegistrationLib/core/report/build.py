@@ -10,11 +10,11 @@ from typing import Any
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
 from ..result.result import (
-    NOTHING_KNOWN,
+    NO_GUIDANCE,
     Guidance,
     JacobianSummary,
-    KeptVolume,
     Overlap,
+    PreservedVolume,
     RefinementSummary,
     RegistrationResult,
     StructureScore,
@@ -29,7 +29,7 @@ def build_report(
     moving: Volume,
     result: RegistrationResult,
     scores: Sequence[StructureScore] | None,
-    guidance: Guidance = NOTHING_KNOWN,
+    guidance: Guidance = NO_GUIDANCE,
 ) -> dict[str, Any]:
     """Everything worth knowing about one registration; scores None where no segmentations were given.
 
@@ -94,7 +94,7 @@ def _mean(scores: Sequence[StructureScore]) -> dict[str, Any]:
     }
 
 
-def _numbers(values: JacobianSummary | KeptVolume | Overlap | RefinementSummary) -> dict[str, Any]:
+def _numbers(values: JacobianSummary | PreservedVolume | Overlap | RefinementSummary) -> dict[str, Any]:
     """A flat dataclass as JSON: numbers rounded, None for those that are not defined."""
     return {name: _number(value) if isinstance(value, float) else value for name, value in asdict(values).items()}
 

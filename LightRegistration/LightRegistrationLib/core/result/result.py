@@ -20,11 +20,11 @@ INITIAL_MODES = ("none", "centers", "affine")
 REFINEMENTS = ("none", "fast", "best")
 
 
-def no_progress(fraction: float, stage: str) -> None:
+def ignore_progress(fraction: float, stage: str) -> None:
     """Report progress to nobody."""
 
 
-def part_of(progress: Progress, first: float, last: float) -> Progress:
+def scale_progress(progress: Progress, first: float, last: float) -> Progress:
     """Progress of a step that takes the whole from the fraction `first` to `last`."""
     return lambda fraction, stage: progress(first + fraction * (last - first), stage)
 
@@ -72,7 +72,7 @@ class Guidance:
     keep: Segmentation | None = None
 
 
-NOTHING_KNOWN = Guidance()
+NO_GUIDANCE = Guidance()
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class RefinementSummary:
 
 
 @dataclass(frozen=True)
-class KeptVolume:
+class PreservedVolume:
     """One structure whose volume was to be kept: by how much it changed, without and with keeping it, percent."""
 
     name: str
@@ -134,7 +134,7 @@ class RegistrationResult:
     warnings: tuple[str, ...] = ()
     model_reason: str = ""
     refinement: RefinementSummary | None = None
-    kept: tuple[KeptVolume, ...] = ()
+    kept: tuple[PreservedVolume, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..threads import in_threads, shares
+from ..threads import run_in_threads, split_range
 
 
 def block_means(array: NDArray, factors: Sequence[int]) -> NDArray[np.float32]:
@@ -35,7 +35,7 @@ def _stored_means(array: NDArray, factors: Sequence[int], backward: Sequence[boo
     shape = [-(-n // factor) for n, factor in zip(array.shape, factors, strict=True)]
     result = np.empty(shape, np.float32)
     start = len(array) - shape[0] * slices if backward[0] else 0
-    parts = shares(shape[0], min(shape[0], torch.get_num_threads()))
+    parts = split_range(shape[0], min(shape[0], torch.get_num_threads()))
 
     def work(number: int) -> None:
         for block in parts[number]:
@@ -45,7 +45,7 @@ def _stored_means(array: NDArray, factors: Sequence[int], backward: Sequence[boo
             total = _axis_sums(total.T, columns, backward[2]).T
             np.multiply(total, 1 / (slices * rows * columns), out=result[block])
 
-    in_threads(work, len(parts))
+    run_in_threads(work, len(parts))
     return result
 
 

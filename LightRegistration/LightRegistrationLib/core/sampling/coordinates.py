@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.transforms import DisplacementField
-from ..threads import shares
-from .trilinear import STRETCH, corner_views, find_cells, interpolate
+from ..threads import split_range
+from .trilinear import CHUNK_VOXELS, corner_views, find_cells, interpolate
 
 Stretch = tuple[int, slice, Tensor]
 """Slice k, rows j, and the coordinates (3, n) along i, j, k in the moving grid of the n voxels in these rows."""
@@ -22,7 +22,7 @@ _PARALLEL = 1e-4
 """Voxels of the field that its axes may run away from the grid's over the whole volume, to count as parallel."""
 
 
-def moving_stretches(
+def iterate_moving_rows(
     geometry: Geometry, moving: Geometry, field: DisplacementField | None, slices: range
 ) -> Iterator[Stretch]:
     """Coordinates in the moving grid, in voxels, of the voxels of some slices of `geometry`.
@@ -129,7 +129,9 @@ class _Line:
 
 def _row_groups(shape: tuple[int, ...]) -> list[slice]:
     _, rows, columns = shape
-    return [slice(part.start, part.stop) for part in shares(rows, min(rows, math.ceil(rows * columns / STRETCH)))]
+    return [
+        slice(part.start, part.stop) for part in split_range(rows, min(rows, math.ceil(rows * columns / CHUNK_VOXELS)))
+    ]
 
 
 def _parallel_axes(to_field: FloatArray, geometry: Geometry) -> list[int] | None:

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..threads import in_threads, shares
+from ..threads import run_in_threads, split_range
 
-STRETCH = 1 << 15
+CHUNK_VOXELS = 1 << 15
 """Voxels handled at once: what is computed for them stays in the cache."""
 
 
@@ -46,7 +46,7 @@ def find_cells(coordinates: Sequence[Tensor], shape: Sequence[int]) -> Cells:
     return Cells(first, (places[0], places[1], places[2]))
 
 
-def nearest_voxels(coordinates: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+def find_nearest_voxels(coordinates: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
     """Flat indices (int64) of the voxels of an image (k, j, i) nearest to the coordinates i, j, k, each (n)."""
     nearest = [
         torch.floor(position + 0.5).clamp_(0, size - 1)
@@ -91,22 +91,22 @@ def _between(first: Tensor, second: Tensor, place: Tensor) -> Tensor:
     return torch.lerp(first, second, place, out=first)
 
 
-def trilinear(image: Tensor, positions: Tensor, grid: Tensor | None = None, *, fading: bool = False) -> Tensor:
+def trilinear(image: Tensor, positions: Tensor, grid: Tensor | None = None, *, fade_to_zero: bool = False) -> Tensor:
     """Sample images (N, C, D, H, W) at positions (N, 3, d, h, w), components i, j, k: (N, C, d, h, w), float32.
 
     grid: coordinates (1, 3, d, h, w) that the positions are displacements from. The border is repeated outside;
-    fading: it falls to 0 within a voxel, as if zeros followed. Gradients flow to images and positions as from
+    fade_to_zero: it falls to 0 within a voxel, as if zeros followed. Gradients flow to images and positions as from
     `grid_sample`.
     """
-    result: Tensor = _Trilinear.apply(image.contiguous(), positions.contiguous(), grid, fading)
+    result: Tensor = _Trilinear.apply(image.contiguous(), positions.contiguous(), grid, fade_to_zero)
     return result
 
 
 class _Trilinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image: Tensor, positions: Tensor, grid: Tensor | None, fading: bool) -> Tensor:
+    def forward(ctx: Any, image: Tensor, positions: Tensor, grid: Tensor | None, fade_to_zero: bool) -> Tensor:
         ctx.save_for_backward(image, positions)
-        ctx.grid, ctx.fading = grid, fading
+        ctx.grid, ctx.fade_to_zero = grid, fade_to_zero
         result = positions.new_empty(positions.shape[0], image.shape[1], *positions.shape[2:])
         views, shape = _channel_views(image), image.shape[2:]
         targets = result.flatten(2)
@@ -114,7 +114,7 @@ class _Trilinear(torch.autograd.Function):
         def work(part: range) -> None:
             for batch, stretch, coordinates in _stretches(positions, part, grid):
                 cells = find_cells(coordinates, shape)
-                fades = _fade(coordinates, shape) if fading else []
+                fades = _fade(coordinates, shape) if fade_to_zero else []
                 for source, target in zip(views[batch], targets[batch], strict=True):
                     values = interpolate(source, cells, target[stretch])
                     for fade in fades:
@@ -127,7 +127,7 @@ class _Trilinear(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         image, positions = ctx.saved_tensors
         needed = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        return *_backward(image, positions, gradients[0].contiguous(), ctx.grid, ctx.fading, needed), None, None
+        return *_backward(image, positions, gradients[0].contiguous(), ctx.grid, ctx.fade_to_zero, needed), None, None
 
 
 def _fade(coordinates: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
@@ -144,7 +144,12 @@ def _channel_views(images: Tensor) -> list[list[list[Tensor]]]:
 
 
 def _backward(
-    image: Tensor, positions: Tensor, arriving: Tensor, grid: Tensor | None, fading: bool, needed: tuple[bool, bool]
+    image: Tensor,
+    positions: Tensor,
+    arriving: Tensor,
+    grid: Tensor | None,
+    fade_to_zero: bool,
+    needed: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of images and positions (None where not needed) from what arrives at the result."""
     shape, views = image.shape[2:], _channel_views(image)
@@ -158,7 +163,7 @@ def _backward(
         for batch, stretch, coordinates in _stretches(positions, part, grid):
             cells = find_cells(coordinates, shape)
             weights = arriving[batch].flatten(1)[:, stretch]
-            fades = _fade(coordinates, shape) if fading else None
+            fades = _fade(coordinates, shape) if fade_to_zero else None
             if needed[0]:
                 faded = weights if fades is None else weights * fades[0] * fades[1] * fades[2]
                 for target, values in zip(targets[batch], faded, strict=True):
@@ -176,7 +181,7 @@ def _backward(
 def _beyond(
     found: tuple[Tensor, ...], coordinates: Sequence[Tensor], fades: list[Tensor] | None, shape: Sequence[int]
 ) -> list[Tensor]:
-    """Correct derivatives along i, j, k for what happens outside: nothing at all, or fading."""
+    """Correct derivatives along i, j, k for what happens outside: nothing at all, or fade_to_zero."""
     *slopes, value = found
     result = []
     for axis, (slope, position) in enumerate(zip(slopes, coordinates, strict=True)):
@@ -222,14 +227,14 @@ def _slopes(images: Sequence[Sequence[Tensor]], weights: Tensor, cells: Cells) -
 def _share_out(work: Callable[[range], None], positions: Tensor) -> None:
     """Call `work` in threads with stretches of voxels that together are all of them."""
     voxels = math.prod(positions.shape[2:])
-    threads = min(torch.get_num_threads(), 1 + voxels // STRETCH)
-    parts = shares(voxels, threads)
-    in_threads(lambda number: work(parts[number]), threads)
+    threads = min(torch.get_num_threads(), 1 + voxels // CHUNK_VOXELS)
+    parts = split_range(voxels, threads)
+    run_in_threads(lambda number: work(parts[number]), threads)
 
 
 def _stretches(positions: Tensor, part: range, grid: Tensor | None) -> Iterator[tuple[int, slice, list[Tensor]]]:
     """Batch number, voxels and coordinates i, j, k (each (n)) of the short stretches of a part of the voxels."""
-    for share in shares(len(part), math.ceil(len(part) / STRETCH)):
+    for share in split_range(len(part), math.ceil(len(part) / CHUNK_VOXELS)):
         stretch = slice(part.start + share.start, part.start + share.stop)
         for batch in range(positions.shape[0]):
             found = positions[batch].flatten(1)[:, stretch]

@@ -13,10 +13,10 @@ from torch import Tensor
 from ..geometry.geometry import Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation, Volume
-from ..metrics.label_counts import Box, labeled_box
-from ..threads import in_threads, shares
-from .coordinates import moving_stretches
-from .trilinear import corner_views, find_cells, interpolate, nearest_voxels
+from ..metrics.label_counts import Box, find_labeled_box
+from ..threads import run_in_threads, split_range
+from .coordinates import iterate_moving_rows
+from .trilinear import corner_views, find_cells, find_nearest_voxels, interpolate
 
 _GATHERED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 """Types that torch gathers as they are."""
@@ -43,7 +43,7 @@ def warp_segmentation(segmentation: Segmentation, field: DisplacementField | Non
     return Segmentation(tuple(results), geometry.affine, segmentation.segments, segmentation.name)
 
 
-def warp_both(
+def warp_volume_and_segmentation(
     moving: Volume, segmentation: Segmentation | None, field: DisplacementField, geometry: Geometry
 ) -> tuple[Volume, Segmentation | None]:
     """`warp_volume` and `warp_segmentation`; where both lie on one grid, each place is looked up only once."""
@@ -85,13 +85,13 @@ def _volume_filler(array: NDArray, result: NDArray) -> _Filler:
 
 def _label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Filler:
     shape, flat = layers[0].shape, [layer.ravel() for layer in layers]
-    box = labeled_box(layers)  # beyond it all is 0 anyway
+    box = find_labeled_box(layers)  # beyond it all is 0 anyway
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
         outside = _outside(coordinates, box)
         if outside is True:
             return
-        nearest = nearest_voxels(list(coordinates), shape).numpy()
+        nearest = find_nearest_voxels(list(coordinates), shape).numpy()
         for layer, result in zip(flat, results, strict=True):
             values = layer.take(nearest, mode="clip")
             if outside is not False:
@@ -131,13 +131,13 @@ def _picked(layer: NDArray, places: list[NDArray[np.int64]]) -> NDArray:
         for k in parts[number]:
             picked[k] = layer[slices[k]][rows][:, columns]
 
-    parts = shares(len(slices), min(torch.get_num_threads(), len(slices)))
+    parts = split_range(len(slices), min(torch.get_num_threads(), len(slices)))
     if parts:
-        in_threads(work, len(parts))
+        run_in_threads(work, len(parts))
     return result
 
 
-def moving_coordinates(geometry: Geometry, moving: Geometry, field: DisplacementField | None) -> Tensor:
+def compute_moving_coordinates(geometry: Geometry, moving: Geometry, field: DisplacementField | None) -> Tensor:
     """Voxel coordinates (1, 3, D, H, W), components i, j, k, in the moving grid of each voxel of `geometry`."""
     result = torch.empty(1, 3, *geometry.shape)
 
@@ -153,14 +153,14 @@ def _in_threads(
 ) -> None:
     """Call the fillers with all stretches of the grid (see `core.sampling.coordinates`), each thread with slices of its own."""
     threads = min(torch.get_num_threads(), geometry.shape[0])
-    parts = shares(geometry.shape[0], threads)
+    parts = split_range(geometry.shape[0], threads)
 
     def work(number: int) -> None:
-        for stretch in moving_stretches(geometry, moving, field, parts[number]):
+        for stretch in iterate_moving_rows(geometry, moving, field, parts[number]):
             for fill in fillers:
                 fill(*stretch)
 
-    in_threads(work, threads)
+    run_in_threads(work, threads)
 
 
 def _outside(coordinates: Tensor, box: Box) -> NDArray[np.bool_] | bool:

@@ -15,13 +15,21 @@ from scipy import ndimage
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from ..deformation.jacobian import corner_determinants, unfold
+from ..deformation.jacobian import compute_corner_determinants, repair_folding
 from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation
 from ..network.flows import compose, exponential, warp
-from ..result.result import KeptVolume
-from .measures import Volumes, counting_leeway, diameters_mm, log_determinants, measured, soft_masks, thickness_mm
+from ..result.result import PreservedVolume
+from .measures import (
+    Volumes,
+    compute_diameters_mm,
+    compute_log_determinants,
+    compute_thickness_mm,
+    estimate_counting_tolerance,
+    make_soft_masks,
+    measured,
+)
 from .regions import Box, CellRanges, groups, refined, refinement
 
 STILL = 0.002
@@ -37,9 +45,9 @@ _FOLD_FLOOR = 0.02
 _CRUMB = 0.25
 
 
-def keep_volumes(
+def preserve_volumes(
     field: DisplacementField, keep: Segmentation, geometry: Geometry
-) -> tuple[DisplacementField, tuple[KeptVolume, ...]]:
+) -> tuple[DisplacementField, tuple[PreservedVolume, ...]]:
     """Change a displacement field so that chosen structures have the volume that they have in the moving image.
 
     field: fixed -> moving, RAS mm, the affine part included, on a grid that covers the fixed volume. keep: structures
@@ -102,18 +110,22 @@ class _Site:
 def _looked_at(group: Segmentation, box: Box, field: DisplacementField) -> _Site:
     """How much a field changes the volumes of a group of structures."""
     part = box.cut(field)
-    logs = log_determinants(part, group)
-    weights = soft_masks(group, part)[0] + 1e-6
+    logs = compute_log_determinants(part, group)
+    weights = make_soft_masks(group, part)[0] + 1e-6
     weights /= weights.sum((1, 2, 3), keepdim=True)
     spread = torch.sqrt((weights * logs**2).sum((1, 2, 3))).numpy()
-    radii = diameters_mm(group) / 2
+    radii = compute_diameters_mm(group) / 2
     shifts = radii * (np.exp(np.minimum(spread, 2) / 3) - 1)
     return _Site(group, box, bool(spread.max() < STILL), float(shifts.max()))
 
 
 def _least_thickness_mm(keep: Segmentation, sites: list[_Site]) -> float:
     """The smallest structure's, but for crumbs of a segment that is elsewhere many times as large."""
-    found = [(s.name, d) for site in sites for s, d in zip(site.group.segments, thickness_mm(site.group), strict=True)]
+    found = [
+        (s.name, d)
+        for site in sites
+        for s, d in zip(site.group.segments, compute_thickness_mm(site.group), strict=True)
+    ]
     largest = {s.name: max((d for name, d in found if name == s.name), default=0.0) for s in keep.segments}
     return min(d for name, d in found if d > _CRUMB * largest[name])
 
@@ -125,7 +137,7 @@ def _kept(site: _Site, field: DisplacementField, view: Geometry) -> Displacement
     box = site.box.grown(reach, grid.shape)
     near = site.near(grid).within(box)
     patch = _Patch(site, box.cut(field))
-    leeway = counting_leeway(near.cut(patch.field()), site.group, view)
+    leeway = estimate_counting_tolerance(near.cut(patch.field()), site.group, view)
     best, least = patch.psi, np.inf
     gains: FloatArray = np.ones(len(site.group.layers))
     before: FloatArray = np.zeros(len(site.group.layers))
@@ -153,8 +165,8 @@ def _adapted(gains: FloatArray, before: FloatArray, now: FloatArray) -> FloatArr
 
 
 def _unfolded(field: DisplacementField) -> DisplacementField:
-    folded = corner_determinants(field).min() < _FOLD_FLOOR
-    return unfold(field, _FOLD_FLOOR)[0] if folded else field
+    folded = compute_corner_determinants(field).min() < _FOLD_FLOOR
+    return repair_folding(field, _FOLD_FLOOR)[0] if folded else field
 
 
 class _Patch:
@@ -166,7 +178,7 @@ class _Patch:
         self.displacements = torch.from_numpy(np.array(free.array)).movedim(-1, 0)[None]
         self.psi = torch.zeros_like(self.displacements)
         inner, margin = site.inner_mm(free.geometry), site.margin_mm(free.geometry)
-        self.window = _window(soft_masks(site.group, free), free.geometry, inner, margin)
+        self.window = _window(make_soft_masks(site.group, free), free.geometry, inner, margin)
         self.padded = [next_fast_len(n + int(np.ceil(margin / s))) for n, s in zip(*_sizes(free), strict=True)]
 
     def field(self) -> DisplacementField:
@@ -183,10 +195,10 @@ class _Patch:
         even: also even out the determinant inside the structures. (At their edge it never is quite even, so that
         doing this to the last would work against the volume.)
         """
-        masks = soft_masks(self.group, current)[0]
+        masks = make_soft_masks(self.group, current)[0]
         wanted = torch.from_numpy(errors.astype(np.float32)).view(-1, 1, 1, 1)
         if even:
-            logs = log_determinants(current, self.group)
+            logs = compute_log_determinants(current, self.group)
             means = (masks * logs).sum((1, 2, 3)) / masks.sum((1, 2, 3)).clamp(min=1e-6)
             wanted = wanted + means.view(-1, 1, 1, 1) - logs
         total = masks.sum(0)
@@ -234,9 +246,9 @@ _SHAPES = ((1, 1, -1), (1, -1, 1), (-1, 1, 1))
 
 def _summary(
     keep: Segmentation, sites: list[_Site], free: list[Volumes], kept: list[Volumes]
-) -> tuple[KeptVolume, ...]:
+) -> tuple[PreservedVolume, ...]:
     before, after = _changes(sites, free), _changes(sites, kept)
-    return tuple(KeptVolume(s.name, before.get(s.name, -100.0), after.get(s.name, -100.0)) for s in keep.segments)
+    return tuple(PreservedVolume(s.name, before.get(s.name, -100.0), after.get(s.name, -100.0)) for s in keep.segments)
 
 
 def _changes(sites: list[_Site], volumes: list[Volumes]) -> dict[str, float]:

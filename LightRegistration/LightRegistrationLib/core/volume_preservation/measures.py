@@ -14,8 +14,8 @@ from ..geometry.geometry import FloatArray, Geometry, homogeneous
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation
 from ..network.flows import sample
-from ..sampling.warping import moving_coordinates, warp_segmentation
-from .regions import Box, CellRanges, crop_in_view, pieces, resampled
+from ..sampling.warping import compute_moving_coordinates, warp_segmentation
+from .regions import Box, CellRanges, crop_to_view, pieces, resampled
 
 _LEEWAY = (0.01, 0.1)
 _SHIFTS = 8
@@ -72,13 +72,13 @@ def measured(field: DisplacementField, group: Segmentation, view: Geometry, *, e
 
 def _measured(field: DisplacementField, piece: Segmentation, view: Geometry, exact: bool) -> tuple[float, float, float]:
     """Volumes of one structure, mm³: in the moving volume, counted and between the voxels of the fixed one."""
-    crop = crop_in_view(field.geometry, view)
+    crop = crop_to_view(field.geometry, view)
     if crop is None:
         return 0.0, 0.0, 0.0
     seen = crop.part(view)
     voxels = int(np.prod(seen.shape))
     fine = resampled(seen, int(np.clip(2 * voxels, *_SAMPLES)))
-    coordinates = moving_coordinates(fine, piece.geometry, field)
+    coordinates = compute_moving_coordinates(fine, piece.geometry, field)
     mask = torch.from_numpy(np.array(piece.layers[0]))[None, None].float()
     inside = sample(mask, coordinates, mode="nearest", padding="zeros")[0, 0]
     warped = fine.voxel_volume_mm3 * float(inside.sum(dtype=torch.float64))
@@ -103,7 +103,7 @@ def _cut_off(inside: Tensor, crop: Box, view: Geometry) -> bool:
     return False
 
 
-def counting_leeway(field: DisplacementField, group: Segmentation, view: Geometry) -> FloatArray:
+def estimate_counting_tolerance(field: DisplacementField, group: Segmentation, view: Geometry) -> FloatArray:
     """How far a volume proper may be off so that the number of voxels, which is what is seen, comes out right.
 
     One percent, or two standard deviations of the count as the voxels are shifted by parts of their size: a structure
@@ -117,10 +117,10 @@ def counting_leeway(field: DisplacementField, group: Segmentation, view: Geometr
     return np.asarray((2 * np.std(counts, axis=0) / np.maximum(np.mean(counts, axis=0), 1)).clip(*_LEEWAY))
 
 
-def log_determinants(field: DisplacementField, group: Segmentation) -> Tensor:
+def compute_log_determinants(field: DisplacementField, group: Segmentation) -> Tensor:
     """Logarithm of the Jacobian determinant (D, H, W) at the nodes of a field, between its neighbors, at most 2."""
     here, there = field.geometry, group.geometry
-    determinants = _jacobian(moving_coordinates(here, there, field)[0])
+    determinants = _jacobian(compute_moving_coordinates(here, there, field)[0])
     unit = float(np.linalg.det(there.affine[:3, :3]) / np.linalg.det(here.affine[:3, :3]))
     return (determinants * unit).clamp(np.exp(-_LARGEST_LOG), np.exp(_LARGEST_LOG)).log()
 
@@ -131,11 +131,11 @@ def _jacobian(coordinates: Tensor) -> Tensor:
     return (along_i * torch.linalg.cross(along_j, along_k, dim=0)).sum(0)
 
 
-def soft_masks(group: Segmentation, field: DisplacementField) -> Tensor:
+def make_soft_masks(group: Segmentation, field: DisplacementField) -> Tensor:
     """Where the structures lie among the nodes of a field (1, S, D, H, W): 1 up to their edge, 0 a node beyond."""
     node_mm = float(field.geometry.spacing_mm.max())
     blurred, geometry = _blurred(group, node_mm)
-    masks = sample(blurred, moving_coordinates(field.geometry, geometry, field), padding="zeros")
+    masks = sample(blurred, compute_moving_coordinates(field.geometry, geometry, field), padding="zeros")
     return (2 * masks / blurred.amax((2, 3, 4), keepdim=True)).clamp(max=1)
 
 
@@ -155,17 +155,17 @@ def _blurred(group: Segmentation, node_mm: float) -> tuple[Tensor, Geometry]:
     return torch.from_numpy(blurred)[None], Geometry(blurred.shape[1:], affine)
 
 
-def diameters_mm(group: Segmentation) -> FloatArray:
+def compute_diameters_mm(group: Segmentation) -> FloatArray:
     """The diameters of balls that have the volumes of the structures."""
     voxels = np.array([float(np.count_nonzero(layer)) for layer in group.layers])
     return np.asarray(2 * np.cbrt(0.75 / np.pi * voxels * group.geometry.voxel_volume_mm3))
 
 
-def thickness_mm(group: Segmentation) -> list[float]:
+def compute_thickness_mm(group: Segmentation) -> list[float]:
     """The diameter of the largest ball inside each structure; of large structures that of a ball of their volume."""
     spacing = group.geometry.spacing_mm[::-1]
     found = []
-    for layer, diameter in zip(group.layers, diameters_mm(group), strict=True):
+    for layer, diameter in zip(group.layers, compute_diameters_mm(group), strict=True):
         if diameter < _LARGE_MM:
             depth = ndimage.distance_transform_edt(np.pad(layer, 1), sampling=spacing).max()
             # The depth ends at the first voxel outside, half a voxel beyond the surface.

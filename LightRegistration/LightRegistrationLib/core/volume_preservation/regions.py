@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segment, Segmentation
-from ..network.grid import affine_coordinates
+from ..network.grid import compute_affine_coordinates
 
 GAP_MM = 30.0
 """Structures nearer to each other than this are treated together."""
@@ -148,7 +148,7 @@ class CellRanges:
         """The ranges of all cells; a trilinear cell lies within those of its corners."""
         to_moving = torch.from_numpy(moving.inverse_affine[:3, :3].astype(np.float32))
         turned = torch.einsum("ab,dhwb->adhw", to_moving, torch.from_numpy(np.array(field.array)))
-        positions = affine_coordinates(field.geometry, moving, np.eye(4)) + turned
+        positions = compute_affine_coordinates(field.geometry, moving, np.eye(4)) + turned
         high = F.max_pool3d(positions, 2, stride=1)[0]
         return cls(-F.max_pool3d(-positions, 2, stride=1)[0], high, moving)
 
@@ -190,7 +190,7 @@ def refined(field: DisplacementField, factors: tuple[int, ...]) -> DisplacementF
     return DisplacementField(array.numpy(), field.affine @ homogeneous(scale, np.zeros(3)))
 
 
-def crop_in_view(nodes: Geometry, view: Geometry) -> Box | None:
+def crop_to_view(nodes: Geometry, view: Geometry) -> Box | None:
     """The voxels of the fixed volume that a block of the field's nodes spans, None if it lies outside."""
     corners = apply_affine(view.inverse_affine, nodes.corners_mm)
     first = np.maximum(np.floor(corners.min(0) + 0.5), 0).astype(int)[::-1]

@@ -31,7 +31,7 @@ class DeformationGrid:
     def show(self, field_of_view: Geometry) -> None:
         """Draw the grid, with about 20 cells along the longest side of the field of view (the fixed volume, world)."""
         if self._own is None:
-            field = without_rigid_motion(field_from_transform_node(self._transform), field_of_view)
+            field = remove_rigid_motion(field_from_transform_node(self._transform), field_of_view)
             self._own = slicer.vtkMRMLTransformNode()
             self._own.SetName(f"{self._transform.GetName()} grid")
             self._own.SetHideFromEditors(True)
@@ -69,7 +69,7 @@ def _own_colors(display: Any) -> None:
     display.GetColorNode().SetSaveWithScene(False)
 
 
-def without_rigid_motion(field: DisplacementField, geometry: Geometry) -> DisplacementField:
+def remove_rigid_motion(field: DisplacementField, geometry: Geometry) -> DisplacementField:
     """Take the best rigid motion of the points inside `geometry` out of a field fixed -> moving.
 
     Returns the field x -> inverse(rigid)(x + d(x)) - x on the same grid, RAS mm. Source of the fit: Kabsch, A solution

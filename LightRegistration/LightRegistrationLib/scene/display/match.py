@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
-from ...core.geometry.volume import Segmentation, matching_segments
+from ...core.geometry.volume import Segmentation, match_segments
 
 MATCH, MISMATCH = 1, 2
 
 
-def match_labels(fixed: Segmentation, other: Segmentation, geometry: Geometry) -> NDArray[np.uint8]:
+def compute_match_map(fixed: Segmentation, other: Segmentation, geometry: Geometry) -> NDArray[np.uint8]:
     """Compare the structures that both segmentations have, on a grid in the world.
 
     Returns labels (k, j, i): MATCH in voxels that a structure has in both, MISMATCH where one has it and the other
@@ -20,7 +20,7 @@ def match_labels(fixed: Segmentation, other: Segmentation, geometry: Geometry) -
     by label value. Segmentations on another grid are resampled, nearest neighbor.
     Raises InputError if they have no structure in common.
     """
-    pairs = matching_segments(fixed, other)
+    pairs = match_segments(fixed, other)
     if not pairs:
         raise InputError(
             f"{fixed.name} and {other.name} share neither a name nor a label value: choose two of the same structures."

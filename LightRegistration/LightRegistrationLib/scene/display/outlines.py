@@ -137,7 +137,7 @@ class HiddenIn2D:
         self._displays = []
 
 
-def show_hidden_again(scene: Any) -> None:
+def restore_hidden_segmentations(scene: Any) -> None:
     """Switch on what outlines had switched off when the scene was saved; for a scene without outlines now."""
     displays = scene.GetNodesByClass("vtkMRMLDisplayNode")
     displays.UnRegister(None)

@@ -14,7 +14,7 @@ from ..nodes.results import RegistrationNodes, remove_with_display
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, image_data, world_affine
 from .deformation_grid import DeformationGrid
-from .match import MATCH, MISMATCH, match_labels
+from .match import MATCH, MISMATCH, compute_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
 from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, composite_nodes, slice_logics
 
@@ -143,7 +143,7 @@ class ResultDisplay:
     def _match_nodes(self, other: Any) -> list[Any]:
         geometry = self._fixed_geometry()
         fixed = segmentation_from_node(self._nodes.fixed_segmentation)
-        labels = match_labels(fixed, segmentation_from_node(other), geometry)
+        labels = compute_match_map(fixed, segmentation_from_node(other), geometry)
         colors = add_hidden_node(self._scene, "vtkMRMLColorTableNode", "Match and mismatch colors")
         colors.SetTypeToUser()
         colors.SetNumberOfColors(3)

@@ -10,7 +10,7 @@ import slicer
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from .messages import captured_messages
+from .messages import capture_messages
 
 _SERIES_UID, _POSITION, _ORIENTATION = "0020|000e", "0020|0032", "0020|0037"
 _VOXELS, _UNDEFINED_LENGTH = b"\xe0\x7f\x10\x00", 0xFFFFFFFF
@@ -57,7 +57,7 @@ def _read_slice(path: Path) -> _Slice | None:
     reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
     reader.SetArchetype(str(path))
     reader.SetSingleFile(True)
-    with captured_messages():
+    with capture_messages():
         reader.UpdateInformation()
     series = reader.GetTagValue(_SERIES_UID)
     if reader.GetErrorCode() or not series:

@@ -18,11 +18,11 @@ from ...core.geometry.geometry import homogeneous
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Segmentation
 from ..nodes.matrices import vtk_matrix
-from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation, single_layer
+from ..nodes.segmentations import merge_layers, segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.transforms import transform_points, use_linear_interpolation
 from ..nodes.volumes import image_data, volume_from_node
 from .dicom import find_series
-from .messages import captured_messages
+from .messages import capture_messages
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
@@ -76,7 +76,7 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
     node.SetName(_stem(path))
     storage = slicer.vtkMRMLTransformStorageNode()
     storage.SetFileName(str(path))
-    with captured_messages():
+    with capture_messages():
         complete = storage.ReadData(node)
     if not complete:
         raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another kind.")
@@ -116,7 +116,7 @@ def save_segmentation(node: Any, path: str | Path) -> None:
     if Path(path).name.lower().endswith(".seg.nrrd"):
         save_node(node, path)
         return
-    segmentation = single_layer(segmentation_from_node(node))
+    segmentation = merge_layers(segmentation_from_node(node))
     labels = slicer.vtkMRMLLabelMapVolumeNode()
     labels.SetIJKToRASMatrix(vtk_matrix(segmentation.affine))
     labels.SetAndObserveImageData(image_data(segmentation.layers[0]))
@@ -126,7 +126,7 @@ def save_segmentation(node: Any, path: str | Path) -> None:
 def save_scene(scene: Any, path: str | Path) -> None:
     """Write the whole scene as an .mrb file. Raises InputError, naming the path, if it cannot be written."""
     path = Path(path)
-    with captured_messages() as messages:
+    with capture_messages() as messages:
         written = path.parent.is_dir() and scene.WriteToMRB(str(path))
     if not written:
         raise InputError(f"{path}: the scene cannot be written ({_last_line(messages.text)}).")
@@ -154,7 +154,7 @@ def _write_through(node: Any, storage: Any, path: Path, name: Path) -> None:
     """Write a node with its storage node to `path`; errors call it `name`."""
     storage.SetScene(node.GetScene())
     storage.SetFileName(str(path))
-    with captured_messages() as messages:
+    with capture_messages() as messages:
         written = storage.WriteData(node)
     if not written or not path.exists():
         text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
@@ -185,7 +185,7 @@ def _read_volume(path: Path) -> tuple[Any, Any]:
     storage.SetFileName(str(files[0]))
     for file in files:
         storage.AddFileName(str(file))
-    with captured_messages() as messages:
+    with capture_messages() as messages:
         complete = storage.ReadData(node)
     if not complete or node.GetImageData() is None:
         raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
@@ -207,7 +207,7 @@ def _load_segments(scene: Any, path: Path) -> Any:
     storage.SetFileName(str(path))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(_stem(path)))
     try:
-        with captured_messages() as messages:
+        with capture_messages() as messages:
             complete = storage.ReadData(node)
         if not complete:
             raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")

@@ -15,14 +15,14 @@ _log = logging.getLogger(__name__)
 
 
 class CapturedMessages:
-    """The text that was printed inside `captured_messages`; complete once the block has ended."""
+    """The text that was printed inside `capture_messages`; complete once the block has ended."""
 
     def __init__(self) -> None:
         self.text = ""
 
 
 @contextlib.contextmanager
-def captured_messages() -> Iterator[CapturedMessages]:
+def capture_messages() -> Iterator[CapturedMessages]:
     """Collect the error output of VTK and of the C++ libraries below it; the earlier state comes back afterwards.
 
     Nothing is lost: the text also goes to Python's logging at level DEBUG.

@@ -17,7 +17,7 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import apply_affine
 from ..display.outlines import HiddenIn2D
 from ..display.result_display import ResultDisplay
-from ..files.messages import captured_messages
+from ..files.messages import capture_messages
 from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, world_affine
@@ -127,7 +127,7 @@ def save_png(pixels: NDArray[np.uint8], path: str | Path) -> None:
     writer = vtk.vtkPNGWriter()
     writer.SetFileName(str(path))
     writer.SetInputData(image)
-    with captured_messages():
+    with capture_messages():
         writer.Write()
     if writer.GetErrorCode() or not Path(path).is_file():
         raise InputError(f"{path}: the picture cannot be written.")

@@ -18,7 +18,7 @@ BINARY_LABELMAP = "Binary labelmap"
 _Box = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def layers_on_one_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray], FloatArray]:
+def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray], FloatArray]:
     """Read all layers that hold voxels from a vtkSegmentation with binary labelmaps; it is not changed.
 
     Returns the place in the list by layer index, the arrays (k, j, i), and their common affine (i, j, k, 1) -> mm of
@@ -43,7 +43,7 @@ def layers_on_one_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray]
     return {number: place for place, number in enumerate(numbers)}, arrays, affine
 
 
-def labels_from_surfaces(segmentation: Any) -> Any:
+def convert_surfaces_to_labels(segmentation: Any) -> Any:
     """Copy a vtkSegmentation without labels and make them, on its reference geometry or else a grid that fits it.
 
     Raises InputError where Slicer cannot convert it.

@@ -105,7 +105,7 @@ def _new_segmentation(scene: Any, added: list[Any], moving: Any, moving_segmenta
     return node
 
 
-def registration_nodes(transform: Any) -> RegistrationNodes | None:
+def find_registration_nodes(transform: Any) -> RegistrationNodes | None:
     """The nodes that a result's transform refers to, also in a scene that was loaded; None if it is no result."""
     found = {field: transform.GetNodeReference(role) for field, role in _ROLES.items()}
     if found["fixed"] is None or found["moving"] is None or found["warped"] is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segment, Segmentation
-from .label_layers import BINARY_LABELMAP, labels_from_surfaces, layers_on_one_grid
+from .label_layers import BINARY_LABELMAP, convert_surfaces_to_labels, read_layers_on_common_grid
 from .matrices import parent_matrix, vtk_matrix
 from .volumes import image_array, image_data, world_affine
 
@@ -32,8 +32,8 @@ def segmentation_from_node(node: Any) -> Segmentation:
     if segmentation is None or segmentation.GetNumberOfSegments() == 0:
         raise InputError(f"{name}: the segmentation is empty; segment at least one structure.")
     if not segmentation.ContainsRepresentation(BINARY_LABELMAP):
-        segmentation = labels_from_surfaces(segmentation)
-    indices, arrays, affine = layers_on_one_grid(segmentation)
+        segmentation = convert_surfaces_to_labels(segmentation)
+    indices, arrays, affine = read_layers_on_common_grid(segmentation)
     if not arrays:
         raise InputError(f"{name}: no segment has a voxel; segment at least one structure.")
     segments = []
@@ -134,7 +134,7 @@ def _distinct_color(index: int) -> tuple[float, float, float]:
     return colorsys.hsv_to_rgb((index * 0.61803398875 + 0.02) % 1.0, 0.75 if index % 2 else 0.55, 0.95)
 
 
-def single_layer(segmentation: Segmentation) -> Segmentation:
+def merge_layers(segmentation: Segmentation) -> Segmentation:
     """Merge the layers into one label map, as a label image file needs it; where structures overlap the later wins.
 
     A structure keeps its value unless an earlier one in another layer has it; then it gets the next free value.

@@ -67,7 +67,7 @@ def set_field(
     node.EndModify(modifying)
 
 
-def result_details(node: Any) -> dict[str, str]:
+def read_result_details(node: Any) -> dict[str, str]:
     """What `set_field` was given as details."""
     names = [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE_PREFIX)]
     return {name.removeprefix(_ATTRIBUTE_PREFIX): node.GetAttribute(name) for name in names}

@@ -105,7 +105,7 @@ def appearance_step(
     return descend(optimizer, terms)
 
 
-def learn_spatial(
+def train_spatial(
     atlas: Atlas,
     scans: Sequence[AlignedScan],
     settings: LearningSettings,
@@ -126,7 +126,7 @@ def learn_spatial(
     return network.eval().requires_grad_(False)
 
 
-def learn_appearance(
+def train_appearance(
     atlas: Atlas,
     scans: Sequence[AlignedScan],
     transforms: SpatialTransforms,
@@ -155,7 +155,9 @@ def learn_appearance(
 
 
 @torch.no_grad()
-def spatial_transforms(network: RecursiveCascade, atlas: Atlas, scans: Sequence[AlignedScan]) -> SpatialTransforms:
+def predict_spatial_transforms(
+    network: RecursiveCascade, atlas: Atlas, scans: Sequence[AlignedScan]
+) -> SpatialTransforms:
     """Apply g once to each scan."""
     onto_scan, onto_atlas = [], []
     for scan in scans:
@@ -166,7 +168,7 @@ def spatial_transforms(network: RecursiveCascade, atlas: Atlas, scans: Sequence[
 
 
 @torch.no_grad()
-def appearance_changes(
+def predict_appearance_changes(
     network: AppearanceNetwork, atlas: Atlas, scans: Sequence[AlignedScan], transforms: SpatialTransforms
 ) -> Tensor:
     """Apply h once to each scan: psi, (n, 1, D, H, W) fp16, intensity, in the atlas's frame."""
@@ -187,9 +189,9 @@ def learn_transforms(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     runs = [None if folder is None else Run(folder / f"{name}.pt") for name in ("spatial", "appearance")]
-    spatial = spatial_transforms(learn_spatial(atlas, scans, settings, generator, runs[0]), atlas, scans)
-    appearance = learn_appearance(atlas, scans, spatial, settings, generator, runs[1])
-    return AtlasTransforms(spatial.onto_scan, appearance_changes(appearance, atlas, scans, spatial))
+    spatial = predict_spatial_transforms(train_spatial(atlas, scans, settings, generator, runs[0]), atlas, scans)
+    appearance = train_appearance(atlas, scans, spatial, settings, generator, runs[1])
+    return AtlasTransforms(spatial.onto_scan, predict_appearance_changes(appearance, atlas, scans, spatial))
 
 
 def _seed(generator: torch.Generator) -> int:

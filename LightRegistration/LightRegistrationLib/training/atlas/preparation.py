@@ -21,8 +21,8 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.network.flows import sample
-from ...core.network.grid import GridRule, affine_coordinates, network_geometry, shrink
-from ...core.network.intensity import IntensityRule
+from ...core.network.grid import GridSettings, compute_affine_coordinates, compute_network_grid, shrink
+from ...core.network.intensity import IntensityNormalization
 from ...core.sampling.warping import warp_segmentation
 from ..data.scans import read_image
 from ..state import first_line
@@ -81,7 +81,7 @@ class PreparedAtlas:
 
 def prepare_atlas(
     files: AtlasFiles,
-    rule: IntensityRule,
+    rule: IntensityNormalization,
     settings: LearningSettings,
     structures: Sequence[int],
     cache: Path,
@@ -95,7 +95,7 @@ def prepare_atlas(
     that names the file.
     """
     image = _read(files.image)
-    grid = network_geometry(image.geometry, GridRule(spacing_mm=spacing_mm, min_voxels=1))
+    grid = compute_network_grid(image.geometry, GridSettings(spacing_mm=spacing_mm, min_voxels=1))
     tensor, view = _on_grid(image, grid, np.eye(4), rule)
     labels, shown = _labels(files.labels, grid, structures)
     atlas = Atlas(tensor, labels)
@@ -131,7 +131,7 @@ def _labels(path: Path, grid: Geometry, structures: Sequence[int]) -> tuple[Tens
     return torch.from_numpy(array)[None, None], tuple(sorted(structures) or shown)
 
 
-def _aligned(path: Path, atlas: Volume, grid: Geometry, rule: IntensityRule) -> tuple[Tensor, Tensor]:
+def _aligned(path: Path, atlas: Volume, grid: Geometry, rule: IntensityNormalization) -> tuple[Tensor, Tensor]:
     """A scan on the atlas's grid, and where it has voxels."""
     volume = _read(path)
     try:
@@ -141,15 +141,15 @@ def _aligned(path: Path, atlas: Volume, grid: Geometry, rule: IntensityRule) -> 
     return _on_grid(volume, grid, matrix, rule)
 
 
-def _on_grid(volume: Volume, grid: Geometry, matrix: FloatArray, rule: IntensityRule) -> tuple[Tensor, Tensor]:
+def _on_grid(volume: Volume, grid: Geometry, matrix: FloatArray, rule: IntensityNormalization) -> tuple[Tensor, Tensor]:
     """A volume where the matrix (4x4, RAS mm) takes the grid, (1, 1, D, H, W) in [0, 1], and its field of view."""
     shrunk = shrink(volume, float(grid.spacing_mm[0]), rule)
-    coordinates = affine_coordinates(grid, shrunk.geometry, matrix)
+    coordinates = compute_affine_coordinates(grid, shrunk.geometry, matrix)
     inside = sample(torch.ones_like(shrunk.tensor), coordinates, padding="zeros") > 0.5
     return sample(shrunk.tensor, coordinates), inside
 
 
-def _key(files: AtlasFiles, rule: IntensityRule, settings: LearningSettings, spacing_mm: float) -> str:
+def _key(files: AtlasFiles, rule: IntensityNormalization, settings: LearningSettings, spacing_mm: float) -> str:
     """A hash of all that the transforms depend on; of the settings only those of learning."""
     learning = {f.name: getattr(settings, f.name) for f in fields(LearningSettings)}
     contents = [_sha256(path) for path in (files.image, files.labels, *files.scans)]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core.network.flows import resize_flow, warp
-from ...core.network.intensity import IntensityRule
+from ...core.network.intensity import IntensityNormalization
 from ..data.augmentation import uniform
 from ..data.pairs import Pair
 from .learning import LearningSettings
@@ -44,10 +44,10 @@ class AtlasSettings(LearningSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = self.intensity.keys() - {f.name for f in fields(IntensityRule)}
+        unknown = self.intensity.keys() - {f.name for f in fields(IntensityNormalization)}
         if unknown:
             raise ValueError(f"intensity has the unknown key {unknown.pop()!r}; use kind, low and high")
-        IntensityRule(**self.intensity)
+        IntensityNormalization(**self.intensity)
         if self.structures_drawn < 1 or self.noise < 0:
             raise ValueError("structures_drawn has to be 1 or more, and noise 0 or more")
 
@@ -76,7 +76,7 @@ class AtlasSource:
         A run that is killed goes on from what it left in the cache. Raises InputError that names the file or the key.
         """
         files = AtlasFiles.find(data, settings.atlas, settings.atlas_labels, settings.scans, settings.skip)
-        rule = IntensityRule(**settings.intensity)
+        rule = IntensityNormalization(**settings.intensity)
         prepared = prepare_atlas(files, rule, settings, settings.structures, cache, spacing_mm)
         return cls(prepared, settings.structures_drawn, settings.noise)
 

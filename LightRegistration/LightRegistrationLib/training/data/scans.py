@@ -35,17 +35,17 @@ class Scan:
         return (self.image,) if self.labels is None else (self.image, self.labels)
 
 
-def stem_of(path: Path) -> str:
+def image_stem(path: Path) -> str:
     """A file's name without the endings of images."""
     ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), path.suffix)
     return path.name[: len(path.name) - len(ending)]
 
 
-def scans_of(paths: Sequence[Path], labels: str) -> list[Scan]:
+def list_scans(paths: Sequence[Path], labels: str) -> list[Scan]:
     """Scans of a folder; `labels` names the label map beside each, with {stem} for its stem. Every file a subject."""
     scans = []
     for path in paths:
-        label_file = path.parent / labels.replace("{stem}", stem_of(path)) if labels else None
+        label_file = path.parent / labels.replace("{stem}", image_stem(path)) if labels else None
         if label_file is not None and not label_file.is_file():
             raise InputError(f"{path}: its label map {label_file.name} is missing; add it or leave the image out.")
         scans.append(Scan(path, label_file, str(path)))

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from .discriminator import Discriminator
 
-KINDS = ("none", "distance", "adversarial")
+KNOWLEDGE_KINDS = ("none", "distance", "adversarial")
 Critic = Callable[[Tensor], Tensor]
 
 
@@ -58,20 +58,22 @@ class KnowledgeConfig:
     critic_every: int = 2
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind has to be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.kind not in KNOWLEDGE_KINDS:
+            raise ValueError(f"kind has to be one of {', '.join(KNOWLEDGE_KINDS)}, got {self.kind!r}")
         if not (0 <= self.gamma <= 1 and 0 <= self.beta <= 1):
             raise ValueError(f"gamma and beta have to be in [0, 1], got {self.gamma} and {self.beta}")
         if self.every < 1 or self.critic_every < 1:
             raise ValueError(f"every and critic_every have to be 1 or more, got {self.every} and {self.critic_every}")
 
-    def teaches(self, step: int) -> bool:
+    def uses_knowledge(self, step: int) -> bool:
         """Whether the knowledge term is on at a step (from 0)."""
         return self.kind != "none" and step < self.until and step % self.every == 0
 
-    def trains_critic(self, step: int) -> bool:
+    def updates_discriminator(self, step: int) -> bool:
         """Whether the critic is updated at a step (from 0)."""
-        return self.kind == "adversarial" and self.teaches(step) and (step // self.every) % self.critic_every == 0
+        return (
+            self.kind == "adversarial" and self.uses_knowledge(step) and (step // self.every) % self.critic_every == 0
+        )
 
 
 def reconstruction_loss(warped: Tensor, fixed: Tensor) -> Tensor:
@@ -109,7 +111,7 @@ def gradient_penalty(critic: Critic, student: Tensor, teacher: Tensor, beta: flo
     return (slope - 1).square().mean()
 
 
-def critic_loss(critic: Critic, student: Tensor, teacher: Tensor, config: KnowledgeConfig) -> dict[str, Tensor]:
+def discriminator_loss(critic: Critic, student: Tensor, teacher: Tensor, config: KnowledgeConfig) -> dict[str, Tensor]:
     """The critic's terms by name; their sum is minimized. Deformations (N, 3, D, H, W), voxels; both are data here."""
     difference = critic(student.detach()).mean() - critic(teacher.detach()).mean()
     penalty = gradient_penalty(critic, student, teacher, config.beta)

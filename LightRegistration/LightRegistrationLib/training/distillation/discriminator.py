@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class CriticConfig:
+class DiscriminatorConfig:
     """channels: of each convolution; every one halves the axes, so that small grids want fewer. rate: of its Adam."""
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -40,7 +40,7 @@ class Discriminator(nn.Module):
     the article writes as a norm; and as the mean of all, the one number that a critic and its gradient penalty need.
     """
 
-    def __init__(self, config: CriticConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         widths = (3, *config.channels)
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))

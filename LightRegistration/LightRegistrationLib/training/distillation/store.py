@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 RESOLUTIONS = ("half", "full")
-SHARD = 8
+PAIRS_PER_SHARD = 8
 """Pairs in a file: what a killed run has to compute again at most."""
 INDEX_FILE = "index.json"
 Draw = Callable[[int], Pair]
@@ -71,7 +71,7 @@ class KnowledgeStore:
     @property
     def shards(self) -> range:
         """The numbers of the files."""
-        return range(-(-self.config.pairs // SHARD))
+        return range(-(-self.config.pairs // PAIRS_PER_SHARD))
 
     def claim(self) -> None:
         """Make the folder this store's, or see that it is. Raises InputError if it is another one's."""
@@ -84,7 +84,12 @@ class KnowledgeStore:
             _write(index, (json.dumps(self.settings, indent=1) + "\n").encode())
 
     def fill(
-        self, draw: Draw, teach: Teach, part: int = 0, parts: int = 1, stop: Callable[[], bool] = NO_MONITOR.stop_wanted
+        self,
+        draw: Draw,
+        teach: Teach,
+        part: int = 0,
+        parts: int = 1,
+        stop: Callable[[], bool] = NO_MONITOR.is_stop_requested,
     ) -> None:
         """Compute the files that are missing, of every `parts`-th one from `part`; `stop` is asked before each pair.
 
@@ -99,11 +104,11 @@ class KnowledgeStore:
             for place in range(self._count(shard)):
                 if stop():
                     return
-                pair = draw(shard * SHARD + place)
+                pair = draw(shard * PAIRS_PER_SHARD + place)
                 shapes.append(tuple(pair.fixed.shape[2:]))
                 tensors |= {f"{place}.{name}": t for name, t in self._packed(pair, teach(pair)).items()}
             self._put(shard, tensors, shapes)
-            logger.info("store: %d of %d pairs", shard * SHARD + len(shapes), self.config.pairs)
+            logger.info("store: %d of %d pairs", shard * PAIRS_PER_SHARD + len(shapes), self.config.pairs)
 
     def open(self) -> None:
         """Get ready to draw: every file is read and held against its checksum.
@@ -130,7 +135,7 @@ class KnowledgeStore:
 
     def read(self, number: int) -> tuple[Pair, Tensor]:
         """A pair (N = 1) and its deformation (1, 3, D, H, W), voxels of its grid. Raises InputError."""
-        file, place = self._file(number // SHARD), number % SHARD
+        file, place = self._file(number // PAIRS_PER_SHARD), number % PAIRS_PER_SHARD
         try:
             with safe_open(file, framework="pt") as shard:
                 images = {name: shard.get_tensor(f"{place}.{name}").float() for name in self.images}
@@ -147,7 +152,7 @@ class KnowledgeStore:
         return {name: tensor.half().cpu().contiguous() for name, tensor in {"flow": flow, **images}.items()}
 
     def _count(self, shard: int) -> int:
-        return min(SHARD, self.config.pairs - shard * SHARD)
+        return min(PAIRS_PER_SHARD, self.config.pairs - shard * PAIRS_PER_SHARD)
 
     def _file(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.safetensors"

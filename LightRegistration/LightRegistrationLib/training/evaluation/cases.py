@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...core.deformation.jacobian import jacobian_summary
+from ...core.deformation.jacobian import summarize_jacobian
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.transforms import AffineTransform, DisplacementField
-from ...core.geometry.volume import Segment, Segmentation, Volume, matching_segments
+from ...core.geometry.volume import Segment, Segmentation, Volume, match_segments
 from ...core.metrics.overlap import compare_segmentations
 from ...core.result.result import JacobianSummary, Overlap, mean_overlap
 from ...core.sampling.warping import warp_segmentation
@@ -41,7 +41,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Start:
+class AffineStart:
     """Where a method begins: the affine alignment, fixed -> moving, and the seconds that it took."""
 
     transform: AffineTransform
@@ -64,7 +64,7 @@ class Outcome:
     seconds: float = 0.0
     grid_seconds: float = 0.0
     field: DisplacementField | None = None
-    start: Start | None = None
+    start: AffineStart | None = None
     model: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class Method:
 
     name: str
     key: str
-    run: Callable[[Case, Start | None], Outcome]
+    run: Callable[[Case, AffineStart | None], Outcome]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def comparable(fixed: Segmentation, moving: Segmentation, minimum_voxels: int) -
     counts = [_voxel_counts(s) for s in (fixed, moving)]
     return [
         (ours, theirs)
-        for ours, theirs in matching_segments(fixed, moving)
+        for ours, theirs in match_segments(fixed, moving)
         if min(counts[0][ours], counts[1][theirs]) >= minimum_voxels
     ]
 
@@ -156,31 +156,31 @@ def evaluate_case(
     surfaces: whether the surface distances are wanted, which take most of the time of scoring. Raises InputError where
     a method cannot register the pair.
     """
-    outcomes = outcomes_of(case, methods)
+    outcomes = run_methods(case, methods)
     return score(case, outcomes, surfaces=surfaces), outcomes
 
 
-def outcomes_of(case: Case, methods: Sequence[Method]) -> dict[str, Outcome]:
+def run_methods(case: Case, methods: Sequence[Method]) -> dict[str, Outcome]:
     """What becomes of a case: as loaded, after the affine stage of the first method, and after each of the methods."""
-    outcomes = {BEFORE: linear_outcome(case, AffineTransform.identity())}
-    start: Start | None = None
+    outcomes = {BEFORE: evaluate_affine(case, AffineTransform.identity())}
+    start: AffineStart | None = None
     for method in methods:
         outcome = method.run(case, start)
         if start is None and outcome.start is not None:
             start = outcome.start
-            outcomes[AFFINE] = linear_outcome(case, start.transform, start.seconds)
+            outcomes[AFFINE] = evaluate_affine(case, start.transform, start.seconds)
         outcomes[method.name] = outcome
     return outcomes
 
 
-def linear_outcome(case: Case, transform: AffineTransform, seconds: float = 0.0) -> Outcome:
+def evaluate_affine(case: Case, transform: AffineTransform, seconds: float = 0.0) -> Outcome:
     """What an affine map alone does."""
     geometry = case.fixed.geometry
     # Between two nodes along each axis a trilinear field is an affine map exactly.
     to_corners = _right_angled(geometry)
     points = to_corners.points_mm
     displacement = DisplacementField(transform(points) - points, to_corners.affine)
-    return replace(field_outcome(case, displacement, JacobianSummary(0.0, 1.0, 0.0)), seconds=seconds)
+    return replace(evaluate_field(case, displacement, JacobianSummary(0.0, 1.0, 0.0)), seconds=seconds)
 
 
 def _right_angled(geometry: Geometry) -> Geometry:
@@ -192,11 +192,11 @@ def _right_angled(geometry: Geometry) -> Geometry:
     return Geometry((2, 2, 2), matrix)
 
 
-def field_outcome(case: Case, found: DisplacementField, jacobian: JacobianSummary | None = None) -> Outcome:
+def evaluate_field(case: Case, found: DisplacementField, jacobian: JacobianSummary | None = None) -> Outcome:
     """What a displacement field does to the labels and the landmarks of a case."""
     geometry = case.fixed.geometry
     return Outcome(
-        jacobian=jacobian or jacobian_summary(found, geometry),
+        jacobian=jacobian or summarize_jacobian(found, geometry),
         warped_labels=None if case.moving_labels is None else warp_segmentation(case.moving_labels, found, geometry),
         landmarks_mm=None if case.landmarks is None else found(case.landmarks[:, 0]),
         field=found,

@@ -12,7 +12,7 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Segmentation, Volume
 from ..data.scans import read_image
-from .pairs import csv_table
+from .pairs import read_csv_table
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")
@@ -34,7 +34,7 @@ def read_labels(path: Path) -> Segmentation:
 
 def read_landmarks(path: Path) -> FloatArray:
     """Read corresponding points: (n, 2, 3), fixed and moving, RAS mm. Raises InputError with file and line."""
-    header, rows = csv_table(path)
+    header, rows = read_csv_table(path)
     missing = [name for name in LANDMARK_COLUMNS if name not in header]
     if missing:
         raise InputError(f"{path}, line 1: the header lacks {', '.join(missing)}.")
@@ -52,7 +52,7 @@ def read_landmarks(path: Path) -> FloatArray:
     return np.array(points).reshape(-1, 2, 3)
 
 
-def to_image(volume: Volume) -> sitk.Image:
+def to_sitk_image(volume: Volume) -> sitk.Image:
     """The volume as SimpleITK has it (LPS)."""
     image = sitk.GetImageFromArray(volume.array)
     lps = LPS @ volume.affine

@@ -13,16 +13,16 @@ from torch import nn
 
 from ...core.models.cards import CARD_FILE, ModelCard
 from ...core.models.registry import ModelRegistry, Student
-from ...core.network.grid import GridRule
-from ...core.network.intensity import IntensityRule
+from ...core.network.grid import GridSettings
+from ...core.network.intensity import IntensityNormalization
 from ...core.registration import register
 from ...core.result.result import RegistrationSettings
-from .cases import Case, Method, Outcome, Start, field_outcome
+from .cases import AffineStart, Case, Method, Outcome, evaluate_field
 
 _ON_GRID = ("shrink", "resample", "network", "field")
 
 
-def product_methods(
+def build_model_methods(
     model: str,
     cascades: Sequence[int] = (),
     threads: int | None = None,
@@ -42,7 +42,7 @@ def product_methods(
     for count, preset in product(cascades or (None,), refine):
         settings = RegistrationSettings(model, count, threads=threads, refine=preset)
         key = hashlib.sha256(json.dumps([count, threads, preset, cards]).encode()).hexdigest()
-        methods.append(model_method(_title(name, settings), key, settings, known))
+        methods.append(build_model_method(_title(name, settings), key, settings, known))
     return methods
 
 
@@ -52,20 +52,20 @@ def _title(name: str, settings: RegistrationSettings) -> str:
     return f"{name}{cascades}" + (f", {preset}" if preset != "none" else "")
 
 
-def model_method(name: str, key: str, settings: RegistrationSettings, registry: ModelRegistry) -> Method:
+def build_model_method(name: str, key: str, settings: RegistrationSettings, registry: ModelRegistry) -> Method:
     """Register as the product does, with a model of a registry; the affine stage counts into the seconds."""
 
-    def run(case: Case, start: Start | None) -> Outcome:
+    def run(case: Case, start: AffineStart | None) -> Outcome:
         asked = settings if start is None else replace(settings, initial=start.transform)
         result = register(case.fixed, case.moving, asked, registry=registry)
         seconds = {stage: value for stage, value in result.seconds.items() if stage != "load model"}
         if start is not None:
             seconds["initial alignment"] = start.seconds
         return replace(
-            field_outcome(case, result.field, result.jacobian),
+            evaluate_field(case, result.field, result.jacobian),
             seconds=sum(seconds.values()),
             grid_seconds=sum(seconds.get(stage, 0.0) for stage in _ON_GRID),
-            start=Start(result.initial, seconds["initial alignment"]),
+            start=AffineStart(result.initial, seconds["initial alignment"]),
             model=result.model,
             warnings=result.warnings,
         )
@@ -79,7 +79,9 @@ class NetworkRegistry(ModelRegistry):
     network: called as a student is, (fixed, moving, cascades) -> (flow, predictions), see `core.network.cascade`.
     """
 
-    def __init__(self, name: str, network: nn.Module, grid: GridRule, intensity: IntensityRule, modality: str) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, grid: GridSettings, intensity: IntensityNormalization, modality: str
+    ) -> None:
         super().__init__(())
         card = ModelCard(name, name, modality, "", "", {}, {}, {}, Path())
         self.cards = {name: card}

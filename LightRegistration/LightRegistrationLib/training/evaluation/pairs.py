@@ -62,7 +62,7 @@ def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
     return pairs
 
 
-def csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header of a CSV file and its rows that are not blank, with their line numbers; InputError if unreadable."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -78,7 +78,7 @@ def csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    header, rows = csv_table(path)
+    header, rows = read_csv_table(path)
     missing, unknown = [c for c in REQUIRED if c not in header], [c for c in header if c not in COLUMNS]
     if missing or unknown or len(set(header)) < len(header):
         wrong = f"lacks {', '.join(missing)}" if missing else f"has the column '{(unknown or header)[0]}'"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
-from ...core.network.grid import toward_ras
+from ...core.network.grid import reorient_to_ras
 from ...core.sampling.warping import warp_segmentation, warp_volume
 from .cases import AFFINE, BEFORE, Case, Outcome
 
@@ -46,7 +46,7 @@ def draw_case(case: Case, outcomes: Mapping[str, Outcome], file: Path) -> None:
     shown = {name: outcomes[name] for name in (AFFINE, *last) if name in outcomes}
     fixed_labels = _labels(case.fixed_labels, case)
     columns = _columns(case, shown, fixed_labels)
-    spacing = np.linalg.norm(toward_ras(case.fixed.array, case.fixed.affine)[1][:3, :3], axis=0)[::-1]
+    spacing = np.linalg.norm(reorient_to_ras(case.fixed.array, case.fixed.affine)[1][:3, :3], axis=0)[::-1]
     figure = Figure(figsize=(_INCHES * len(columns), _INCHES * 3), layout="constrained", facecolor="white")
     axes = figure.subplots(3, len(columns), squeeze=False)
     for axis, index in enumerate(_middle(fixed_labels, columns[0].image.shape)):
@@ -77,7 +77,7 @@ def _columns(case: Case, outcomes: Mapping[str, Outcome], fixed_labels: NDArray 
 def _gray(volume: Volume, original: Volume) -> NDArray:
     """Intensities between the 1st and 99th percentile of the original as 0 to 1."""
     low, high = np.nanpercentile(original.array[::2, ::2, ::2].astype(np.float32), (1, 99))
-    array, _ = toward_ras(volume.array, volume.affine)
+    array, _ = reorient_to_ras(volume.array, volume.affine)
     scaled = (np.nan_to_num(array.astype(np.float32), nan=float(low)) - low) / max(float(high - low), 1e-6)
     return np.clip(scaled, 0, 1)
 
@@ -88,7 +88,7 @@ def _labels(segmentation: Segmentation | None, case: Case) -> NDArray | None:
     geometry = case.fixed.geometry
     if not segmentation.geometry.matches(geometry):
         segmentation = warp_segmentation(segmentation, None, geometry)
-    return toward_ras(segmentation.layers[0], geometry.affine)[0]
+    return reorient_to_ras(segmentation.layers[0], geometry.affine)[0]
 
 
 def _middle(labels: NDArray | None, shape: tuple[int, ...]) -> list[int]:

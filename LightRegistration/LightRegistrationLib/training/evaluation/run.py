@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core import errors
 from ...core.errors import InputError
-from ...core.result.result import Progress, no_progress
+from ...core.result.result import Progress, ignore_progress
 from .cases import Case, Method, Outcome, Scores, evaluate_case, load_case
 from .pairs import EvaluationPair
 
@@ -51,7 +51,7 @@ def evaluate_pairs(
     methods: Sequence[Method],
     output: Path,
     options: EvaluationOptions = EvaluationOptions(),
-    progress: Progress = no_progress,
+    progress: Progress = ignore_progress,
 ) -> list[PairRecord]:
     """Evaluate every pair with every method and keep each in `output`/pairs as soon as it is done.
 

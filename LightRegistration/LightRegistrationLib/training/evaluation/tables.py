@@ -89,7 +89,7 @@ def write_results(
     records: Sequence[PairRecord], output: Path, settings: Mapping[str, Any], csv_name: str = RESULTS_FILE
 ) -> None:
     """Write results.csv (a line for each pair and method) and summary.json. Raises InputError if that fails."""
-    write_text(output / csv_name, results_csv(records))
+    write_text(output / csv_name, format_results_csv(records))
     summary = {
         "schema": SCHEMA_VERSION,
         "settings": dict(settings),
@@ -101,7 +101,7 @@ def write_results(
     write_text(output / SUMMARY_FILE, json.dumps(summary, indent=1, allow_nan=False))
 
 
-def results_csv(records: Iterable[PairRecord]) -> str:
+def format_results_csv(records: Iterable[PairRecord]) -> str:
     """All numbers as CSV, a line for each pair and method; a pair that failed has one line with its error."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
@@ -125,7 +125,7 @@ def results_csv(records: Iterable[PairRecord]) -> str:
     return stream.getvalue().rstrip("\n")
 
 
-def pairs_table(records: Sequence[PairRecord]) -> str:
+def format_pairs_table(records: Sequence[PairRecord]) -> str:
     """A line for each pair: Dice and TRE by method, folding, seconds; what failed and why."""
     methods = list(dict.fromkeys(m for r in records for m in r.scores))
     shown = [
@@ -145,10 +145,10 @@ def pairs_table(records: Sequence[PairRecord]) -> str:
         note = f"below affine: {', '.join(worse)}" if worse else ""
         last = scores[-1]
         rows.append([record.name, *cells, _shown(last.folding_percent, 4), _shown(last.seconds, 2), note])
-    return markdown(header, rows)
+    return format_markdown_table(header, rows)
 
 
-def summary_table(records: Sequence[PairRecord]) -> str:
+def format_summary_table(records: Sequence[PairRecord]) -> str:
     """Mean ± standard deviation over the pairs, one line for each group and method."""
     header = (
         "group, method, pairs, Dice, Dice30, Jaccard, HD95 mm, TRE mm, folding %, SD log J, seconds, worst pair, "
@@ -174,10 +174,10 @@ def summary_table(records: Sequence[PairRecord]) -> str:
         for group, methods in summarize(records).items()
         for method, s in methods.items()
     ]
-    return markdown(header, rows)
+    return format_markdown_table(header, rows)
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns also line up as plain text; columns that are empty all the way are left out."""
     used = [n for n in range(len(header)) if not rows or any(row[n] for row in rows)]
     lines = [[line[n] for n in used] for line in (header, *rows)]

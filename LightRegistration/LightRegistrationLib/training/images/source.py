@@ -22,11 +22,11 @@ from ...core.affine.stage import align_affine
 from ...core.errors import InputError
 from ...core.geometry.volume import Volume
 from ...core.network.flows import sample, voxel_grid
-from ...core.network.grid import GridRule, Shrunk, network_geometry, shrink
-from ...core.network.intensity import IntensityRule
+from ...core.network.grid import GridSettings, ShrunkImage, compute_network_grid, shrink
+from ...core.network.intensity import IntensityNormalization
 from ..data.augmentation import bias_field, cut_field_of_view, elastic_flow, random_gamma, random_matrix, uniform
 from ..data.pairs import Pair
-from ..data.scans import Scan, read_image, stem_of
+from ..data.scans import Scan, image_stem, read_image
 
 if TYPE_CHECKING:
     from ..sources import ImageSourceConfig
@@ -108,7 +108,7 @@ class ImageSource:
     @classmethod
     def open(cls, config: ImageSourceConfig, scans: Sequence[Scan], cache: Path, spacing_mm: float) -> ImageSource:
         """Prepare the scans, or take them from the cache where settings and files are still the same."""
-        rule = IntensityRule(**config.intensity)
+        rule = IntensityNormalization(**config.intensity)
         partners = _partners([scan.subject for scan in scans], config.pairs)
         if not any(partners):
             raise InputError(f"{scans[0].image.parent}: no two scans make a pair with pairs = '{config.pairs}'.")
@@ -192,7 +192,7 @@ def _save(content: dict[str, Any], file: Path) -> None:
 
 
 def _prepare(
-    scans: Sequence[Scan], config: ImageSourceConfig, rule: IntensityRule, spacing_mm: float
+    scans: Sequence[Scan], config: ImageSourceConfig, rule: IntensityNormalization, spacing_mm: float
 ) -> dict[str, Any]:
     volumes = [read_image(scan.image) for scan in scans]
     labels = [
@@ -200,7 +200,7 @@ def _prepare(
     ]
     structures = _common_structures(scans, labels, config.structures)
     reference = _reference(scans, config.reference)
-    grid = network_geometry(volumes[reference].geometry, GridRule(spacing_mm=spacing_mm, min_voxels=1))
+    grid = compute_network_grid(volumes[reference].geometry, GridSettings(spacing_mm=spacing_mm, min_voxels=1))
     shrinks = [
         _shrunk(scan, volume, float(grid.spacing_mm[0]), rule) for scan, volume in zip(scans, volumes, strict=True)
     ]
@@ -220,7 +220,7 @@ def _prepare(
     return {"scans": prepared, "structures": structures, "shape": grid.shape, "spacing_mm": float(grid.spacing_mm[0])}
 
 
-def _shrunk(scan: Scan, volume: Volume, spacing_mm: float, rule: IntensityRule) -> Shrunk:
+def _shrunk(scan: Scan, volume: Volume, spacing_mm: float, rule: IntensityNormalization) -> ShrunkImage:
     shrunk = shrink(volume, spacing_mm, rule)
     if float(shrunk.tensor.max() - shrunk.tensor.min()) < 0.01:
         raise InputError(
@@ -230,7 +230,7 @@ def _shrunk(scan: Scan, volume: Volume, spacing_mm: float, rule: IntensityRule) 
     return shrunk
 
 
-def _aligned(reference: Volume, volume: Volume, scan: Scan, rule: IntensityRule) -> NDArray[np.floating[Any]]:
+def _aligned(reference: Volume, volume: Volume, scan: Scan, rule: IntensityNormalization) -> NDArray[np.floating[Any]]:
     try:
         return align_affine(reference, volume, rule).transform.matrix
     except InputError as error:
@@ -279,7 +279,7 @@ def _reference(scans: Sequence[Scan], name: str) -> int:
     found = [
         n
         for n, scan in enumerate(scans)
-        if f"{scan.image.parent.as_posix()}/{stem_of(scan.image)}".endswith(f"/{name}")
+        if f"{scan.image.parent.as_posix()}/{image_stem(scan.image)}".endswith(f"/{name}")
     ]
     if len(found) != 1:
         number = "none" if not found else f"{len(found)}"

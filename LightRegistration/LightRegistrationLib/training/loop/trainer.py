@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import InputError
-from ..configuration import RunConfig, StageT, changed_settings, to_values
+from ..configuration import RunConfig, StageT, config_to_dict, find_changed_settings
 from ..data.pairs import Mixture, Pair
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 from ..monitoring.validation import ValidationPair, validate, validation_pairs
@@ -51,10 +51,10 @@ class Trainer(ABC, Generic[StageT]):
         self.data = data
         self.output = output
         self.processes = processes or Hardware().start()
-        self.stop_wanted = monitor.stop_wanted
+        self.is_stop_requested = monitor.is_stop_requested
         self.monitor = monitor if self.processes.is_first else NO_MONITOR
         torch.manual_seed(config.seed)
-        self.generator = generator_of(config.seed, self.processes.rank)
+        self.generator = make_generator(config.seed, self.processes.rank)
         self.step = 0
         self.resumed_at = 0
         self.seconds = 0.0
@@ -100,7 +100,7 @@ class Trainer(ABC, Generic[StageT]):
             "generator": generators[0].clone(),
             "step": self.step,
             "seconds": self.seconds,
-            "config": json.dumps(to_values(self.config)),
+            "config": json.dumps(config_to_dict(self.config)),
             "notes": self.notes,
         }
         if self.processes.count > 1:
@@ -133,7 +133,7 @@ class Trainer(ABC, Generic[StageT]):
         return True
 
     def _check_settings(self, state: Mapping[str, Any]) -> None:
-        name, changed = changed_settings(self.config, json.loads(state.get("config", "{}")))
+        name, changed = find_changed_settings(self.config, json.loads(state.get("config", "{}")))
         if name != self.config.name:
             raise InputError(
                 f"{self.state_file}: this is the state of a run of '{name}', not of '{self.config.name}'; choose "
@@ -147,7 +147,7 @@ class Trainer(ABC, Generic[StageT]):
         if len(known) == self.processes.count:
             self.generator.set_state(known[self.processes.rank].clone())
             return
-        self.generator = generator_of(self.config.seed, self.processes.rank, self.step)
+        self.generator = make_generator(self.config.seed, self.processes.rank, self.step)
         if self.processes.is_first:
             logger.warning(
                 "%s was written by %d processes and goes on with %d: the pairs are others than in an unbroken run",
@@ -175,7 +175,7 @@ class Trainer(ABC, Generic[StageT]):
         """Take the steps of a stage that are left; returns whether the run goes on."""
         pairs = self.open(self.config.sources, stage)
         self.start_stage(stage, pairs)
-        if self.processes.any(self.stop_wanted()):
+        if self.processes.any(self.is_stop_requested()):
             return False
         self._keep_validation_pairs(stage, pairs)
         self._validate(stage)
@@ -191,7 +191,7 @@ class Trainer(ABC, Generic[StageT]):
             if self.step % self.log_every == 0 or self.step == last:
                 self._log(seen, rate)
                 seen = []
-            if self.processes.any(self.stop_wanted()):
+            if self.processes.any(self.is_stop_requested()):
                 return False
             if self.processes.any(self._due(self._saved_at, self.config.checkpoint_minutes)):
                 self.save()
@@ -268,7 +268,7 @@ class Trainer(ABC, Generic[StageT]):
             logger.info("%s", line)
 
 
-def conduct(build: Callable[[Processes], Trainer[Any]], hardware: Hardware) -> RunSummary:
+def run_training(build: Callable[[Processes], Trainer[Any]], hardware: Hardware) -> RunSummary:
     """Start the processes, build the trainer in each, resume and run it; returns in the first process alone.
 
     Raises InputError for all that is wrong, a loss that is not finite included. The other processes end here, in
@@ -308,12 +308,12 @@ def _what_is_left(state_file: Path) -> str:
     return f"{state_file} holds the state after step {load_state(state_file)['step']}"
 
 
-def values_of(terms: Mapping[str, Tensor]) -> dict[str, float]:
+def to_floats(terms: Mapping[str, Tensor]) -> dict[str, float]:
     """The terms of a loss as numbers."""
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def generator_of(seed: int, *path: int) -> torch.Generator:
+def make_generator(seed: int, *path: int) -> torch.Generator:
     """The generator of one process, or of one item; the first process has that of the seed itself."""
     if not any(path):
         return torch.Generator().manual_seed(seed)

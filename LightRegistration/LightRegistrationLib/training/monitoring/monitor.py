@@ -11,7 +11,7 @@ from .validation import Validation
 
 
 class Monitor(Protocol):
-    """Watches a run. Of several processes only the first one tells its monitor; all of them ask `stop_wanted`."""
+    """Watches a run. Of several processes only the first one tells its monitor; all of them ask `is_stop_requested`."""
 
     def begin(self, name: str, step: int, last: int) -> None:
         """The run starts at a step (0, or that of the state it resumes from) of so many."""
@@ -33,7 +33,7 @@ class Monitor(Protocol):
         """The state after a step is written."""
         ...
 
-    def stop_wanted(self) -> bool:
+    def is_stop_requested(self) -> bool:
         """Asked after each step: whether the run shall save its state and end."""
         ...
 
@@ -56,7 +56,7 @@ class NoMonitor:
     def checkpoint(self, step: int, state_file: Path) -> None:
         """Nothing to do."""
 
-    def stop_wanted(self) -> bool:
+    def is_stop_requested(self) -> bool:
         """Never."""
         return False
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .validation import Validation, ValidationCase, sampled_places
+from .validation import Validation, ValidationCase, sampling_points
 
 TILE_PIXELS = 168
 GAP, CAPTION = 4, 20
@@ -42,7 +42,7 @@ class _View:
         return np.asarray(enlarged[0].flip(1, 2).numpy())
 
 
-def validation_sheet(validation: Validation) -> Pixels:
+def draw_validation(validation: Validation) -> Pixels:
     """All pairs of a validation below one another, (rows, columns, 3) RGB.
 
     Each has its numbers as a caption, then an axial, a coronal and a sagittal row through the middle of the grid.
@@ -96,7 +96,7 @@ def _outlines(labels: Tensor | None, view: _View) -> NDArray[np.bool_] | None:
 def _grid_lines(flow: Tensor, view: _View) -> NDArray[np.bool_]:
     """Where the lines of a regular grid of the moving image come to lie in the fixed one."""
     step = max(1, round(max(flow.shape[2:]) / GRID_LINES))
-    places = view.plane(sampled_places(flow))[list(view.components)]
+    places = view.plane(sampling_points(flow))[list(view.components)]
     cells = np.floor((places + 0.5) / step).astype(np.int64)
     return boundaries(cells[0]) | boundaries(cells[1])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...core.errors import InputError
-from .pictures import validation_sheet
+from .pictures import draw_validation
 from .progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -23,17 +23,22 @@ class RunMonitor:
     """What a run tells whoever watches it, beside the log that the run keeps itself.
 
     output: the run's folder; gets tensorboard/ (unless that is not wanted), pictures/step_<n>.png and validation.jsonl.
-    stop_wanted: asked after each step; the run saves and ends where it says True.
+    is_stop_requested: asked after each step; the run saves and ends where it says True.
     All methods that write raise InputError where that fails (a full disk).
     """
 
     def __init__(
-        self, output: Path, stream: TextIO, *, tensorboard: bool = True, stop_wanted: Callable[[], bool] = lambda: False
+        self,
+        output: Path,
+        stream: TextIO,
+        *,
+        tensorboard: bool = True,
+        is_stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         self.output = output
         self.display = ProgressDisplay(stream)
         self.tensorboard = tensorboard
-        self.stop_wanted = stop_wanted
+        self.is_stop_requested = is_stop_requested
         self.unsaved_steps = 0
         self.latest: dict[str, float] = {}
         self._events: Any = None
@@ -65,8 +70,8 @@ class RunMonitor:
     def validation(self, step: int, result: Validation) -> None:
         """Note the numbers of a validation, and draw it."""
         self.latest = result.numbers()
-        self.display.say(f"validation at step {step}: {numbers_line(self.latest)}")
-        sheet = validation_sheet(result)
+        self.display.say(f"validation at step {step}: {format_numbers(self.latest)}")
+        sheet = draw_validation(result)
         with _writing(self.output / VALIDATION_FILE), (self.output / VALIDATION_FILE).open("a") as file:
             file.write(json.dumps({"step": step} | {k: round(v, 5) for k, v in self.latest.items()}) + "\n")
         picture = self.output / PICTURES_FOLDER / f"step_{step:06d}.png"
@@ -108,7 +113,7 @@ class _Means:
         return means
 
 
-def numbers_line(numbers: Mapping[str, float]) -> str:
+def format_numbers(numbers: Mapping[str, float]) -> str:
     """The numbers of a validation in one line; what is known before and after as `before -> after`."""
     parts = []
     for name, value in numbers.items():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.deformation.jacobian import corner_determinants
+from ...core.deformation.jacobian import compute_corner_determinants
 from ...core.geometry.transforms import DisplacementField
 from ...core.network.flows import voxel_grid, warp
 from ..data.pairs import Mixture, Pair
@@ -126,12 +126,12 @@ def mean_dice(fixed: Tensor, moving: Tensor) -> float:
 
 
 def folding_percent(flow: Tensor) -> float:
-    """How many of the raw Jacobian determinants of x + flow(x) are not positive, percent; see `corner_determinants`."""
+    """How many of the raw Jacobian determinants of x + flow(x) are not positive, percent; see `compute_corner_determinants`."""
     field = DisplacementField(flow[0].movedim(0, -1).numpy(), np.eye(4))
-    return float(100 * (corner_determinants(field) <= 0).mean())
+    return float(100 * (compute_corner_determinants(field) <= 0).mean())
 
 
-def sampled_places(flow: Tensor) -> Tensor:
+def sampling_points(flow: Tensor) -> Tensor:
     """Where in the moving image each voxel of the fixed one lies, (1, 3, D, H, W), voxels, components i, j, k."""
     return voxel_grid(tuple(flow.shape[2:]), flow.device) + flow
 

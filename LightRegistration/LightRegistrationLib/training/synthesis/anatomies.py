@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .body import BUILT_NAMES, NOTHING, Body
+from .body import GENERATED_NAMES, UNKNOWN_CLASS, Body
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ BRAIN = Anatomy(
 
 _SURROUNDINGS = tuple(
     Structure(name, (), mean, texture=texture)
-    for name, mean, texture in zip(BUILT_NAMES, (-105, 45, -95, 30, -830, 220), (8, 12, 15, 25, 30, 60), strict=True)
+    for name, mean, texture in zip(
+        GENERATED_NAMES, (-105, 45, -95, 30, -830, 220), (8, 12, 15, 25, 30, 60), strict=True
+    )
 )
 _SPLEEN, _KIDNEY, _PANCREAS, _LIVER = (55.0, 70.0, 50.0), (100.0, 150.0, 130.0), (55.0, 45.0, 35.0), (12.0, 52.0, 40.0)
 
@@ -172,7 +174,7 @@ OWN = "own"
 """Name of an anatomy that a configuration describes itself."""
 
 
-def anatomy_of(
+def build_anatomy(
     name: str,
     classes: Mapping[str, Sequence[int]],
     means: Mapping[str, float],
@@ -220,6 +222,6 @@ def _with_classes(base: Anatomy, classes: Mapping[str, Sequence[int]]) -> Anatom
         seen |= set(values)
         structures.append(replace(known.get(name, Structure(name, ())), values=tuple(values)))
     built = tuple(structure for structure in base.structures if not structure.values)
-    if len(structures) + len(built) > NOTHING:
-        raise ValueError(f"[source.classes]: at most {NOTHING - len(built)} classes are possible")
+    if len(structures) + len(built) > UNKNOWN_CLASS:
+        raise ValueError(f"[source.classes]: at most {UNKNOWN_CLASS - len(built)} classes are possible")
     return replace(base, structures=(*structures, *built), landmarks=tuple(sorted(seen)))

@@ -15,7 +15,7 @@ GAS_HU = -900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scanner:
+class ScannerSettings:
     """Ranges of what is drawn at random for each image; a fraction of the intensity range unless said otherwise.
 
     noise, bias: largest standard deviations (bias: MRI). thick: chance of slices thicker than the grid's, up to
@@ -34,7 +34,7 @@ class Scanner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BodyAppearance(Scanner):
+class AppearanceSettings(ScannerSettings):
     """What images of an anatomy have besides.
 
     contrast: standard deviation of a class's intensity. other_contrast: chance of any intensity for any class, MRI or
@@ -54,12 +54,12 @@ class BodyAppearance(Scanner):
             raise ValueError(f"low has to be below high, got {self.low} and {self.high}")
 
 
-def window(hounsfield: Tensor, look: BodyAppearance) -> Tensor:
+def window(hounsfield: Tensor, look: AppearanceSettings) -> Tensor:
     """Hounsfield units as the intensities 0 to 1 of a window."""
     return ((hounsfield - look.low) / (look.high - look.low)).clamp(0, 1)
 
 
-def mri(image: Tensor, look: Scanner, spacing_mm: float, generator: torch.Generator) -> Tensor:
+def mri(image: Tensor, look: ScannerSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
     """Texture, blur, bias field, noise, gamma and the percentile rule of the models, on (1, 1, D, H, W)."""
     inside = (image > 0.02).float()
     texture = F.avg_pool3d(torch.randn(image.shape, generator=generator), 3, 1, 1)
@@ -77,7 +77,7 @@ def mri(image: Tensor, look: Scanner, spacing_mm: float, generator: torch.Genera
     return image ** float(2 ** (0.6 * (uniform(generator) - 0.5) * 2))
 
 
-def ct(channels: Tensor, look: BodyAppearance, spacing_mm: float, generator: torch.Generator) -> Tensor:
+def ct(channels: Tensor, look: AppearanceSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
     """Texture, gas, couch and arms, thick slices, a reconstruction kernel, noise and a window: (1, 1, D, H, W).
 
     channels: (1, 3, D, H, W): HU above that of air, standard deviation of the texture in HU, where gas may be (0 to 1).
@@ -101,7 +101,9 @@ def ct(channels: Tensor, look: BodyAppearance, spacing_mm: float, generator: tor
     return window(image, look)
 
 
-def thick_slices(image: Tensor, look: Scanner, spacing_mm: float, axis: int, generator: torch.Generator) -> Tensor:
+def thick_slices(
+    image: Tensor, look: ScannerSettings, spacing_mm: float, axis: int, generator: torch.Generator
+) -> Tensor:
     """With a chance, average along an axis (0 to 2) over slices of up to slice_mm and interpolate between them."""
     thickness = spacing_mm + (look.slice_mm - spacing_mm) * uniform(generator)
     if uniform(generator) >= look.thick or thickness <= spacing_mm:
@@ -111,7 +113,7 @@ def thick_slices(image: Tensor, look: Scanner, spacing_mm: float, axis: int, gen
     return F.interpolate(F.interpolate(image, size=size, mode="area"), size=image.shape[2:], mode="trilinear")
 
 
-def cut_ends(image: Tensor, look: Scanner, generator: torch.Generator) -> Tensor:
+def cut_ends(image: Tensor, look: ScannerSettings, generator: torch.Generator) -> Tensor:
     """With their chances, set the lower and the upper end of (1, 1, D, H, W) to 0, each up to its share."""
     depth = image.shape[2]
     counts = [

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-BUILT_NAMES = ("fat under the skin", "body wall", "fat inside", "unlabelled tissue", "lungs above", "built spine")
-SKIN_FAT, WALL, INNER_FAT, FILLER, LUNGS, SPINE = range(len(BUILT_NAMES))
-NOTHING = 255
+GENERATED_NAMES = ("fat under the skin", "body wall", "fat inside", "unlabelled tissue", "lungs above", "built spine")
+SKIN_FAT, WALL, INNER_FAT, FILLER, LUNGS, SPINE = range(len(GENERATED_NAMES))
+UNKNOWN_CLASS = 255
 """Class index of a voxel that nothing is known of."""
 _DIRECTIONS = 48
 
@@ -64,18 +64,18 @@ class _Outline:
         return -self.support[:, 3 * _DIRECTIONS // 4]
 
 
-def surround(
+def fill_body(
     classes: NDArray[np.uint8], spacing_mm: float, body: Body, first: int, known: tuple[int, int], seed: int
 ) -> NDArray[np.uint8]:
-    """Fill what is NOTHING in the body of a map of class indices (k, j, i), whose axes run to S, A and R.
+    """Fill what is UNKNOWN_CLASS in the body of a map of class indices (k, j, i), whose axes run to S, A and R.
 
-    first: class index of the first of BUILT_NAMES. known: first and one past the last slice (k) to fill; what lies
-    beyond becomes NOTHING. seed: which of the possible bodies.
+    first: class index of the first of GENERATED_NAMES. known: first and one past the last slice (k) to fill; what lies
+    beyond becomes UNKNOWN_CLASS. seed: which of the possible bodies.
     """
     random = np.random.default_rng(seed)
     filled = classes.copy()
-    filled[: known[0]] = filled[known[1] :] = NOTHING
-    free = filled == NOTHING
+    filled[: known[0]] = filled[known[1] :] = UNKNOWN_CLASS
+    free = filled == UNKNOWN_CLASS
     if not free.all() and known[1] > known[0]:
         outline = _outline(~free, spacing_mm, body)
         depth = _depth(outline, free.shape)
@@ -92,7 +92,7 @@ def surround(
             column, disks = _column(outline, free.shape)
             filled[free & column] = first + SPINE
             filled[free & disks] = first + WALL
-    filled[: known[0]] = filled[known[1] :] = NOTHING
+    filled[: known[0]] = filled[known[1] :] = UNKNOWN_CLASS
     return filled
 
 

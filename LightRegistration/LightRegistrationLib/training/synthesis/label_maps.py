@@ -19,8 +19,16 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
 from ..data.scans import read_image
 from .anatomies import Anatomy, Structure
-from .landmarks import FEWEST, affine_between, residuals, shared, structure_centers, structure_sizes, template_centers
-from .tissue_fractions import Subject, TemplateGrid, grid_shape, labelled_extent, tissue_fractions
+from .landmarks import (
+    MIN_LANDMARKS,
+    fit_affine,
+    residuals,
+    shared,
+    structure_centers,
+    structure_sizes,
+    template_centers,
+)
+from .tissue_fractions import Subject, TemplateGrid, grid_shape, labeled_extent, tissue_fractions
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +117,7 @@ def _compute(
     _check_sizes(subjects, anatomy)
     template = template_centers([s.centers for s in subjects], anatomy.rigidity_mm2)
     maps = [_alignment(subject, template, anatomy) for subject in subjects]
-    extent = anatomy.extent_mm or labelled_extent(subjects, maps)
+    extent = anatomy.extent_mm or labeled_extent(subjects, maps)
     grid = TemplateGrid(grid_shape(extent, spacing_mm), spacing_mm, anatomy.shift_mm)
     used = _classes_used(subjects, anatomy)
     partial = file.with_suffix(f".partial{os.getpid()}.npy")
@@ -154,7 +162,7 @@ def _check_sizes(subjects: Sequence[Subject], anatomy: Anatomy) -> None:
     apart = np.full((len(sizes), len(sizes)), np.nan)
     for first, second in combinations(range(len(sizes)), 2):
         differences = (sizes[first] - sizes[second])[~np.isnan(sizes[first] - sizes[second])]
-        if len(differences) >= FEWEST:
+        if len(differences) >= MIN_LANDMARKS:
             apart[first, second] = apart[second, first] = np.sqrt(np.square(differences).mean())
     typical = [np.percentile(row[~np.isnan(row)], 75) if not np.isnan(row).all() else 0.0 for row in apart]
     odd = int(np.argmax(typical))
@@ -172,10 +180,10 @@ def _check_sizes(subjects: Sequence[Subject], anatomy: Anatomy) -> None:
 
 def _alignment(subject: Subject, template: FloatArray, anatomy: Anatomy) -> FloatArray:
     """4x4 subject RAS mm -> template RAS mm; InputError where the structures do not lie as the others' do."""
-    count, needed = shared(subject.centers, template), min(FEWEST, shared(template, template))
+    count, needed = shared(subject.centers, template), min(MIN_LANDMARKS, shared(template, template))
     if count < needed:
         raise InputError(f"{subject.path}: it has {count} whole structures to align it by; {needed} are needed.")
-    matrix = affine_between(subject.centers, template, anatomy.rigidity_mm2)
+    matrix = fit_affine(subject.centers, template, anatomy.rigidity_mm2)
     error = np.sqrt(np.square(residuals(subject.centers, template, matrix)).mean())
     spread = np.sqrt(np.nanmean(np.square(template[~np.isnan(subject.centers[:, 0])]).sum(1)))
     if np.linalg.det(matrix[:3, :3]) <= 0 or error > _LARGEST_RESIDUAL * spread:

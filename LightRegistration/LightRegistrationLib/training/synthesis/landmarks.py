@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ...core.geometry.geometry import FloatArray, apply_affine, homogeneous
 
-FEWEST = 3
+MIN_LANDMARKS = 3
 """So many points define a rotation with scaling; an affine map needs one more."""
 _CUT_SHARE = 0.3
 
@@ -49,18 +49,18 @@ def structure_sizes(
     return np.where(np.isnan(centers[:, 0]), np.nan, np.log(volumes))
 
 
-def affine_between(source: FloatArray, target: FloatArray, rigidity_mm2: float = 0.0) -> FloatArray:
+def fit_affine(source: FloatArray, target: FloatArray, rigidity_mm2: float = 0.0) -> FloatArray:
     """Least-squares 4x4 affine that maps source points (n, 3) to target points (n, 3); rows with NaN are left out.
 
     rigidity_mm2: weight of the squared difference between its matrix and that of the best rotation with scaling, which
-    is taken instead where there are only FEWEST points; with one or two points it is a shift.
+    is taken instead where there are only MIN_LANDMARKS points; with one or two points it is a shift.
     """
     both = ~(np.isnan(source) | np.isnan(target)).any(1)
     source, target = source[both], target[both]
     source_mean, target_mean = source.mean(0), target.mean(0)
     x, y = source - source_mean, target - target_mean
-    similar = _similarity(x, y) if len(x) >= FEWEST else np.eye(3)
-    if len(x) <= FEWEST:
+    similar = _similarity(x, y) if len(x) >= MIN_LANDMARKS else np.eye(3)
+    if len(x) <= MIN_LANDMARKS:
         matrix = similar
     elif rigidity_mm2:
         matrix = np.linalg.solve(x.T @ x + rigidity_mm2 * np.eye(3), x.T @ y + rigidity_mm2 * similar.T).T
@@ -89,7 +89,7 @@ def template_centers(centers: Sequence[FloatArray], rigidity_mm2: float = 0.0, r
     fullest = max(centers, key=lambda c: shared(c, c))
     template = fullest - np.nanmean(fullest, 0)
     for _ in range(rounds):
-        maps = [affine_between(c, template, rigidity_mm2) for c in centers]
+        maps = [fit_affine(c, template, rigidity_mm2) for c in centers]
         aligned = np.stack([apply_affine(m, c) for m, c in zip(maps, centers, strict=True)])
         sizes = np.array([np.cbrt(1 / np.linalg.det(m[:3, :3])) for m in maps])
         turned = np.mean([m[:3, :3] * size for m, size in zip(maps, sizes, strict=True)], axis=0)

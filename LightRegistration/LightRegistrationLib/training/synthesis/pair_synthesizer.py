@@ -12,15 +12,15 @@ from ...core.network.flows import sample, voxel_grid
 from ..data.augmentation import elastic_flow, random_matrix, uniform
 from ..data.pairs import Pair
 from .anatomies import Anatomy
-from .appearance import AIR_HU, BodyAppearance, ct, cut_ends, mri
+from .appearance import AIR_HU, AppearanceSettings, ct, cut_ends, mri
 from .label_maps import LabelMaps
-from .tissue_intensities import Look, Palette
+from .tissue_intensities import IntensitySampler, TissueIntensities
 
-GUIDES = 4
+PROJECTIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthesisConfig(BodyAppearance):
+class SynthesisConfig(AppearanceSettings):
     """Ranges of what is drawn at random for each pair; lengths in mm, angles in degrees, the rest is a fraction.
 
     stripped, mixed: chances that both images, or only one of them, lack what is outside the brain. same: chance that
@@ -44,7 +44,7 @@ class SynthesisConfig(BodyAppearance):
 class PairSynthesizer:
     """Draws pairs of images from prepared label maps.
 
-    The clean images are the usual one without noise and GUIDES random projections of the tissue fractions, given where
+    The clean images are the usual one without noise and PROJECTIONS random projections of the tissue fractions, given where
     both subjects are known. labels: how many classes, drawn anew for each pair, are given as memberships; all of them
     in the order of the label maps' structures if there are not more. What is built around the labels is none of them.
     """
@@ -60,7 +60,7 @@ class PairSynthesizer:
         self.labels = labels
         self.mirrored = anatomy.mirrored
         self.partners = maps.partners
-        self.palette = Palette(maps.structures, anatomy.modality == "ct", config)
+        self.palette = IntensitySampler(maps.structures, anatomy.modality == "ct", config)
 
     def draw(self, generator: torch.Generator) -> Pair:
         """Synthesize one pair."""
@@ -97,8 +97,8 @@ class PairSynthesizer:
         scan = ct if count > 1 else mri
         image = cut_ends(scan(warped[:, :count], self.config, self.spacing_mm, generator), self.config, generator)
         judged = warped[:, count:]
-        clean = torch.cat([self.palette.finish(judged[:, :1]), judged[:, 1 : 1 + GUIDES]], dim=1)
-        return image, clean, judged[:, 1 + GUIDES :] if self.labels else None
+        clean = torch.cat([self.palette.finish(judged[:, :1]), judged[:, 1 : 1 + PROJECTIONS]], dim=1)
+        return image, clean, judged[:, 1 + PROJECTIONS :] if self.labels else None
 
     def _subjects(self, generator: torch.Generator) -> tuple[int, int]:
         first = int(torch.randint(len(self.partners), (), generator=generator))
@@ -118,7 +118,7 @@ class PairSynthesizer:
         return both, both
 
     def _targets(self, stripped: bool, first: int, second: int, generator: torch.Generator) -> Tensor:
-        """Weights (1 + GUIDES + labels, classes) of what the pair is judged by, the same for both images."""
+        """Weights (1 + PROJECTIONS + labels, classes) of what the pair is judged by, the same for both images."""
         chosen = torch.nonzero(~self.palette.built)[:, 0]
         if self.labels < len(chosen):
             shared = torch.from_numpy(self.maps.present[first] & self.maps.present[second])[chosen]
@@ -126,10 +126,12 @@ class PairSynthesizer:
             order = torch.rand(len(chosen), generator=generator) - shared.float()
             chosen = chosen[order.argsort()[: self.labels]]
         memberships = torch.eye(len(self.palette.built))[chosen]
-        result = torch.cat([self.palette.clean(generator)[None], self.palette.guides(GUIDES, generator), memberships])
+        result = torch.cat(
+            [self.palette.clean(generator)[None], self.palette.guides(PROJECTIONS, generator), memberships]
+        )
         return torch.where(self.palette.outside, torch.zeros(()), result) if stripped else result
 
-    def _weights(self, look: Look, stripped: bool) -> Tensor:
+    def _weights(self, look: TissueIntensities, stripped: bool) -> Tensor:
         """Weights (1 or 3, classes) of what the scanner needs: intensity, and for CT texture and gas."""
         palette = self.palette
         means = torch.where(palette.outside, torch.zeros(()), look.means) if stripped else look.means

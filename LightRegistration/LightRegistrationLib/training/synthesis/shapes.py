@@ -17,15 +17,15 @@ from ...core.network.flows import compose, exponential, resize_flow, voxel_grid,
 from ...core.network.light_network import STRIDE
 from ..data.augmentation import elastic_flow, random_matrix, uniform
 from ..data.pairs import Pair
-from .appearance import Scanner, cut_ends, mri
+from .appearance import ScannerSettings, cut_ends, mri
 
-GUIDES = 4
+PROJECTIONS = 4
 _SQUARINGS = 5
 _SCALES_MM = (24.0, 48.0, 96.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapesConfig(Scanner):
+class ShapeSettings(ScannerSettings):
     """Ranges of what is drawn at random for each pair; lengths in mm, angles in degrees, the rest is a fraction.
 
     shapes: how many classes there are. smallest_mm, largest_mm: size of the shapes. deformation_mm: largest standard
@@ -56,11 +56,11 @@ def check_size(size_voxels: Sequence[int]) -> None:
 class ShapeSynthesizer:
     """Draws pairs of random shapes on a grid (D, H, W) of multiples of STRIDE.
 
-    The clean images have one contrast, and GUIDES random projections of the classes. labels: of how many classes the
+    The clean images have one contrast, and PROJECTIONS random projections of the classes. labels: of how many classes the
     memberships are given, drawn anew for each pair; all of them in order if there are not more.
     """
 
-    def __init__(self, shape: tuple[int, int, int], spacing_mm: float, config: ShapesConfig, labels: int = 0) -> None:
+    def __init__(self, shape: tuple[int, int, int], spacing_mm: float, config: ShapeSettings, labels: int = 0) -> None:
         check_size(shape)
         self.shape = shape
         self.spacing_mm = spacing_mm
@@ -92,7 +92,7 @@ class ShapeSynthesizer:
             painted = torch.cat([look[None], targets])[:, classes][None]
             warped = warp(painted, flow)
             seen = cut_ends(mri(warped[:, :1], config, self.spacing_mm, generator), config, generator)
-            images.append((seen, warped[:, 1 : 2 + GUIDES], warped[:, 2 + GUIDES :] if self.labels else None))
+            images.append((seen, warped[:, 1 : 2 + PROJECTIONS], warped[:, 2 + PROJECTIONS :] if self.labels else None))
         (fixed, fixed_clean, fixed_labels), (moving, moving_clean, moving_labels) = images
         return Pair(fixed, moving, fixed_clean, moving_clean, fixed_labels, moving_labels), velocities, pose
 
@@ -128,9 +128,9 @@ class ShapeSynthesizer:
         return means
 
     def _targets(self, generator: torch.Generator) -> Tensor:
-        """Weights (1 + GUIDES + labels, classes) of what the pair is judged by."""
+        """Weights (1 + PROJECTIONS + labels, classes) of what the pair is judged by."""
         count = self.config.shapes
-        guides = torch.randn(GUIDES, count + 1, generator=generator)
+        guides = torch.randn(PROJECTIONS, count + 1, generator=generator)
         chosen = torch.arange(count)
         if self.labels < count:
             chosen = torch.randperm(count, generator=generator)[: self.labels]

@@ -14,7 +14,7 @@ from scipy import ndimage
 from ...core.geometry.geometry import FloatArray, homogeneous
 from ...core.network.light_network import STRIDE
 from .anatomies import Anatomy
-from .body import BUILT_NAMES, NOTHING, surround
+from .body import GENERATED_NAMES, UNKNOWN_CLASS, fill_body
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def grid_shape(extent_mm: Sequence[float], spacing_mm: float) -> tuple[int, int,
     return d, h, w
 
 
-def labelled_extent(subjects: Sequence[Subject], maps: Sequence[FloatArray], margin_mm: float = 20.0) -> list[float]:
+def labeled_extent(subjects: Sequence[Subject], maps: Sequence[FloatArray], margin_mm: float = 20.0) -> list[float]:
     """Size (k, j, i) mm of a field of view around the template's origin that holds all that is labelled."""
     largest = np.zeros(3)
     for subject, matrix in zip(subjects, maps, strict=True):
@@ -77,7 +77,7 @@ def tissue_fractions(
         output_shape=shape,
         order=0,
         mode="constant",
-        cval=NOTHING,
+        cval=UNKNOWN_CLASS,
     )
     known = (0, shape[0])
     if anatomy.body is not None:
@@ -85,13 +85,13 @@ def tissue_fractions(
         below, above = round(anatomy.body.below_mm / step), round(anatomy.body.above_mm / step)
         start, end = _covered_slices(to_array, subject.labels.shape, shape)
         known = (max(0, start - below), min(shape[0], end + above))
-        first = len(anatomy.structures) - len(BUILT_NAMES)
-        classes = surround(classes, step, anatomy.body, first, known, zlib.crc32(subject.path.name.encode()))
+        first = len(anatomy.structures) - len(GENERATED_NAMES)
+        classes = fill_body(classes, step, anatomy.body, first, known, zlib.crc32(subject.path.name.encode()))
     return _block_shares(classes, len(anatomy.structures), parts), (-(-known[0] // parts), known[1] // parts)
 
 
 def _class_indices(labels: NDArray[np.int32], anatomy: Anatomy) -> NDArray[np.uint8]:
-    table = np.full(max(int(labels.max()), *anatomy.values) + 1, NOTHING, dtype=np.uint8)
+    table = np.full(max(int(labels.max()), *anatomy.values) + 1, UNKNOWN_CLASS, dtype=np.uint8)
     for index, structure in enumerate(anatomy.structures):
         table[list(structure.values)] = index
     return np.asarray(table[labels])
@@ -101,11 +101,11 @@ def _block_shares(classes: NDArray[np.uint8], count: int, parts: int) -> NDArray
     """Share (0-255) of each class in blocks of parts^3 voxels, (count, D, H, W)."""
     d, h, w = (n // parts for n in classes.shape)
     # where voxels of each block are counted, one slab of blocks after the other
-    columns = (np.arange(h)[:, None] * w + np.arange(w)).repeat(parts, 0).repeat(parts, 1) * (NOTHING + 1)
+    columns = (np.arange(h)[:, None] * w + np.arange(w)).repeat(parts, 0).repeat(parts, 1) * (UNKNOWN_CLASS + 1)
     shares = np.zeros((count, d, h, w), dtype=np.uint8)
     for k in range(d):
         voxels = columns + classes[k * parts : (k + 1) * parts]
-        found = np.bincount(voxels.ravel(), minlength=h * w * (NOTHING + 1)).reshape(h, w, NOTHING + 1)
+        found = np.bincount(voxels.ravel(), minlength=h * w * (UNKNOWN_CLASS + 1)).reshape(h, w, UNKNOWN_CLASS + 1)
         shares[:, k] = np.round(found[..., :count] * (255 / parts**3)).transpose(2, 0, 1)
     return shares
 

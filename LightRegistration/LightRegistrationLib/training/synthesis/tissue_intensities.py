@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..data.augmentation import uniform
 from .anatomies import Structure
-from .appearance import AIR_HU, BodyAppearance, window
-from .body import BUILT_NAMES, FILLER, INNER_FAT
+from .appearance import AIR_HU, AppearanceSettings, window
+from .body import FILLER, GENERATED_NAMES, INNER_FAT
 
 PHASES = 4
 """A CT is taken before the contrast agent, or in its arterial, portal or late phase."""
@@ -19,17 +19,17 @@ _CLEAN_PHASE = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class TissueIntensities:
     """The intensity of each class in one image: Hounsfield units, or about 0 (black) to 1."""
 
     means: Tensor
     hounsfield: bool
 
 
-class Palette:
+class IntensitySampler:
     """What is known of the intensities of some structures, in the unit of their modality."""
 
-    def __init__(self, structures: Sequence[Structure], hounsfield: bool, appearance: BodyAppearance) -> None:
+    def __init__(self, structures: Sequence[Structure], hounsfield: bool, appearance: AppearanceSettings) -> None:
         self.hounsfield = hounsfield
         self.appearance = appearance
         self.lowest, self.range = (appearance.low, appearance.high - appearance.low) if hounsfield else (0.0, 1.0)
@@ -48,26 +48,26 @@ class Palette:
         some = self.lowest + self.range * torch.rand(len(self.outside), generator=generator)
         return torch.where(self.means[phase].isnan(), some, self.means[phase])
 
-    def looks(self, generator: torch.Generator) -> tuple[Look, Look]:
+    def looks(self, generator: torch.Generator) -> tuple[TissueIntensities, TissueIntensities]:
         """The looks of two images that are to be registered."""
         other = uniform(generator) < self.appearance.other_contrast
         phases = torch.randint(PHASES, (2,), generator=generator).tolist()
         independent = uniform(generator) < self.appearance.independent_contrast
         if not other:
             return self._usual_look(phases[0], generator), self._usual_look(phases[int(independent)], generator)
-        first, second = (Look(torch.rand(len(self.outside), generator=generator), False) for _ in range(2))
+        first, second = (TissueIntensities(torch.rand(len(self.outside), generator=generator), False) for _ in range(2))
         return first, second if independent else first
 
-    def _usual_look(self, phase: int, generator: torch.Generator) -> Look:
+    def _usual_look(self, phase: int, generator: torch.Generator) -> TissueIntensities:
         jitter = self.appearance.contrast * torch.randn(len(self.outside), generator=generator)
         if not self.hounsfield:
             means = self.usual(0, generator)
-            return Look(torch.where(self.outside, means, (means + jitter).clamp(0.02, 1.2)), False)
+            return TissueIntensities(torch.where(self.outside, means, (means + jitter).clamp(0.02, 1.2)), False)
         plain, enhanced = self.usual(0, generator), self.usual(phase, generator)
         agent = 0.5 + 0.7 * uniform(generator)
         # bone differs by a hundred HU between people where organs differ by twenty
         size = self.range + 4 * (plain - 100).clamp(min=0)
-        return Look(torch.lerp(plain, enhanced, agent) + size * jitter, True)
+        return TissueIntensities(torch.lerp(plain, enhanced, agent) + size * jitter, True)
 
     def clean(self, generator: torch.Generator) -> Tensor:
         """Weights (classes,) of the image that is compared; above air in HU."""
@@ -90,6 +90,6 @@ def _standing_for(names: Sequence[str]) -> Tensor:
     What is made up between the organs has no counterpart in the other subject: it counts as the fat around it.
     """
     indices = torch.arange(len(names))
-    if BUILT_NAMES[FILLER] in names:
-        indices[names.index(BUILT_NAMES[FILLER])] = names.index(BUILT_NAMES[INNER_FAT])
+    if GENERATED_NAMES[FILLER] in names:
+        indices[names.index(GENERATED_NAMES[FILLER])] = names.index(GENERATED_NAMES[INNER_FAT])
     return indices

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from ...core.errors import InputError
 from ...core.network.flows import resize_flow
-from ..configuration import DistillationConfig, DistillationStage, source_values
+from ..configuration import DistillationConfig, DistillationStage, source_to_dict
 from ..data.pairs import Mixture, Pair
-from ..distillation.aldk import adversarial_loss, critic_loss, distance_loss
+from ..distillation.aldk import adversarial_loss, discriminator_loss, distance_loss
 from ..distillation.discriminator import Discriminator
 from ..distillation.store import KnowledgeStore
 from ..distillation.teacher import Teacher, TeacherConfig
 from ..loop.hardware import Hardware, Processes
-from ..loop.trainer import Trainer, conduct, generator_of, values_of
+from ..loop.trainer import Trainer, make_generator, run_training, to_floats
 from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 from ..state import load_state
@@ -100,20 +100,20 @@ class DistillationTrainer(Trainer[DistillationStage]):
         """The store of a stage's grid, with all its pairs; together. The processes share the work."""
         identity = {
             "teacher": self.identity.sha256,
-            "sources": [source_values(source) for source in self.config.sources],
+            "sources": [source_to_dict(source) for source in self.config.sources],
             "seed": self.config.seed,
             "spacing_mm": stage.spacing_mm,
         }
         store = KnowledgeStore(folder, self.config.store, identity, self.config.clean)
         self.processes.in_turn(store.claim)
         store.fill(
-            lambda n: self.processes.move(pairs.draw(generator_of(self.config.seed, _STORE, n))),
+            lambda n: self.processes.move(pairs.draw(make_generator(self.config.seed, _STORE, n))),
             self.teach,
             self.processes.rank,
             self.processes.count,
-            self.stop_wanted,
+            self.is_stop_requested,
         )
-        if not self.processes.any(self.stop_wanted()):
+        if not self.processes.any(self.is_stop_requested()):
             store.open()
         return store
 
@@ -135,13 +135,13 @@ class DistillationTrainer(Trainer[DistillationStage]):
             smoothness = torch.stack([diffusion(p) for p in predictions]).mean()
             terms["smoothness"] = stage.smoothness * smoothness
         seen: dict[str, float] = {}
-        if knowledge.teaches(self.step):
+        if knowledge.uses_knowledge(self.step):
             taught = self.teach(pair) if taught is None else taught
-            if knowledge.trains_critic(self.step):
+            if knowledge.updates_discriminator(self.step):
                 seen = self._train_critic(flow.detach(), taught)
             terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge(flow, taught)
         self.descend(self.optimizer, terms)
-        return seen | values_of(terms)
+        return seen | to_floats(terms)
 
     def deform(self, pair: Pair, cascades: int) -> tuple[Tensor, list[Tensor]]:
         """phi_s, (N, 3, D, H, W) in voxels of the pair's grid whatever the student's head, and its cascades' output."""
@@ -161,9 +161,9 @@ class DistillationTrainer(Trainer[DistillationStage]):
         return flow
 
     def _train_critic(self, student: Tensor, taught: Tensor) -> dict[str, float]:
-        terms = critic_loss(self.critic, student, taught, self.config.knowledge)
+        terms = discriminator_loss(self.critic, student, taught, self.config.knowledge)
         self.descend(self.critic_optimizer, terms, clip=math.inf, average=True)
-        return values_of(terms)
+        return to_floats(terms)
 
     def _knowledge(self, student: Tensor, taught: Tensor) -> Tensor:
         if self.config.knowledge.kind == "distance":
@@ -204,7 +204,7 @@ def distill(
     teacher: state.pt of its training. data: folder that the sources' files are in. output: gets state.pt and log.jsonl;
     `cache` is made beside it. store: folder for the teacher's deformations, filled first with as many pairs as [store]
     says and drawn from then; without it they are computed on the fly, of ever new pairs. Raises InputError for all that
-    is wrong; see `loop.conduct`.
+    is wrong; see `loop.run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)
@@ -212,4 +212,4 @@ def distill(
     def build(processes: Processes) -> DistillationTrainer:
         return DistillationTrainer(config, load_teacher(teacher), data, output, processes, monitor, bfloat16, store)
 
-    return conduct(build, hardware)
+    return run_training(build, hardware)

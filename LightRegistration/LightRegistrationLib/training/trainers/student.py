@@ -12,22 +12,22 @@ from ...core.errors import InputError
 from ...core.models.registry import ModelRegistry
 from ...core.network.cascade import RecursiveCascade
 from ...core.network.flows import resize_flow
-from ..configuration import Stage, StudentRunConfig, TrainingConfig
+from ..configuration import StudentRunConfig, StudentStage, StudentTrainingConfig
 from ..data.pairs import Mixture, Pair
 from ..loop.hardware import Hardware, Processes
-from ..loop.trainer import Trainer, conduct, values_of
+from ..loop.trainer import Trainer, run_training, to_floats
 from ..losses import RegistrationLoss
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 
 
-class StudentTrainer(Trainer[Stage]):
+class StudentTrainer(Trainer[StudentStage]):
     """Trains a student by what is known of the pairs; the state holds weights, optimizer, generator and step."""
 
-    config: TrainingConfig
+    config: StudentTrainingConfig
 
     def __init__(
         self,
-        config: TrainingConfig,
+        config: StudentTrainingConfig,
         data: Path,
         output: Path,
         processes: Processes | None = None,
@@ -44,20 +44,20 @@ class StudentTrainer(Trainer[Stage]):
         """Networks and optimizers by their key in the state file."""
         return {"student": self.student, "optimizer": self.optimizer}
 
-    def start_stage(self, stage: Stage, pairs: Mixture) -> None:
+    def start_stage(self, stage: StudentStage, pairs: Mixture) -> None:
         """Make the stage's loss."""
         self.loss = RegistrationLoss(stage)
 
-    def train_step(self, pairs: Mixture, stage: Stage) -> dict[str, float]:
+    def train_step(self, pairs: Mixture, stage: StudentStage) -> dict[str, float]:
         """One pair, one update."""
         pair = self.draw(pairs)
         with torch.autocast(pair.fixed.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             flow, predictions = self.parallel(pair.fixed, pair.moving, stage.cascades)
         terms = self.loss(pair, flow.float(), predictions)
         self.descend(self.optimizer, terms)
-        return values_of(terms)
+        return to_floats(terms)
 
-    def register(self, pair: Pair, stage: Stage) -> Tensor:
+    def register(self, pair: Pair, stage: StudentStage) -> Tensor:
         """The student's flow on the grid of the pair."""
         flow, _ = self.student(pair.fixed, pair.moving, stage.cascades)
         return resize_flow(flow, tuple(pair.fixed.shape[2:]))
@@ -81,7 +81,7 @@ def new_student(config: StudentRunConfig[Any]) -> tuple[RecursiveCascade, dict[s
 
 
 def train_student(
-    config: TrainingConfig,
+    config: StudentTrainingConfig,
     data: Path,
     output: Path,
     *,
@@ -91,8 +91,8 @@ def train_student(
     """Train the student of a configuration, or go on where the state in the output folder stopped.
 
     data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
-    Raises InputError for all that is wrong; see `loop.conduct`.
+    Raises InputError for all that is wrong; see `loop.run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)
-    return conduct(lambda p: StudentTrainer(config, data, output, p, monitor, bfloat16), hardware)
+    return run_training(lambda p: StudentTrainer(config, data, output, p, monitor, bfloat16), hardware)

@@ -15,7 +15,7 @@ from ..data.pairs import Mixture, Pair
 from ..distillation.aldk import reconstruction_loss
 from ..distillation.teacher import Teacher, TeacherResult, determinant_loss, orthogonality_loss
 from ..loop.hardware import Hardware, Processes
-from ..loop.trainer import Trainer, conduct, values_of
+from ..loop.trainer import Trainer, run_training, to_floats
 from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 
@@ -57,7 +57,7 @@ class TeacherTrainer(Trainer[TeacherStage]):
         self.require_finite("teacher's deformation", result.flow)  # a sampler takes NaN for a place
         terms = teacher_loss(pair, result, stage.smoothness, self.config.clean, stage.window)
         self.descend(self.optimizer, terms)
-        return values_of(terms)
+        return to_floats(terms)
 
     def register(self, pair: Pair, stage: TeacherStage) -> Tensor:
         """The teacher's flow."""
@@ -108,8 +108,8 @@ def train_teacher(
     """Train the teacher of a configuration, or go on where the state in the output folder stopped.
 
     data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
-    Raises InputError for all that is wrong; see `loop.conduct`.
+    Raises InputError for all that is wrong; see `loop.run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(configured=False)
-    return conduct(lambda p: TeacherTrainer(config, data, output, p, monitor, bfloat16), hardware)
+    return run_training(lambda p: TeacherTrainer(config, data, output, p, monitor, bfloat16), hardware)

@@ -8,20 +8,20 @@ import SimpleITK as sitk
 import torch
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.affine.header_checks import MIRRORED
-from LightRegistrationLib.core.affine.optimizer import Comparison
-from LightRegistrationLib.core.affine.pyramid import fine_spacing_mm, level, level_images, shrink_more
+from LightRegistrationLib.core.affine.header_checks import MIRRORED_HEADER
+from LightRegistrationLib.core.affine.optimizer import AffineSimilarity
+from LightRegistrationLib.core.affine.pyramid import build_pyramid, fine_spacing_mm, level, shrink_further
 from LightRegistrationLib.core.affine.search import HALF_TURNS, find_starts, nearest_turn, quarter_turns
 from LightRegistrationLib.core.affine.stage import Alignment, align_affine
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.network.grid import shrink
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 
 from ..geometries import AWKWARD, make_geometry
 
-RULE = IntensityRule()
+RULE = IntensityNormalization()
 GRID = make_geometry((62, 78, 66), (2.2, 2.2, 2.2), (4, -6, 9), flips=(-1, -1, 1))
 ROTATED = homogeneous(
     Rotation.from_rotvec((9, -7, 11), degrees=True).as_matrix() @ np.diag((1.06, 0.95, 1.02)), (8, -5, 12)
@@ -106,7 +106,7 @@ def test_turned_headers_are_found_and_said(fixed, moving, axis, degrees):
 def test_a_mirrored_header_is_said_and_never_mirrored_back(fixed, moving, axis):
     mirror = np.diag([-1.0 if a == axis else 1.0 for a in (0, 1, 2, 3)])
     found = align_affine(fixed, wrong_header(moving, mirror), RULE)
-    assert MIRRORED in found.notes
+    assert MIRRORED_HEADER in found.notes
     assert np.linalg.det(found.transform.matrix[:3, :3]) > 0
 
 
@@ -193,7 +193,7 @@ def test_volumes_that_were_shrunk_before_give_the_same(fixed, moving):
 
 
 def test_shrinking_in_two_steps_keeps_every_point_where_it_was(fixed):
-    once, twice = shrink(fixed, 8.8, RULE), shrink_more(shrink(fixed, 4.4, RULE), 8.8)
+    once, twice = shrink(fixed, 8.8, RULE), shrink_further(shrink(fixed, 4.4, RULE), 8.8)
     assert once.geometry.matches(twice.geometry)
     assert float((once.tensor - twice.tensor).abs().mean()) < 0.03
 
@@ -205,7 +205,7 @@ def test_the_same_call_gives_the_same_bits(fixed, moving):
 
 def test_every_turn_leads_to_where_it_says(fixed):
     """A copy that is turned by each of the 24 rotations of a cube is found by that very turn."""
-    images = level_images(fixed, 4.0, RULE, None)[2]
+    images = build_pyramid(fixed, 4.0, RULE, None)[2]
     axes = images.geometry.affine[:3, :3] / images.geometry.spacing_mm
     for turn in (*HALF_TURNS, *quarter_turns()):
         matrix = homogeneous(axes @ turn @ np.linalg.inv(axes), (300, -200, 100))
@@ -224,8 +224,8 @@ def test_every_turn_leads_to_where_it_says(fixed):
 def test_the_slope_of_a_step_is_that_of_the_measure(fixed, moving, curved, parameters):
     """Against differences: what a step's equations call the slope is minus half the derivative of what is missed."""
     spacing = fine_spacing_mm(fixed.geometry, moving.geometry)
-    images = [level_images(v, spacing, RULE, None)[0] for v in (fixed, moving)]
-    comparison = Comparison(level(*images, 4000, with_contrast=True), curved)
+    images = [build_pyramid(v, spacing, RULE, None)[0] for v in (fixed, moving)]
+    comparison = AffineSimilarity(level(*images, 4000, with_contrast=True), curved)
     near = torch.from_numpy(homogeneous(np.eye(3), (3, 2, -2)) @ ROTATED)[None]
     state = comparison.evaluate(near, parameters)
     shifts = torch.eye(4, dtype=torch.float64).repeat(6, 1, 1)

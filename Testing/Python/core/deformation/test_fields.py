@@ -8,12 +8,22 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-from LightRegistrationLib.core.deformation.jacobian import corner_determinants, invert, jacobian_summary, unfold
+from LightRegistrationLib.core.deformation.jacobian import (
+    compute_corner_determinants,
+    invert,
+    repair_folding,
+    summarize_jacobian,
+)
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.core.sampling.warping import moving_coordinates, warp_both, warp_segmentation, warp_volume
+from LightRegistrationLib.core.sampling.warping import (
+    compute_moving_coordinates,
+    warp_segmentation,
+    warp_volume,
+    warp_volume_and_segmentation,
+)
 
 from ..geometries import AWKWARD, make_geometry
 
@@ -112,7 +122,7 @@ def test_moving_coordinates_are_those_of_the_field(fixed_name, reach):
         shift = homogeneous(np.eye(3), field.affine[:3, :3] @ (9, 8, 7))
         field = DisplacementField(field.array[7:-6, 8:-4, 9:-3], shift @ field.affine)
     expected = apply_affine(moving.inverse_affine, field(fixed.points_mm))
-    found = moving_coordinates(fixed, moving, field)[0].movedim(0, -1)
+    found = compute_moving_coordinates(fixed, moving, field)[0].movedim(0, -1)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -182,13 +192,13 @@ def test_a_volume_and_its_structures_are_warped_together_as_each_alone(same_grid
     labels[12:20, 15:25, 9:21] = random.integers(0, 9, (8, 10, 12))
     segmentation = Segmentation((labels, np.roll(labels, 3, 0)), own.affine, ())
     field = bending_field(fixed)
-    warped, structures = warp_both(volume, segmentation, field, fixed)
+    warped, structures = warp_volume_and_segmentation(volume, segmentation, field, fixed)
     np.testing.assert_array_equal(warped.array, warp_volume(volume, field, fixed).array)
     alone = warp_segmentation(segmentation, field, fixed)
     for together, separate in zip(structures.layers, alone.layers, strict=True):
         assert together.any()
         np.testing.assert_array_equal(together, separate)
-    assert warp_both(volume, None, field, fixed)[1] is None
+    assert warp_volume_and_segmentation(volume, None, field, fixed)[1] is None
 
 
 def test_overlapping_layers_are_warped_alike_and_keep_their_segments():
@@ -214,8 +224,8 @@ def affine_field(matrix: np.ndarray, geometry: Geometry) -> DisplacementField:
 def test_the_jacobian_of_an_affine_map_is_its_determinant(name):
     matrix = np.array([[1.2, 0.1, 0], [-0.2, 0.9, 0.1], [0, 0.05, 1.1]])
     field = affine_field(homogeneous(matrix, (3, 4, 5)), AWKWARD[name])
-    np.testing.assert_allclose(corner_determinants(field), np.linalg.det(matrix), rtol=2e-3)
-    summary = jacobian_summary(field, AWKWARD[name])
+    np.testing.assert_allclose(compute_corner_determinants(field), np.linalg.det(matrix), rtol=2e-3)
+    summary = summarize_jacobian(field, AWKWARD[name])
     assert summary.percent_nonpositive == 0
     assert summary.std_log < 2e-3
 
@@ -225,13 +235,13 @@ def test_a_fold_of_one_cell_is_counted_and_only_inside_the_fixed_volume():
     array = np.zeros((12, 12, 12, 3))
     array[6, 6, 6, 0] = -3.0
     field = DisplacementField(array, geometry.affine)
-    summary = jacobian_summary(field, geometry)
-    folded = corner_determinants(field) <= 0
+    summary = summarize_jacobian(field, geometry)
+    folded = compute_corner_determinants(field) <= 0
     assert folded.sum() == 8  # four cells share the edge that is turned over, each at its two ends
     assert summary.percent_nonpositive == pytest.approx(100 * folded.mean())
     assert summary.minimum == pytest.approx(-0.5)
     away = make_geometry((3, 3, 3), (2, 2, 2), center_mm=(-8, -8, -8))
-    assert jacobian_summary(field, away).percent_nonpositive == 0
+    assert summarize_jacobian(field, away).percent_nonpositive == 0
 
 
 def test_the_inverse_brings_points_back():
@@ -262,11 +272,11 @@ def test_unfolding_mends_the_folded_cells_and_leaves_the_rest_alone():
     smooth = bending_field(geometry, amplitude_mm=3.0)
     array = np.array(smooth.array)
     array[15, 15, 15] += (-9.0, 5.0, 0.0)
-    mended, rounds = unfold(DisplacementField(array, smooth.affine))
-    assert (corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
-    assert corner_determinants(mended).min() > 0
+    mended, rounds = repair_folding(DisplacementField(array, smooth.affine))
+    assert (compute_corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
+    assert compute_corner_determinants(mended).min() > 0
     assert 0 < rounds < 50
     change = np.linalg.norm(mended.array - array, axis=-1)
     assert change[:8].max() == 0
     assert np.linalg.norm(mended.array - smooth.array, axis=-1).max() < 4
-    assert unfold(smooth) == (smooth, 0)
+    assert repair_folding(smooth) == (smooth, 0)

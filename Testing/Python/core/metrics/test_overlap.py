@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
-from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, matching_segments
+from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, match_segments
 from LightRegistrationLib.core.metrics import label_counts
 from LightRegistrationLib.core.metrics.overlap import compare_segmentations, hausdorff_95
 from LightRegistrationLib.core.result.result import Overlap, mean_overlap
@@ -123,9 +123,9 @@ def test_structures_are_paired_by_name_and_else_by_value():
         segments = tuple(Segment(n, v + 1) for v, n in enumerate(names))
         return Segmentation((box(0, 1),), GEOMETRY.affine, segments)
 
-    by_name = matching_segments(named("liver", "spleen"), named("spleen", "kidney"))
+    by_name = match_segments(named("liver", "spleen"), named("spleen", "kidney"))
     assert [(a.name, b.name) for a, b in by_name] == [("spleen", "spleen")]
-    by_value = matching_segments(named("liver", "spleen"), named("Label_1", "Label_2"))
+    by_value = match_segments(named("liver", "spleen"), named("Label_1", "Label_2"))
     assert [(a.value, b.value) for a, b in by_value] == [(1, 1), (2, 2)]
 
 
@@ -135,10 +135,10 @@ def test_names_and_values_that_occur_twice_pair_nothing():
         return Segmentation(layers, GEOMETRY.affine, tuple(Segment(*s) for s in segments))
 
     doubled = layered(("node", 1, 0), ("node", 1, 1), ("liver", 2, 0))
-    assert [a.name for a, _ in matching_segments(doubled, doubled)] == ["liver"]
+    assert [a.name for a, _ in match_segments(doubled, doubled)] == ["liver"]
     overlapping = layered(("A", 1, 0), ("F", 1, 1), ("B", 2, 0))
     labels = layered(("Label_1", 1, 0), ("Label_2", 2, 0))
-    assert [(a.name, b.name) for a, b in matching_segments(overlapping, labels)] == [("B", "Label_2")]
+    assert [(a.name, b.name) for a, b in match_segments(overlapping, labels)] == [("B", "Label_2")]
 
 
 def test_segmentations_on_grids_of_their_own_are_compared_on_the_fixed_grid():

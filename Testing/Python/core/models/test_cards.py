@@ -10,14 +10,14 @@ import pytest
 
 from LightRegistrationLib.core.errors import ModelError
 from LightRegistrationLib.core.models.cards import (
+    BUNDLED_MODELS_FOLDER,
     CARD_FILE,
-    DEFAULT_FOLDER,
     WEIGHTS_FILE,
     find_card,
+    get_model_folders,
+    get_user_models_folder,
     list_cards,
-    model_folders,
     read_card,
-    user_folder,
 )
 from LightRegistrationLib.core.models.registry import ModelRegistry
 
@@ -70,10 +70,10 @@ def test_covers_may_be_one_table_or_several(tmp_path):
 
 def test_a_bad_card_is_listed_as_damaged_and_leaves_the_others_usable(tmp_path):
     add_model(tmp_path, "bad", title=None)
-    cards = list_cards((DEFAULT_FOLDER, tmp_path))
+    cards = list_cards((BUNDLED_MODELS_FOLDER, tmp_path))
     assert list(cards.damaged) == ["bad"]
     assert "bad" not in cards
-    assert ModelRegistry((DEFAULT_FOLDER, tmp_path)).load("brain-mri").card.name == "brain-mri"
+    assert ModelRegistry((BUNDLED_MODELS_FOLDER, tmp_path)).load("brain-mri").card.name == "brain-mri"
     for look_up in (lambda: find_card("bad", cards), lambda: cards["bad"]):
         with pytest.raises(ModelError, match="the model card lacks title"):
             look_up()
@@ -84,7 +84,7 @@ def test_a_bad_card_is_listed_as_damaged_and_leaves_the_others_usable(tmp_path):
 def test_a_damaged_model_hides_the_one_that_it_replaces(tmp_path):
     """Nobody is to get the bundled model who asks for the own one of that name."""
     add_model(tmp_path, "brain-mri", title=None)
-    cards = list_cards((DEFAULT_FOLDER, tmp_path))
+    cards = list_cards((BUNDLED_MODELS_FOLDER, tmp_path))
     assert "brain-mri" not in list(cards)
     with pytest.raises(ModelError, match="lacks title"):
         find_card("brain-mri", cards)
@@ -93,7 +93,7 @@ def test_a_damaged_model_hides_the_one_that_it_replaces(tmp_path):
 def test_one_weights_file_serves_several_models(tmp_path):
     folder = add_model(tmp_path, "shared", weights_of="brain-mri", title="Another")
     (folder / WEIGHTS_FILE).unlink()
-    registry = ModelRegistry((DEFAULT_FOLDER, tmp_path))
+    registry = ModelRegistry((BUNDLED_MODELS_FOLDER, tmp_path))
     student = registry.load("shared")
     assert student.card.title == "Another"
     ours, theirs = (registry.load(name).network.state_dict() for name in ("shared", "brain-mri"))
@@ -104,7 +104,7 @@ def test_the_hash_of_shared_weights_is_checked_too(tmp_path):
     folder = add_model(tmp_path, "shared", weights_of="brain-mri", sha256="0" * 64)
     (folder / WEIGHTS_FILE).unlink()
     with pytest.raises(ModelError, match=r"Model 'shared'.*was exchanged"):
-        ModelRegistry((DEFAULT_FOLDER, tmp_path)).load("shared")
+        ModelRegistry((BUNDLED_MODELS_FOLDER, tmp_path)).load("shared")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_shared_weights_that_lead_nowhere_are_said(tmp_path, weights_of, words):
     add_model(tmp_path, "shared", weights_of=weights_of)
     add_model(tmp_path, "second", weights_of="brain-mri")
     add_model(tmp_path, "bad", title=None)
-    cards = list_cards((DEFAULT_FOLDER, tmp_path))
+    cards = list_cards((BUNDLED_MODELS_FOLDER, tmp_path))
     assert {"brain-mri", "second"} <= set(cards)
     with pytest.raises(ModelError, match=words):
         find_card("shared", cards)
@@ -137,15 +137,15 @@ def test_the_users_folder_is_where_the_system_keeps_such_things_or_where_one_say
     monkeypatch.delenv("LIGHTREG_MODELS")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
-    assert user_folder() == tmp_path / "LightRegistration" / "Models"
+    assert get_user_models_folder() == tmp_path / "LightRegistration" / "Models"
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert user_folder() == tmp_path / "home" / ".local" / "share" / "LightRegistration" / "Models"
+    assert get_user_models_folder() == tmp_path / "home" / ".local" / "share" / "LightRegistration" / "Models"
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert user_folder() == tmp_path / "local" / "LightRegistration" / "Models"
+    assert get_user_models_folder() == tmp_path / "local" / "LightRegistration" / "Models"
     monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path / "mine"))
-    assert model_folders() == (DEFAULT_FOLDER, tmp_path / "mine")
+    assert get_model_folders() == (BUNDLED_MODELS_FOLDER, tmp_path / "mine")
     add_model(tmp_path / "mine", "own")
     assert "own" in ModelRegistry().names()
     assert "own" in list_cards()
@@ -153,7 +153,7 @@ def test_the_users_folder_is_where_the_system_keeps_such_things_or_where_one_say
 
 def test_the_bundled_card_and_its_configuration_cover_the_same():
     library = Path(list_cards.__code__.co_filename).parents[1]
-    trained = [card for card in list_cards((DEFAULT_FOLDER,)).values() if card.weights_of is None]
+    trained = [card for card in list_cards((BUNDLED_MODELS_FOLDER,)).values() if card.weights_of is None]
     assert trained
     for card in trained:
         configuration = library / card.details["training"]["configuration"]

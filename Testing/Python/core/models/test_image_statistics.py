@@ -10,7 +10,7 @@ import pytest
 from LightRegistrationLib.commands.phantom.pair import make_head
 from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.models.image_statistics import look_at
+from LightRegistrationLib.core.models.image_statistics import measure_image_statistics
 
 from ..body_phantoms import head_and_neck, trunk
 
@@ -41,7 +41,7 @@ def unlike_t1(volume: Volume) -> Volume:
 )
 @pytest.mark.parametrize("body", [trunk(350, 0.7), head_and_neck()], ids=["chest", "head and neck"])
 def test_ct_is_recognized_and_measured_alike_however_it_was_cut(body, name, window):
-    expected, found = look_at(body), look_at(changed(body, window(body.array)))
+    expected, found = measure_image_statistics(body), measure_image_statistics(changed(body, window(body.array)))
     assert (expected.modality, found.modality) == ("CT", "CT")
     assert found.facts["air_percent"] == pytest.approx(expected.facts["air_percent"], abs=6)
     assert found.facts["narrow_mm"] == pytest.approx(expected.facts["narrow_mm"], rel=0.1)
@@ -50,7 +50,7 @@ def test_ct_is_recognized_and_measured_alike_however_it_was_cut(body, name, wind
 
 def test_a_trunk_is_measured_in_millimeters_and_percent():
     """Against the ellipses that it is made of: 350 x 240 mm over 300 mm, lungs of 2 x 116 x 156 mm in 60 % of it."""
-    facts = look_at(trunk(300, 0.6)).facts
+    facts = measure_image_statistics(trunk(300, 0.6)).facts
     assert facts["narrow_mm"] == pytest.approx((350 * 240) ** 0.5, rel=0.05)
     assert facts["narrowing_percent"] < 5
     lungs = 0.6 * 2 * 116 * 156 / (350 * 240)
@@ -62,7 +62,7 @@ def test_a_trunk_is_measured_in_millimeters_and_percent():
 @pytest.mark.parametrize("offset", [1000, 1024])
 def test_ct_without_its_offset_is_said_and_not_guessed(offset):
     stored = np.maximum(trunk(350, 0.3).array.astype(int) + offset, 0).astype(np.uint16)
-    look = look_at(changed(trunk(350, 0.3), stored))
+    look = measure_image_statistics(changed(trunk(350, 0.3), stored))
     assert look.modality == "unclear"
     assert "Hounsfield" in look.doubt
     assert "-1024" in look.doubt
@@ -70,7 +70,7 @@ def test_ct_without_its_offset_is_said_and_not_guessed(offset):
 
 def test_ct_scaled_to_fractions_is_not_taken_for_hounsfield_units():
     body = trunk(350, 0.3)
-    assert look_at(changed(body, np.clip((body.array + 1000) / 2000, 0, 1))).modality == "MRI"
+    assert measure_image_statistics(changed(body, np.clip((body.array + 1000) / 2000, 0, 1))).modality == "MRI"
 
 
 @pytest.mark.parametrize("gain", [0.001, 1.0, 1.02, 60.0])
@@ -78,30 +78,32 @@ def test_mri_is_not_taken_for_ct_whatever_its_gain(gain):
     """White matter of about 1000 to 1100 lies where the soft tissue of a CT without its offset does."""
     white = np.percentile(HEAD.array, 95)
     values = HEAD.array.astype(np.float32) / white * 1060 * gain
-    look = look_at(changed(HEAD, values))
+    look = measure_image_statistics(changed(HEAD, values))
     assert (look.modality, look.doubt) == ("MRI", "")
-    assert look.facts["calm_rank_percent"] == pytest.approx(look_at(HEAD).facts["calm_rank_percent"], abs=2)
+    assert look.facts["calm_rank_percent"] == pytest.approx(
+        measure_image_statistics(HEAD).facts["calm_rank_percent"], abs=2
+    )
 
 
 def test_a_crop_of_even_tissue_is_not_taken_for_ct_without_its_offset():
     """There is no air in it, which every CT of a body shows."""
     values = np.random.default_rng(0).normal(1030, 60, (40, 40, 40))
     values[::9, ::9] = 1700
-    assert look_at(Volume(values, np.eye(4))).modality == "MRI"
+    assert measure_image_statistics(Volume(values, np.eye(4))).modality == "MRI"
 
 
 def test_mri_with_negative_values_is_not_taken_for_ct():
     values = HEAD.array.astype(np.float32)
-    assert look_at(changed(HEAD, (values - values.mean()) / values.std())).modality == "MRI"
+    assert measure_image_statistics(changed(HEAD, (values - values.mean()) / values.std())).modality == "MRI"
     phase = np.random.default_rng(0).uniform(-4096, 4095, HEAD.array.shape)
-    assert look_at(changed(HEAD, phase)).modality == "MRI"
+    assert measure_image_statistics(changed(HEAD, phase)).modality == "MRI"
 
 
 def test_white_matter_is_bright_in_t1_and_not_otherwise():
     stripped = changed(HEAD, HEAD.array * (make_head(3, 3.0)[1].layers[0] > 0))
     for volume in (HEAD, stripped):
-        assert look_at(volume).facts["calm_rank_percent"] > 70
-        assert look_at(unlike_t1(volume)).facts["calm_rank_percent"] < 60
+        assert measure_image_statistics(volume).facts["calm_rank_percent"] > 70
+        assert measure_image_statistics(unlike_t1(volume)).facts["calm_rank_percent"] < 60
 
 
 def test_noise_and_shading_leave_t1_recognizable():
@@ -109,15 +111,15 @@ def test_noise_and_shading_leave_t1_recognizable():
     values = HEAD.array.astype(np.float32)
     shading = np.linspace(0.8, 1.2, values.shape[0])[:, None, None]
     noise = 0.05 * np.percentile(values, 95) * rng.normal(size=values.shape)
-    assert look_at(changed(HEAD, np.abs(values * shading + noise))).facts["calm_rank_percent"] > 67
+    assert measure_image_statistics(changed(HEAD, np.abs(values * shading + noise))).facts["calm_rank_percent"] > 67
 
 
 def test_the_view_cuts_a_crop_and_not_a_head():
-    whole = look_at(HEAD)
+    whole = measure_image_statistics(HEAD)
     assert whole.facts["cut_percent"] < 20
     assert 170 < whole.facts["longest_mm"] < 230
     middle = tuple(slice(n // 2 - 6, n // 2 + 6) for n in HEAD.array.shape)
-    crop = look_at(changed(HEAD, HEAD.array[middle]))
+    crop = measure_image_statistics(changed(HEAD, HEAD.array[middle]))
     assert crop.facts["cut_percent"] > 80
     assert crop.facts["longest_mm"] == pytest.approx(36)
     assert "calm_rank_percent" not in crop.facts
@@ -131,24 +133,27 @@ def test_how_a_volume_is_stored_changes_nothing(body, order):
     last = np.eye(4)
     last[1, 1], last[1, 3] = -1, array.shape[1] - 1
     tilt = homogeneous(np.array([[0.98, -0.2, 0], [0.2, 0.98, 0], [0, 0, 1]]), (500, -300, 100))
-    expected, found = look_at(body), look_at(Volume(array, tilt @ affine @ last, body.name))
+    expected, found = (
+        measure_image_statistics(body),
+        measure_image_statistics(Volume(array, tilt @ affine @ last, body.name)),
+    )
     assert found.modality == expected.modality
     assert found.facts == pytest.approx(expected.facts, rel=0.05, abs=1.5)
 
 
 @pytest.mark.parametrize("values", [np.zeros((4, 5, 6)), np.full((1, 1, 1), -1000), np.eye(9)[None] * 1000 - 1000])
 def test_hardly_a_picture_is_no_reason_to_fail(values):
-    look_at(Volume(values, np.eye(4)))
+    measure_image_statistics(Volume(values, np.eye(4)))
 
 
 @pytest.mark.parametrize("shape", [(256, 256, 256), (200, 512, 512)])
 def test_large_volumes_take_milliseconds(shape):
     zoom = [np.linspace(0, n - 1, m).astype(int) for n, m in zip(HEAD.array.shape, shape, strict=True)]
     head = Volume(HEAD.array[np.ix_(*zoom)], np.diag([200 / n for n in shape[::-1]] + [1.0]))
-    look_at(head)
+    measure_image_statistics(head)
     times = []
     for _ in range(5):
         started = time.process_time()
-        look_at(head)
+        measure_image_statistics(head)
         times.append(time.process_time() - started)
     assert min(times) < 0.02

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from LightRegistrationLib.core.errors import ModelError
-from LightRegistrationLib.core.models.cards import CARD_FILE, DEFAULT_FOLDER, WEIGHTS_FILE, list_cards
+from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE, WEIGHTS_FILE, list_cards
 from LightRegistrationLib.core.models.registry import ModelRegistry
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    shutil.copytree(DEFAULT_FOLDER / "brain-mri", tmp_path / "mine")
+    shutil.copytree(BUNDLED_MODELS_FOLDER / "brain-mri", tmp_path / "mine")
     return tmp_path
 
 
@@ -27,7 +27,7 @@ def change_card(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-@pytest.mark.parametrize("name", list_cards((DEFAULT_FOLDER,)))
+@pytest.mark.parametrize("name", list_cards((BUNDLED_MODELS_FOLDER,)))
 def test_every_bundled_model_loads_and_its_card_is_complete(name):
     student = ModelRegistry().load(name)
     assert sum(p.numel() for p in student.network.parameters()) < 5e6
@@ -115,4 +115,7 @@ def test_a_wrong_card_is_refused_with_the_reason(models, changes, words):
 
 
 def test_an_added_folder_adds_to_the_bundled_models(models):
-    assert ModelRegistry((DEFAULT_FOLDER, models)).names() == [*ModelRegistry((DEFAULT_FOLDER,)).names(), "mine"]
+    assert ModelRegistry((BUNDLED_MODELS_FOLDER, models)).names() == [
+        *ModelRegistry((BUNDLED_MODELS_FOLDER,)).names(),
+        "mine",
+    ]

@@ -15,11 +15,11 @@ import pytest
 from LightRegistrationLib.commands.phantom.pair import make_head
 from LightRegistrationLib.core.errors import ModelError
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.models.cards import CARD_FILE, DEFAULT_FOLDER, Cards, list_cards
-from LightRegistrationLib.core.models.coverage import FACTS
-from LightRegistrationLib.core.models.image_statistics import Look, look_at
+from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE, Cards, list_cards
+from LightRegistrationLib.core.models.coverage import STATISTICS
+from LightRegistrationLib.core.models.image_statistics import ImageStatistics, measure_image_statistics
 from LightRegistrationLib.core.models.registry import ModelRegistry
-from LightRegistrationLib.core.models.selection import choose_model, judge_model
+from LightRegistrationLib.core.models.selection import check_model, choose_model
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.result import RegistrationSettings
 
@@ -27,13 +27,19 @@ from ..body_phantoms import COVERS, add_model, head_and_neck, trunk
 
 DATA = os.environ.get("LIGHTREG_DATA")
 HEADS = [make_head(seed, 3.0)[0] for seed in (1, 2)]
-T1 = tuple(look_at(head) for head in HEADS)
+T1 = tuple(measure_image_statistics(head) for head in HEADS)
 FLAIR = dataclasses.replace(T1[1], facts={**T1[1].facts, "calm_rank_percent": 58.0})
-CROP = Look("crop", "MRI", {"longest_mm": 51.0, "cut_percent": 90.0})
-CHEST, ABDOMEN, NECK = look_at(trunk(350, 0.7)), look_at(trunk(350, 0.15)), look_at(head_and_neck())
-ODD = Look("slab", "MRI", {"longest_mm": 268.0, "cut_percent": 44.0, "calm_rank_percent": 59.0})
-VESSELS = Look("angiography", "MRI", {"longest_mm": 159.0, "cut_percent": 0.0})
-OFFSET = look_at(Volume(np.maximum(trunk(350, 0.3).array.astype(int) + 1024, 0), np.diag([5, 5, 5, 1.0]), "raw"))
+CROP = ImageStatistics("crop", "MRI", {"longest_mm": 51.0, "cut_percent": 90.0})
+CHEST, ABDOMEN, NECK = (
+    measure_image_statistics(trunk(350, 0.7)),
+    measure_image_statistics(trunk(350, 0.15)),
+    measure_image_statistics(head_and_neck()),
+)
+ODD = ImageStatistics("slab", "MRI", {"longest_mm": 268.0, "cut_percent": 44.0, "calm_rank_percent": 59.0})
+VESSELS = ImageStatistics("angiography", "MRI", {"longest_mm": 159.0, "cut_percent": 0.0})
+OFFSET = measure_image_statistics(
+    Volume(np.maximum(trunk(350, 0.3).array.astype(int) + 1024, 0), np.diag([5, 5, 5, 1.0]), "raw")
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def all_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def all_cards(all_folder: Path) -> Cards:
-    return list_cards((DEFAULT_FOLDER, all_folder))
+    return list_cards((BUNDLED_MODELS_FOLDER, all_folder))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,7 @@ def test_the_model_for_both_volumes_is_taken_and_the_line_says_why(all_cards, lo
 
 
 def test_the_reason_has_the_numbers_of_both_volumes(all_cards):
-    shares = [Look("a", "CT", {**CHEST.facts, "air_percent": share}) for share in (31.4, 27.0)]
+    shares = [ImageStatistics("a", "CT", {**CHEST.facts, "air_percent": share}) for share in (31.4, 27.0)]
     assert "31 and 27 % of the body is air" in choose_model(all_cards, tuple(shares)).reason
     assert "31 % of the body is air" in choose_model(all_cards, (shares[0], shares[0])).reason
 
@@ -94,25 +100,27 @@ def test_without_a_general_model_the_nearest_is_taken_with_a_warning_for_each_vo
     (warning,) = choice.warnings
     assert warning.startswith("slab is not like what the model 'brain-mri' was trained on, brain or whole head in T1")
     assert "44 % of the view's edge lies in the body (not 0 to 32)" in warning
-    far = Look("knee", "CT", {"longest_mm": 200.0, "air_percent": 0.0, "narrow_mm": 130.0, "narrowing_percent": 5.0})
+    far = ImageStatistics(
+        "knee", "CT", {"longest_mm": 200.0, "air_percent": 0.0, "narrow_mm": 130.0, "narrowing_percent": 5.0}
+    )
     assert choose_model(special, (far, far)).card.modality == "CT"
 
 
 def test_a_model_of_ones_own_is_chosen_as_soon_as_its_card_covers_the_volumes(all_folder, tmp_path):
     """It is preferred to a bundled one that covers them as well, and to the general one always."""
     add_model(tmp_path, "slabs", covers=[{"modality": "MRI", "anatomy": "slabs", "cut_percent": [30, 60]}])
-    cards = list_cards((DEFAULT_FOLDER, all_folder, tmp_path))
+    cards = list_cards((BUNDLED_MODELS_FOLDER, all_folder, tmp_path))
     assert choose_model(cards, (ODD, ODD)).card.name == "slabs"
-    ours = json.loads((DEFAULT_FOLDER / "brain-mri" / CARD_FILE).read_text())["covers"]
+    ours = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text())["covers"]
     add_model(tmp_path, "own-brain", covers=ours)
-    assert choose_model(list_cards((DEFAULT_FOLDER, tmp_path)), T1).card.name == "own-brain"
+    assert choose_model(list_cards((BUNDLED_MODELS_FOLDER, tmp_path)), T1).card.name == "own-brain"
 
 
 def test_of_two_that_cover_a_pair_the_one_it_lies_deeper_in_is_taken(tmp_path):
     for name, limits in (("wide", [0, 100]), ("narrow", [20, 40]), ("other", [28, 90])):
         entry = {"modality": "CT", "anatomy": name, "longest_mm": [100, 500], "narrow_mm": [v * 10 for v in limits]}
         add_model(tmp_path, name, covers=[entry])
-    look = Look("a", "CT", {"longest_mm": 300.0, "narrow_mm": 300.0})
+    look = ImageStatistics("a", "CT", {"longest_mm": 300.0, "narrow_mm": 300.0})
     assert choose_model(list_cards((tmp_path,)), (look, look)).card.name == "narrow"
 
 
@@ -120,34 +128,34 @@ def test_a_model_that_does_not_say_what_it_is_for_is_never_chosen(tmp_path):
     add_model(tmp_path, "silent", covers=None)
     with pytest.raises(ModelError, match="choose one by its name"):
         choose_model(list_cards((tmp_path,)), T1)
-    assert choose_model(list_cards((tmp_path, DEFAULT_FOLDER)), T1).card.name == "brain-mri"
+    assert choose_model(list_cards((tmp_path, BUNDLED_MODELS_FOLDER)), T1).card.name == "brain-mri"
 
 
 def test_a_damaged_model_is_not_passed_over_in_silence(all_folder, tmp_path):
     add_model(tmp_path, "lung-ct", title=None)
-    choice = choose_model(list_cards((DEFAULT_FOLDER, all_folder, tmp_path)), (CHEST, CHEST))
+    choice = choose_model(list_cards((BUNDLED_MODELS_FOLDER, all_folder, tmp_path)), (CHEST, CHEST))
     assert choice.card.name == "general"
     assert choice.warnings[0].startswith("Not considered, because damaged: lung-ct")
 
 
 def test_a_model_chosen_by_name_warns_of_what_it_was_not_trained_on(all_cards):
-    assert judge_model(all_cards["lung-ct"], (CHEST, CHEST)).warnings == ()
-    assert judge_model(all_cards["general"], (CHEST, ODD)).warnings == ()
-    (warning,) = judge_model(all_cards["lung-ct"], (CHEST, ABDOMEN)).warnings
+    assert check_model(all_cards["lung-ct"], (CHEST, CHEST)).warnings == ()
+    assert check_model(all_cards["general"], (CHEST, ODD)).warnings == ()
+    (warning,) = check_model(all_cards["lung-ct"], (CHEST, ABDOMEN)).warnings
     assert warning.startswith("ct 0 is not like what the model 'lung-ct' was trained on, chest:")
-    (warning,) = judge_model(all_cards["lung-ct"], (T1[0], CHEST)).warnings
+    (warning,) = check_model(all_cards["lung-ct"], (T1[0], CHEST)).warnings
     assert warning.startswith("head 1 does not look like CT (no Hounsfield units), but the model 'lung-ct' was trained")
-    (warning,) = judge_model(all_cards["brain-mri"], (T1[0], NECK)).warnings
+    (warning,) = check_model(all_cards["brain-mri"], (T1[0], NECK)).warnings
     assert warning.startswith("ct 0 looks like CT, but the model 'brain-mri' was trained on MRI")
-    (warning,) = judge_model(all_cards["brain-mri"], (FLAIR, T1[0])).warnings
+    (warning,) = check_model(all_cards["brain-mri"], (FLAIR, T1[0])).warnings
     assert "brighter than 58 % of the rest (not 67 to 100)" in warning
-    doubt, warning = judge_model(all_cards["lung-ct"], (CHEST, OFFSET)).warnings
+    doubt, warning = check_model(all_cards["lung-ct"], (CHEST, OFFSET)).warnings
     assert "Hounsfield" in doubt
     assert "raw looks like CT, but the model 'lung-ct' was trained on CT in Hounsfield units" in warning
 
 
 def test_a_registration_says_which_model_and_why(all_folder):
-    registry = ModelRegistry((DEFAULT_FOLDER, all_folder))
+    registry = ModelRegistry((BUNDLED_MODELS_FOLDER, all_folder))
     body = trunk(300, 0.7)
     result = register(body, body, RegistrationSettings(initial="none"), registry=registry)
     assert result.model == "lung-ct"
@@ -158,9 +166,9 @@ def test_a_registration_says_which_model_and_why(all_folder):
 
 
 def test_every_bundled_card_covers_something_and_every_fact_can_be_said():
-    for card in list_cards((DEFAULT_FOLDER,)).values():
+    for card in list_cards((BUNDLED_MODELS_FOLDER,)).values():
         assert card.covers, card.name
-    assert all("{0}" in words for words in FACTS.values())
+    assert all("{0}" in words for words in STATISTICS.values())
 
 
 @pytest.mark.data
@@ -169,11 +177,11 @@ def test_real_volumes_get_the_model_of_their_anatomy(all_cards):
     """All pairs of the manifest, and mixtures that no special model is for."""
     expected = {"brain_t1": "brain-mri", "hippocampus_t1": "brain-mri", "headneck_ct": "head-neck-ct"}
     expected |= {"lung_ct": "lung-ct", "liver_mri": "general", "abdomen_ct": "abdomen-ct"}
-    seen: dict[str, list[Look]] = {}
+    seen: dict[str, list[ImageStatistics]] = {}
     for record in json.loads((Path(DATA) / "manifest.json").read_text())["records"]:
         if record["image"] and record.get("role") == "val":
             kind = "flair" if "flair" in record["id"] else record["anatomy"]
-            seen.setdefault(kind, []).append(look_at(read(Path(DATA) / record["image"])))
+            seen.setdefault(kind, []).append(measure_image_statistics(read(Path(DATA) / record["image"])))
     for kind, name in (expected | {"brain_followup": "brain-mri", "flair": "general"}).items():
         pairs = list(permutations(seen[kind], 2)) or [(seen[kind][0],) * 2]
         chosen = [choose_model(all_cards, pair) for pair in pairs]

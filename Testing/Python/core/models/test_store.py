@@ -11,7 +11,7 @@ import pytest
 
 from LightRegistrationLib.core.errors import InputError, ModelError
 from LightRegistrationLib.core.models import store
-from LightRegistrationLib.core.models.cards import CARD_FILE, WEIGHTS_FILE, list_cards, user_folder
+from LightRegistrationLib.core.models.cards import CARD_FILE, WEIGHTS_FILE, get_user_models_folder, list_cards
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.models.store import add_model, remove_model
 
@@ -94,7 +94,7 @@ def test_a_bundled_name_needs_replace_and_comes_back(tmp_path):
     source = make_model(tmp_path / "a", "brain-mri", title="Mine")
     with pytest.raises(ModelError, match=r"There is a bundled model 'brain-mri' already.*--replace"):
         add_model(source)
-    assert not user_folder().exists()
+    assert not get_user_models_folder().exists()
     assert add_model(source, replace=True).title == "Mine"
     remove_model("brain-mri")
     assert list_cards()["brain-mri"].is_bundled
@@ -156,10 +156,10 @@ def test_only_added_models_can_be_removed(tmp_path):
     add_model(make_model(tmp_path / "a", "knee"))
     with pytest.raises(ModelError, match=r"No model 'hip' was added \(added: knee\)"):
         remove_model("hip")
-    (user_folder().parent / "precious").mkdir()
+    (get_user_models_folder().parent / "precious").mkdir()
     with pytest.raises(ModelError, match="cannot be a model's name"):
         remove_model("../precious")
-    assert (user_folder().parent / "precious").is_dir()
+    assert (get_user_models_folder().parent / "precious").is_dir()
 
 
 def test_a_damaged_model_can_be_removed(tmp_path, own):

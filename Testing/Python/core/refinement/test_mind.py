@@ -13,9 +13,9 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.network.flows import warp
 from LightRegistrationLib.core.refinement.images import LevelImages
-from LightRegistrationLib.core.refinement.mind import PAIRS, Mind, descriptors
-from LightRegistrationLib.core.refinement.optimizer import Refined, RefinementRule, Start, refine
-from LightRegistrationLib.core.result.result import no_progress
+from LightRegistrationLib.core.refinement.mind import PAIRS, MindSimilarity, descriptors
+from LightRegistrationLib.core.refinement.optimizer import Deformation, RefinementSettings, Start, refine
+from LightRegistrationLib.core.result.result import ignore_progress
 from LightRegistrationLib.core.sampling.filters import gradient
 
 SHAPE = (24, 28, 26)
@@ -53,7 +53,7 @@ def test_inversion_and_gain_change_no_descriptor():
 
 def test_empty_space_matches_empty_space():
     nothing = torch.zeros(1, 1, *SHAPE)
-    match = Mind(nothing).match(descriptors(nothing), torch.ones_like(nothing))
+    match = MindSimilarity(nothing).match(descriptors(nothing), torch.ones_like(nothing))
     assert match.value == 1
     assert (match.pull == 0).all()
 
@@ -61,7 +61,7 @@ def test_empty_space_matches_empty_space():
 def test_pull_is_the_derivative_of_the_value():
     fixed, moving = image(1), image(2)
     weight = torch.ones_like(fixed)
-    similarity = Mind(fixed)
+    similarity = MindSimilarity(fixed)
     warped = similarity.prepared(moving).requires_grad_()
     counts = torch.zeros_like(fixed)
     counts[..., 2:-2, 2:-2, 2:-2] = 1
@@ -80,7 +80,7 @@ def test_pull_agrees_with_a_sampler_that_torch_differentiates():
     """Of the warp itself, not of central differences: alike, as far as the descriptors are smooth."""
     fixed, moving = image(1, 3.0).float(), image(2, 3.0).float()
     flow = torch.full((1, 3, *SHAPE), 0.5, requires_grad=True)
-    similarity = Mind(fixed)
+    similarity = MindSimilarity(fixed)
     prepared = similarity.prepared(moving)
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in SHAPE), indexing="ij")
     size = torch.tensor(SHAPE[::-1])
@@ -98,11 +98,11 @@ def test_what_is_not_known_pulls_at_nothing():
     fixed, moving = image(1).float(), image(2).float()
     known = torch.ones_like(fixed)
     known[..., 14:] = 0
-    match = Mind(fixed).match(descriptors(moving * known), known)
+    match = MindSimilarity(fixed).match(descriptors(moving * known), known)
     assert (match.pull[..., 12:] == 0).all()
     assert (match.stiffness[..., 12:] == 0).all()
     assert match.pull[INSIDE][..., :8].abs().max() > 0
-    undisturbed = Mind(fixed).match(descriptors(moving), known)
+    undisturbed = MindSimilarity(fixed).match(descriptors(moving), known)
     assert match.value == pytest.approx(undisturbed.value, rel=0.02)
 
 
@@ -122,9 +122,9 @@ def test_a_moved_body_of_other_contrast_is_found():
     geometry = Geometry((36, 36, 36), homogeneous(np.eye(3), np.zeros(3)))
     wide = F.pad(moving, [margin] * 6, mode="replicate")
     images = LevelImages(geometry, fixed, torch.ones_like(fixed), wide, torch.ones_like(wide), margin)
-    start = Start(Refined(torch.zeros(1, 3, 36, 36, 36), geometry), lambda factor: images)
-    rule = RefinementRule(update_voxels=2.5, elastic_voxels=1.0, coarsest=2)
-    found, _ = refine([start], Mind, "fast", rule, no_progress)
+    start = Start(Deformation(torch.zeros(1, 3, 36, 36, 36), geometry), lambda factor: images)
+    rule = RefinementSettings(update_voxels=2.5, elastic_voxels=1.0, coarsest=2)
+    found, _ = refine([start], MindSimilarity, "fast", rule, ignore_progress)
     surface = (fixed - 0.45).abs() < 0.3
     moved = torch.stack([found.flow[0, axis][surface[0, 0]].mean() for axis in (0, 1, 2)])
     np.testing.assert_allclose(moved.numpy(), [2.5, 0.0, -2.5], atol=0.2)
@@ -142,7 +142,7 @@ def test_flipped_images_have_flipped_pulls(axes):
     dims = [2 + n for n, flip in enumerate(axes) if flip]
     fixed, moving = image(1).float(), image(2).float()
     one = torch.ones_like(fixed)
-    plain = Mind(fixed).match(descriptors(moving), one)
-    flipped = Mind(fixed.flip(dims)).match(descriptors(moving.flip(dims)), one)
+    plain = MindSimilarity(fixed).match(descriptors(moving), one)
+    flipped = MindSimilarity(fixed.flip(dims)).match(descriptors(moving.flip(dims)), one)
     signs = torch.tensor([-1.0 if axes[2 - n] else 1.0 for n in range(3)]).view(1, 3, 1, 1, 1)
     torch.testing.assert_close(flipped.pull.flip(dims) * signs, plain.pull, rtol=1e-4, atol=1e-5)

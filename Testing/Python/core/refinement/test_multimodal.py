@@ -10,9 +10,9 @@ import torch
 
 from LightRegistrationLib.commands.phantom.pair import make_head
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.network.grid import GridRule, network_geometry, on_grid, shrink
-from LightRegistrationLib.core.network.intensity import IntensityRule
-from LightRegistrationLib.core.refinement.multimodal import choose_metric, contrast_gain
+from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid, resample_to_grid, shrink
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
+from LightRegistrationLib.core.refinement.multimodal import choose_metric, measure_multimodality
 
 
 @lru_cache
@@ -25,8 +25,8 @@ def head(seed: int, remap=None) -> torch.Tensor:
     if remap is not None:
         values = volume.array.astype(np.float32) / np.percentile(volume.array, 99)
         volume = Volume(remap(values), volume.affine, volume.name)
-    grid = network_geometry(phantom(3).geometry, GridRule(3.0))
-    return on_grid(shrink(volume, 3.0, IntensityRule()), grid, np.eye(4)).tensor
+    grid = compute_network_grid(phantom(3).geometry, GridSettings(3.0))
+    return resample_to_grid(shrink(volume, 3.0, IntensityNormalization()), grid, np.eye(4)).tensor
 
 
 def as_in_t2(values: np.ndarray) -> np.ndarray:
@@ -54,14 +54,14 @@ def test_the_gain_is_that_of_an_analytic_curve():
     x = torch.linspace(0.1, 0.9, 40**3)[torch.randperm(40**3, generator=torch.Generator().manual_seed(0))]
     x = x.reshape(1, 1, 40, 40, 40)
     y = (2 * x - 1).square() + 0.1
-    assert contrast_gain(x, y) == pytest.approx(1, abs=0.02)
-    assert contrast_gain(x, x) == pytest.approx(0, abs=0.01)
-    assert contrast_gain(x, 1 - x) == pytest.approx(1, abs=0.01)
+    assert measure_multimodality(x, y) == pytest.approx(1, abs=0.02)
+    assert measure_multimodality(x, x) == pytest.approx(0, abs=0.01)
+    assert measure_multimodality(x, 1 - x) == pytest.approx(1, abs=0.01)
 
 
 def test_what_only_one_of_them_shows_decides_nothing():
     fixed, moving = head(3), head(4)
     cut = moving.clone()
     cut[..., : fixed.shape[-1] // 2] = 0
-    assert contrast_gain(fixed, cut) == pytest.approx(contrast_gain(fixed, moving), abs=0.05)
+    assert measure_multimodality(fixed, cut) == pytest.approx(measure_multimodality(fixed, moving), abs=0.05)
     assert choose_metric(fixed, torch.zeros_like(moving)) == "correlation"

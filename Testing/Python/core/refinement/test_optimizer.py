@@ -7,29 +7,29 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from LightRegistrationLib.core.deformation.jacobian import corner_determinants, unfold
+from LightRegistrationLib.core.deformation.jacobian import compute_corner_determinants, repair_folding
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
-from LightRegistrationLib.core.network.flow_conversion import field_in_mm, flow_onto
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.flow_conversion import convert_flow_to_field, resample_flow
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair, finer
 from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelation
 from LightRegistrationLib.core.refinement.optimizer import (
     LONGEST_STEP,
-    Refined,
-    RefinementRule,
+    Deformation,
+    RefinementSettings,
     Start,
-    levels_of,
+    list_levels,
     refine,
 )
-from LightRegistrationLib.core.result.result import NOTHING_KNOWN, Guidance, no_progress
+from LightRegistrationLib.core.result.result import NO_GUIDANCE, Guidance, ignore_progress
 from LightRegistrationLib.core.sampling.filters import gaussian
 
 SPACING_MM = 2.0
 SHAPE = (48, 64, 48)
-WINDOW = IntensityRule("window", -2.5, 2.5)
-RULE = RefinementRule()
+WINDOW = IntensityNormalization("window", -2.5, 2.5)
+RULE = RefinementSettings()
 
 
 def grid() -> Geometry:
@@ -61,9 +61,9 @@ def pair() -> tuple[Volume, Volume]:
 
 
 def refined(
-    pair, start=None, preset="fast", rule=RULE, guidance=NOTHING_KNOWN, progress=no_progress, initial=None
-) -> Refined:
-    start = Refined(torch.zeros(1, 3, *SHAPE), grid()) if start is None else start
+    pair, start=None, preset="fast", rule=RULE, guidance=NO_GUIDANCE, progress=ignore_progress, initial=None
+) -> Deformation:
+    start = Deformation(torch.zeros(1, 3, *SHAPE), grid()) if start is None else start
     initial = initial or AffineTransform.identity()
     images = RefinementImages(ShrunkPair(*pair, WINDOW), initial, grid(), guidance)
     with torch.inference_mode():
@@ -72,9 +72,9 @@ def refined(
         )[0]
 
 
-def error_voxels(found: Refined) -> np.ndarray:
+def error_voxels(found: Deformation) -> np.ndarray:
     """How far off the flow is at each voxel inside, voxels: the motion along structures without any is not seen."""
-    flow = flow_onto(found.flow, found.geometry, grid())[0].movedim(0, -1).numpy()
+    flow = resample_flow(found.flow, found.geometry, grid())[0].movedim(0, -1).numpy()
     error = np.linalg.norm(flow - known_displacement_voxels(voxels()), axis=-1)
     return error[6:-6, 6:-6, 6:-6]
 
@@ -85,7 +85,7 @@ def true_error() -> float:
 
 @pytest.mark.parametrize("preset", ["fast", "best"])
 def test_a_known_deformation_is_found_on_an_oblique_grid(pair, preset):
-    found = refined(pair, preset=preset, rule=RefinementRule(coarsest=4))
+    found = refined(pair, preset=preset, rule=RefinementSettings(coarsest=4))
     assert error_voxels(found).mean() < 0.2 * true_error()
     assert found.summary.similarity_after > 0.9 > found.summary.similarity_before
     assert found.summary.metric == "correlation"
@@ -94,9 +94,9 @@ def test_a_known_deformation_is_found_on_an_oblique_grid(pair, preset):
 @pytest.mark.parametrize("preset", ["fast", "best"])
 def test_nothing_folds_even_between_two_images_of_noise(preset):
     noise = [Volume(np.random.default_rng(n).normal(size=SHAPE).astype(np.float32), grid().affine) for n in (1, 2)]
-    found = refined(noise, preset=preset, rule=RefinementRule(update_voxels=0.7, elastic_voxels=0.3))
-    field, _ = unfold(field_in_mm(found.flow, found.geometry, AffineTransform.identity()))
-    assert corner_determinants(field).min() > 0
+    found = refined(noise, preset=preset, rule=RefinementSettings(update_voxels=0.7, elastic_voxels=0.3))
+    field, _ = repair_folding(convert_flow_to_field(found.flow, found.geometry, AffineTransform.identity()))
+    assert compute_corner_determinants(field).min() > 0
     assert found.summary.similarity_after > found.summary.similarity_before
 
 
@@ -105,20 +105,20 @@ def test_an_update_of_the_longest_step_never_turns_space_over(sigma):
     """The worst that a step can be: full length everywhere, the direction turning over from voxel to voxel."""
     signs = torch.randint(0, 2, (1, 3, 24, 24, 24), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     update = gaussian(signs * LONGEST_STEP / 3**0.5, sigma)[0].movedim(0, -1).double().numpy()
-    assert corner_determinants(DisplacementField(update, np.eye(4))).min() > 0
+    assert compute_corner_determinants(DisplacementField(update, np.eye(4))).min() > 0
 
 
 def test_a_pair_that_matches_is_left_as_it_is(pair):
     found = refined((pair[1], pair[1]))
     assert float(found.flow.abs().max()) < 0.05
     assert found.summary.ended == "no gain"
-    assert found.summary.steps < sum(level.steps for level in levels_of("fast", RULE))
+    assert found.summary.steps < sum(level.steps for level in list_levels("fast", RULE))
 
 
 def test_a_worse_match_is_not_given_back(pair):
     """With the truth to begin with and a rule that smooths it away, the truth comes back, on its own grid."""
     truth = torch.from_numpy(known_displacement_voxels(voxels())).float().movedim(-1, 0)[None]
-    found = refined(pair, Refined(truth, grid()), rule=RefinementRule(elastic_voxels=4.0, update_voxels=4.0))
+    found = refined(pair, Deformation(truth, grid()), rule=RefinementSettings(elastic_voxels=4.0, update_voxels=4.0))
     torch.testing.assert_close(found.flow, truth)
     assert found.summary.similarity_after == found.summary.similarity_before
 

@@ -8,13 +8,13 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.deformation.jacobian import corner_determinants
+from LightRegistrationLib.core.deformation.jacobian import compute_corner_determinants
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.core.sampling.warping import warp_segmentation
-from LightRegistrationLib.core.volume_preservation.correction import keep_volumes
+from LightRegistrationLib.core.volume_preservation.correction import preserve_volumes
 
 from ..deformation.test_fields import sitk_resample
 from ..geometries import make_geometry
@@ -73,7 +73,7 @@ def moved_mm(field: DisplacementField, free: DisplacementField) -> np.ndarray:
 @pytest.mark.parametrize(("radius_mm", "tolerance"), [(3.0, 3.0), (6.5, 1.0), (18.0, 1.0)])
 def test_a_ball_in_a_uniform_expansion_keeps_its_volume(radius_mm, tolerance, factor):
     free, structures = scaling(factor), balls((SPOT, radius_mm))
-    kept, (report,) = keep_volumes(free, structures, FIXED)
+    kept, (report,) = preserve_volumes(free, structures, FIXED)
     (change,) = counted_change_percent(structures, kept)
     (change_free,) = counted_change_percent(structures, free)
     assert abs(change) < tolerance
@@ -82,31 +82,31 @@ def test_a_ball_in_a_uniform_expansion_keeps_its_volume(radius_mm, tolerance, fa
     assert report.change_percent == pytest.approx(change, abs=0.2)
     assert report.change_percent_free == pytest.approx(change_free, abs=0.2)
     assert change_free == pytest.approx(100 * (factor**-3 - 1), abs=12)
-    assert corner_determinants(kept).min() > 0.2
+    assert compute_corner_determinants(kept).min() > 0.2
 
 
 @pytest.mark.parametrize(("strength", "width_mm"), [(-0.7, 12.0), (0.9, 12.0), (-0.5, 8.0)])
 def test_a_tumor_that_grew_or_was_resorbed_keeps_its_volume(strength, width_mm):
     free, structures = swelling(strength, width_mm), balls((SPOT, 10.0))
-    kept, (report,) = keep_volumes(free, structures, FIXED)
+    kept, (report,) = preserve_volumes(free, structures, FIXED)
     assert abs(report.change_percent_free) > 40
     assert abs(counted_change_percent(structures, kept)[0]) < 1
-    assert corner_determinants(kept).min() > 0.1
+    assert compute_corner_determinants(kept).min() > 0.1
 
 
 def test_tissue_inside_is_neither_squeezed_nor_stretched_anywhere():
     free = swelling(0.4, 12.0)
-    kept, _ = keep_volumes(free, balls((SPOT, 14.0)), FIXED)
-    determinants = corner_determinants(kept).mean(0)
+    kept, _ = preserve_volumes(free, balls((SPOT, 14.0)), FIXED)
+    determinants = compute_corner_determinants(kept).mean(0)
     cells = kept.geometry.points_mm[:-1, :-1, :-1] + kept.affine[:3, :3] @ [0.5, 0.5, 0.5]
     inside = np.linalg.norm(kept(cells) - SPOT, axis=-1) < 10
-    assert corner_determinants(free).mean(0)[inside].max() > 2
+    assert compute_corner_determinants(free).mean(0)[inside].max() > 2
     assert determinants[inside] == pytest.approx(1, abs=0.05)
 
 
 def test_what_lies_beyond_the_margin_is_untouched_to_the_last_bit():
     free, structures = scaling(1.2), balls((SPOT, 10.0))
-    kept, _ = keep_volumes(free, structures, FIXED)
+    kept, _ = preserve_volumes(free, structures, FIXED)
     image = CENTER + (SPOT - CENTER) / 1.2
     distance = np.linalg.norm(free.geometry.points_mm - image, axis=-1)
     assert (kept.array[distance > 34] == free.array[distance > 34]).all()
@@ -116,23 +116,23 @@ def test_what_lies_beyond_the_margin_is_untouched_to_the_last_bit():
 def test_rigid_motion_is_left_as_it_is():
     turn = Rotation.from_euler("xyz", [14, -9, 20], degrees=True).as_matrix()
     free = field_of(lambda points: (points - CENTER) @ turn.T + CENTER + [5, -3, 2])
-    kept, reports = keep_volumes(free, balls((SPOT, 8.0), (SPOT - [25, 0, 0], 4.0)), FIXED)
+    kept, reports = preserve_volumes(free, balls((SPOT, 8.0), (SPOT - [25, 0, 0], 4.0)), FIXED)
     assert moved_mm(kept, free).max() < 1e-3
     assert [r.change_percent for r in reports] == [r.change_percent_free for r in reports]
 
 
 def test_near_and_overlapping_structures_keep_their_volumes_together():
     structures = balls((SPOT, 8.0), (SPOT - [18, -6, 4], 7.0), (SPOT + [5, 2, 0], 9.0))
-    kept, reports = keep_volumes(scaling(1.15), structures, FIXED)
+    kept, reports = preserve_volumes(scaling(1.15), structures, FIXED)
     assert np.abs(counted_change_percent(structures, kept)).max() < 1
     assert [r.name for r in reports] == ["tumor 0", "tumor 1", "tumor 2"]
-    assert corner_determinants(kept).min() > 0.2
+    assert compute_corner_determinants(kept).min() > 0.2
 
 
 def test_pieces_far_apart_of_one_segment_each_keep_their_volume():
     places = ((SPOT, 9.0), (SPOT - [44, 0, 28], 7.0))
     layer = np.maximum(*balls(*places).layers)
-    kept, (report,) = keep_volumes(scaling(1.1), Segmentation.from_labels(layer, MOVING.affine), FIXED)
+    kept, (report,) = preserve_volumes(scaling(1.1), Segmentation.from_labels(layer, MOVING.affine), FIXED)
     assert np.abs(counted_change_percent(balls(*places), kept)).max() < 1
     assert report.name == "Label_1"
     assert report.change_percent_free == pytest.approx(100 * (1.1**-3 - 1), abs=1.5)
@@ -143,7 +143,7 @@ def test_other_structures_of_the_same_layer_are_not_kept():
     chosen, other = balls((SPOT, 9.0), (SPOT - [44, 0, 28], 7.0)).layers
     both = Segmentation((chosen + 2 * other,), MOVING.affine, (Segment("tumor", 1),))
     free = scaling(1.1)
-    kept, (report,) = keep_volumes(free, both, FIXED)
+    kept, (report,) = preserve_volumes(free, both, FIXED)
     assert abs(report.change_percent) < 1
     other_only = Segmentation((other,), MOVING.affine, (Segment("other", 1),))
     assert counted_change_percent(other_only, kept) == counted_change_percent(other_only, free)
@@ -153,7 +153,7 @@ def test_of_a_structure_cut_off_by_the_view_the_part_inside_keeps_its_volume():
     view = make_geometry((60, 60, 60), (1, 1, 1), center_mm=tuple(CENTER))
     free = scaling(1.2, make_geometry((32, 32, 32), (2.1, 2.1, 2.1), center_mm=tuple(CENTER)))
     structures = balls((CENTER + [34, 0, 0], 12.0))
-    kept, (report,) = keep_volumes(free, structures, view)
+    kept, (report,) = preserve_volumes(free, structures, view)
     assert report.change_percent_free == pytest.approx(-42, abs=1)
     assert abs(report.change_percent) < 1
     # The tissue that the voxels of the structure show fills as much room in the moving volume.
@@ -168,7 +168,7 @@ def test_of_a_structure_cut_off_by_the_view_the_part_inside_keeps_its_volume():
 def test_a_structure_out_of_view_changes_nothing_and_is_said_to_be_lost():
     view = make_geometry((40, 40, 40), (1, 1, 1), center_mm=tuple(CENTER))
     free = scaling(1.2, make_geometry((24, 24, 24), (2, 2, 2), center_mm=tuple(CENTER)))
-    kept, (report,) = keep_volumes(free, balls((CENTER + [-36, 0, 0], 6.0)), view)
+    kept, (report,) = preserve_volumes(free, balls((CENTER + [-36, 0, 0], 6.0)), view)
     assert kept is free
     assert (report.change_percent_free, report.change_percent) == (-100, -100)
 
@@ -176,25 +176,25 @@ def test_a_structure_out_of_view_changes_nothing_and_is_said_to_be_lost():
 def test_a_tumor_smaller_than_the_cells_of_the_field_gets_a_finer_grid():
     coarse = make_geometry((28, 28, 28), (4, 4, 4), (11, -17, 23), center_mm=tuple(CENTER))
     free, structures = swelling(-0.5, 12.0, coarse), balls((SPOT, 4.0))
-    kept, _ = keep_volumes(free, structures, FIXED)
+    kept, _ = preserve_volumes(free, structures, FIXED)
     assert kept.array.shape == (82, 82, 82, 3)
     np.testing.assert_allclose(kept.array[::3, ::3, ::3][:5], free.array[:5], atol=1e-5)
     assert abs(counted_change_percent(structures, kept)[0]) < 3
-    assert corner_determinants(kept).min() > 0.2
+    assert compute_corner_determinants(kept).min() > 0.2
 
 
 def test_in_a_field_that_bends_everywhere_volumes_are_kept_without_folding():
     noise = gaussian_filter(np.random.default_rng(3).normal(size=(*GRID.shape, 3)), (5, 5, 5, 0))
     free = DisplacementField(12 * noise / np.abs(noise).max(), GRID.affine)
     structures = balls((SPOT, 12.0), (SPOT - [28, -10, 4], 7.0), (SPOT - [22, -28, -4], 8.0))
-    kept, reports = keep_volumes(free, structures, FIXED)
+    kept, reports = preserve_volumes(free, structures, FIXED)
     assert max(abs(r.change_percent_free) for r in reports) > 15
     assert np.abs(counted_change_percent(structures, kept)).max() < 1
-    assert corner_determinants(kept).min() > 0.2
+    assert compute_corner_determinants(kept).min() > 0.2
     assert moved_mm(kept, free).max() < 3
 
 
 def test_an_empty_segment_is_refused_by_name():
     structures = balls((SPOT, 5.0), (CENTER + 500, 5.0))
     with pytest.raises(InputError, match="segment 'tumor 1' is empty"):
-        keep_volumes(scaling(1.1), structures, FIXED)
+        preserve_volumes(scaling(1.1), structures, FIXED)

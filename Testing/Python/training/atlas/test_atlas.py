@@ -18,12 +18,12 @@ from LightRegistrationLib.training.atlas.learning import (
     AtlasTransforms,
     LearningSettings,
     SpatialTransforms,
-    appearance_changes,
-    learn_appearance,
-    learn_spatial,
     learn_transforms,
+    predict_appearance_changes,
+    predict_spatial_transforms,
     spatial_step,
-    spatial_transforms,
+    train_appearance,
+    train_spatial,
 )
 from LightRegistrationLib.training.atlas.networks import (
     AlignedScan,
@@ -103,7 +103,9 @@ def spatial(atlas, known) -> SpatialTransforms:
     """What g says of the known scans after some training."""
     settings = LearningSettings(spatial_steps=80, spatial_rate=2e-3, spatial_smoothness=0.3)
     scans = [k.scan for k in known]
-    return spatial_transforms(learn_spatial(atlas, scans, settings, torch.Generator().manual_seed(0)), atlas, scans)
+    return predict_spatial_transforms(
+        train_spatial(atlas, scans, settings, torch.Generator().manual_seed(0)), atlas, scans
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +120,8 @@ def changes(atlas, known) -> Tensor:
     )
     settings = LearningSettings(appearance_steps=80, appearance_rate=2e-3)
     scans = [k.scan for k in known]
-    network = learn_appearance(atlas, scans, true, settings, torch.Generator().manual_seed(0))
-    return appearance_changes(network, atlas, scans, true).float()
+    network = train_appearance(atlas, scans, true, settings, torch.Generator().manual_seed(0))
+    return predict_appearance_changes(network, atlas, scans, true).float()
 
 
 def random_prepared(count: int = 3, seed: int = 0) -> PreparedAtlas:
@@ -283,8 +285,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(part, tmp_path):
     def learn(used: Sequence[AlignedScan], run: Run | None) -> torch.nn.Module:
         generator = torch.Generator().manual_seed(4)
         if part == "spatial":
-            return learn_spatial(atlas, used, settings, generator, run)
-        return learn_appearance(atlas, used, SpatialTransforms(none, none), settings, generator, run)
+            return train_spatial(atlas, used, settings, generator, run)
+        return train_appearance(atlas, used, SpatialTransforms(none, none), settings, generator, run)
 
     run = Run(tmp_path / "state.pt", minutes=0)
     unbroken = learn(scans, None).state_dict()

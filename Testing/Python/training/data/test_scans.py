@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine
-from LightRegistrationLib.training.data.scans import read_image, read_manifest, read_table, scans_of, stem_of
+from LightRegistrationLib.training.data.scans import image_stem, list_scans, read_image, read_manifest, read_table
 from LightRegistrationLib.training.sources import ImageSourceConfig
 
 from ..scan_files import header, to_itk, write
@@ -40,7 +40,7 @@ def _refusal(call, *arguments: object) -> str:
 
 @pytest.mark.parametrize("name", ["a.b.nii.gz", "a.b.nii", "a.b.NRRD", "a.b.mha"])
 def test_the_stem_keeps_what_belongs_to_the_name(name):
-    assert stem_of(Path("folder") / name) == "a.b"
+    assert image_stem(Path("folder") / name) == "a.b"
 
 
 def test_a_folder_with_label_maps_beside_the_images(tmp_path):
@@ -66,10 +66,10 @@ def test_a_folder_for_each_subject_with_equal_file_names_holds_different_subject
 def test_an_image_without_its_label_map_is_named(tmp_path):
     _touch(tmp_path, "a.nii.gz", "a_seg.nii.gz", "b.nii.gz")
     paths = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
-    message = _refusal(scans_of, paths, "{stem}_seg.nii.gz")
+    message = _refusal(list_scans, paths, "{stem}_seg.nii.gz")
     assert message.startswith(f"{tmp_path / 'b.nii.gz'}: ")
     assert " b_seg.nii.gz " in message
-    assert "{case}_seg" in _refusal(scans_of, paths, "{case}_seg.nii.gz")
+    assert "{case}_seg" in _refusal(list_scans, paths, "{case}_seg.nii.gz")
 
 
 def test_no_image_matches(tmp_path):

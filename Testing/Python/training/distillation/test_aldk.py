@@ -14,13 +14,13 @@ from LightRegistrationLib.core.network.flows import warp
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     DistillationStage,
+    StudentTrainingConfig,
     TeacherStage,
     TeacherTrainingConfig,
-    TrainingConfig,
     load_config_as,
 )
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
-from LightRegistrationLib.training.distillation.discriminator import CriticConfig
+from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
 from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.state import load_state
@@ -44,7 +44,7 @@ def config(**changes: object) -> DistillationConfig:
             DistillationStage(steps=6, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0, smoothness=0.1),
         ),
         "knowledge": ALWAYS,
-        "critic": CriticConfig(channels=(4, 8, 8)),
+        "critic": DiscriminatorConfig(channels=(4, 8, 8)),
         "bfloat16": False,
     }
     return DistillationConfig(**(base | changes))
@@ -184,7 +184,7 @@ def test_each_player_moves_at_its_own_turn_alone(trainer):
 
 def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(tmp_path, teacher):
     """A student that hardly learns (rate 0) and a critic that does: the teacher's value rises above the student's."""
-    knowledge, critic = KnowledgeConfig(every=1, critic_every=1), CriticConfig(channels=(4, 8, 8), rate=3e-3)
+    knowledge, critic = KnowledgeConfig(every=1, critic_every=1), DiscriminatorConfig(channels=(4, 8, 8), rate=3e-3)
     trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(0.0)
     gaps = [-trainer.train_step(mixture(), STAGE)["critic"] for _ in range(30)]
@@ -242,15 +242,17 @@ def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
 
 
 def test_a_critic_too_deep_for_the_grid_is_told_before_the_first_step(tmp_path, teacher):
-    deep = DistillationTrainer(config(critic=CriticConfig()), teacher, tmp_path, tmp_path / "run")
+    deep = DistillationTrainer(config(critic=DiscriminatorConfig()), teacher, tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"at least 32 voxels .* grid at 6 mm is \(16, 16, 16\)"):
         deep.run()
     none = replace(ALWAYS, kind="none")
-    DistillationTrainer(config(critic=CriticConfig(), knowledge=none), teacher, tmp_path, tmp_path / "other").run()
+    DistillationTrainer(
+        config(critic=DiscriminatorConfig(), knowledge=none), teacher, tmp_path, tmp_path / "other"
+    ).run()
 
 
 def test_a_state_without_a_teacher_is_refused(tmp_path):
-    student = TrainingConfig(name="x", seed=1, sources=SOURCES, stages=())
+    student = StudentTrainingConfig(name="x", seed=1, sources=SOURCES, stages=())
     StudentTrainer(student, tmp_path, tmp_path / "student").save()
     with pytest.raises(InputError, match="holds no teacher"):
         load_teacher(tmp_path / "student" / "state.pt")

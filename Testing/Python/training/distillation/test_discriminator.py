@@ -8,10 +8,10 @@ from torch import Tensor
 from LightRegistrationLib.training.distillation.aldk import (
     KnowledgeConfig,
     adversarial_loss,
-    critic_loss,
+    discriminator_loss,
     gradient_penalty,
 )
-from LightRegistrationLib.training.distillation.discriminator import CriticConfig, Discriminator
+from LightRegistrationLib.training.distillation.discriminator import Discriminator, DiscriminatorConfig
 
 
 def fields(seed: int, count: int = 4, size: int = 16) -> Tensor:
@@ -22,12 +22,12 @@ def fields(seed: int, count: int = 4, size: int = 16) -> Tensor:
 
 def critic(seed: int = 0, *channels: int) -> Discriminator:
     torch.manual_seed(seed)
-    return Discriminator(CriticConfig(channels=channels or (4, 8, 8)))
+    return Discriminator(DiscriminatorConfig(channels=channels or (4, 8, 8)))
 
 
 def test_at_full_width_it_is_the_published_net():
     with torch.device("meta"):
-        network = Discriminator(CriticConfig())
+        network = Discriminator(DiscriminatorConfig())
         x, shapes = torch.zeros(1, 3, 128, 128, 128), []
         for layer in network.layers:
             x = layer(x)
@@ -102,7 +102,7 @@ def trained_critic(spoil, steps: int = 30, rate: float = 3e-3) -> Discriminator:
     network = critic()
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     for step in range(steps):
-        terms = critic_loss(network, spoil(fields(100 + step)), fields(500 + step), KnowledgeConfig())
+        terms = discriminator_loss(network, spoil(fields(100 + step)), fields(500 + step), KnowledgeConfig())
         optimizer.zero_grad()
         sum(terms.values()).backward()
         optimizer.step()
@@ -137,7 +137,7 @@ def test_the_penalty_brings_the_critics_slope_towards_one():
     before = slope()
     for step in range(40):
         optimizer.zero_grad()
-        critic_loss(network, fields(10 + step), fields(50 + step), config)["penalty"].backward()
+        discriminator_loss(network, fields(10 + step), fields(50 + step), config)["penalty"].backward()
         optimizer.step()
     assert before < 0.5
     assert 0.7 < slope() < 1.3
@@ -166,7 +166,7 @@ def test_the_students_term_leaves_the_critic_alone_and_the_critics_leaves_the_st
     assert student.grad is not None
     assert teacher.grad is None
     student.grad = None
-    sum(critic_loss(network, student, teacher, KnowledgeConfig()).values()).backward()
+    sum(discriminator_loss(network, student, teacher, KnowledgeConfig()).values()).backward()
     assert student.grad is None
     assert teacher.grad is None
     assert all(p.grad is not None for p in network.parameters())

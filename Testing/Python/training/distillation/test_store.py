@@ -12,8 +12,8 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.configuration import DistillationConfig, DistillationStage
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
-from LightRegistrationLib.training.distillation.discriminator import CriticConfig
-from LightRegistrationLib.training.distillation.store import SHARD, KnowledgeStore, StoreConfig
+from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
+from LightRegistrationLib.training.distillation.store import PAIRS_PER_SHARD, KnowledgeStore, StoreConfig
 from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
 from LightRegistrationLib.training.export import build_card
 from LightRegistrationLib.training.state import load_state
@@ -21,7 +21,7 @@ from LightRegistrationLib.training.trainers.distillation import DistillationTrai
 
 from ..toy import SHAPE, SOURCES, drawn, losses_of
 
-PAIRS = SHARD + 3
+PAIRS = PAIRS_PER_SHARD + 3
 
 
 def smooth(pair: Pair) -> torch.Tensor:
@@ -46,7 +46,7 @@ def filled(folder: Path, **arguments: object) -> KnowledgeStore:
 def test_a_store_returns_the_pairs_and_what_the_teacher_said_of_them(tmp_path, resolution, tolerance):
     made = filled(tmp_path, resolution=resolution)
     inside = (..., slice(1, -1), slice(1, -1), slice(1, -1))
-    for number in (0, SHARD - 1, SHARD, PAIRS - 1):
+    for number in (0, PAIRS_PER_SHARD - 1, PAIRS_PER_SHARD, PAIRS - 1):
         pair, flow = made.read(number)
         expected = drawn(number)
         for name in ("fixed", "moving"):
@@ -84,7 +84,7 @@ def test_a_store_whose_filling_was_cut_off_is_finished_as_if_it_had_not_been(tmp
         pass
 
     def fragile(number: int) -> Pair:
-        if number == SHARD + 1:
+        if number == PAIRS_PER_SHARD + 1:
             raise Killed
         return drawn(number)
 
@@ -100,18 +100,18 @@ def test_a_store_whose_filling_was_cut_off_is_finished_as_if_it_had_not_been(tmp
     resumed.claim()
     resumed.fill(lambda n: numbers.append(n) or drawn(n), smooth)
     resumed.open()
-    assert numbers == list(range(SHARD, PAIRS))
+    assert numbers == list(range(PAIRS_PER_SHARD, PAIRS))
     filled(tmp_path / "whole")
     for file in ("00000.safetensors", "00001.safetensors", "00001.json"):
         assert (tmp_path / "broken" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
 def test_a_store_grows_by_the_files_that_are_not_full(tmp_path):
-    filled(tmp_path, pairs=SHARD + 3)
-    grown, numbers = store(tmp_path, pairs=2 * SHARD), []
+    filled(tmp_path, pairs=PAIRS_PER_SHARD + 3)
+    grown, numbers = store(tmp_path, pairs=2 * PAIRS_PER_SHARD), []
     grown.fill(lambda n: numbers.append(n) or drawn(n), smooth)
     grown.open()
-    assert numbers == list(range(SHARD, 2 * SHARD))
+    assert numbers == list(range(PAIRS_PER_SHARD, 2 * PAIRS_PER_SHARD))
     fewer = store(tmp_path, pairs=3)
     fewer.open()
     assert len(fewer.shapes) == 3
@@ -174,7 +174,7 @@ def config(**changes: object) -> DistillationConfig:
         "sources": SOURCES,
         "stages": (DistillationStage(steps=6, spacing_mm=6),),
         "knowledge": KnowledgeConfig(kind="distance", every=1, gamma=0.0),
-        "critic": CriticConfig(channels=(2, 2)),
+        "critic": DiscriminatorConfig(channels=(2, 2)),
         "store": StoreConfig(3, "full"),
         "bfloat16": False,
     }

@@ -21,21 +21,21 @@ from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.result.result import RegistrationSettings
 from LightRegistrationLib.training.evaluation.cases import (
+    AffineStart,
     Case,
     Method,
     Outcome,
     Scores,
-    Start,
+    evaluate_affine,
     evaluate_case,
-    field_outcome,
-    linear_outcome,
+    evaluate_field,
     load_case,
 )
-from LightRegistrationLib.training.evaluation.files import read_landmarks, read_volume, to_image
-from LightRegistrationLib.training.evaluation.methods import model_method
+from LightRegistrationLib.training.evaluation.files import read_landmarks, read_volume, to_sitk_image
+from LightRegistrationLib.training.evaluation.methods import build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs
-from LightRegistrationLib.training.evaluation.tables import pairs_table, summarize, write_results
+from LightRegistrationLib.training.evaluation.tables import format_pairs_table, summarize, write_results
 
 from ...analytic import displacement_mm, map_points, nearest_warp, phantom, points_inside, smooth_field
 
@@ -51,14 +51,14 @@ class KnownField:
         self.calls = 0
         self.method = Method("known", key, self.run)
 
-    def run(self, case: Case, start: Start | None) -> Outcome:
+    def run(self, case: Case, start: AffineStart | None) -> Outcome:
         self.calls += 1
-        outcome = field_outcome(case, smooth_field(case.fixed.geometry, 4.0))
-        return Outcome(**{**vars(outcome), "start": Start(AFFINE, 0.5), "seconds": 1.5})
+        outcome = evaluate_field(case, smooth_field(case.fixed.geometry, 4.0))
+        return Outcome(**{**vars(outcome), "start": AffineStart(AFFINE, 0.5), "seconds": 1.5})
 
 
 def save(volume: Volume, path: Path) -> Path:
-    sitk.WriteImage(to_image(volume), str(path))
+    sitk.WriteImage(to_sitk_image(volume), str(path))
     return path
 
 
@@ -106,7 +106,7 @@ def test_scores_agree_with_an_independent_warp_and_label_overlap(pair):
     fixed, moving = (sitk.GetArrayFromImage(sitk.ReadImage(str(p))) for p in (pair.fixed_labels, pair.moving_labels))
     marks = read_landmarks(pair.landmarks)
     field = smooth_field(FIXED, 4.0)
-    linear = linear_outcome(load_case(pair), AFFINE).field
+    linear = evaluate_affine(load_case(pair), AFFINE).field
     warped = {
         "before": moving,
         "affine": nearest_warp(moving, FIXED.affine, linear, FIXED),
@@ -134,7 +134,7 @@ def test_scores_agree_with_an_independent_warp_and_label_overlap(pair):
 
 def test_spread_and_folding_of_the_determinant(pair):
     case = load_case(pair)
-    mild, wild = (field_outcome(case, smooth_field(FIXED, amplitude)).jacobian for amplitude in (4.0, 60.0))
+    mild, wild = (evaluate_field(case, smooth_field(FIXED, amplitude)).jacobian for amplitude in (4.0, 60.0))
     assert mild.percent_nonpositive == 0
     assert wild.percent_nonpositive > 1
     field = smooth_field(FIXED, 4.0)
@@ -154,7 +154,9 @@ def test_small_structures_are_left_out_and_counted(pair):
 
 def test_a_model_registers_as_in_the_product_and_shares_the_affine_stage(pair):
     registry = ModelRegistry()
-    methods = [model_method(str(n), "", RegistrationSettings("brain-mri", n, threads=1), registry) for n in (1, 2)]
+    methods = [
+        build_model_method(str(n), "", RegistrationSettings("brain-mri", n, threads=1), registry) for n in (1, 2)
+    ]
     scores, outcomes = evaluate_case(load_case(pair), methods)
     assert list(scores) == ["before", "affine", "1", "2"]
     np.testing.assert_array_equal(outcomes["1"].start.transform.matrix, outcomes["2"].start.transform.matrix)
@@ -194,7 +196,7 @@ def test_a_pair_that_fails_is_told_and_tried_again(pair, tmp_path):
     assert "broken.nii.gz" in records[0].error
     assert records[0].scores == {}
     assert records[1].scores["known"].dice > 0.5
-    line = next(line for line in pairs_table(records).splitlines() if line.startswith("| broken"))
+    line = next(line for line in format_pairs_table(records).splitlines() if line.startswith("| broken"))
     assert "FAILED" in line
     assert "broken.nii.gz" in line
     broken.moving.write_bytes(whole)

@@ -20,8 +20,8 @@ from ..scan_files import (
     WINDOW,
     anatomy,
     config_of,
-    generator_of,
     header,
+    make_generator,
     pairs_of,
     write,
     write_scan,
@@ -53,19 +53,19 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
 def test_the_cache_is_used_until_files_or_settings_change(tmp_path):
     cache = tmp_path / "cache"
     config = _copy_of_two(tmp_path)
-    first = config.open(tmp_path, cache, 4.0).draw(generator_of())
+    first = config.open(tmp_path, cache, 4.0).draw(make_generator())
     kept = _files(cache)
     again = replace(config, pairs="self", variation=ImageVariation()).open(tmp_path, cache, 4.0)
-    second = config.open(tmp_path, cache, 4.0).draw(generator_of())
+    second = config.open(tmp_path, cache, 4.0).draw(make_generator())
     assert _files(cache) == kept
     assert len(again.scans) == 2
     assert torch.equal(first.fixed, second.fixed)
-    darker = replace(config, intensity=WINDOW | {"high": 2.0}).open(tmp_path, cache, 4.0).draw(generator_of())
+    darker = replace(config, intensity=WINDOW | {"high": 2.0}).open(tmp_path, cache, 4.0).draw(make_generator())
     torch.testing.assert_close(darker.fixed, first.fixed / 2, atol=1e-3, rtol=0)
     for name in "ab":
         volume = read_image(tmp_path / f"{name}.nii.gz")
         write(tmp_path / f"{name}.nii.gz", volume.array * 0.5, volume.affine)
-    changed = config.open(tmp_path, cache, 4.0).draw(generator_of())
+    changed = config.open(tmp_path, cache, 4.0).draw(make_generator())
     torch.testing.assert_close(changed.fixed, first.fixed / 2, atol=1e-3, rtol=0)
     assert kept.items() < _files(cache).items()
 
@@ -74,7 +74,7 @@ def test_two_preparations_at_once_do_not_harm_each_other(tmp_path):
     config = _copy_of_two(tmp_path)
     with ThreadPoolExecutor(3) as pool:
         opened = list(pool.map(lambda _: config.open(tmp_path, tmp_path / "cache", 4.0), range(3)))
-    drawn = [source.draw(generator_of()).fixed for source in opened]
+    drawn = [source.draw(make_generator()).fixed for source in opened]
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
     assert [name.partition(".")[2] for name in os.listdir(tmp_path / "cache")] == ["pt"]
@@ -158,7 +158,7 @@ def test_structures_that_two_scans_have_are_used(tmp_path):
 def test_one_labelled_scan_is_enough_for_pairs_with_itself(tmp_path):
     source = replace(_labelled(tmp_path, a=(1, 5, 7)), pairs="self").open(tmp_path, tmp_path / "cache", 4.0)
     assert source.structures == (1, 5, 7)
-    assert (source.draw(generator_of()).fixed_labels.sum((0, 2, 3, 4)) > 10).all()
+    assert (source.draw(make_generator()).fixed_labels.sum((0, 2, 3, 4)) > 10).all()
 
 
 def test_a_scan_without_labels_among_labelled_ones_has_no_structure(tmp_path):

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from LightRegistrationLib.core.affine.stage import align_affine
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.network.grid import GridRule, network_geometry
-from LightRegistrationLib.core.network.intensity import IntensityRule
+from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.data.scans import read_image
 from LightRegistrationLib.training.images.source import ImageSource, ImageVariation, PreparedScan
@@ -25,8 +25,8 @@ from ..scan_files import (
     WINDOW,
     anatomy,
     config_of,
-    generator_of,
     header,
+    make_generator,
     pairs_of,
     to_itk,
     write,
@@ -72,7 +72,7 @@ def opened(request, cohort):
 
 
 def _grid(folder: Path, name: str, spacing_mm: float = SPACING_MM) -> Geometry:
-    return network_geometry(read_image(folder / f"{name}.nii.gz").geometry, GridRule(spacing_mm, min_voxels=1))
+    return compute_network_grid(read_image(folder / f"{name}.nii.gz").geometry, GridSettings(spacing_mm, min_voxels=1))
 
 
 def test_affine_images_of_one_anatomy_lie_on_each_other(opened, cohort):
@@ -114,7 +114,7 @@ def test_a_drawn_pair_is_what_simpleitk_resamples(opened, cohort):
     volumes = {name: read_image(cohort / f"{name}.nii.gz") for name in HEADERS}
     expected = {}
     for name in [reference, *others]:
-        rule = IntensityRule(**WINDOW)
+        rule = IntensityNormalization(**WINDOW)
         found = align_affine(volumes[reference], volumes[name], rule).transform
         matrix = np.eye(4) if name == reference else found.matrix
         image = sitk.ReadImage(str(cohort / f"{name}.nii.gz"), sitk.sitkFloat32)
@@ -184,10 +184,10 @@ def test_what_is_left_of_the_alignment_has_its_size_in_mm(cohort, spacing_mm):
 
 
 def test_a_residual_rotation_turns_the_moving_image_alone(cohort):
-    still = config_of(pairs="self").open(cohort, cohort / "cache", SPACING_MM).draw(generator_of(2))
+    still = config_of(pairs="self").open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(2))
     variation = replace(STILL, residual_rotation=10.0)
     turned = config_of(pairs="self", variation=variation).open(cohort, cohort / "cache", SPACING_MM)
-    pair = turned.draw(generator_of(2))
+    pair = turned.draw(make_generator(2))
     assert torch.equal(pair.fixed, still.fixed)
     before, after = _centroids(still.moving_labels), _centroids(pair.moving_labels)
     middle = (np.array(turned.shape[::-1]) - 1) / 2
@@ -198,9 +198,9 @@ def test_a_residual_rotation_turns_the_moving_image_alone(cohort):
 
 
 def test_flip_mirrors_both_images_left_to_right(cohort):
-    plain = config_of().open(cohort, cohort / "cache", SPACING_MM).draw(generator_of(3))
+    plain = config_of().open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(3))
     mirrored = (
-        config_of(variation=replace(STILL, flip=1.0)).open(cohort, cohort / "cache", SPACING_MM).draw(generator_of(3))
+        config_of(variation=replace(STILL, flip=1.0)).open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(3))
     )
     for name in ("fixed", "moving", "fixed_clean", "moving_clean", "fixed_labels", "moving_labels"):
         torch.testing.assert_close(getattr(mirrored, name), getattr(plain, name).flip(-1), atol=1e-4, rtol=0)
@@ -208,11 +208,11 @@ def test_flip_mirrors_both_images_left_to_right(cohort):
 
 def test_draws_repeat_from_the_generator(cohort):
     source = config_of(variation=ImageVariation(flip=0.5)).open(cohort, cohort / "cache", SPACING_MM)
-    generator = generator_of(5)
+    generator = make_generator(5)
     first = source.draw(generator)
     state = generator.get_state()
     torch.rand(7)
-    second, again = source.draw(generator), source.draw(generator_of(5))
+    second, again = source.draw(generator), source.draw(make_generator(5))
     resumed = torch.Generator()
     resumed.set_state(state)
     third = source.draw(resumed)

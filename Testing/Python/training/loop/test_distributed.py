@@ -14,7 +14,7 @@ import torch
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.data.pairs import join
 from LightRegistrationLib.training.loop.hardware import Hardware
-from LightRegistrationLib.training.loop.trainer import generator_of
+from LightRegistrationLib.training.loop.trainer import make_generator
 from LightRegistrationLib.training.state import load_state
 
 from ..toy import Same, ToySource
@@ -38,7 +38,7 @@ def output(tmp_path_factory) -> Path:
 
 def test_the_gradient_of_two_processes_is_that_of_both_their_pairs(output, tmp_path):
     found = [torch.load(output / "gradients" / f"gradients_{rank}.pt") for rank in (0, 1)]
-    pairs = [ToySource().draw(generator_of(7, rank)) for rank in (0, 1)]
+    pairs = [ToySource().draw(make_generator(7, rank)) for rank in (0, 1)]
     assert not torch.equal(pairs[0].fixed, pairs[1].fixed)
     alone = teacher_trainer(tmp_path, 1, None)
     alone.set_rate(1e-3)

@@ -17,9 +17,9 @@ import torch
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.cascade import CascadeConfig
 from LightRegistrationLib.training.configuration import (
-    Stage,
+    StudentStage,
+    StudentTrainingConfig,
     TeacherTrainingConfig,
-    TrainingConfig,
     load_state_config,
 )
 from LightRegistrationLib.training.distillation.teacher import TeacherConfig
@@ -34,10 +34,10 @@ TESTS = Path(__file__).resolve().parents[2]
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 
 
-def config(**changes: object) -> TrainingConfig:
-    stages = (Stage(steps=3, spacing_mm=6), Stage(steps=3, spacing_mm=6, cascades=2, final_rate=0.0))
+def config(**changes: object) -> StudentTrainingConfig:
+    stages = (StudentStage(steps=3, spacing_mm=6), StudentStage(steps=3, spacing_mm=6, cascades=2, final_rate=0.0))
     base = {"name": "toy", "seed": 3, "sources": SOURCES, "stages": stages, "bfloat16": False}
-    return TrainingConfig(**(base | changes))
+    return StudentTrainingConfig(**(base | changes))
 
 
 class Notebook(NoMonitor):
@@ -64,7 +64,7 @@ class Notebook(NoMonitor):
         assert load_state(state_file)["step"] == step
         self.told.append(("checkpoint", step))
 
-    def stop_wanted(self):
+    def is_stop_requested(self):
         return self.stop_after is not None and len(self.steps) >= self.stop_after
 
 
@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_finite_is_one_line_that_names_the_step_and_what_is_l
         train_student(config(), tmp_path, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert state_file.read_bytes() == spoiled
-    wild = config(stages=(Stage(steps=9, spacing_mm=6, rate=1e30, final_rate=1e30),))
+    wild = config(stages=(StudentStage(steps=9, spacing_mm=6, rate=1e30, final_rate=1e30),))
     with pytest.raises(InputError, match=r"not finite at step \d: .*no state was written to .*state\.pt yet"):
         train_student(wild, tmp_path, tmp_path / "wild")
 
@@ -143,9 +143,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from training.test_loop import config
-from LightRegistrationLib.training.configuration import Stage
+from LightRegistrationLib.training.configuration import StudentStage
 from LightRegistrationLib.training.train_student import train_student
-stages = (Stage(steps=10000, spacing_mm=6),)
+stages = (StudentStage(steps=10000, spacing_mm=6),)
 train_student(config(stages=stages, checkpoint_minutes=1e-9), Path(sys.argv[1]), Path(sys.argv[1]) / "run")
 """
 
@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_while_it_saves_leaves_a_whole_state(tmp_path):
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     step = load_state(state)["step"]
-    goes_on = config(stages=(Stage(steps=10000, spacing_mm=6),))
+    goes_on = config(stages=(StudentStage(steps=10000, spacing_mm=6),))
     notebook = Notebook(stop_after=2)
     summary = train_student(goes_on, tmp_path, tmp_path / "run", monitor=notebook)
     assert (summary.resumed_at, summary.step) == (step, step + 2)

@@ -13,9 +13,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.training.configuration import Stage, TrainingConfig
-from LightRegistrationLib.training.monitoring.pictures import validation_sheet
-from LightRegistrationLib.training.monitoring.run_monitor import STEPS_AVERAGED, RunMonitor, numbers_line
+from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig
+from LightRegistrationLib.training.monitoring.pictures import draw_validation
+from LightRegistrationLib.training.monitoring.run_monitor import STEPS_AVERAGED, RunMonitor, format_numbers
 from LightRegistrationLib.training.monitoring.validation import Validation, ValidationPair, validate
 from LightRegistrationLib.training.trainers.student import train_student
 
@@ -74,7 +74,7 @@ def test_a_validation_is_drawn_and_noted(tmp_path: Path) -> None:
     result = validated()
     monitor.validation(40, result)
     monitor.end()
-    sheet = validation_sheet(result)
+    sheet = draw_validation(result)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "pictures" / "step_000040.png")), sheet)
     events = events_in(tmp_path / "tensorboard")
     (image,) = events.Images("validation")
@@ -117,13 +117,15 @@ def test_what_cannot_be_written_is_said_in_one_line_that_names_it(tmp_path: Path
 
 
 def test_numbers_are_shown_before_and_after() -> None:
-    line = numbers_line({"dice_before": 0.5, "dice": 0.75, "folding_percent": 0.0})
+    line = format_numbers({"dice_before": 0.5, "dice": 0.75, "folding_percent": 0.0})
     assert line == "dice 0.500 -> 0.750, folding 0.000 %"
 
 
 def test_watching_changes_nothing_of_what_is_trained(tmp_path: Path) -> None:
-    stage = Stage(steps=2, spacing_mm=6)
-    config = TrainingConfig(name="toy", seed=3, sources=SOURCES, stages=(stage,), validate_minutes=1e-9, bfloat16=False)
+    stage = StudentStage(steps=2, spacing_mm=6)
+    config = StudentTrainingConfig(
+        name="toy", seed=3, sources=SOURCES, stages=(stage,), validate_minutes=1e-9, bfloat16=False
+    )
     monitor = RunMonitor(tmp_path / "watched", io.StringIO())
     watched = train_student(config, tmp_path, tmp_path / "watched", monitor=monitor)
     monitor.end()

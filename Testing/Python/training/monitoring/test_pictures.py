@@ -16,7 +16,7 @@ from LightRegistrationLib.training.monitoring.pictures import (
     MOVING_COLOR,
     TILE_PIXELS,
     boundaries,
-    validation_sheet,
+    draw_validation,
 )
 from LightRegistrationLib.training.monitoring.validation import Validation, ValidationPair, validate
 
@@ -29,7 +29,7 @@ def sheet_of(*pairs: Pair, i_flow: float = 0.0) -> np.ndarray:
     flow = torch.zeros(1, 3, *SHAPE)
     flow[:, 0] = i_flow
     kept = [ValidationPair.of(pair) for pair in pairs]
-    return validation_sheet(validate(kept, lambda pair: flow))
+    return draw_validation(validate(kept, lambda pair: flow))
 
 
 def tile(sheet: np.ndarray, view: str, column: str) -> np.ndarray:
@@ -121,7 +121,7 @@ def test_grid_lines_are_even_without_a_deformation_and_move_against_it() -> None
     assert set(np.diff(lines)) == {TILE_PIXELS // 28}
     stretched = torch.zeros(1, 3, *SHAPE)
     stretched[:, 0] = torch.arange(28.0) - 13.5
-    twice = grid_columns(validation_sheet(validate([ValidationPair.of(still)], lambda pair: stretched)))
+    twice = grid_columns(draw_validation(validate([ValidationPair.of(still)], lambda pair: stretched)))
     assert set(np.diff(twice)) == {TILE_PIXELS // 28 // 2}
     # Half a cell toward higher i, which is left in the picture, is where the fixed image looks: lines go to the right.
     shifted = grid_columns(sheet_of(still, i_flow=0.5))

@@ -12,20 +12,20 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
 from LightRegistrationLib.training.configuration import load_config
 from LightRegistrationLib.training.sources import LabelMapSourceConfig
-from LightRegistrationLib.training.synthesis.anatomies import ABDOMEN, ANATOMIES, anatomy_of
+from LightRegistrationLib.training.synthesis.anatomies import ABDOMEN, ANATOMIES, build_anatomy
 from LightRegistrationLib.training.synthesis.body import (
-    BUILT_NAMES,
+    GENERATED_NAMES,
     INNER_FAT,
     LUNGS,
-    NOTHING,
     SKIN_FAT,
+    UNKNOWN_CLASS,
     WALL,
     Body,
-    surround,
+    fill_body,
 )
 from LightRegistrationLib.training.synthesis.label_maps import prepare, read_label_map
 from LightRegistrationLib.training.synthesis.landmarks import (
-    affine_between,
+    fit_affine,
     residuals,
     structure_centers,
     template_centers,
@@ -34,7 +34,7 @@ from LightRegistrationLib.training.synthesis.tissue_fractions import grid_shape
 
 from ..balls import CENTERS_MM, CLASSES, RADII_MM, balls, oblique, write, write_balls
 
-BALLS = anatomy_of("own", CLASSES, {})
+BALLS = build_anatomy("own", CLASSES, {})
 AFFINE = homogeneous(np.array([[0.9, 0.1, 0.0], [-0.1, 1.1, 0.05], [0.02, 0.0, 1.05]]), np.array([12.0, -30.0, 55.0]))
 
 
@@ -66,8 +66,8 @@ def test_a_structure_that_the_volume_cuts_is_no_landmark():
 def test_affine_maps_are_found_from_the_points_that_both_have():
     target = apply_affine(AFFINE, CENTERS_MM)
     target[3] = np.nan
-    np.testing.assert_allclose(affine_between(CENTERS_MM, target), AFFINE, atol=1e-9)
-    np.testing.assert_allclose(affine_between(CENTERS_MM[:1], target[:1])[:3, :3], np.eye(3))
+    np.testing.assert_allclose(fit_affine(CENTERS_MM, target), AFFINE, atol=1e-9)
+    np.testing.assert_allclose(fit_affine(CENTERS_MM[:1], target[:1])[:3, :3], np.eye(3))
 
 
 def test_rigidity_holds_on_to_a_rotation_with_scaling():
@@ -75,10 +75,10 @@ def test_rigidity_holds_on_to_a_rotation_with_scaling():
     rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     similar = homogeneous(1.3 * rotation, np.array([4.0, 5.0, 6.0]))
     turned = apply_affine(similar, CENTERS_MM)
-    np.testing.assert_allclose(affine_between(CENTERS_MM, turned, 1e4), similar, atol=1e-9)
-    np.testing.assert_allclose(affine_between(CENTERS_MM[:3], turned[:3]), similar, atol=1e-9)
+    np.testing.assert_allclose(fit_affine(CENTERS_MM, turned, 1e4), similar, atol=1e-9)
+    np.testing.assert_allclose(fit_affine(CENTERS_MM[:3], turned[:3]), similar, atol=1e-9)
     sheared = apply_affine(AFFINE, CENTERS_MM)
-    spread = [np.ptp(np.linalg.svd(affine_between(CENTERS_MM, sheared, r)[:3, :3])[1]) for r in (0, 1e4, 1e9)]
+    spread = [np.ptp(np.linalg.svd(fit_affine(CENTERS_MM, sheared, r)[:3, :3])[1]) for r in (0, 1e4, 1e9)]
     assert spread[0] > spread[1] > spread[2]
     assert spread[2] < 1e-3
 
@@ -95,7 +95,7 @@ def test_the_template_is_what_the_subjects_have_in_common():
     template = template_centers(subjects, rounds=20)
     assert not np.isnan(template).any()
     np.testing.assert_allclose(template.mean(0), 0, atol=1e-9)
-    assert max(residuals(s, template, affine_between(s, template)).max() for s in subjects) < 1e-3
+    assert max(residuals(s, template, fit_affine(s, template)).max() for s in subjects) < 1e-3
 
 
 def test_the_template_has_the_mean_size_and_orientation_of_the_subjects():
@@ -133,13 +133,13 @@ def test_fractions_are_kept_until_a_file_or_a_setting_changes(tmp_path):
     assert len(kept) == 1
     os.utime(paths[0], (1, 1))
     prepare(paths, BALLS, 6, cache)
-    prepare(paths, anatomy_of("own", CLASSES, {}, (96, 96, 96)), 6, cache)
+    prepare(paths, build_anatomy("own", CLASSES, {}, (96, 96, 96)), 6, cache)
     assert len({p.name for p in cache.glob("*.npy")} - kept) == 2
 
 
 def test_unknown_label_values_are_named_unless_they_are_to_be_ignored(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz") for n in range(2)]
-    fewer = anatomy_of("own", {k: v for k, v in CLASSES.items() if v != [3]}, {})
+    fewer = build_anatomy("own", {k: v for k, v in CLASSES.items() if v != [3]}, {})
     with pytest.raises(InputError, match=r"0\.nii\.gz: label values \[3\] are unknown"):
         prepare(paths, fewer, 6, tmp_path / "cache")
     assert len(prepare(paths, fewer, 6, tmp_path / "cache", ignore=(3,)).structures) == 4
@@ -178,33 +178,35 @@ def test_the_tables_are_consistent():
     """No value belongs to two structures, and every landmark to one."""
     for anatomy in ANATOMIES.values():
         values = [value for structure in anatomy.structures for value in structure.values]
-        assert len(values) == len(set(values)) < NOTHING
+        assert len(values) == len(set(values)) < UNKNOWN_CLASS
         assert set(anatomy.landmarks) <= set(values)
         built = tuple(structure.name for structure in anatomy.structures if not structure.values)
-        assert built == (BUILT_NAMES if anatomy.body else ())
+        assert built == (GENERATED_NAMES if anatomy.body else ())
 
 
 def test_a_body_is_built_from_the_skin_to_the_organs():
     """Along a ray from outside to an organ: air, fat, wall, fat inside; organs stay, and nothing is known beyond."""
-    organs = np.full((40, 60, 70), NOTHING, dtype=np.uint8)
+    organs = np.full((40, 60, 70), UNKNOWN_CLASS, dtype=np.uint8)
     organs[10:30, 20:26, 20:50], organs[10:30, 34:40, 20:50] = 0, 1
     body = Body(wall_mm=8, back_mm=8, fat_mm=(12, 12), filler=0)
-    built = surround(organs, 2.0, body, first=2, known=(8, 32), seed=0)
-    np.testing.assert_array_equal(built[10:30][organs[10:30] != NOTHING], organs[10:30][organs[10:30] != NOTHING])
-    assert (built[:8] == NOTHING).all()
-    assert (built[32:] == NOTHING).all()
+    built = fill_body(organs, 2.0, body, first=2, known=(8, 32), seed=0)
+    np.testing.assert_array_equal(
+        built[10:30][organs[10:30] != UNKNOWN_CLASS], organs[10:30][organs[10:30] != UNKNOWN_CLASS]
+    )
+    assert (built[:8] == UNKNOWN_CLASS).all()
+    assert (built[32:] == UNKNOWN_CLASS).all()
     front = built[20, 40:, 35]
-    assert front.tolist()[:12] == [2 + WALL] * 4 + [2 + SKIN_FAT] * 6 + [NOTHING] * 2
+    assert front.tolist()[:12] == [2 + WALL] * 4 + [2 + SKIN_FAT] * 6 + [UNKNOWN_CLASS] * 2
     assert (built[20, 26:34, 35] == 2 + INNER_FAT).all()
-    other = surround(organs, 2.0, Body(), first=2, known=(8, 32), seed=1)
-    assert (other != surround(organs, 2.0, Body(), first=2, known=(8, 32), seed=2)).any()
+    other = fill_body(organs, 2.0, Body(), first=2, known=(8, 32), seed=1)
+    assert (other != fill_body(organs, 2.0, Body(), first=2, known=(8, 32), seed=2)).any()
 
 
 def test_a_whole_body_is_symmetric_and_has_lungs_above_its_organs():
-    organs = np.full((50, 80, 90), NOTHING, dtype=np.uint8)
+    organs = np.full((50, 80, 90), UNKNOWN_CLASS, dtype=np.uint8)
     organs[5:25, 30:55, 45:70], organs[5:15, 25:35, 25:35] = 0, 1
-    built = surround(organs, 4.0, Body(whole=True, above_mm=60, filler=0), first=2, known=(0, 40), seed=0)
-    solid = built[10] != NOTHING
+    built = fill_body(organs, 4.0, Body(whole=True, above_mm=60, filler=0), first=2, known=(0, 40), seed=0)
+    solid = built[10] != UNKNOWN_CLASS
     left, right = np.flatnonzero(solid.any(0))[[0, -1]]
     across = solid[:, left : right + 1]
     assert (across != across[:, ::-1]).mean() < 0.02
@@ -229,7 +231,7 @@ def test_the_abdomen_ends_where_its_label_map_ends(tmp_path):
     assert maps.fractions[0, :, lower_end + 1].any()
     assert maps.fractions.sum(1, dtype=int).max() <= 255 + 5
     names = [structure.name for structure in maps.structures]
-    assert names == ["spleen", "right kidney", "left kidney", "liver", "sacrum", *BUILT_NAMES]
+    assert names == ["spleen", "right kidney", "left kidney", "liver", "sacrum", *GENERATED_NAMES]
     liver = np.argwhere(maps.fractions[0, 3] > 127).mean(0)
     spleen = np.argwhere(maps.fractions[0, 0] > 127).mean(0)
     np.testing.assert_allclose((liver - spleen) * 8, (10, 40, 140), atol=8)
@@ -252,11 +254,11 @@ def test_a_label_map_of_another_part_of_the_body_is_named(tmp_path):
 
 
 def test_own_classes_keep_what_the_anatomy_knows_of_them():
-    own = anatomy_of("abdomen", {"liver": [7, 8], "tumor": [9]}, {"tumor": 30})
+    own = build_anatomy("abdomen", {"liver": [7, 8], "tumor": [9]}, {"tumor": 30})
     liver, tumor, *built = own.structures
     assert (liver.values, liver.mean, liver.enhancement) == ((7, 8), 56, (12.0, 52.0, 40.0))
     assert (tumor.values, tumor.mean) == ((9,), 30.0)
-    assert [structure.name for structure in built] == list(BUILT_NAMES)
+    assert [structure.name for structure in built] == list(GENERATED_NAMES)
     assert own.landmarks == (7, 8, 9)
 
 

@@ -9,14 +9,14 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.flows import warp
 from LightRegistrationLib.training.configuration import load_config
 from LightRegistrationLib.training.sources import ShapeSourceConfig
-from LightRegistrationLib.training.synthesis.shapes import GUIDES, ShapesConfig, ShapeSynthesizer
+from LightRegistrationLib.training.synthesis.shapes import PROJECTIONS, ShapeSettings, ShapeSynthesizer
 
 SHAPE = (32, 48, 32)
 PLAIN = {"noise": 0.0, "bias": 0.0, "thick": 0.0, "cut": 0.0}
 
 
 def source(labels: int = 0, **changes: float) -> ShapeSynthesizer:
-    return ShapeSynthesizer(SHAPE, 4.0, ShapesConfig(**changes), labels)
+    return ShapeSynthesizer(SHAPE, 4.0, ShapeSettings(**changes), labels)
 
 
 def generator(seed: int = 1) -> torch.Generator:
@@ -49,7 +49,7 @@ def test_a_pair_has_what_a_loss_needs_and_is_repeatable():
         image, clean, labels = (getattr(first, name + what) for what in ("", "_clean", "_labels"))
         assert image.shape == (1, 1, *SHAPE)
         assert 0 <= image.min() <= image.max() <= 1
-        assert clean.shape == (1, 1 + GUIDES, *SHAPE)
+        assert clean.shape == (1, 1 + PROJECTIONS, *SHAPE)
         assert labels.shape == (1, 3, *SHAPE)
         assert torch.equal(image, getattr(second, name))
     assert not torch.equal(first.fixed, source().draw(generator(2)).fixed)
@@ -105,6 +105,6 @@ def test_a_grid_that_no_network_can_work_on_is_named(tmp_path):
 
 def test_settings_that_make_no_shapes_are_refused():
     with pytest.raises(ValueError, match="shapes has to be 2 or more"):
-        ShapesConfig(shapes=1)
+        ShapeSettings(shapes=1)
     with pytest.raises(ValueError, match="smallest_mm above 0"):
-        ShapesConfig(smallest_mm=80)
+        ShapeSettings(smallest_mm=80)

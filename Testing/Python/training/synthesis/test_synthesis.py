@@ -11,10 +11,17 @@ from torch import Tensor
 
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.synthesis.anatomies import ABDOMEN, BRAIN, Anatomy
-from LightRegistrationLib.training.synthesis.appearance import BodyAppearance, Scanner, ct, cut_ends, mri, thick_slices
-from LightRegistrationLib.training.synthesis.body import BUILT_NAMES
+from LightRegistrationLib.training.synthesis.appearance import (
+    AppearanceSettings,
+    ScannerSettings,
+    ct,
+    cut_ends,
+    mri,
+    thick_slices,
+)
+from LightRegistrationLib.training.synthesis.body import GENERATED_NAMES
 from LightRegistrationLib.training.synthesis.label_maps import LabelMaps
-from LightRegistrationLib.training.synthesis.pair_synthesizer import GUIDES, PairSynthesizer, SynthesisConfig
+from LightRegistrationLib.training.synthesis.pair_synthesizer import PROJECTIONS, PairSynthesizer, SynthesisConfig
 
 SHAPE = (32, 32, 48)
 STILL = {"rotation": 0, "residual_rotation": 0, "scaling": 0, "residual_scaling": 0, "shift_mm": 0}
@@ -22,7 +29,7 @@ STILL |= {"residual_shift_mm": 0, "elastic_mm": 0}
 QUIET = {"noise": 0, "bias": 0, "thick": 0, "cut": 0, "contrast": 0, "couch": 0, "arms": 0, "other_contrast": 0}
 QUIET |= {"stripped": 0, "mixed": 0}
 BRAIN_NAMES = ("cerebral white matter", "cerebral cortex", "lateral ventricle", "putamen", "outside 507")
-ABDOMEN_NAMES = ("liver", "spleen", "colon", "sacrum", *BUILT_NAMES[:4])
+ABDOMEN_NAMES = ("liver", "spleen", "colon", "sacrum", *GENERATED_NAMES[:4])
 
 
 def ellipsoids(names: tuple[str, ...], anatomy: Anatomy, known: tuple[tuple[int, int], ...] = ()) -> LabelMaps:
@@ -47,7 +54,7 @@ def brain(labels: int = 0, **changes: float) -> PairSynthesizer:
 
 
 def abdomen(labels: int = 0, known: tuple[tuple[int, int], ...] = (), **changes: float) -> PairSynthesizer:
-    names = (BUILT_NAMES[0], *(n for n in ABDOMEN_NAMES if n != BUILT_NAMES[0]))
+    names = (GENERATED_NAMES[0], *(n for n in ABDOMEN_NAMES if n != GENERATED_NAMES[0]))
     return PairSynthesizer(ellipsoids(names, ABDOMEN, known), ABDOMEN, 6, SynthesisConfig(**changes), labels)
 
 
@@ -67,7 +74,7 @@ def test_a_pair_has_what_a_loss_needs_and_is_repeatable(source):
         assert image.shape == (1, 1, *SHAPE)
         assert 0 <= image.min() < 0.05
         assert 0.9 < image.max() <= 1
-        assert clean.shape == (1, 1 + GUIDES, *SHAPE)
+        assert clean.shape == (1, 1 + PROJECTIONS, *SHAPE)
         assert labels.shape == (1, 3, *SHAPE)
         assert torch.equal(image, getattr(second, name))
         assert torch.equal(clean, getattr(second, name + "_clean"))
@@ -118,7 +125,7 @@ def test_usual_contrasts_are_those_of_the_tables():
         assert float(clean[masks[name]].mean()) == pytest.approx(mean, abs=1e-3), name
     source = abdomen(**(QUIET | STILL))
     masks, clean = shares(source), drawn(source).fixed_clean[0, 0]
-    expected = {"liver": 56 + 52, "spleen": 48 + 70, "sacrum": 220, BUILT_NAMES[0]: -105, BUILT_NAMES[2]: -95}
+    expected = {"liver": 56 + 52, "spleen": 48 + 70, "sacrum": 220, GENERATED_NAMES[0]: -105, GENERATED_NAMES[2]: -95}
     for name, mean in expected.items():
         assert float(clean[masks[name]].mean()) == pytest.approx((mean + 160) / 400, abs=1e-3), name
     assert float(clean[0].abs().max()) == 0
@@ -128,7 +135,7 @@ def test_what_is_made_up_between_organs_counts_as_fat():
     """Filler has no counterpart in the other subject; it must not be matched."""
     source = abdomen(**(QUIET | STILL))
     masks, pair = shares(source), drawn(source)
-    filler, fat = (masks[BUILT_NAMES[n]] for n in (3, 2))
+    filler, fat = (masks[GENERATED_NAMES[n]] for n in (3, 2))
     for channel in pair.fixed_clean[0]:
         assert float(channel[filler].mean()) == pytest.approx(float(channel[fat].mean()), abs=1e-4)
     assert float(pair.fixed[0, 0][filler].mean()) > float(pair.fixed[0, 0][fat].mean()) + 0.1
@@ -192,7 +199,7 @@ def test_a_cut_really_empties_its_end():
     counts = []
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
-        cut = cut_ends(image, Scanner(cut=0.5, cut_top=0.5, cut_share=0.4), generator)[0, 0]
+        cut = cut_ends(image, ScannerSettings(cut=0.5, cut_top=0.5, cut_share=0.4), generator)[0, 0]
         rows = cut.amax((1, 2))
         assert torch.equal(rows, cut.amin((1, 2)))
         kept = torch.nonzero(rows)[:, 0]
@@ -203,7 +210,7 @@ def test_a_cut_really_empties_its_end():
     assert 5 < upper.max() < 8
     assert ((lower == 0) & (upper > 0)).any()
     assert ((lower > 0) & (upper == 0)).any()
-    assert torch.equal(cut_ends(image, Scanner(cut=0, cut_top=0), torch.Generator()), image)
+    assert torch.equal(cut_ends(image, ScannerSettings(cut=0, cut_top=0), torch.Generator()), image)
 
 
 def test_a_cut_is_seen_but_not_judged():
@@ -215,7 +222,7 @@ def test_a_cut_is_seen_but_not_judged():
 
 def test_thick_slices_blur_along_their_axis_alone():
     pattern = torch.rand(1, 1, 16, 12, 14, generator=torch.Generator().manual_seed(0))
-    look = Scanner(thick=1, slice_mm=6)
+    look = ScannerSettings(thick=1, slice_mm=6)
     for axis in range(3):
         for seed in range(3):
             thick = thick_slices(pattern, look, 2, axis, torch.Generator().manual_seed(seed))
@@ -233,7 +240,7 @@ def scanned(**changes: float) -> Tensor:
     """A CT of a block of 50 HU in air: rows 20 to 39 of 64, columns 20 to 43 of 64."""
     channels = torch.zeros(1, 3, 4, 64, 64)
     channels[:, 0, :, 20:40, 20:44] = 1050
-    look = BodyAppearance(**({"noise": 0, "thick": 0, "couch": 0, "arms": 0} | changes))
+    look = AppearanceSettings(**({"noise": 0, "thick": 0, "couch": 0, "arms": 0} | changes))
     return ct(channels, look, 5, torch.Generator().manual_seed(3))[0, 0]
 
 
@@ -261,7 +268,7 @@ def test_noise_and_windows_of_ct():
 def test_bias_and_gamma_of_mri_keep_the_range():
     image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     for seed in range(5):
-        seen = mri(image, Scanner(bias=0.5, noise=0.1), 3, torch.Generator().manual_seed(seed))
+        seen = mri(image, ScannerSettings(bias=0.5, noise=0.1), 3, torch.Generator().manual_seed(seed))
         assert seen.min() >= 0
         assert float((seen == 1).float().mean()) < 0.02
         assert seen.max() == 1

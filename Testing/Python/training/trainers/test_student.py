@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network.cascade import CascadeConfig
-from LightRegistrationLib.training.configuration import Stage, TrainingConfig
+from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
@@ -18,13 +18,13 @@ from LightRegistrationLib.training.trainers.student import StudentTrainer
 from ..toy import SHAPE, SOURCES, Same, drawn, losses_of
 
 
-def config(**changes: object) -> TrainingConfig:
+def config(**changes: object) -> StudentTrainingConfig:
     stages = (
-        Stage(steps=3, spacing_mm=6, cascades=1),
-        Stage(steps=3, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0.0),
+        StudentStage(steps=3, spacing_mm=6, cascades=1),
+        StudentStage(steps=3, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0.0),
     )
     base = {"name": "toy", "seed": 3, "sources": SOURCES, "stages": stages, "bfloat16": False}
-    return TrainingConfig(**(base | changes))
+    return StudentTrainingConfig(**(base | changes))
 
 
 def test_the_loss_falls_where_the_truth_lies():
@@ -57,13 +57,13 @@ def test_the_folding_penalty_knows_a_fold_from_a_stretch():
 
 def test_a_stage_weighs_the_terms_and_leaves_out_what_weighs_nothing():
     pair, flow = drawn(), torch.zeros(1, 3, *SHAPE)
-    only = Stage(steps=1, local_correlation=0, tissue=0, dice=2.0, smoothness=0)
+    only = StudentStage(steps=1, local_correlation=0, tissue=0, dice=2.0, smoothness=0)
     terms = RegistrationLoss(only)(pair, flow, [flow])
     fixed, moving = pair.fixed_labels, pair.moving_labels
     overlap = 2 * float((fixed * moving).sum()) / float(fixed.sum() + moving.sum())
     assert terms.keys() == {"dice"}
     assert float(terms["dice"]) == pytest.approx(2 * (1 - overlap), abs=1e-3)
-    everything = Stage(steps=1, global_correlation=1.0, dice=1.0, bending=1.0, unfold=1.0)
+    everything = StudentStage(steps=1, global_correlation=1.0, dice=1.0, bending=1.0, unfold=1.0)
     names = {"correlation", "global", "tissue", "dice", "folding", "smoothness", "bending"}
     assert RegistrationLoss(everything)(pair, flow, [flow]).keys() == names
     bare = Pair(pair.fixed, pair.moving, pair.fixed_clean[:, :1], pair.moving_clean[:, :1])
@@ -74,9 +74,9 @@ def test_the_loss_of_a_velocity_student_is_taken_on_the_grid_of_the_images():
     """A flow on the half grid, against scipy: one voxel there is two of the images."""
     pair, flow = drawn(), torch.zeros(1, 3, 8, 8, 8)
     flow[:, 2] = 1.0
-    terms = RegistrationLoss(Stage(steps=1, local_correlation=0, global_correlation=1.0, tissue=0, smoothness=0))(
-        pair, flow, [flow]
-    )
+    terms = RegistrationLoss(
+        StudentStage(steps=1, local_correlation=0, global_correlation=1.0, tissue=0, smoothness=0)
+    )(pair, flow, [flow])
     axes = np.stack(np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij"))
     axes[0] += 2
     warped = map_coordinates(pair.moving_clean[0, 0].numpy(), axes, order=1, mode="nearest")
