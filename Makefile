@@ -8,13 +8,14 @@ BIN := $(ENVIRONMENT)/bin
 MODULE_FOLDER := $(CURDIR)/LightRegistration
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint slicer slicer-test clean
+.PHONY: help env demo test lint docs slicer slicer-test clean
 
 help:
 	@echo 'make demo          register the built-in pair (or FIXED=... MOVING=...) and leave the result in demo/'
 	@echo '                   optional: FIXED_SEGMENTATION=... MOVING_SEGMENTATION=... MODEL=...'
 	@echo 'make test          run the whole test suite'
 	@echo 'make lint          check style, types and the order of the floors'
+	@echo 'make docs          build the documents as web pages in build/docs; warnings are errors'
 	@echo 'make env           make the environment in .venv alone'
 	@echo 'make slicer        open 3D Slicer with the module: SLICER=<path to the Slicer launcher>'
 	@echo 'make slicer-test   run the self-test in 3D Slicer: SLICER=<path to the Slicer launcher>'
@@ -46,6 +47,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs build/docs
+	@echo 'The documents are in build/docs/index.html'
 
 slicer:
 	"$(SLICER)" --additional-module-paths "$(MODULE_FOLDER)"
