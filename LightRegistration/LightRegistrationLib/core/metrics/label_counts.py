@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..sampling.label_box import find_labeled_box
 from ..threads import run_in_threads, split_range
-
-Box = tuple[slice, ...]
 
 _SLAB_VOXELS = 1 << 20
 _TABLE = 1 << 20
@@ -42,16 +41,6 @@ class LabelLookup:
             return np.asarray(self._table.take(labels, mode="clip"))  # the last entry, 0, stands for all above
         places = np.clip(np.searchsorted(self._sorted, labels), 0, len(self._sorted) - 1)
         return np.where(self._sorted[places] == labels, self._order[places] + 1, 0).astype(self.kind)
-
-
-def find_labeled_box(layers: Sequence[NDArray]) -> Box:
-    """The box around all that is not background in layers (k, j, i) of one shape; empty if all is."""
-    box = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        shown = np.flatnonzero(np.any([layer.any(axis=others) for layer in layers], axis=0))
-        box.append(slice(int(shown[0]), int(shown[-1]) + 1) if shown.size else slice(0, 0))
-    return tuple(box)
 
 
 def count_voxels(

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..geometry.geometry import Geometry
 from ..geometry.volume import Segment, Segmentation, match_segments
-from ..result.result import Overlap, StructureScore
+from ..result.scores import Overlap, StructureScore
+from ..sampling.label_box import find_labeled_box
 from ..sampling.warping import warp_segmentation
 from ..threads import run_in_threads
-from .label_counts import LabelLookup, count_voxels, find_labeled_box
+from .label_counts import LabelLookup, count_voxels
 from .surface_distance import Surfaces, hausdorff_95
 
 __all__ = ["compare_segmentations", "hausdorff_95"]

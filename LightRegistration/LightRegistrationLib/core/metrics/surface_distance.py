@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..geometry.geometry import Geometry
+from ..sampling.label_box import BoxSlices
 from ..threads import run_in_threads, split_range
-from .label_counts import Box, LabelLookup
+from .label_counts import LabelLookup
 
 _SHARE = 0.95
 _MEASURED = 20_000
@@ -53,7 +54,7 @@ class Surfaces:
     Surfaces that are to be compared need the same geometry and the same box.
     """
 
-    def __init__(self, layer: NDArray, box: Box, find: LabelLookup, geometry: Geometry) -> None:
+    def __init__(self, layer: NDArray, box: BoxSlices, find: LabelLookup, geometry: Geometry) -> None:
         self.matrix = geometry.affine[:3, :3]
         self.near = _neighborhood(np.ascontiguousarray(self.matrix).tobytes())
         cropped, margin = layer[box], np.maximum(self.near.reach, 1)
@@ -62,7 +63,7 @@ class Surfaces:
         self._numbers = np.zeros(self.shape, find.kind)
         self._points = self._shells(self._filled(inner, cropped, find), inner, find.count)
 
-    def _filled(self, inner: Box, cropped: NDArray, find: LabelLookup) -> NDArray:
+    def _filled(self, inner: BoxSlices, cropped: NDArray, find: LabelLookup) -> NDArray:
         """The structures' numbers, whole, with a margin of 0."""
         whole = np.zeros_like(self._numbers)
 
@@ -73,7 +74,7 @@ class Surfaces:
         _share_out(fill, len(cropped))
         return whole
 
-    def _shells(self, whole: NDArray, inner: Box, count: int) -> list[NDArray[np.int64]]:
+    def _shells(self, whole: NDArray, inner: BoxSlices, count: int) -> list[NDArray[np.int64]]:
         """Fill in the numbers on the surfaces; returns the flat indices of the surface voxels of each structure."""
         slices = range(inner[0].start, inner[0].stop)
         found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(slices)
@@ -145,7 +146,7 @@ def hausdorff_95(first: NDArray[np.bool_], second: NDArray[np.bool_], geometry: 
     return surfaces[0].hausdorff_95(surfaces[1], 0)
 
 
-def _shell(three: NDArray, inner: Box) -> NDArray:
+def _shell(three: NDArray, inner: BoxSlices) -> NDArray:
     """The middle one of three slices without what has the same number on all six sides."""
     rows, columns = inner[1], inner[2]
     middle = three[1][rows, columns]

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..geometry.geometry import Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation, Volume
-from ..metrics.label_counts import Box, find_labeled_box
 from ..threads import run_in_threads, split_range
 from .coordinates import iterate_moving_rows
+from .label_box import BoxSlices, find_labeled_box
 from .trilinear import corner_views, find_cells, find_nearest_voxels, interpolate
 
 _GATHERED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
@@ -163,7 +163,7 @@ def _in_threads(
     run_in_threads(work, threads)
 
 
-def _outside(coordinates: Tensor, box: Box) -> NDArray[np.bool_] | bool:
+def _outside(coordinates: Tensor, box: BoxSlices) -> NDArray[np.bool_] | bool:
     """Which coordinates (3, n) lie outside a box of voxels (k, j, i): True for all, False for none, else a mask (n)."""
     mask: Tensor | bool = False
     bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()

@@ -15,7 +15,9 @@ from scipy import ndimage
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from ..deformation.jacobian import compute_corner_determinants, repair_folding
+from ..deformation.folding import repair_folding
+from ..deformation.jacobian import compute_corner_determinants
+from ..deformation.settings import DEFAULT_SETTINGS as DEFORMATION
 from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation
@@ -41,7 +43,6 @@ VOLUME_TOLERANCE = 0.002
 MARGIN_PER_SHIFT = 5.0
 LEAST_MARGIN_MM = 8.0
 LEAST_MARGIN_NODES = 4.0
-_FOLD_FLOOR = 0.02
 _CRUMB = 0.25
 
 
@@ -165,8 +166,8 @@ def _adapted(gains: FloatArray, before: FloatArray, now: FloatArray) -> FloatArr
 
 
 def _unfolded(field: DisplacementField) -> DisplacementField:
-    folded = compute_corner_determinants(field).min() < _FOLD_FLOOR
-    return repair_folding(field, _FOLD_FLOOR)[0] if folded else field
+    folded = compute_corner_determinants(field).min() < DEFORMATION.min_determinant
+    return repair_folding(field)[0] if folded else field
 
 
 class _Patch:

@@ -16,7 +16,7 @@ from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.core.sampling.warping import warp_segmentation
 from LightRegistrationLib.core.volume_preservation.correction import preserve_volumes
 
-from ..deformation.test_fields import sitk_resample
+from ..fields import sitk_resample
 from ..geometries import make_geometry
 
 CENTER = np.array([12.0, -30.0, 55.0])

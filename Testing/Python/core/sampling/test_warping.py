@@ -1,4 +1,4 @@
-"""Warping, Jacobian determinants and inverses against SimpleITK and against fields that are known exactly."""
+"""Volumes and segmentations warped by a displacement field, compared with SimpleITK."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-from LightRegistrationLib.core.deformation.jacobian import (
-    compute_corner_determinants,
-    invert,
-    repair_folding,
-    summarize_jacobian,
-)
-from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
@@ -25,43 +18,8 @@ from LightRegistrationLib.core.sampling.warping import (
     warp_volume_and_segmentation,
 )
 
+from ..fields import bending_field, sitk_resample, to_sitk
 from ..geometries import AWKWARD, make_geometry
-
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def nodes(geometry: Geometry) -> np.ndarray:
-    k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
-    return apply_affine(geometry.affine, np.stack([i, j, k], -1))
-
-
-def bending_field(geometry: Geometry, amplitude_mm: float = 6.0) -> DisplacementField:
-    """A smooth analytic field on a grid a little larger than `geometry`, 4 mm nodes."""
-    extent = np.ptp(geometry.corners_mm, axis=0)
-    shape = tuple(int(np.ceil(e / 4)) + 6 for e in extent[::-1])
-    grid = make_geometry(shape, (4, 4, 4), center_mm=tuple(geometry.center_mm))
-    x = (nodes(grid) - geometry.center_mm) / 25
-    waves = np.stack([np.sin(x[..., 1]) + 1, np.cos(x[..., 2]), np.sin(x[..., 0] + x[..., 1])], -1)
-    return DisplacementField(amplitude_mm * waves, grid.affine)
-
-
-def to_sitk(array: np.ndarray, affine: np.ndarray, *, vector: bool = False) -> sitk.Image:
-    lps = LPS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(array, isVector=vector)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    return image
-
-
-def sitk_resample(volume, field: DisplacementField, geometry: Geometry, interpolator, background: float) -> np.ndarray:
-    vectors = to_sitk(field.array * np.array([-1.0, -1.0, 1.0]), field.affine, vector=True)
-    transform = sitk.DisplacementFieldTransform(sitk.Cast(vectors, sitk.sitkVectorFloat64))
-    reference = to_sitk(np.zeros(geometry.shape, np.uint8), geometry.affine)
-    result = sitk.Resample(to_sitk(*volume), reference, transform, interpolator, background)
-    return sitk.GetArrayFromImage(result)
-
 
 GEOMETRIES = AWKWARD | {
     # Along the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
@@ -213,70 +171,3 @@ def test_overlapping_layers_are_warped_alike_and_keep_their_segments():
     assert warped.segments == segments
     assert (warped.mask(segments[1]) == (alone.layers[0] == 5)).all()
     assert (warped.mask(segments[0]) != warped.mask(segments[1])).any()
-
-
-def affine_field(matrix: np.ndarray, geometry: Geometry) -> DisplacementField:
-    points = nodes(geometry)
-    return DisplacementField(apply_affine(matrix, points) - points, geometry.affine)
-
-
-@pytest.mark.parametrize("name", AWKWARD)
-def test_the_jacobian_of_an_affine_map_is_its_determinant(name):
-    matrix = np.array([[1.2, 0.1, 0], [-0.2, 0.9, 0.1], [0, 0.05, 1.1]])
-    field = affine_field(homogeneous(matrix, (3, 4, 5)), AWKWARD[name])
-    np.testing.assert_allclose(compute_corner_determinants(field), np.linalg.det(matrix), rtol=2e-3)
-    summary = summarize_jacobian(field, AWKWARD[name])
-    assert summary.percent_nonpositive == 0
-    assert summary.std_log < 2e-3
-
-
-def test_a_fold_of_one_cell_is_counted_and_only_inside_the_fixed_volume():
-    geometry = make_geometry((12, 12, 12), (2, 2, 2))
-    array = np.zeros((12, 12, 12, 3))
-    array[6, 6, 6, 0] = -3.0
-    field = DisplacementField(array, geometry.affine)
-    summary = summarize_jacobian(field, geometry)
-    folded = compute_corner_determinants(field) <= 0
-    assert folded.sum() == 8  # four cells share the edge that is turned over, each at its two ends
-    assert summary.percent_nonpositive == pytest.approx(100 * folded.mean())
-    assert summary.minimum == pytest.approx(-0.5)
-    away = make_geometry((3, 3, 3), (2, 2, 2), center_mm=(-8, -8, -8))
-    assert summarize_jacobian(field, away).percent_nonpositive == 0
-
-
-def test_the_inverse_brings_points_back():
-    geometry = AWKWARD["oblique"]
-    turn = homogeneous(np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.1]]), (40, -20, 10))
-    grid = make_geometry((40, 40, 40), (4, 4, 4), center_mm=tuple(geometry.center_mm))
-    points = nodes(grid)
-    bent = points + 3 * np.sin((points - geometry.center_mm) / 20)[..., [1, 2, 0]]
-    field = DisplacementField(apply_affine(turn, bent) - points, grid.affine)
-    center = apply_affine(turn, geometry.center_mm)
-    inverse = invert(field, make_geometry((40, 40, 40), (2, 2, 2), center_mm=tuple(center)))
-    targets = center + np.random.default_rng(0).uniform(-30, 30, (500, 3))
-    np.testing.assert_allclose(field(inverse(targets)), targets, atol=0.15)
-    exact = nodes(inverse.geometry).reshape(-1, 3)[::97]
-    np.testing.assert_allclose(field(inverse(exact)), exact, atol=0.02)
-
-
-def test_a_folded_field_has_no_inverse_and_says_so():
-    geometry = make_geometry((12, 12, 12), (2, 2, 2))
-    array = np.zeros((12, 12, 12, 3))
-    array[6, 6, 6, 0] = -3.0
-    with pytest.raises(InputError, match="folds and cannot be inverted"):
-        invert(DisplacementField(array, geometry.affine), geometry)
-
-
-def test_unfolding_mends_the_folded_cells_and_leaves_the_rest_alone():
-    geometry = make_geometry((30, 30, 30), (4, 4, 4), (10, -20, 5))
-    smooth = bending_field(geometry, amplitude_mm=3.0)
-    array = np.array(smooth.array)
-    array[15, 15, 15] += (-9.0, 5.0, 0.0)
-    mended, rounds = repair_folding(DisplacementField(array, smooth.affine))
-    assert (compute_corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
-    assert compute_corner_determinants(mended).min() > 0
-    assert 0 < rounds < 50
-    change = np.linalg.norm(mended.array - array, axis=-1)
-    assert change[:8].max() == 0
-    assert np.linalg.norm(mended.array - smooth.array, axis=-1).max() < 4
-    assert repair_folding(smooth) == (smooth, 0)
