@@ -13,7 +13,7 @@ BATCH = """
 import json, sys
 from LightRegistrationLib.commands.register import register_files
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.scene.application import headless_application
+from LightRegistrationLib.scene.headless.application import headless_application
 
 fixed, moving, output = sys.argv[1:]
 steps, counts, reports = [], [], []

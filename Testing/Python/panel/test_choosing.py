@@ -76,7 +76,7 @@ def test_in_testing_mode_nothing_is_installed(opened, without_torch, monkeypatch
 
 
 def test_inputs_are_loaded_from_files_right_there(opened, tmp_path):
-    from LightRegistrationLib.scene.files.loading import save_node, save_segmentation
+    from LightRegistrationLib.scene.files.saving import save_node, save_segmentation
 
     save_node(opened.moving, tmp_path / "scan.nii.gz")
     save_segmentation(opened.moving_segmentation, tmp_path / "organs.seg.nrrd")

@@ -14,7 +14,7 @@ def test_a_scene_with_a_result_is_loaded_while_the_panel_is_open(opened, tmp_pat
     """Its parameters come before the nodes that they refer to, and nothing of the display's own may be in it."""
     import slicer
 
-    from LightRegistrationLib.scene.files.loading import save_scene
+    from LightRegistrationLib.scene.files.saving import save_scene
 
     names = [node.GetName() for node in (opened.fixed, opened.moving, opened.fixed_segmentation)]
     opened.registered()

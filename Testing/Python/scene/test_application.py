@@ -8,11 +8,14 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_importing_the_scene_floor_has_no_side_effects() -> None:
+def test_importing_the_scene_layer_has_no_side_effects() -> None:
     code = (
         "import os, sys\n"
         "environment = dict(os.environ)\n"
-        "from LightRegistrationLib.scene import application, display, files, report_table, results, views\n"
+        "from LightRegistrationLib.scene.display import result_display\n"
+        "from LightRegistrationLib.scene.files import loading, saving\n"
+        "from LightRegistrationLib.scene.headless import application, pictures\n"
+        "from LightRegistrationLib.scene.nodes import report_table, results\n"
         "import slicer\n"
         "assert dict(os.environ) == environment\n"
         "assert not hasattr(slicer, 'app') and not hasattr(slicer, 'mrmlScene')\n"

@@ -8,7 +8,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.core.sampling.warping import warp_segmentation, warp_volume
-from LightRegistrationLib.scene.files.loading import save_node, save_scene, save_segmentation
+from LightRegistrationLib.scene.files.saving import save_node, save_scene, save_segmentation
 from LightRegistrationLib.scene.nodes.results import OutputNodes, find_registration_nodes
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, read_result_details

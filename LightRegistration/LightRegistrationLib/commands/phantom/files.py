@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...scene.files.loading import save_node, save_segmentation
+from ...scene.files.saving import save_node, save_segmentation
 from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume

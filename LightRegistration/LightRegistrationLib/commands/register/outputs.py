@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from ...core.report.definition import OutputsReport
 from ...scene.files.loading import save_node, save_segmentation
 from ...scene.nodes.results import RegistrationNodes, publish_result
 from ...worker.protocol import RegistrationReply
@@ -12,7 +12,7 @@ from ..files.output_folder import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WAR
 from .inputs import LoadedInputs
 
 
-def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:
+def add_result_to_scene(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:
     """Add the result to the scene of its inputs, as the panel does."""
     return publish_result(
         inputs.application.scene,
@@ -26,8 +26,8 @@ def publish(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes
     )
 
 
-def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) -> dict[str, Any]:
-    """Write the nodes as files; returns their names by role. Raises InputError if one cannot be written.
+def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) -> OutputsReport:
+    """Write the nodes as files; returns their names. Raises InputError if one cannot be written.
 
     compress: images as .nii.gz instead of .nii.
     """
@@ -36,7 +36,7 @@ def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) 
     )
     save_node(nodes.transform, folder / TRANSFORM_FILE)
     save_node(nodes.warped, folder / warped)
-    outputs = {"transform": TRANSFORM_FILE, "warped": warped}
+    outputs: OutputsReport = {"transform": TRANSFORM_FILE, "warped": warped}
     if nodes.warped_segmentation is not None:
         save_segmentation(nodes.warped_segmentation, folder / labels)
         outputs["warped_segmentation"] = labels
@@ -45,7 +45,7 @@ def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) 
 
 def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) -> list[str]:
     """Draw the result in Slicer's slice views; returns the pictures' names, relative to the folder."""
-    # The views bring VTK's rendering along, which nothing else here needs.
+    # Imports VTK's rendering, which only the pictures need.
     from ...scene.headless.slice_views import save_views
 
     (folder / VIEWS_FOLDER).mkdir()

@@ -10,7 +10,7 @@ import slicer
 
 from ...core.geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ...core.geometry.transforms import DisplacementField
-from ..nodes.results import remove_with_display
+from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
 
 _CELLS = 20

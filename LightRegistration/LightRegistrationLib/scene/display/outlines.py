@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from ..nodes.label_layers import BINARY_LABELMAP
-from ..nodes.results import remove_with_display
+from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segmentation_from_node, set_segmentation
 
 _SURFACE = "Closed surface"

@@ -10,7 +10,8 @@ from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.matrices import vtk_matrix
-from ..nodes.results import RegistrationNodes, remove_with_display
+from ..nodes.removal import remove_with_display
+from ..nodes.results import RegistrationNodes
 from ..nodes.transforms import set_field
 from ..nodes.volumes import copy_display
 

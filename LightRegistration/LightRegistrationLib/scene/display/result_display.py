@@ -10,7 +10,8 @@ from typing import Any
 from ...core.geometry.geometry import Geometry
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.matrices import vtk_matrix
-from ..nodes.results import RegistrationNodes, remove_with_display
+from ..nodes.removal import remove_with_display
+from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, image_data, world_affine
 from .deformation_grid import DeformationGrid

@@ -10,6 +10,7 @@ from typing import Any
 from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Segmentation, Volume
+from .removal import remove_with_display
 from .segmentations import set_segmentation
 from .transforms import FIXED_ROLE, MOVING_ROLE, set_field
 from .volumes import set_volume
@@ -146,13 +147,3 @@ def _all_or_nothing(scene: Any) -> Iterator[list[Any]]:
         for node in added:
             remove_with_display(scene, node)
         raise
-
-
-def remove_with_display(scene: Any, node: Any) -> None:
-    """Remove a node and then its display nodes (in this order: views hold pointers to those of a node that stays)."""
-    displays = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
-    for leaving in (node, *displays):
-        if leaving is not None and scene.IsNodePresent(leaving):
-            scene.RemoveNode(leaving)

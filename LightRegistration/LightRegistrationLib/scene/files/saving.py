@@ -1,0 +1,88 @@
+"""Write nodes and scenes to files; one-line errors for what cannot be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from ...core.errors import InputError
+from ...core.files.compression import compress_file
+from ...core.files.nifti import check_nifti
+from ..nodes.matrices import vtk_matrix
+from ..nodes.segmentations import merge_layers, segmentation_from_node
+from ..nodes.volumes import image_data
+from .messages import capture_messages
+
+
+def save_node(node: Any, path: str | Path) -> None:
+    """Write a volume or transform node through its own storage class; the format follows from the path.
+
+    Raises InputError, naming the path, if it cannot be written.
+    """
+    _write(node, node.CreateDefaultStorageNode(), Path(path))
+
+
+def save_segmentation(node: Any, path: str | Path) -> None:
+    """Write a segmentation node as .seg.nrrd (everything) or as a label image with the segments' own label values.
+
+    A label image lies in the world, on the grid of `segmentation_from_node`; overlaps go to the later structure.
+    Raises InputError, naming the path, if it cannot be written.
+    """
+    if Path(path).name.lower().endswith(".seg.nrrd"):
+        save_node(node, path)
+        return
+    segmentation = merge_layers(segmentation_from_node(node))
+    labels = slicer.vtkMRMLLabelMapVolumeNode()
+    labels.SetIJKToRASMatrix(vtk_matrix(segmentation.affine))
+    labels.SetAndObserveImageData(image_data(segmentation.layers[0]))
+    _write(labels, slicer.vtkMRMLVolumeArchetypeStorageNode(), Path(path))
+
+
+def save_scene(scene: Any, path: str | Path) -> None:
+    """Write the whole scene as an .mrb file. Raises InputError, naming the path, if it cannot be written."""
+    path = Path(path)
+    with capture_messages() as messages:
+        written = path.parent.is_dir() and scene.WriteToMRB(str(path))
+    if not written:
+        raise InputError(f"{path}: the scene cannot be written ({_last_line(messages.text)}).")
+
+
+def _write(node: Any, storage: Any, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written (the folder does not exist).")
+    if not path.name.lower().endswith(".nii.gz"):
+        _write_through(node, storage, path, path)
+        return
+    # ITK compresses on one core, and says nothing when it could write only a part.
+    plain = path.with_name(f".{path.name[:-3]}")
+    try:
+        _write_through(node, storage, plain, path)
+        compress_file(plain, path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _write_through(node: Any, storage: Any, path: Path, name: Path) -> None:
+    """Write a node with its storage node to `path`; errors call it `name`."""
+    storage.SetScene(node.GetScene())
+    storage.SetFileName(str(path))
+    with capture_messages() as messages:
+        written = storage.WriteData(node)
+    if not written or not path.exists():
+        text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
+        raise InputError(f"{name}: cannot be written ({_last_line(text)}).")
+    if path.name.lower().endswith(".nii"):
+        try:
+            check_nifti(path)
+        except InputError as error:
+            raise InputError(f"{name}: only a part of it could be written; is the disk full?") from error
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "is the folder writable?"

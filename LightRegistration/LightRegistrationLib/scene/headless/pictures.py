@@ -1,0 +1,118 @@
+"""Pictures of a registration, drawn by slice views without windows and written as PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vtk
+from numpy.typing import NDArray
+from vtk.util.numpy_support import numpy_to_vtk
+
+from ...core.errors import InputError
+from ...core.geometry.geometry import apply_affine
+from ..display.outlines import HiddenIn2D
+from ..display.result_display import ResultDisplay
+from ..files.messages import capture_messages
+from ..nodes.results import RegistrationNodes
+from ..nodes.segmentations import segmentation_from_node
+from ..nodes.volumes import image_array, world_affine
+from .application import HeadlessApplication
+from .slice_views import ORIENTATIONS, SliceView
+
+
+def save_png(pixels: NDArray[np.uint8], path: str | Path) -> None:
+    """Write RGB pixels (height, width, 3). Raises InputError if the file cannot be written."""
+    height, width, _ = pixels.shape
+    image = vtk.vtkImageData()
+    image.SetDimensions(width, height, 1)
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
+    if not Path(path).parent.is_dir():
+        raise InputError(f"{path}: the picture cannot be written (the folder does not exist).")
+    writer = vtk.vtkPNGWriter()
+    writer.SetFileName(str(path))
+    writer.SetInputData(image)
+    with capture_messages():
+        writer.Write()
+    if writer.GetErrorCode() or not Path(path).is_file():
+        raise InputError(f"{path}: the picture cannot be written.")
+
+
+def save_views(
+    application: HeadlessApplication, nodes: RegistrationNodes, folder: str | Path, size: tuple[int, int] = (400, 400)
+) -> list[Path]:
+    """Write pictures of a registration into a folder; returns their paths.
+
+    before.png, after.png: overlays. grid.png: the deformation. outlines.png and match.png: with both segmentations
+    only. Each shows the axial, sagittal and coronal slice through the middle of the fixed structures side by side.
+    """
+    folder = Path(folder)
+    paths = []
+    display = ResultDisplay(application.logic, nodes)
+    with _without_segmentations(nodes), _three_views(application, size) as views:
+        try:
+            display.show_before()
+            center = _center_mm(nodes)
+            for view in views:
+                view.center_on(center)
+            for name, show in _subjects(display, nodes):
+                show()
+                path = folder / f"{name}.png"
+                save_png(np.concatenate([view.render() for view in views], axis=1), path)
+                paths.append(path)
+        finally:
+            display.restore()
+    return paths
+
+
+def _subjects(display: ResultDisplay, nodes: RegistrationNodes) -> Iterator[tuple[str, Any]]:
+    yield "before", display.show_before
+    yield "after", display.show_after
+    yield "grid", lambda: display.show_grid(True)
+    display.show_grid(False)
+    if nodes.fixed_segmentation is None or nodes.warped_segmentation is None:
+        return
+    yield "outlines", lambda: display.show_outlines(True)
+    display.show_outlines(False)
+    yield "match", lambda: display.show_match(True)
+    display.show_match(False)
+
+
+@contextmanager
+def _three_views(application: HeadlessApplication, size: tuple[int, int]) -> Iterator[list[SliceView]]:
+    views: list[SliceView] = []
+    try:
+        for orientation in ORIENTATIONS:
+            views.append(SliceView(application, orientation, size))
+        yield views
+    finally:
+        for view in views:
+            view.close()
+
+
+@contextmanager
+def _without_segmentations(nodes: RegistrationNodes) -> Iterator[None]:
+    """Keep the fill of segmentations, which a loaded one has by default, out of the pictures."""
+    hidden = HiddenIn2D()
+    segmentations = (nodes.fixed_segmentation, nodes.moving_segmentation, nodes.warped_segmentation)
+    hidden.hide([node for node in segmentations if node is not None])
+    try:
+        yield
+    finally:
+        hidden.restore()
+
+
+def _center_mm(nodes: RegistrationNodes) -> NDArray[np.float64]:
+    """The middle of the fixed structures, or else of what is brighter than the fixed volume's mean."""
+    if nodes.fixed_segmentation is not None:
+        segmentation = segmentation_from_node(nodes.fixed_segmentation)
+        mask = np.any([segmentation.mask(segment) for segment in segmentation.segments], axis=0)
+        affine = segmentation.affine
+    else:
+        array = image_array(nodes.fixed)
+        mask, affine = array > np.nanmean(array), world_affine(nodes.fixed)
+    k, j, i = (float(np.mean(np.nonzero(mask.any(axis=others))[0])) for others in ((1, 2), (0, 2), (0, 1)))
+    return np.asarray(apply_affine(affine, (i, j, k)))
