@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..core.errors import InputError
-from ..core.network.intensity import IntensityNormalization
 from .atlas.source import AtlasSettings, AtlasSource
 from .data.pairs import Mixture, PairSource
 from .data.scans import Scan, list_scans, read_manifest, read_table
-from .images.source import ImageSource, ImageVariation
+from .images.settings import ImageSettings
+from .images.source import ImageSource
 from .synthesis.anatomies import Anatomy, build_anatomy
 from .synthesis.label_maps import prepare
 from .synthesis.pair_synthesizer import PairSynthesizer, SynthesisConfig
@@ -100,16 +100,13 @@ class ShapeSourceConfig(SourceConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSourceConfig(SourceConfig):
-    """Real images, from a folder or a table.
+class ImageSourceConfig(SourceConfig, ImageSettings):
+    """Real images, from a folder or a table; its further keys: see ImageSettings.
 
-    files: a pattern of images below the data folder; labels: what to put for {stem} to find the label map of an image
-    (its name without endings). table: instead of both, a CSV file below the data folder with columns image, labels,
-    subject (the last two may be empty or missing), paths relative to the CSV; or a manifest.json of records, of which
-    those of `anatomy` are taken whose `use` is `train`. skip: a pattern of files to leave out.
-    pairs: `between` different subjects, `within` a subject (follow-up, breathing), or `self` (one image, two
-    deformations). structures: label values to use; all that at least two scans have if empty. intensity: the rule of
-    the model (`percentile` or `window`, low, high). reference: name of the scan that the others are aligned to.
+    files: pattern of images below the data folder. labels: name of the label map of an image, with {stem} for the
+    name of the image without endings. skip: pattern of files to leave out. table, instead of these: a CSV file below
+    the data folder with the columns image, labels, subject (the last two may be empty or missing), paths relative to
+    the CSV file; or a manifest.json of records, from which those of `anatomy` are used whose `use` is `train`.
     """
 
     kind: ClassVar[str] = "images"
@@ -118,27 +115,16 @@ class ImageSourceConfig(SourceConfig):
     skip: str = ""
     table: str = ""
     anatomy: str = ""
-    pairs: str = "between"
-    structures: tuple[int, ...] = ()
-    reference: str = ""
-    intensity: dict[str, Any] = field(default_factory=dict)
-    variation: ImageVariation = field(default_factory=ImageVariation)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        SourceConfig.__post_init__(self)
         if bool(self.files) == bool(self.table):
             raise ValueError("give either files or table")
         if self.table and (self.labels or self.skip):
-            raise ValueError(
-                "labels and skip belong to files; the table itself says which images and label maps to use"
-            )
+            raise ValueError("labels and skip belong to files; a table lists the images and label maps itself")
         if bool(self.anatomy) != self.table.endswith(".json"):
             raise ValueError("anatomy belongs to a table that is a manifest (.json), and is needed there")
-        if self.pairs not in ("between", "within", "self"):
-            raise ValueError(f"pairs has to be between, within or self, got {self.pairs!r}")
-        if unknown := set(self.intensity) - {"kind", "low", "high"}:
-            raise ValueError(f"intensity has the keys kind, low and high, not {sorted(unknown)}")
-        IntensityNormalization(**self.intensity)
+        ImageSettings.__post_init__(self)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Read, align and resample the images, or take them from the cache."""

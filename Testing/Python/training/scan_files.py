@@ -14,7 +14,8 @@ from scipy.special import expit
 
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
 from LightRegistrationLib.training.data.pairs import Pair
-from LightRegistrationLib.training.images.source import ImageSource, ImageVariation
+from LightRegistrationLib.training.images.settings import ImageVariation
+from LightRegistrationLib.training.images.source import ImageSource
 from LightRegistrationLib.training.sources import ImageSourceConfig
 
 CENTERS_MM = np.array([[-14.0, 8.0, 6.0], [12.0, -10.0, 9.0], [4.0, 12.0, -12.0]])

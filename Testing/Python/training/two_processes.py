@@ -18,7 +18,7 @@ from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
 from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
 from LightRegistrationLib.training.loop.hardware import Hardware, Processes
-from LightRegistrationLib.training.loop.trainer import run_training
+from LightRegistrationLib.training.loop.run import run_training
 from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
 

@@ -77,7 +77,7 @@ def is_first_process() -> bool:
 def _watched(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> RunSummary:
     """Run to the end; a signal lets the run save its state first, and then ends the process with its status."""
     first = is_first_process()
-    say: Callable[[str], None] = monitor.display.say if first else _silent
+    say: Callable[[str], None] = monitor.display.write_line if first else _silent
     # The others are not told of steps; the first process, which saves, needs them until it is done.
     stop = StopSignals(lambda: not first or monitor.unsaved_steps > 0, say)
     monitor.is_stop_requested = stop.wanted
@@ -90,8 +90,8 @@ def _watched(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -
                 say(f"ended; {f'{kept} is intact' if kept.exists() else 'no state was saved yet'}; {HOW_TO_GO_ON}")
             raise
         finally:
-            monitor.end()
-    if stop.wanted() and not summary.finished:
+            monitor.close()
+    if stop.wanted() and not summary.is_finished:
         print(f"stopped and saved at step {summary.step} of {summary.last}; {HOW_TO_GO_ON}", file=sys.stderr)
         sys.exit(stop.status)
     return summary

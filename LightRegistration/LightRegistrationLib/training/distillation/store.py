@@ -1,7 +1,8 @@
-"""A store of what a teacher says of drawn pairs, computed once: half-precision shards with checksums, resumable.
+"""Knowledge store: training pairs with the teacher's deformations, computed once, in half-precision shards.
 
-The images are stored with the deformations: drawing them again takes about as long as an update of the student (0.1 s
-and 0.3 s at 3 mm, 0.4 s and 0.9 s at 2 mm, on one CPU thread), reading them takes a millisecond.
+Filling can be interrupted and continued; each shard has a checksum. The images are stored too: drawing them again takes
+about as long as an update of the student (0.1 s and 0.3 s at 3 mm, 0.4 s and 0.9 s at 2 mm, on one CPU thread), reading
+them takes a millisecond.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from torch import Tensor
 from ...core.errors import InputError
 from ...core.network.flows import resize_flow
 from ..data.pairs import Pair, join
-from ..monitoring.monitor import NO_MONITOR
 from ..state import first_line
 
 logger = logging.getLogger(__name__)
@@ -32,15 +32,15 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 RESOLUTIONS = ("half", "full")
 PAIRS_PER_SHARD = 8
-"""Pairs in a file: what a killed run has to compute again at most."""
+"""Pairs in one file; an interrupted run computes at most this many again."""
 INDEX_FILE = "index.json"
 Draw = Callable[[int], Pair]
-Teach = Callable[[Pair], Tensor]
+RunTeacher = Callable[[Pair], Tensor]
 
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """What a store holds: so many pairs for each spacing, and their deformations at `half` or `full` resolution."""
+    """Content of a store: number of pairs for each spacing, and resolution (`half` or `full`) of the deformations."""
 
     pairs: int = 0
     resolution: str = "half"
@@ -53,11 +53,11 @@ class StoreConfig:
 
 
 class KnowledgeStore:
-    """Pairs and deformations in a folder.
+    """A folder of pairs and the teacher's deformations for them.
 
-    identity: plain values that say what the store was computed from (teacher, sources, seed, spacing, resolution); a
-    folder that holds another store is refused with an InputError that names what differs. clean: whether the images
-    without noise are kept too; else the ones that the network sees stand for them.
+    identity: plain values that identify the origin of the store (teacher, sources, seed, spacing); a folder with
+    another store is refused with an InputError that names the differences. clean: whether the images without noise are
+    stored too; otherwise the network's input images are used in their place.
     """
 
     def __init__(self, folder: Path, config: StoreConfig, identity: Mapping[str, Any], clean: bool = False) -> None:
@@ -74,10 +74,10 @@ class KnowledgeStore:
         return range(-(-self.config.pairs // PAIRS_PER_SHARD))
 
     def claim(self) -> None:
-        """Make the folder this store's, or see that it is. Raises InputError if it is another one's."""
+        """Create the folder and its index, or check that it belongs to this store. Raises InputError if it does not."""
         index = self.folder / INDEX_FILE
         if index.exists():
-            self._compare(index)
+            self._check_index(index)
             return
         with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,44 +86,45 @@ class KnowledgeStore:
     def fill(
         self,
         draw: Draw,
-        teach: Teach,
+        run_teacher: RunTeacher,
         part: int = 0,
         parts: int = 1,
-        stop: Callable[[], bool] = NO_MONITOR.is_stop_requested,
+        is_stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Compute the files that are missing, of every `parts`-th one from `part`; `stop` is asked before each pair.
+        """Compute the missing shards number `part`, `part` + `parts` and so on.
 
-        draw: pair n (N = 1), the same each time. teach: its deformation (1, 3, D, H, W), voxels of its grid. Raises
-        InputError if the disk is full.
+        draw: returns pair n (N = 1), the same each time. run_teacher: returns the deformation of a pair
+        (1, 3, D, H, W), voxels of its grid. is_stop_requested: called before each pair. Raises InputError if the disk
+        is full.
         """
         for shard in self.shards[part::parts]:
-            if self._known(shard) is not None:
+            if self._record(shard) is not None:
                 continue
             tensors: dict[str, Tensor] = {}
             shapes = []
             for place in range(self._count(shard)):
-                if stop():
+                if is_stop_requested():
                     return
                 pair = draw(shard * PAIRS_PER_SHARD + place)
                 shapes.append(tuple(pair.fixed.shape[2:]))
-                tensors |= {f"{place}.{name}": t for name, t in self._packed(pair, teach(pair)).items()}
-            self._put(shard, tensors, shapes)
+                tensors |= {f"{place}.{name}": t for name, t in self._pack(pair, run_teacher(pair)).items()}
+            self._write_shard(shard, tensors, shapes)
             logger.info("store: %d of %d pairs", shard * PAIRS_PER_SHARD + len(shapes), self.config.pairs)
 
     def open(self) -> None:
-        """Get ready to draw: every file is read and held against its checksum.
+        """Prepare drawing: read every file and verify its checksum.
 
         Raises InputError that names the file that is damaged or missing.
         """
         self.shapes = []
         for shard in self.shards:
-            known = self._known(shard)
+            record = self._record(shard)
             file = self._file(shard)
-            if known is None:
-                raise InputError(f"{file}: the store lacks this file; run again to have it computed.")
-            if _sha256(file) != known["sha256"]:
-                raise InputError(f"{file}: this file is damaged; delete it and run again to have it computed anew.")
-            self.shapes += [tuple(shape) for shape in known["shapes"][: self._count(shard)]]
+            if record is None:
+                raise InputError(f"{file}: the store lacks this file; run again to compute it.")
+            if _sha256(file) != record["sha256"]:
+                raise InputError(f"{file}: this file is damaged; delete it and run again to compute it.")
+            self.shapes += [tuple(shape) for shape in record["shapes"][: self._count(shard)]]
 
     def draw(self, generator: torch.Generator, count: int = 1) -> tuple[Pair, Tensor]:
         """Draw `count` different pairs of one grid (fewer if there are not so many), with their deformations."""
@@ -145,7 +146,7 @@ class KnowledgeStore:
         clean = {f"{name}_clean": images.get(f"{name}_clean", images[name]) for name in ("fixed", "moving")}
         return Pair(images["fixed"], images["moving"], **clean), resize_flow(flow, tuple(images["fixed"].shape[2:]))
 
-    def _packed(self, pair: Pair, flow: Tensor) -> dict[str, Tensor]:
+    def _pack(self, pair: Pair, flow: Tensor) -> dict[str, Tensor]:
         if self.config.resolution == "half":
             flow = resize_flow(flow, tuple(max(n // 2, 1) for n in flow.shape[2:]))
         images = {name: getattr(pair, name)[:, :1] for name in self.images}
@@ -157,27 +158,27 @@ class KnowledgeStore:
     def _file(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.safetensors"
 
-    def _known(self, shard: int) -> dict[str, Any] | None:
-        """What was written down of a file that is whole; None if it has to be computed."""
-        note = self._file(shard).with_suffix(".json")
-        if not note.exists() or not self._file(shard).exists():
+    def _record(self, shard: int) -> dict[str, Any] | None:
+        """The record of a complete shard; None if the shard has to be computed."""
+        file = self._file(shard).with_suffix(".json")
+        if not file.exists() or not self._file(shard).exists():
             return None
         try:
-            known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{note}: cannot be read ({error}); delete it and run again.") from error
-        return known if len(known["shapes"]) >= self._count(shard) else None
+            raise InputError(f"{file}: cannot be read ({error}); delete it and run again.") from error
+        return record if len(record["shapes"]) >= self._count(shard) else None
 
-    def _put(self, shard: int, tensors: dict[str, Tensor], shapes: list[tuple[int, ...]]) -> None:
-        """The note is written last, so that a file counts only when it is whole."""
+    def _write_shard(self, shard: int, tensors: dict[str, Tensor], shapes: list[tuple[int, ...]]) -> None:
+        """Write a shard; its record (JSON) is written last, because a shard counts only if it has one."""
         file, content = self._file(shard), save(tensors)
-        note = {"sha256": hashlib.sha256(content).hexdigest(), "shapes": shapes}
+        record = {"sha256": hashlib.sha256(content).hexdigest(), "shapes": shapes}
         with _writing(file):
             file.with_suffix(".json").unlink(missing_ok=True)
             _write(file, content)
-            _write(file.with_suffix(".json"), json.dumps(note).encode())
+            _write(file.with_suffix(".json"), json.dumps(record).encode())
 
-    def _compare(self, index: Path) -> None:
+    def _check_index(self, index: Path) -> None:
         try:
             found = json.loads(index.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:

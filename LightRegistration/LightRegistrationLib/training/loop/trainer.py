@@ -1,4 +1,4 @@
-"""What all trainers share: stages, learning rate, log, validation, exact resume, one process or several."""
+"""The base of all trainers: stages, learning rate, log, validation, and exact resume, in one or several processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic
 
@@ -18,7 +18,7 @@ from ...core.errors import InputError
 from ..configuration import RunConfig, StageT, config_to_dict, find_changed_settings
 from ..data.pairs import Mixture, Pair
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
-from ..monitoring.validation import ValidationPair, validate, validation_pairs
+from ..monitoring.validation import ValidationPair, draw_validation_pairs, validate
 from ..sources import SourceConfig, open_mixture
 from ..state import first_line, load_state, write_state
 from .hardware import Hardware, Processes
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer(ABC, Generic[StageT]):
-    """Runs the stages of a configuration; the whole state lives in one file, state.pt in the output folder.
+    """Runs the stages of a configuration; the whole state is one file, state.pt in the output folder.
 
-    data: folder that the sources' files are in. output: folder for the state and the log; prepared data are cached
-    beside it. processes: this one by itself if None; with several, each draws its own pairs, the gradients are
-    averaged (a step sees the pairs of all), and the first one writes.
-    A subclass builds its networks in its constructor (the seed is set before), names in `parts` what has a state_dict,
-    and says in `train_step` what a step is. `notes` are kept in the state for the card of the model: what the run began
-    with.
+    data: folder of the sources' files. output: folder for the state and the log; prepared data are cached beside it.
+    processes: the processes of the run; None for this process only. With several processes, each draws its own pairs,
+    the gradients are averaged (a step uses the pairs of all processes), and the first process writes the files.
+    A subclass builds its networks in its constructor (the seed is set before), returns from `parts` everything that
+    has a state_dict, and takes one step in `train_step`. `notes` are written to the state and later to the model card;
+    they record what the run started from.
     """
 
     log_every = 50
@@ -60,7 +60,7 @@ class Trainer(ABC, Generic[StageT]):
         self.seconds = 0.0
         self.notes: dict[str, str] = {}
         self.latest: dict[str, float] = {}
-        self._kept: tuple[ValidationPair, ...] = ()
+        self._validation_pairs: tuple[ValidationPair, ...] = ()
         self._saved_at = self._validated_at = time.monotonic()
         output.mkdir(parents=True, exist_ok=True)
 
@@ -70,28 +70,31 @@ class Trainer(ABC, Generic[StageT]):
 
     @abstractmethod
     def start_stage(self, stage: StageT, pairs: Mixture) -> None:
-        """Get ready for a stage that draws from these pairs."""
+        """Prepare a stage that draws from these pairs."""
 
     @abstractmethod
     def train_step(self, pairs: Mixture, stage: StageT) -> dict[str, float]:
-        """Take one step; the terms of the losses by name, for the log."""
+        """Take one step; returns the loss terms by name, for the log."""
 
     @abstractmethod
     def register(self, pair: Pair, stage: StageT) -> Tensor:
-        """The whole flow (N, 3, D, H, W) of a pair as the network sees it now, voxels of the pair's grid."""
+        """The total flow (N, 3, D, H, W) that the current network predicts for a pair, voxels of the pair's grid."""
 
     def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the optimizer that the stages schedule."""
+        """Set the learning rate of the optimizer with the key `optimizer`, which the stages schedule."""
         for group in self.parts()["optimizer"].param_groups:
             group["lr"] = rate
 
     @property
     def state_file(self) -> Path:
-        """Where the resumable state is kept."""
+        """The file of the resumable state."""
         return self.output / "state.pt"
 
     def save(self) -> None:
-        """Write the state; the first process does, with the generators of all; together. Raises InputError."""
+        """Write the state, in the first process, with the random generators of all processes. Collective call.
+
+        Raises InputError if it cannot be written.
+        """
         generators = self.processes.gather(self.generator.get_state())
         self._saved_at = time.monotonic()
         if not self.processes.is_first:
@@ -106,10 +109,10 @@ class Trainer(ABC, Generic[StageT]):
         if self.processes.count > 1:
             state["generators"] = generators
         write_state(state, self.state_file)
-        self.monitor.checkpoint(self.step, self.state_file)
+        self.monitor.record_checkpoint(self.step, self.state_file)
 
     def resume(self) -> bool:
-        """Continue where the saved state stopped; returns whether there was one.
+        """Continue from the saved state; returns whether there was one.
 
         Raises InputError if the file is damaged or belongs to another configuration or to other networks.
         """
@@ -143,26 +146,26 @@ class Trainer(ABC, Generic[StageT]):
             logger.warning("%s: changed since it was written: %s", self.state_file, ", ".join(changed))
 
     def _resume_generator(self, state: Mapping[str, Any]) -> None:
-        known = state.get("generators", state["generator"][None])
-        if len(known) == self.processes.count:
-            self.generator.set_state(known[self.processes.rank].clone())
+        saved = state.get("generators", state["generator"][None])
+        if len(saved) == self.processes.count:
+            self.generator.set_state(saved[self.processes.rank].clone())
             return
         self.generator = make_generator(self.config.seed, self.processes.rank, self.step)
         if self.processes.is_first:
             logger.warning(
-                "%s was written by %d processes and goes on with %d: the pairs are others than in an unbroken run",
-                *(self.state_file, len(known), self.processes.count),
+                "%s was written by %d processes and is resumed by %d: its pairs differ from an uninterrupted run",
+                *(self.state_file, len(saved), self.processes.count),
             )
 
     def run(self) -> RunSummary:
-        """Train through all stages that are not done yet, or until a stop is wanted; the state is saved."""
+        """Train all stages that are not done yet, or until a stop is requested; then save the state."""
         stages, first = self.config.stages, 0
         planned = sum(stage.steps for stage in stages)
-        self.monitor.begin(self.config.name, self.step, planned)
+        self.monitor.start_run(self.config.name, self.step, planned)
         for number, stage in enumerate(stages, start=1):
             last = first + stage.steps
             if self.step < last:
-                self.monitor.stage_start(number, len(stages), first, last, stage.spacing_mm)
+                self.monitor.start_stage(number, len(stages), first, last, stage.spacing_mm)
                 if not self._run_stage(stage, first, last):
                     break
             first = last
@@ -172,58 +175,55 @@ class Trainer(ABC, Generic[StageT]):
         )
 
     def _run_stage(self, stage: StageT, first: int, last: int) -> bool:
-        """Take the steps of a stage that are left; returns whether the run goes on."""
+        """Take the remaining steps of a stage; returns whether the run continues with the next one."""
         pairs = self.open(self.config.sources, stage)
         self.start_stage(stage, pairs)
         if self.processes.any(self.is_stop_requested()):
             return False
-        self._keep_validation_pairs(stage, pairs)
+        self._draw_validation_pairs(stage, pairs)
         self._validate(stage)
-        seen: list[dict[str, float]] = []
+        terms: list[dict[str, float]] = []
         while self.step < last:
             started = time.monotonic()
             rate = stage.final_rate + (stage.rate - stage.final_rate) * (1 - (self.step - first) / stage.steps)
             self.set_rate(rate)
-            seen.append(self.train_step(pairs, stage))
+            terms.append(self.train_step(pairs, stage))
             self.step += 1
             self.seconds += time.monotonic() - started
-            self.monitor.step(self.step, seen[-1], rate)
+            self.monitor.record_step(self.step, terms[-1], rate)
             if self.step % self.log_every == 0 or self.step == last:
-                self._log(seen, rate)
-                seen = []
+                self._log(terms, rate)
+                terms = []
             if self.processes.any(self.is_stop_requested()):
                 return False
-            if self.processes.any(self._due(self._saved_at, self.config.checkpoint_minutes)):
+            if self.processes.any(_is_due(self._saved_at, self.config.checkpoint_minutes)):
                 self.save()
-            if self._due(self._validated_at, self.config.validate_minutes) or self.step == last:
+            if _is_due(self._validated_at, self.config.validate_minutes) or self.step == last:
                 self._validate(stage)
         return True
 
     def open(self, sources: tuple[SourceConfig, ...], stage: StageT) -> Mixture:
-        """Open sources on the grid of a stage; together."""
+        """Open sources on the grid of a stage. Collective call."""
         cache = self.output.parent / "cache"
         return self.processes.in_turn(lambda: open_mixture(sources, self.data, cache, stage.spacing_mm))
 
     def draw(self, pairs: Mixture, count: int = 1) -> Pair:
-        """Draw pairs from this process's generator, to its device."""
+        """Draw pairs with the generator of this process and move them to its device."""
         return self.processes.move(pairs.draw(self.generator, count))
 
-    def _due(self, since: float, minutes: float) -> bool:
-        return minutes > 0 and time.monotonic() - since > 60 * minutes
-
-    def _keep_validation_pairs(self, stage: StageT, pairs: Mixture) -> None:
+    def _draw_validation_pairs(self, stage: StageT, pairs: Mixture) -> None:
         if self.config.validate_minutes <= 0:
             return
         if self.config.validation:
             pairs = self.open(self.config.validation, stage)
         if self.monitor is not NO_MONITOR:
-            self._kept = validation_pairs(pairs, self.config.seed)
+            self._validation_pairs = draw_validation_pairs(pairs, self.config.seed)
 
     def _validate(self, stage: StageT) -> None:
-        """Register the validation pairs for the monitor; what is drawn in training does not depend on it."""
-        if self._kept:
-            result = validate(self._kept, lambda pair: self.register(self.processes.move(pair), stage))
-            self.monitor.validation(self.step, result)
+        """Register the validation pairs for the monitor; the pairs drawn in training do not depend on it."""
+        if self._validation_pairs:
+            result = validate(self._validation_pairs, lambda pair: self.register(self.processes.move(pair), stage))
+            self.monitor.record_validation(self.step, result)
         self._validated_at = time.monotonic()
 
     def descend(
@@ -233,10 +233,11 @@ class Trainer(ABC, Generic[StageT]):
         clip: float = 1.0,
         average: bool = False,
     ) -> None:
-        """Take a step of an optimizer down the sum of the terms, the gradient's norm cut to `clip`; together.
+        """Take one optimizer step that minimizes the sum of the terms. Collective call.
 
-        average: for a network that was not made parallel, whose gradients are averaged over the processes here.
-        Raises FloatingPointError, before a weight is changed, if the sum or its gradient is not finite.
+        clip: limit of the gradient norm. average: average the gradients over the processes here, for a network that
+        was not made parallel. Raises FloatingPointError, before a weight changes, if the sum or its gradient is not
+        finite.
         """
         total = torch.stack(list(terms.values())).sum()
         values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in terms.items())
@@ -250,17 +251,17 @@ class Trainer(ABC, Generic[StageT]):
         optimizer.step()
 
     def require_finite(self, what: str, tensor: Tensor, details: str = "") -> None:
-        """Raise FloatingPointError that names the step if a tensor of any process is not all finite; together."""
+        """Raise FloatingPointError, naming the step, if the tensor of any process has non-finite values. Collective."""
         if self.processes.any(not bool(torch.isfinite(tensor).all())):
             raise FloatingPointError(
                 f"The {what} is not finite at step {self.step}" + (f": {details}" if details else "")
             )
 
-    def _log(self, seen: list[dict[str, float]], rate: float) -> None:
-        names = dict.fromkeys(name for terms in seen for name in terms)
+    def _log(self, steps: list[dict[str, float]], rate: float) -> None:
+        names = dict.fromkeys(name for terms in steps for name in terms)
         line: dict[str, float] = {"step": self.step, "seconds": round(self.seconds, 1), "rate": rate}
         for name in names:
-            values = [terms[name] for terms in seen if name in terms]
+            values = [terms[name] for terms in steps if name in terms]
             line[name] = float(f"{sum(values) / len(values):.5g}")
         self.latest = {name: line[name] for name in names}
         if self.processes.is_first:
@@ -268,56 +269,20 @@ class Trainer(ABC, Generic[StageT]):
             logger.info("%s", line)
 
 
-def run_training(build: Callable[[Processes], Trainer[Any]], hardware: Hardware) -> RunSummary:
-    """Start the processes, build the trainer in each, resume and run it; returns in the first process alone.
-
-    Raises InputError for all that is wrong, a loss that is not finite included. The other processes end here, in
-    silence where all of them found the same, since the first one speaks for them.
-    """
-    processes = hardware.start()
-    done = False
-    try:
-        trainer = build(processes)
-        processes.in_turn(trainer.resume)
-        summary = _run(trainer)
-        done = True
-    finally:
-        processes.close(done)
-    if not processes.is_first:
-        raise SystemExit(0)
-    return summary
-
-
-def _run(trainer: Trainer[Any]) -> RunSummary:
-    file = trainer.state_file
-    try:
-        return trainer.run()
-    except FloatingPointError as error:
-        if not trainer.processes.is_first:
-            raise SystemExit(0) from error
-        raise InputError(f"{error}; {_what_is_left(file)}. Lower the learning rate, or look at the data.") from error
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"The device has too little memory ({first_line(error)}); {_what_is_left(file)}. Take a larger spacing_mm."
-        ) from error
-
-
-def _what_is_left(state_file: Path) -> str:
-    if not state_file.exists():
-        return f"no state was written to {state_file} yet"
-    return f"{state_file} holds the state after step {load_state(state_file)['step']}"
-
-
 def to_floats(terms: Mapping[str, Tensor]) -> dict[str, float]:
-    """The terms of a loss as numbers."""
+    """The loss terms as Python numbers."""
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
 def make_generator(seed: int, *path: int) -> torch.Generator:
-    """The generator of one process, or of one item; the first process has that of the seed itself."""
+    """The random generator of a process or an item, named by `path`; an empty or zero path gives that of the seed."""
     if not any(path):
         return torch.Generator().manual_seed(seed)
     return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, *path)).generate_state(1)[0]))
+
+
+def _is_due(since: float, minutes: float) -> bool:
+    return minutes > 0 and time.monotonic() - since > 60 * minutes
 
 
 def _append(file: Path, line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a training run tells those who watch it, and what it says of itself when it ends."""
+"""Interface between a training run and its monitor, and the summary that a run returns."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from .validation import Validation
 
 
 class Monitor(Protocol):
-    """Watches a run. Of several processes only the first one tells its monitor; all of them ask `is_stop_requested`."""
+    """Receives the events of a run.
 
-    def begin(self, name: str, step: int, last: int) -> None:
-        """The run starts at a step (0, or that of the state it resumes from) of so many."""
+    Of several processes only the first one reports events; all of them call `is_stop_requested`.
+    """
+
+    def start_run(self, name: str, step: int, last: int) -> None:
+        """The run starts at `step` (0, or the step of the resumed state) and ends at `last`."""
         ...
 
-    def stage_start(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
-        """A stage, counted from 1, begins; it takes the steps from `first` to `last`."""
+    def start_stage(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
+        """Stage `number` (from 1) starts; it covers the steps from `first` to `last`."""
         ...
 
-    def step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
-        """So many steps are done; the terms of the last one."""
+    def record_step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
+        """Step `step` (from 1) is done, with these loss terms and this learning rate."""
         ...
 
-    def validation(self, step: int, result: Validation) -> None:
+    def record_validation(self, step: int, result: Validation) -> None:
         """The validation pairs were registered after a step."""
         ...
 
-    def checkpoint(self, step: int, state_file: Path) -> None:
-        """The state after a step is written."""
+    def record_checkpoint(self, step: int, state_file: Path) -> None:
+        """The state after a step was written."""
         ...
 
     def is_stop_requested(self) -> bool:
-        """Asked after each step: whether the run shall save its state and end."""
+        """Whether the run has to save its state and end; called after each step."""
         ...
 
 
 class NoMonitor:
-    """Watches nothing."""
+    """Ignores all events and never requests a stop."""
 
-    def begin(self, name: str, step: int, last: int) -> None:
-        """Nothing to do."""
+    def start_run(self, name: str, step: int, last: int) -> None:
+        """Do nothing."""
 
-    def stage_start(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
-        """Nothing to do."""
+    def start_stage(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
+        """Do nothing."""
 
-    def step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
-        """Nothing to do."""
+    def record_step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
+        """Do nothing."""
 
-    def validation(self, step: int, result: Validation) -> None:
-        """Nothing to do."""
+    def record_validation(self, step: int, result: Validation) -> None:
+        """Do nothing."""
 
-    def checkpoint(self, step: int, state_file: Path) -> None:
-        """Nothing to do."""
+    def record_checkpoint(self, step: int, state_file: Path) -> None:
+        """Do nothing."""
 
     def is_stop_requested(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
 
@@ -66,9 +69,10 @@ NO_MONITOR = NoMonitor()
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Where a run stands when it ends: after `step` of `last` steps, `seconds` of them spent in steps.
+    """Progress of a run when it ends: `step` of `last` steps are done; `seconds`: time spent in steps.
 
-    losses: means of the terms over the last steps that were logged. resumed_at: the step it began at, 0 if new.
+    losses: means of the loss terms over the last logged steps. resumed_at: the step that the run resumed from, 0 for a
+    new run.
     """
 
     name: str
@@ -80,6 +84,6 @@ class RunSummary:
     losses: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether all steps are done."""
         return self.step >= self.last

@@ -1,4 +1,4 @@
-"""How far a training run has come, for the eye: a bar on a terminal, a line now and then where there is none."""
+"""Progress display of a training run: a bar on a terminal, otherwise a line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LAYOUT = "{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{
 class ProgressDisplay:
     """Shows the steps of a run on a stream.
 
-    loss: the sum of the terms, as a running mean, since single steps jump.
+    loss: exponential moving average of the sum of the loss terms, because single steps vary strongly.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -21,10 +21,10 @@ class ProgressDisplay:
         self.bar: Any = None
         self.last = 0
         self.loss: float | None = None
-        self._told = time.monotonic()
+        self._line_written_at = time.monotonic()
 
-    def begin(self, step: int, last: int) -> None:
-        """Start to show a run that stands at a step of so many."""
+    def start(self, step: int, last: int) -> None:
+        """Start the display of a run of `last` steps, `step` of which are done."""
         self.last = last
         if self.stream.isatty():
             from tqdm import tqdm
@@ -33,32 +33,32 @@ class ProgressDisplay:
                 total=last, initial=step, file=self.stream, bar_format=_LAYOUT, unit="step", dynamic_ncols=True
             )
 
-    def stage(self, text: str, line: str) -> None:
-        """Name the stage in the bar, and say it in a line."""
-        self.say(line)
+    def start_stage(self, text: str, line: str) -> None:
+        """Write a line about the stage and show a text in the bar."""
+        self.write_line(line)
         if self.bar is not None:
             self.bar.set_description_str(text)
 
-    def step(self, step: int, terms: Mapping[str, float]) -> None:
-        """Show a step that was taken."""
+    def show_step(self, step: int, terms: Mapping[str, float]) -> None:
+        """Show that a step is done."""
         total = sum(terms.values())
         self.loss = total if self.loss is None else 0.95 * self.loss + 0.05 * total
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {self.loss:.4g}", refresh=False)
             self.bar.update(step - self.bar.n)
-        elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self.say(f"step {step} of {self.last}: loss {self.loss:.4g}")
+        elif time.monotonic() - self._line_written_at > SECONDS_BETWEEN_LINES:
+            self.write_line(f"step {step} of {self.last}: loss {self.loss:.4g}")
 
-    def say(self, line: str) -> None:
-        """Write a line, above the bar where there is one."""
-        self._told = time.monotonic()
+    def write_line(self, line: str) -> None:
+        """Write a line; above the bar if there is one."""
+        self._line_written_at = time.monotonic()
         if self.bar is not None:
             self.bar.write(line, file=self.stream)
         else:
             print(line, file=self.stream, flush=True)
 
-    def end(self) -> None:
-        """Leave the bar as it stands."""
+    def close(self) -> None:
+        """Close the bar; its last state stays visible."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

@@ -1,4 +1,4 @@
-"""Watches a training run: progress for the eye, losses and pictures for TensorBoard and as plain files."""
+"""The monitor of the command line: progress display, TensorBoard events, validation pictures and numbers as files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ STEPS_AVERAGED = 20
 
 
 class RunMonitor:
-    """What a run tells whoever watches it, beside the log that the run keeps itself.
+    """Shows and records the events of a run, in addition to the log that the trainer writes.
 
-    output: the run's folder; gets tensorboard/ (unless that is not wanted), pictures/step_<n>.png and validation.jsonl.
-    is_stop_requested: asked after each step; the run saves and ends where it says True.
-    All methods that write raise InputError where that fails (a full disk).
+    output: folder of the run, for tensorboard/ (if requested), pictures/step_<n>.png and validation.jsonl.
+    is_stop_requested: called after each step; the run saves its state and ends if it returns True.
+    Methods that write files raise InputError if writing fails (a full disk).
     """
 
     def __init__(
@@ -44,33 +44,33 @@ class RunMonitor:
         self._events: Any = None
         self._means = _Means()
 
-    def begin(self, name: str, step: int, last: int) -> None:
-        """Say where the run stands: at the start, or at the step of the state it resumes from."""
-        self.display.say(f"resumed at step {step} of {last}" if step else f"{name}: {last} steps")
-        self.display.begin(step, last)
+    def start_run(self, name: str, step: int, last: int) -> None:
+        """Show the first step (0, or the step of the resumed state) and the number of steps; open TensorBoard."""
+        self.display.write_line(f"resumed at step {step} of {last}" if step else f"{name}: {last} steps")
+        self.display.start(step, last)
         if self.tensorboard:
             self._events = _event_writer(self.output / EVENTS_FOLDER, step)
 
-    def stage_start(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
-        """Name the stage that the next steps belong to."""
+    def start_stage(self, number: int, stages: int, first: int, last: int, spacing_mm: float) -> None:
+        """Show the stage of the next steps."""
         line = f"stage {number} of {stages}: {spacing_mm:g} mm, to step {last}"
-        self.display.stage(f"stage {number}/{stages}, {spacing_mm:g} mm ", line)
+        self.display.start_stage(f"stage {number}/{stages}, {spacing_mm:g} mm ", line)
 
-    def step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
-        """Show a step; its terms go to TensorBoard as means over some steps."""
+    def record_step(self, step: int, terms: Mapping[str, float], rate: float) -> None:
+        """Show a step; TensorBoard gets the means of the loss terms over STEPS_AVERAGED steps."""
         self.unsaved_steps += 1
-        self.display.step(step, terms)
+        self.display.show_step(step, terms)
         self._means.add(terms)
         if self._events is not None and step % STEPS_AVERAGED == 0:
             with _writing(self.output / EVENTS_FOLDER):
-                for name, value in self._means.taken().items():
+                for name, value in self._means.take().items():
                     self._events.add_scalar(f"loss/{name}", value, step)
                 self._events.add_scalar("rate", rate, step)
 
-    def validation(self, step: int, result: Validation) -> None:
-        """Note the numbers of a validation, and draw it."""
+    def record_validation(self, step: int, result: Validation) -> None:
+        """Write the numbers of a validation and draw its picture."""
         self.latest = result.numbers()
-        self.display.say(f"validation at step {step}: {format_numbers(self.latest)}")
+        self.display.write_line(f"validation at step {step}: {format_numbers(self.latest)}")
         sheet = draw_validation(result)
         with _writing(self.output / VALIDATION_FILE), (self.output / VALIDATION_FILE).open("a") as file:
             file.write(json.dumps({"step": step} | {k: round(v, 5) for k, v in self.latest.items()}) + "\n")
@@ -84,13 +84,13 @@ class RunMonitor:
                 self._events.add_image("validation", sheet, step, dataformats="HWC")
                 self._events.flush()
 
-    def checkpoint(self, step: int, state_file: Path) -> None:
-        """Note that the state after a step is safe."""
+    def record_checkpoint(self, step: int, state_file: Path) -> None:
+        """Reset the count of unsaved steps."""
         self.unsaved_steps = 0
 
-    def end(self) -> None:
-        """Close what is open."""
-        self.display.end()
+    def close(self) -> None:
+        """Close the progress display and the TensorBoard file."""
+        self.display.close()
         if self._events is not None:
             with _writing(self.output / EVENTS_FOLDER):
                 self._events.close()
@@ -98,23 +98,24 @@ class RunMonitor:
 
 
 class _Means:
-    """Means of the terms of some steps, each over the steps that have it."""
+    """Means of the loss terms of several steps, each over the steps that have the term."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, list[float]] = {}
+        self._values: dict[str, list[float]] = {}
 
     def add(self, terms: Mapping[str, float]) -> None:
         for name, value in terms.items():
-            self._seen.setdefault(name, []).append(value)
+            self._values.setdefault(name, []).append(value)
 
-    def taken(self) -> dict[str, float]:
-        means = {name: sum(values) / len(values) for name, values in self._seen.items()}
-        self._seen = {}
+    def take(self) -> dict[str, float]:
+        """Return the means and start anew."""
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
+        self._values = {}
         return means
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:
-    """The numbers of a validation in one line; what is known before and after as `before -> after`."""
+    """The numbers of a validation in one line; those known before and after registration as `before -> after`."""
     parts = []
     for name, value in numbers.items():
         if name.endswith("_before"):
@@ -127,7 +128,7 @@ def format_numbers(numbers: Mapping[str, float]) -> str:
 
 
 def _event_writer(folder: Path, step: int) -> Any:
-    """A TensorBoard writer; what an earlier sitting noted after the step that is resumed from is not shown any more."""
+    """A TensorBoard writer; events of an interrupted run after the step it resumes from are hidden."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
     with _writing(folder):

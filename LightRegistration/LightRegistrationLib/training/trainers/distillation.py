@@ -20,7 +20,8 @@ from ..distillation.discriminator import Discriminator
 from ..distillation.store import KnowledgeStore
 from ..distillation.teacher import Teacher, TeacherConfig
 from ..loop.hardware import Hardware, Processes
-from ..loop.trainer import Trainer, make_generator, run_training, to_floats
+from ..loop.run import run_training
+from ..loop.trainer import Trainer, make_generator, to_floats
 from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 from ..state import load_state
@@ -204,7 +205,7 @@ def distill(
     teacher: state.pt of its training. data: folder that the sources' files are in. output: gets state.pt and log.jsonl;
     `cache` is made beside it. store: folder for the teacher's deformations, filled first with as many pairs as [store]
     says and drawn from then; without it they are computed on the fly, of ever new pairs. Raises InputError for all that
-    is wrong; see `loop.run_training`.
+    is wrong; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)

@@ -15,7 +15,8 @@ from ...core.network.flows import resize_flow
 from ..configuration import StudentRunConfig, StudentStage, StudentTrainingConfig
 from ..data.pairs import Mixture, Pair
 from ..loop.hardware import Hardware, Processes
-from ..loop.trainer import Trainer, run_training, to_floats
+from ..loop.run import run_training
+from ..loop.trainer import Trainer, to_floats
 from ..losses import RegistrationLoss
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 
@@ -91,7 +92,7 @@ def train_student(
     """Train the student of a configuration, or go on where the state in the output folder stopped.
 
     data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
-    Raises InputError for all that is wrong; see `loop.run_training`.
+    Raises InputError for all that is wrong; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)

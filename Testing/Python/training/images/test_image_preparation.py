@@ -12,7 +12,7 @@ import torch
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.data.scans import read_image
-from LightRegistrationLib.training.images.source import ImageVariation
+from LightRegistrationLib.training.images.settings import ImageVariation
 from LightRegistrationLib.training.sources import ImageSourceConfig
 
 from ..scan_files import (

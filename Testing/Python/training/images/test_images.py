@@ -12,11 +12,14 @@ from torch import Tensor
 
 from LightRegistrationLib.core.affine.stage import align_affine
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid
+from LightRegistrationLib.core.network.grid import compute_network_grid
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
+from LightRegistrationLib.core.network.settings import GridSettings
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.data.scans import read_image
-from LightRegistrationLib.training.images.source import ImageSource, ImageVariation, PreparedScan
+from LightRegistrationLib.training.images.preparation import PreparedScan
+from LightRegistrationLib.training.images.settings import ImageVariation
+from LightRegistrationLib.training.images.source import ImageSource
 
 from ..scan_files import (
     CENTERS_MM,

@@ -73,7 +73,7 @@ def test_a_run_of_two_processes_goes_on_with_one_and_says_so(output, tmp_path, c
     shutil.copy(output / "broken" / "state.pt", tmp_path)
     alone = student_trainer(tmp_path, 6, None)
     assert alone.resume()
-    assert "written by 2 processes and goes on with 1" in caplog.text
+    assert "written by 2 processes and is resumed by 1" in caplog.text
     alone.run()
     assert alone.step == 6
 

@@ -48,19 +48,19 @@ class Notebook(NoMonitor):
         self.steps: list[dict[str, float]] = []
         self.stop_after = stop_after
 
-    def begin(self, name, step, last):
+    def start_run(self, name, step, last):
         self.told.append(("begin", name, step, last))
 
-    def stage_start(self, number, stages, first, last, spacing_mm):
+    def start_stage(self, number, stages, first, last, spacing_mm):
         self.told.append(("stage", number, stages, first, last, spacing_mm))
 
-    def step(self, step, terms, rate):
+    def record_step(self, step, terms, rate):
         self.steps.append(terms)
 
-    def validation(self, step, result):
+    def record_validation(self, step, result):
         self.told.append(("validation", step, sorted(result.numbers())))
 
-    def checkpoint(self, step, state_file):
+    def record_checkpoint(self, step, state_file):
         assert load_state(state_file)["step"] == step
         self.told.append(("checkpoint", step))
 
@@ -84,7 +84,7 @@ def test_who_watches_is_told_and_changes_nothing(tmp_path):
         ("validation", 6, numbers),
         ("checkpoint", 6),
     ]
-    assert (summary.name, summary.step, summary.last, summary.resumed_at, summary.finished) == ("toy", 6, 6, 0, True)
+    assert (summary.name, summary.step, summary.last, summary.resumed_at, summary.is_finished) == ("toy", 6, 6, 0, True)
     logged = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert summary.losses.items() <= logged.items()
 
@@ -106,7 +106,7 @@ def test_a_stop_that_is_wanted_saves_and_the_run_goes_on_as_if_there_had_been_no
     unbroken = losses_of(StudentTrainer(config(), tmp_path, tmp_path / "whole"))
     first = Notebook(stop_after=4)
     stopped = train_student(config(), tmp_path, tmp_path / "run", monitor=first)
-    assert (stopped.step, stopped.last, stopped.finished) == (4, 6, False)
+    assert (stopped.step, stopped.last, stopped.is_finished) == (4, 6, False)
     assert load_state(stopped.state_file)["step"] == 4
     second = Notebook()
     finished = train_student(config(), tmp_path, tmp_path / "run", monitor=second)

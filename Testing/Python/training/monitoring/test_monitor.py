@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 
 
 def validated() -> Validation:
-    return validate([ValidationPair.of(drawn())], lambda pair: torch.zeros(1, 3, *SHAPE))
+    return validate([ValidationPair.from_pair(drawn())], lambda pair: torch.zeros(1, 3, *SHAPE))
 
 
 def events_in(folder: Path) -> EventAccumulator:
@@ -41,17 +41,19 @@ def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
     return [(e.step, e.value) for e in events_in(folder).Scalars(tag)]
 
 
-def watch(folder: Path, first: int, last: int, stream: io.StringIO | None = None, value: float = 1.0) -> RunMonitor:
+def start_monitor(
+    folder: Path, first: int, last: int, stream: io.StringIO | None = None, value: float = 1.0
+) -> RunMonitor:
     monitor = RunMonitor(folder, stream or io.StringIO())
-    monitor.begin("toy", first, 100)
-    monitor.stage_start(1, 2, 0, 50, 4.0)
+    monitor.start_run("toy", first, 100)
+    monitor.start_stage(1, 2, 0, 50, 4.0)
     for step in range(first + 1, last + 1):
-        monitor.step(step, {"correlation": value * step, **({"rare": 7.0} if step % 10 == 0 else {})}, 1e-3)
+        monitor.record_step(step, {"correlation": value * step, **({"rare": 7.0} if step % 10 == 0 else {})}, 1e-3)
     return monitor
 
 
 def test_tensorboard_has_the_means_of_the_steps_and_the_rate(tmp_path: Path) -> None:
-    watch(tmp_path, 0, 2 * STEPS_AVERAGED + 3).end()
+    start_monitor(tmp_path, 0, 2 * STEPS_AVERAGED + 3).close()
     folder, n = tmp_path / "tensorboard", STEPS_AVERAGED
     assert scalars(folder, "loss/correlation") == [(n, (n + 1) / 2), (2 * n, (3 * n + 1) / 2)]
     assert scalars(folder, "loss/rare") == [(n, 7.0), (2 * n, 7.0)]
@@ -59,9 +61,9 @@ def test_tensorboard_has_the_means_of_the_steps_and_the_rate(tmp_path: Path) -> 
 
 
 def test_a_resumed_run_shows_nothing_of_the_steps_that_were_lost(tmp_path: Path) -> None:
-    watch(tmp_path, 0, 3 * STEPS_AVERAGED).end()
+    start_monitor(tmp_path, 0, 3 * STEPS_AVERAGED).close()
     stream = io.StringIO()
-    watch(tmp_path, STEPS_AVERAGED, 2 * STEPS_AVERAGED, stream, value=100.0).end()
+    start_monitor(tmp_path, STEPS_AVERAGED, 2 * STEPS_AVERAGED, stream, value=100.0).close()
     found = scalars(tmp_path / "tensorboard", "loss/correlation")
     assert [step for step, _ in found] == [STEPS_AVERAGED, 2 * STEPS_AVERAGED]
     assert found[1][1] > 1000
@@ -70,10 +72,10 @@ def test_a_resumed_run_shows_nothing_of_the_steps_that_were_lost(tmp_path: Path)
 
 def test_a_validation_is_drawn_and_noted(tmp_path: Path) -> None:
     stream = io.StringIO()
-    monitor = watch(tmp_path, 0, 1, stream)
+    monitor = start_monitor(tmp_path, 0, 1, stream)
     result = validated()
-    monitor.validation(40, result)
-    monitor.end()
+    monitor.record_validation(40, result)
+    monitor.close()
     sheet = draw_validation(result)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "pictures" / "step_000040.png")), sheet)
     events = events_in(tmp_path / "tensorboard")
@@ -89,7 +91,7 @@ def test_a_validation_is_drawn_and_noted(tmp_path: Path) -> None:
 def test_without_a_terminal_there_are_lines_and_with_one_a_bar(tmp_path: Path) -> None:
     plain, terminal = io.StringIO(), Terminal()
     for number, stream in enumerate((plain, terminal)):
-        watch(tmp_path / str(number), 0, 5, stream).end()
+        start_monitor(tmp_path / str(number), 0, 5, stream).close()
     assert plain.getvalue().splitlines() == ["toy: 100 steps", "stage 1 of 2: 4 mm, to step 50"]
     assert "stage 1/2, 4 mm" in terminal.getvalue()
     assert "/100 [" in terminal.getvalue()
@@ -97,11 +99,11 @@ def test_without_a_terminal_there_are_lines_and_with_one_a_bar(tmp_path: Path) -
 
 
 def test_steps_are_unsaved_until_the_state_is_written(tmp_path: Path) -> None:
-    monitor = watch(tmp_path, 0, 3)
+    monitor = start_monitor(tmp_path, 0, 3)
     assert monitor.unsaved_steps == 3
-    monitor.checkpoint(3, tmp_path / "state.pt")
+    monitor.record_checkpoint(3, tmp_path / "state.pt")
     assert monitor.unsaved_steps == 0
-    monitor.end()
+    monitor.close()
 
 
 @pytest.mark.parametrize("taken", ["tensorboard", "pictures", "validation.jsonl"])
@@ -112,7 +114,7 @@ def test_what_cannot_be_written_is_said_in_one_line_that_names_it(tmp_path: Path
     else:
         (tmp_path / taken).write_text("in the way")
     with pytest.raises(InputError, match=rf"{taken}.*cannot be written.*state\.pt is intact") as caught:
-        watch(tmp_path, 0, 1).validation(1, validated())
+        start_monitor(tmp_path, 0, 1).record_validation(1, validated())
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -128,7 +130,7 @@ def test_watching_changes_nothing_of_what_is_trained(tmp_path: Path) -> None:
     )
     monitor = RunMonitor(tmp_path / "watched", io.StringIO())
     watched = train_student(config, tmp_path, tmp_path / "watched", monitor=monitor)
-    monitor.end()
+    monitor.close()
     alone = train_student(config, tmp_path, tmp_path / "alone")
     states = [torch.load(summary.state_file, weights_only=True)["student"] for summary in (watched, alone)]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

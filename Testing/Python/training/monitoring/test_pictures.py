@@ -28,7 +28,7 @@ VIEWS = ("axial", "coronal", "sagittal")
 def sheet_of(*pairs: Pair, i_flow: float = 0.0) -> np.ndarray:
     flow = torch.zeros(1, 3, *SHAPE)
     flow[:, 0] = i_flow
-    kept = [ValidationPair.of(pair) for pair in pairs]
+    kept = [ValidationPair.from_pair(pair) for pair in pairs]
     return draw_validation(validate(kept, lambda pair: flow))
 
 
@@ -121,7 +121,7 @@ def test_grid_lines_are_even_without_a_deformation_and_move_against_it() -> None
     assert set(np.diff(lines)) == {TILE_PIXELS // 28}
     stretched = torch.zeros(1, 3, *SHAPE)
     stretched[:, 0] = torch.arange(28.0) - 13.5
-    twice = grid_columns(draw_validation(validate([ValidationPair.of(still)], lambda pair: stretched)))
+    twice = grid_columns(draw_validation(validate([ValidationPair.from_pair(still)], lambda pair: stretched)))
     assert set(np.diff(twice)) == {TILE_PIXELS // 28 // 2}
     # Half a cell toward higher i, which is left in the picture, is where the fixed image looks: lines go to the right.
     shifted = grid_columns(sheet_of(still, i_flow=0.5))

@@ -11,9 +11,9 @@ from LightRegistrationLib.core.network.flows import voxel_grid
 from LightRegistrationLib.training.data.pairs import Mixture, Pair
 from LightRegistrationLib.training.monitoring.validation import (
     ValidationPair,
+    draw_validation_pairs,
     folding_percent,
     validate,
-    validation_pairs,
 )
 
 from ..toy import SHAPE, ToySource, drawn, mixture
@@ -41,7 +41,7 @@ def shift(voxels: float):
 
 def test_dice_and_correlation_against_independent_implementations() -> None:
     pair = shifted_pair(3)
-    (case,) = validate([ValidationPair.of(pair)], no_flow).cases
+    (case,) = validate([ValidationPair.from_pair(pair)], no_flow).cases
     numbers = case.numbers()
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     maps = [(2 * x[0, 1] + x[0, 0]).numpy().astype(np.uint8) for x in (pair.fixed_labels, pair.moving_labels)]
@@ -54,7 +54,7 @@ def test_dice_and_correlation_against_independent_implementations() -> None:
 
 
 def test_the_flow_that_undoes_a_shift_matches_and_half_of_it_lies_between() -> None:
-    kept = [ValidationPair.of(shifted_pair(4))]
+    kept = [ValidationPair.from_pair(shifted_pair(4))]
     found = [validate(kept, shift(voxels)).numbers() for voxels in (0.0, 2.0, 4.0)]
     for name in ("dice", "correlation"):
         assert found[0][name] < found[1][name] < found[2][name]
@@ -74,7 +74,7 @@ def test_folding_is_the_share_of_cells_that_turn_over() -> None:
 def test_without_labels_there_is_no_dice() -> None:
     pair = drawn()
     bare = Pair(pair.fixed, pair.moving, pair.fixed_clean, pair.moving_clean)
-    assert set(validate([ValidationPair.of(bare)], no_flow).numbers()) == {
+    assert set(validate([ValidationPair.from_pair(bare)], no_flow).numbers()) == {
         "correlation_before",
         "correlation",
         "folding_percent",
@@ -85,7 +85,7 @@ def test_the_pairs_are_always_the_same_and_nothing_else_notices_that_they_are_dr
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    first, again, other = (validation_pairs(mixture(), seed) for seed in (1, 1, 2))
+    first, again, other = (draw_validation_pairs(mixture(), seed) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(4), expected)
     for one, same in zip(first, again, strict=True):
         assert torch.equal(one.pair.moving, same.pair.moving)
@@ -99,11 +99,11 @@ def test_every_source_is_seen() -> None:
             pair = super().draw(generator)
             return Pair(pair.fixed + 10, pair.moving, pair.fixed_clean, pair.moving_clean)
 
-    kept = validation_pairs(Mixture([ToySource(), Bright()], [0.999, 0.001]), seed=1, count=3)
+    kept = draw_validation_pairs(Mixture([ToySource(), Bright()], [0.999, 0.001]), seed=1, count=3)
     assert [bool(k.pair.fixed.max() > 5) for k in kept] == [False, True, False]
 
 
 def test_validation_needs_no_gradient() -> None:
     weight = torch.ones(1, requires_grad=True)
-    (case,) = validate([ValidationPair.of(drawn())], lambda pair: no_flow(pair) * weight).cases
+    (case,) = validate([ValidationPair.from_pair(drawn())], lambda pair: no_flow(pair) * weight).cases
     assert not case.flow.requires_grad
