@@ -14,7 +14,7 @@ help:
 	@echo 'make demo          register the built-in pair (or FIXED=... MOVING=...) and leave the result in demo/'
 	@echo '                   optional: FIXED_SEGMENTATION=... MOVING_SEGMENTATION=... MODEL=...'
 	@echo 'make test          run the whole test suite'
-	@echo 'make lint          check style, types and the order of the floors'
+	@echo 'make lint          check style, types and the order of layers and rooms'
 	@echo 'make docs          build the documents as web pages in build/docs; warnings are errors'
 	@echo 'make env           make the environment in .venv alone'
 	@echo 'make slicer        open 3D Slicer with the module: SLICER=<path to the Slicer launcher>'
