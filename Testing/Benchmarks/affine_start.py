@@ -53,7 +53,7 @@ def ours(fixed: Volume, moving: Volume, registry: ModelRegistry) -> tuple[FloatA
     with torch.inference_mode():
         found = align_affine(fixed, moving, rule)
     torch.set_num_threads(threads)
-    return found.transform.matrix, found.notes
+    return found.transform.matrix, found.warnings
 
 
 def simpleitk(fixed: Volume, moving: Volume, start: str) -> tuple[FloatArray, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""The affine stage on analytic anatomy: wrong headers, part of the body, two contrasts, masks, and what is said."""
+"""The affine stage on analytic anatomy: wrong headers, parts of the body, multimodal pairs, masks, and warnings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.affine.header_checks import MIRRORED_HEADER
-from LightRegistrationLib.core.affine.optimizer import AffineSimilarity
-from LightRegistrationLib.core.affine.pyramid import build_pyramid, fine_spacing_mm, level, shrink_further
-from LightRegistrationLib.core.affine.search import HALF_TURNS, find_starts, nearest_turn, quarter_turns
+from LightRegistrationLib.core.affine.level import make_level
+from LightRegistrationLib.core.affine.pyramid import build_pyramid, compute_fine_spacing_mm, shrink_further
+from LightRegistrationLib.core.affine.search import HALF_TURNS, find_nearest_turn, find_starts, list_quarter_turns
+from LightRegistrationLib.core.affine.similarity import AffineSimilarity
 from LightRegistrationLib.core.affine.stage import Alignment, align_affine
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.network.grid import shrink
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
@@ -29,7 +31,7 @@ ROTATED = homogeneous(
 
 
 def body(points_mm: np.ndarray, remapped: bool = False) -> np.ndarray:
-    """A lopsided body of about 120 x 140 x 110 mm with organs; remapped: as another sequence would show it."""
+    """An asymmetric body of about 120 x 140 x 110 mm with organs; remapped: in the contrast of another sequence."""
     rng = np.random.default_rng(7)
     x, y, z = np.moveaxis(points_mm, -1, 0)
     radius = np.sqrt((x / 60) ** 2 + ((y + 0.15 * x) / 72) ** 2 + ((z - 0.1 * y) / 54) ** 2)
@@ -77,41 +79,41 @@ def moving() -> Volume:
     return scan(grid_around())
 
 
-def test_what_agrees_is_aligned_without_a_word(fixed, moving):
+def test_correct_headers_give_no_warning(fixed, moving):
     found = align_affine(fixed, moving, RULE)
     assert error_mm(found, ROTATED) < 1.0
-    assert found.notes == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize("offset", [(180, -170, 170), (-1000, 0, 0), (0, 30, 990)])
-def test_headers_that_are_decimeters_off_are_found_and_said(fixed, moving, offset):
+def test_offsets_of_decimeters_are_found_and_reported(fixed, moving, offset):
     shift = homogeneous(np.eye(3), offset)
     found = align_affine(fixed, wrong_header(moving, shift), RULE)
     assert error_mm(found, shift @ ROTATED) < 1.0
-    (note,) = found.notes
-    centimeters = int(note.removeprefix("The headers disagree by ").split(" cm; the volumes were aligned by")[0])
+    (warning,) = found.warnings
+    centimeters = int(warning.removeprefix("The headers disagree by ").split(" cm; the volumes were aligned by")[0])
     assert abs(10 * centimeters - np.linalg.norm(offset)) < 40
 
 
 @pytest.mark.parametrize(("axis", "degrees"), [(0, 180), (1, 180), (2, 180), (2, 90), (0, -90)])
-def test_turned_headers_are_found_and_said(fixed, moving, axis, degrees):
+def test_turned_headers_are_found_and_reported(fixed, moving, axis, degrees):
     turn = homogeneous(Rotation.from_rotvec(degrees * np.eye(3)[axis], degrees=True).as_matrix(), (30, 20, -10))
     found = align_affine(fixed, wrong_header(moving, turn), RULE)
     assert error_mm(found, turn @ ROTATED) < 1.0
-    (note,) = found.notes
-    assert note.startswith(f"The moving volume lies turned by {abs(degrees)}° about the {'RAS'[axis]} axis")
+    (warning,) = found.warnings
+    assert warning.startswith(f"The moving volume lies turned by {abs(degrees)}° about the {'RAS'[axis]} axis")
 
 
 @pytest.mark.parametrize("axis", range(3))
-def test_a_mirrored_header_is_said_and_never_mirrored_back(fixed, moving, axis):
+def test_a_mirrored_header_is_reported_and_never_mirrored_back(fixed, moving, axis):
     mirror = np.diag([-1.0 if a == axis else 1.0 for a in (0, 1, 2, 3)])
     found = align_affine(fixed, wrong_header(moving, mirror), RULE)
-    assert MIRRORED_HEADER in found.notes
+    assert MIRRORED_HEADER in found.warnings
     assert np.linalg.det(found.transform.matrix[:3, :3]) > 0
 
 
 def test_a_symmetric_body_is_not_turned():
-    """Half a turn would show nearly the same: the headers are believed."""
+    """Half a turn fits nearly as well: the orientation of the headers is kept."""
 
     def ball(points: np.ndarray, bump: float) -> np.ndarray:
         radius = np.linalg.norm(points / (60, 75, 55), axis=-1)
@@ -123,12 +125,12 @@ def test_a_symmetric_body_is_not_turned():
         for n, bump in enumerate((30, -30))
     ]
     found = align_affine(*volumes, RULE)
-    np.testing.assert_array_equal(nearest_turn(found.transform.matrix), np.eye(3))
-    assert found.notes == ()
+    np.testing.assert_array_equal(find_nearest_turn(found.transform.matrix), np.eye(3))
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_how_the_moving_volume_is_stored_does_not_matter(fixed, name):
+def test_every_moving_geometry_is_aligned(fixed, name):
     geometry = AWKWARD[name]
     wide = make_geometry(
         (60, 64, 60), (2.6, 2.4, 2.5), (6, -9, 12), center_mm=tuple(geometry.center_mm)
@@ -145,7 +147,7 @@ def test_how_the_moving_volume_is_stored_does_not_matter(fixed, name):
 
 
 @pytest.mark.parametrize("cut", ["half", "slab"])
-def test_a_part_of_the_body_is_found_and_the_border_of_the_view_pulls_nothing(fixed, moving, cut):
+def test_a_part_of_the_body_is_found_and_the_border_of_the_field_of_view_has_no_effect(fixed, moving, cut):
     keep = (slice(0, 36), slice(None), slice(None)) if cut == "half" else (slice(20, 48), slice(None), slice(8, 52))
     start = np.array([s.start or 0 for s in keep], dtype=float)[::-1]
     part = Volume(moving.array[keep], moving.affine @ homogeneous(np.eye(3), start), cut)
@@ -156,18 +158,18 @@ def test_a_part_of_the_body_is_found_and_the_border_of_the_view_pulls_nothing(fi
     assert np.linalg.norm(found.transform(points) - apply_affine(ROTATED, points), axis=1).max() < 1.5
 
 
-def test_two_contrasts_are_aligned(fixed):
-    """Gray values in another order: darkest and brightest organs become bright, so that a line explains little."""
+def test_a_multimodal_pair_is_aligned(fixed):
+    """Remapped gray values: the darkest and the brightest organs become bright, so that a line explains little."""
     other = scan(grid_around(), remapped=True)
     inside = body(GRID.points_mm) > 200
     seen = np.corrcoef(body(GRID.points_mm)[inside], body(GRID.points_mm, remapped=True)[inside])[0, 1]
     assert abs(seen) < 0.5
     found = align_affine(fixed, other, RULE)
     assert error_mm(found, ROTATED) < 4.0  # one voxel of the finest level
-    assert found.notes == ()
+    assert found.warnings == ()
 
 
-def test_a_mask_says_what_counts(fixed, moving):
+def test_only_the_masked_part_is_compared(fixed, moving):
     """Half of the moving volume shows something else, and the mask leaves it out."""
     spoiled = moving.array.copy()
     spoiled[:30] = np.random.default_rng(0).permutation(spoiled[:30].ravel()).reshape(spoiled[:30].shape)
@@ -179,14 +181,14 @@ def test_a_mask_says_what_counts(fixed, moving):
     assert np.linalg.norm(found.transform(points) - apply_affine(ROTATED, points), axis=1).max() < 1.5
 
 
-def test_a_mask_beside_the_volume_is_refused_by_name(fixed, moving):
+def test_a_mask_outside_the_volume_is_refused_by_name(fixed, moving):
     labels = np.ones((5, 5, 5), np.uint8)
     mask = Segmentation.from_labels(labels, homogeneous(np.eye(3), (900, 0, 0)), "tumor")
     with pytest.raises(InputError, match="tumor: the mask shows nothing inside scan 0"):
         align_affine(fixed, moving, RULE, fixed_mask=mask)
 
 
-def test_volumes_that_were_shrunk_before_give_the_same(fixed, moving):
+def test_volumes_that_were_shrunk_before_are_aligned_as_well(fixed, moving):
     small = shrink(fixed, 2.5, RULE), shrink(moving, 2.5, RULE)
     again = align_affine(fixed, moving, RULE, shrunk=small)
     assert error_mm(again, ROTATED) < 1.0
@@ -203,29 +205,29 @@ def test_the_same_call_gives_the_same_bits(fixed, moving):
     np.testing.assert_array_equal(first, second)
 
 
-def test_every_turn_leads_to_where_it_says(fixed):
-    """A copy that is turned by each of the 24 rotations of a cube is found by that very turn."""
+def test_each_turn_finds_a_copy_turned_by_it(fixed):
+    """A copy turned by each of the 24 rotations of a cube is found by that turn."""
     images = build_pyramid(fixed, 4.0, RULE, None)[2]
     axes = images.geometry.affine[:3, :3] / images.geometry.spacing_mm
-    for turn in (*HALF_TURNS, *quarter_turns()):
+    for turn in (*HALF_TURNS, *list_quarter_turns()):
         matrix = homogeneous(axes @ turn @ np.linalg.inv(axes), (300, -200, 100))
         image = type(images)(
-            images.tensor, images.view, Geometry(images.geometry.shape, matrix @ images.geometry.affine)
+            images.tensor, images.valid, Geometry(images.geometry.shape, matrix @ images.geometry.affine)
         )
-        start = max(find_starts(images, image, [turn]), key=lambda s: s.likeness)
+        start = max(find_starts(images, image, [turn]), key=lambda s: s.merit)
         points = fixed.geometry.center_mm + np.random.default_rng(0).uniform(-40, 40, (50, 3))
         error = np.linalg.norm(apply_affine(start.matrix, points) - apply_affine(matrix, points), axis=1)
         assert error.max() < images.geometry.spacing_mm[0]
-        assert start.likeness > 0.9
+        assert start.merit > 0.9
 
 
-@pytest.mark.parametrize("curved", [False, True])
+@pytest.mark.parametrize("is_multimodal", [False, True])
 @pytest.mark.parametrize("parameters", [6, 12])
-def test_the_slope_of_a_step_is_that_of_the_measure(fixed, moving, curved, parameters):
-    """Against differences: what a step's equations call the slope is minus half the derivative of what is missed."""
-    spacing = fine_spacing_mm(fixed.geometry, moving.geometry)
+def test_the_slope_is_the_derivative_of_the_similarity(fixed, moving, is_multimodal, parameters):
+    """Against finite differences: the slope is minus half the derivative of the missed share of the variance."""
+    spacing = compute_fine_spacing_mm(fixed.geometry, moving.geometry)
     images = [build_pyramid(v, spacing, RULE, None)[0] for v in (fixed, moving)]
-    comparison = AffineSimilarity(level(*images, 4000, with_contrast=True), curved)
+    comparison = AffineSimilarity(make_level(*images, 4000, with_local_contrast=True), is_multimodal)
     near = torch.from_numpy(homogeneous(np.eye(3), (3, 2, -2)) @ ROTATED)[None]
     state = comparison.evaluate(near, parameters)
     shifts = torch.eye(4, dtype=torch.float64).repeat(6, 1, 1)
@@ -236,7 +238,7 @@ def test_the_slope_of_a_step_is_that_of_the_measure(fixed, moving, curved, param
     np.testing.assert_allclose(state.slope[0, -3:], measured, rtol=0.25, atol=0.15 * float(measured.abs().max()))
 
 
-def test_as_close_as_simpleitk_at_a_fraction_of_its_time(fixed, moving):
+def test_as_accurate_as_simpleitk(fixed, moving):
     ours = error_mm(align_affine(fixed, moving, RULE), ROTATED)
     assert ours <= _simpleitk_error_mm(fixed, moving) + 0.2
 
@@ -268,6 +270,5 @@ def _simpleitk_error_mm(fixed: Volume, moving: Volume) -> float:
     linear = np.array(transform.GetMatrix()).reshape(3, 3)
     center = np.array(transform.GetCenter())
     matrix = homogeneous(linear, np.array(transform.GetTranslation()) + center - linear @ center)
-    from LightRegistrationLib.core.geometry.transforms import AffineTransform
 
     return error_mm(Alignment(AffineTransform(lps @ matrix @ lps)), ROTATED)
