@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ import yaml
 
 import LightRegistrationLib
 from LightRegistrationLib.commands.main import build_parser
+from LightRegistrationLib.core.network.cascade import CascadeConfig
+from LightRegistrationLib.core.network.intensity import IntensityNormalization
+from LightRegistrationLib.core.network.settings import GridSettings
+from LightRegistrationLib.core.refinement.settings import RefinementSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LIBRARY = REPOSITORY / "LightRegistration" / "LightRegistrationLib"
@@ -133,6 +138,14 @@ def test_the_tables_of_the_comparison_are_what_was_measured():
         text = read(page)
         assert script["BLOCK"].search(text), page
         assert script["page_text"](text, results) == text, f"{named(page)}: run .venv/bin/python docs/result_tables.py"
+
+
+@pytest.mark.parametrize("kind", [CascadeConfig, GridSettings, IntensityNormalization, RefinementSettings])
+def test_the_page_of_the_models_names_every_key_of_a_card(kind):
+    named_keys = inline_code(read(REPOSITORY / "docs/researcher/models.md"))
+    plain = [f.name for f in fields(kind) if f.type in ("bool", "int", "float", "str")]
+    assert plain
+    assert [name for name in plain if name not in named_keys] == []
 
 
 def test_the_version_stands_in_one_place():
