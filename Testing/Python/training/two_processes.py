@@ -73,7 +73,7 @@ def keep_weights(output: Path, steps: int, processes: Processes) -> None:
     trainer = student_trainer(output, steps, processes)
     trainer.resume()
     trainer.run()
-    weights = [*trainer.student.parameters(), *trainer.critic.parameters()]
+    weights = [*trainer.student.parameters(), *trainer.discriminator.parameters()]
     torch.save([w.detach() for w in weights], output / f"weights_{processes.rank}.pt")
 
 

@@ -1,25 +1,25 @@
-"""ALDK, adversarial learning with distilling knowledge: what the critic and what the student minimize.
+"""ALDK, adversarial learning with distilling knowledge: the losses of the student and of the discriminator.
 
-Source: Tran et al., IEEE TMI 2022, section III. The article writes one sum,
+Source: Tran et al., IEEE TMI 2022, section III. The article gives one sum,
 
     L_adv = gamma l_rec + (1 - gamma) l_dis,
     l_dis = |D(phi_s) - D(phi_t)|^2 + lambda (|grad D(phi_hat)| - 1)^2,   phi_hat = beta phi_t + (1 - beta) phi_s,
 
-and means two players. Minimized by both at once its first term would teach the critic to see no difference at all.
-Here each player has its own loss and its own optimizer:
+but has two networks. If both minimized it, the first term would teach the discriminator to see no difference. Here
+each network has its own loss and its own optimizer:
 
-- The critic minimizes  D(phi_s) - D(phi_t) + lambda (|grad D(phi_hat)| - 1)^2,  D the mean of its features M. It raises
-  D on the teacher's deformations and lowers it on the student's. The difference is not squared: the square has no slope
-  where the two values meet, which is where an untrained critic starts, and no preferred sign. The penalty is on the
-  critic alone, phi_hat is data to it: its work is to keep the critic's slope with respect to a deformation near 1, so
-  that the student is led by a slope that neither dies nor explodes. The slope is measured against the root mean square
-  of a deformation, in voxels: a critic whose value lies between 0 and 1 can have slope 1 then. Against the plain norm,
-  the sum over all 3 D H W numbers, it cannot (the whole range of D is passed within some hundred units), the penalty is
-  out of reach and the student feels nothing (measured: 1e-9 of the gradient of l_rec).
-- The student minimizes  gamma l_rec + (1 - gamma) |M(phi_s) - M(phi_t)|^2 / C  with the critic held still, M the vector
-  of its C channels' means. (The sum over the channels instead of their mean drowns l_rec a hundredfold.) The square
-  pulls M(phi_s) up to M(phi_t) of the same pair and not beyond. The critic's sign does not matter to it, so that it is
-  of no consequence that the article calls the teacher's deformations, not the student's, the attacking data.
+- The discriminator minimizes D(phi_s) - D(phi_t) + lambda (|grad D(phi_hat)| - 1)^2, where D is the mean of its
+  features M. This raises D on the teacher's deformations and lowers it on the student's. The difference is not squared:
+  the square has no gradient where the two values are equal, which is the case before training, and no preferred sign.
+  The penalty trains the discriminator only; phi_hat is its input data. It keeps the slope of D with respect to a
+  deformation near 1, so that the gradient for the student neither vanishes nor explodes. The slope is measured against
+  the root mean square of a deformation in voxels, because a D between 0 and 1 can have slope 1 in this unit. It cannot
+  with the plain norm over all 3 D H W numbers (the whole range of D corresponds to some hundred units); then the
+  penalty cannot be satisfied and the student gets no gradient (measured: 1e-9 of the gradient of l_rec).
+- The student minimizes gamma l_rec + (1 - gamma) |M(phi_s) - M(phi_t)|^2 / C with the discriminator fixed, where M is
+  the vector of its C channel means. (With the sum over the channels instead of the mean, this term is a hundred times
+  larger than l_rec.) The square pulls M(phi_s) to M(phi_t) of the same pair. It does not depend on the sign of D, so it
+  does not matter that the article calls the teacher's deformations, not the student's, the generated data.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ from torch import Tensor
 from .discriminator import Discriminator
 
 KNOWLEDGE_KINDS = ("none", "distance", "adversarial")
-Critic = Callable[[Tensor], Tensor]
+Scorer = Callable[[Tensor], Tensor]
+"""Maps deformations (N, 3, D, H, W), voxels, to one number each, (N,), as a `Discriminator` does."""
 
 
 @dataclass(frozen=True)
 class KnowledgeConfig:
-    """What the student learns from the teacher, and when.
+    """What the student learns from the teacher, and at which steps.
 
-    kind: `none` (l_rec alone), `distance` (plain distillation, mean squared distance to phi_t) or `adversarial` (ALDK);
-    everything else is the same for the three, so that they can be compared. gamma, beta, penalty (lambda): see the
-    module. every, until: the knowledge term is on at each `every`-th step before step `until`, off elsewhere, where
-    gamma l_rec remains. critic_every: one update of the critic for so many updates of the student by the adversarial
-    term, 1 or more; the article wants the student updated more often.
+    kind: `none` (l_rec only), `distance` (plain distillation, mean squared distance to phi_t) or `adversarial` (ALDK);
+    nothing else differs between the three, so that they can be compared. gamma, beta, penalty (lambda): see the module.
+    every, until: the knowledge term is on at every `every`-th step before step `until`; at other steps only gamma l_rec
+    is minimized. critic_every: number of student updates by the adversarial term for one update of the discriminator,
+    1 or more; in the article the student is updated more often.
     """
 
     kind: str = "adversarial"
@@ -70,14 +71,14 @@ class KnowledgeConfig:
         return self.kind != "none" and step < self.until and step % self.every == 0
 
     def updates_discriminator(self, step: int) -> bool:
-        """Whether the critic is updated at a step (from 0)."""
+        """Whether the discriminator is updated at a step (from 0)."""
         return (
             self.kind == "adversarial" and self.uses_knowledge(step) and (step // self.every) % self.critic_every == 0
         )
 
 
 def reconstruction_loss(warped: Tensor, fixed: Tensor) -> Tensor:
-    """l_rec = 1 - Pearson correlation over the whole grid, (N, C, D, H, W) each, mean over the batch; 0 is the best."""
+    """l_rec = 1 - Pearson correlation over the whole grid, mean over the batch; images (N, C, D, H, W); 0 is best."""
     a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (warped, fixed))
     variances = a.square().mean(1) * b.square().mean(1)
     return (1 - (a * b).mean(1) / torch.sqrt(variances + 1e-12)).mean()
@@ -88,31 +89,36 @@ def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(student, teacher)
 
 
-def adversarial_loss(critic: Discriminator, student: Tensor, teacher: Tensor) -> Tensor:
-    """The student's term, mean of (M(phi_s) - M(phi_t))^2 over pairs and channels.
+def adversarial_loss(discriminator: Discriminator, student: Tensor, teacher: Tensor) -> Tensor:
+    """The adversarial term of the student: mean of (M(phi_s) - M(phi_t))^2 over pairs and channels.
 
-    Its gradient reaches phi_s and leaves the critic alone.
+    Deformations (N, 3, D, H, W), voxels. The gradient reaches phi_s, but not the discriminator.
     """
-    critic.requires_grad_(False)
-    difference = critic.features(student) - critic.features(teacher.detach())
-    critic.requires_grad_(True)
+    discriminator.requires_grad_(False)
+    difference = discriminator.features(student) - discriminator.features(teacher.detach())
+    discriminator.requires_grad_(True)
     return difference.square().mean()
 
 
-def gradient_penalty(critic: Critic, student: Tensor, teacher: Tensor, beta: float) -> Tensor:
-    """Mean of (slope - 1)^2 at phi_hat; differentiable with respect to the critic's parameters.
+def gradient_penalty(discriminator: Scorer, student: Tensor, teacher: Tensor, beta: float) -> Tensor:
+    """Mean of (slope - 1)^2 at phi_hat; differentiable with respect to the parameters of the discriminator.
 
-    The slope is the change of D for a change of the deformation by 1 voxel root mean square along the gradient: the
-    norm of the gradient with respect to all n = 3 D H W numbers, times the root of n.
+    The slope is the change of D when the deformation changes by 1 voxel (root mean square) along the gradient: the norm
+    of the gradient with respect to all n = 3 D H W numbers, times the square root of n.
     """
     mixed = (beta * teacher + (1 - beta) * student).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+    (gradient,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
     slope = torch.linalg.vector_norm(gradient.flatten(1), dim=1) * math.sqrt(mixed[0].numel())
     return (slope - 1).square().mean()
 
 
-def discriminator_loss(critic: Critic, student: Tensor, teacher: Tensor, config: KnowledgeConfig) -> dict[str, Tensor]:
-    """The critic's terms by name; their sum is minimized. Deformations (N, 3, D, H, W), voxels; both are data here."""
-    difference = critic(student.detach()).mean() - critic(teacher.detach()).mean()
-    penalty = gradient_penalty(critic, student, teacher, config.beta)
+def discriminator_loss(
+    discriminator: Scorer, student: Tensor, teacher: Tensor, config: KnowledgeConfig
+) -> dict[str, Tensor]:
+    """The loss terms of the discriminator by name; their sum is minimized.
+
+    Deformations (N, 3, D, H, W), voxels; no gradient reaches them. The names are keys of the log.
+    """
+    difference = discriminator(student.detach()).mean() - discriminator(teacher.detach()).mean()
+    penalty = gradient_penalty(discriminator, student, teacher, config.beta)
     return {"critic": difference, "penalty": config.penalty * penalty}

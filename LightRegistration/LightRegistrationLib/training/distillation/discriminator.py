@@ -1,4 +1,6 @@
-"""The discriminator (critic): looks at a deformation and says in one number how much it is like the teacher's.
+"""The discriminator: a network that maps a deformation to one number and learns to tell the teacher's apart.
+
+Configurations, states and logs call it `critic`, the word for a discriminator with a gradient penalty.
 
 Source: Tran et al., "Light-weight Deformable Registration using Adversarial Learning with Distilling Knowledge",
 IEEE TMI 2022, section III: input layer of 3 channels, 4x4x4 convolutions with stride 2, 16 to 256 channels (from 128
@@ -16,7 +18,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """channels: of each convolution; every one halves the axes, so that small grids want fewer. rate: of its Adam."""
+    """How the discriminator is built and trained.
+
+    channels: of each convolution; each convolution halves the axes, so small grids need fewer. rate: learning rate of
+    its Adam optimizer.
+    """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     rate: float = 1e-4
@@ -27,17 +33,18 @@ class DiscriminatorConfig:
 
     @property
     def smallest_axis(self) -> int:
-        """Voxels that an axis of the grid needs at least."""
+        """Smallest number of voxels along an axis of the grid."""
         return 2 ** len(self.channels)
 
 
 class Discriminator(nn.Module):
-    """D: deformations (N, 3, D, H, W), voxels, fixed -> moving, to one number each, in (0, 1): the mean feature.
+    """D: maps deformations (N, 3, D, H, W), voxels, fixed -> moving, to one number each in (0, 1), the mean feature.
 
-    The published "ReLU, the last followed by a sigmoid" is read as: ReLU between the convolutions, sigmoid on the last
-    one. (ReLU and then sigmoid would confine M to [1/2, 1) and cut the gradient wherever the last layer is negative.)
-    "M = mean feature" is read twice: as the mean of each channel, a vector, whose distance between student and teacher
-    the article writes as a norm; and as the mean of all, the one number that a critic and its gradient penalty need.
+    We interpret the published "ReLU, the last followed by a sigmoid" as: ReLU between the convolutions, sigmoid after
+    the last one. (ReLU and then sigmoid would restrict M to [1/2, 1) and stop the gradient where the last layer is
+    negative.) We use "M = mean feature" in two ways: the mean of each channel is a vector, whose distance between
+    student and teacher the article writes as a norm; the mean of all channels is the single number for the loss of the
+    discriminator and its gradient penalty.
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:

@@ -22,11 +22,11 @@ LEAK = 0.1
 class TeacherConfig:
     """How a teacher is built.
 
-    cascades: how many networks follow the affine stem. channels: of the first convolution; 16 is the full width, 512
-    at the deepest. affine: whether there is a stem. flow_scale_voxels: the last layer's output is multiplied by this
-    and divided by the number of cascades. We read the published "times 20, times 1 / cascades" as one constant gain of
-    the full-resolution flow alone, in voxels of the grid at hand: it sets the size of the first steps, bounds nothing,
-    and is not applied to the flows of the coarser levels, whose upsampling is learned.
+    cascades: number of networks after the affine stem. channels: of the first convolution; 16 is the published width,
+    with 512 at the deepest level. affine: whether there is a stem. flow_scale_voxels: factor of the last layer's
+    output, which is also divided by the number of cascades. We interpret the published "times 20, times 1 / cascades"
+    as one constant factor of the full-resolution flow only, in voxels of the current grid: it determines the size of
+    the first steps, limits nothing, and is not applied to the flows of coarser levels, whose upsampling is learned.
     """
 
     cascades: int = 3
@@ -40,9 +40,11 @@ class TeacherConfig:
 
 
 class Encoder(nn.Module):
-    """3x3x3 convolutions with stride 2: c, 2c, 4c, 8c, 16c, 32c channels, the last four each followed by one more.
+    """Six levels of 3x3x3 convolutions with stride 2: c, 2c, 4c, 8c, 16c, 32c channels.
 
-    Input (N, 2, D, H, W); output the features of the six levels, axes halved and rounded up from level to level.
+    The last four levels have a second convolution, with stride 1.
+    Input: moving and fixed image, each (N, 1, D, H, W). Output: the features of the levels; each level halves the axes,
+    rounded up.
     """
 
     def __init__(self, channels: int) -> None:
@@ -66,10 +68,10 @@ class Encoder(nn.Module):
 
 
 class AffineStem(nn.Module):
-    """Predict the affine map of a pair: dense layers on the deepest features, 9 + 3 numbers, identity before training.
+    """Predicts the affine map of a pair: dense layers on the deepest features, 9 + 3 numbers; identity before training.
 
-    The features are pooled to 2x2x2 before the dense layers, so that a stem serves grids of any size; on the published
-    128x128x128 voxels they have that size already and the pooling does nothing.
+    The features are pooled to 2x2x2 before the dense layers, so that a stem works on grids of any size. On the
+    published grid of 128x128x128 voxels they already have this size and the pooling changes nothing.
     """
 
     def __init__(self, channels: int) -> None:
@@ -85,7 +87,7 @@ class AffineStem(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
         """Matrix A = identity + W, (N, 3, 3), and offset b, (N, 3), voxels; components i, j, k.
 
-        The map fixed -> moving is x -> A (x - m) + m + b, m the middle of the grid.
+        The map fixed -> moving is x -> A (x - m) + m + b, with m the center of the grid.
         """
         deepest = F.adaptive_avg_pool3d(self.encoder(moving, fixed)[-1], 2).flatten(1)
         identity = torch.eye(3, dtype=deepest.dtype, device=deepest.device)
@@ -113,7 +115,7 @@ class VolumeTweeningNetwork(nn.Module):
             nn.init.zeros_(self.flow.bias)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Predict the flow that brings the moving image onto the fixed one."""
+        """Predict the flow that aligns the moving image with the fixed image."""
         *skips, x = self.encoder(moving, fixed)
         layers = zip(self.predict, self.upsample_flow, self.upsample, reversed(skips), strict=True)
         for predict, upsample_flow, upsample, skip in layers:
@@ -125,10 +127,10 @@ class VolumeTweeningNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class TeacherResult:
-    """What a teacher says of a pair; all in voxels of the pair's grid, fixed -> moving, components i, j, k.
+    """Prediction of a teacher for a batch; voxels of its grid, fixed -> moving, components i, j, k.
 
-    flow: (N, 3, D, H, W), the whole deformation. cascade_flows: what each cascade predicted. matrix: (N, 3, 3), the
-    stem's; None without a stem.
+    flow: (N, 3, D, H, W), the total deformation. cascade_flows: the prediction of each cascade. matrix: (N, 3, 3), of
+    the stem; None without a stem.
     """
 
     flow: Tensor
@@ -137,7 +139,7 @@ class TeacherResult:
 
 
 class Teacher(nn.Module):
-    """Affine stem and n cascades; every one sees the original moving image as warped, once, by all before it."""
+    """Affine stem and n cascades; the input of each is the original moving image, warped once by all before it."""
 
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
@@ -162,9 +164,9 @@ class Teacher(nn.Module):
 
 
 def affine_displacement(matrix: Tensor, offset: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Displacement (N, 3, D, H, W), voxels, of x -> A (x - m) + m + b, m the middle of the grid."""
-    middle = (torch.tensor(shape[::-1], dtype=matrix.dtype, device=matrix.device) - 1) / 2
-    points = voxel_grid(tuple(shape), matrix.device).to(matrix.dtype) - middle.view(1, 3, 1, 1, 1)
+    """Displacement (N, 3, D, H, W), voxels, of x -> A (x - m) + m + b, with m the center of the grid."""
+    center = (torch.tensor(shape[::-1], dtype=matrix.dtype, device=matrix.device) - 1) / 2
+    points = voxel_grid(tuple(shape), matrix.device).to(matrix.dtype) - center.view(1, 3, 1, 1, 1)
     linear = matrix - torch.eye(3, dtype=matrix.dtype, device=matrix.device)
     return _apply(linear, points.expand(len(matrix), -1, -1, -1, -1)) + offset.view(-1, 3, 1, 1, 1)
 
@@ -172,10 +174,10 @@ def affine_displacement(matrix: Tensor, offset: Tensor, shape: tuple[int, ...]) 
 def total_flow(
     matrix: Tensor | None, offset: Tensor | None, deformable: Tensor | None, shape: tuple[int, ...]
 ) -> Tensor | None:
-    """The displacement of affine(deformable(x)): A u + affine displacement, u that of the deformable part.
+    """The displacement of affine(deformable(x)): A u + affine displacement, where u is the deformable displacement.
 
-    Exact at every voxel, also where u leads out of the grid: the affine part is never interpolated. It holds for a
-    composition of any number of cascades, since they all come before the affine map. None stands for the identity.
+    Exact at every voxel, also where u points out of the grid, because the affine part is never interpolated. It is
+    valid for any number of cascades, because all of them are applied before the affine map. None: identity.
     """
     if matrix is None or offset is None:
         return deformable
@@ -184,14 +186,14 @@ def total_flow(
 
 
 def determinant_loss(matrix: Tensor) -> Tensor:
-    """Mean over (N, 3, 3) of (det A - 1)^2: the stem should keep the volume (VTN, section III)."""
+    """Mean over matrices (N, 3, 3) of (det A - 1)^2: the stem should preserve volume (VTN, section III)."""
     return (torch.linalg.det(matrix) - 1).square().mean()
 
 
 def orthogonality_loss(matrix: Tensor) -> Tensor:
-    """Mean over (N, 3, 3) of the sum of s^2 + 1 / s^2 - 2 over the singular values s of A; 0 for rotations and flips.
+    """Mean over matrices (N, 3, 3) of sum(s^2 + 1 / s^2 - 2) over the singular values s; 0 for rotations and flips.
 
-    Taken from the symmetric polynomials of A'A, so that no decomposition has to be differentiated (VTN, section III).
+    Computed from the symmetric polynomials of A'A, to avoid the gradient of a decomposition (VTN, section III).
     """
     square = matrix.mT @ matrix
     first = square.diagonal(dim1=1, dim2=2).sum(1)

@@ -1,4 +1,4 @@
-"""Train a student by a teacher's deformations (ALDK): two optimizers, critic and student, in turn."""
+"""Trains a student with a teacher's deformations (ALDK): updates of the discriminator and of the student alternate."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ..loop.trainer import Trainer, make_generator, to_floats
 from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 from ..state import load_state
-from .student import new_student
-from .teacher import reconstruction
+from .student import build_student
+from .teacher import pair_reconstruction_loss
 
 _STORE = 2**31
-"""Tells the generators of stored pairs from those of the processes."""
+"""Distinguishes the random generators of stored pairs from those of the processes."""
 
 
 def load_teacher(state_file: Path) -> Teacher:
-    """The teacher of a training state, frozen; InputError if the file holds none."""
+    """The trained teacher of a training state, with fixed weights; InputError if the file has none."""
     state = load_state(state_file)
     if "teacher" not in state or "config" not in state:
         raise InputError(f"{state_file}: this state holds no teacher; give the state.pt of a teacher's training.")
@@ -44,7 +44,10 @@ def load_teacher(state_file: Path) -> Teacher:
 
 
 class DistillationTrainer(Trainer[DistillationStage]):
-    """Trains a student by a teacher; the state holds both players, both optimizers and which teacher it was."""
+    """Trains a student with a teacher.
+
+    The state has student and discriminator, their optimizers, and the hash of the teacher.
+    """
 
     config: DistillationConfig
 
@@ -63,11 +66,11 @@ class DistillationTrainer(Trainer[DistillationStage]):
         self.bfloat16 = config.bfloat16 if bfloat16 is None else bfloat16
         self.identity = _TeacherIdentity(teacher)
         self.teacher = teacher.to(self.processes.device)
-        self.student, self.notes = new_student(config)
+        self.student, self.notes = build_student(config)
         self.parallel = self.processes.parallel(self.student, partly_used=not config.student.shared)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-4)
-        self.critic = Discriminator(config.critic).to(self.processes.device)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic.rate)
+        self.discriminator = Discriminator(config.critic).to(self.processes.device)
+        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.critic.rate)
         self.store_folder = store
         self.store: KnowledgeStore | None = None
         if store is not None and config.store.pairs < config.batch:
@@ -76,29 +79,30 @@ class DistillationTrainer(Trainer[DistillationStage]):
             self.notes["store"] = f"{config.store.pairs} pairs, {config.store.resolution} resolution"
 
     def parts(self) -> dict[str, Any]:
-        """Networks and optimizers by their key in the state file; `critic_optimizer` keeps its own, constant rate."""
+        """Networks and optimizers by their key in the state file; `critic_optimizer` has its own, constant rate."""
         return {
             "teacher_identity": self.identity,
             "student": self.student,
             "optimizer": self.optimizer,
-            "critic": self.critic,
-            "critic_optimizer": self.critic_optimizer,
+            "critic": self.discriminator,
+            "critic_optimizer": self.discriminator_optimizer,
         }
 
     def start_stage(self, stage: DistillationStage, pairs: Mixture) -> None:
-        """Check that the critic fits the grid, and fill the store where there is one; raises InputError."""
+        """Check that the discriminator fits the grid, and fill the store if there is one; raises InputError."""
         shape = min(pairs.shapes, key=min)
-        if self.config.knowledge.kind == "adversarial" and min(shape) < self.config.critic.smallest_axis:
+        critic = self.config.critic
+        if self.config.knowledge.kind == "adversarial" and min(shape) < critic.smallest_axis:
             raise InputError(
-                f"{self.config.name}: the critic's {len(self.config.critic.channels)} layers need at least "
-                f"{self.config.critic.smallest_axis} voxels along each axis, but the grid at {stage.spacing_mm} mm is "
+                f"{self.config.name}: the discriminator's {len(critic.channels)} layers need at least "
+                f"{critic.smallest_axis} voxels along each axis, but the grid at {stage.spacing_mm} mm is "
                 f"{shape}; give [critic] fewer channels."
             )
         if self.store_folder is not None:
-            self.store = self._opened_store(self.store_folder / f"{stage.spacing_mm:g}mm", stage, pairs)
+            self.store = self._open_store(self.store_folder / f"{stage.spacing_mm:g}mm", stage, pairs)
 
-    def _opened_store(self, folder: Path, stage: DistillationStage, pairs: Mixture) -> KnowledgeStore:
-        """The store of a stage's grid, with all its pairs; together. The processes share the work."""
+    def _open_store(self, folder: Path, stage: DistillationStage, pairs: Mixture) -> KnowledgeStore:
+        """Fill and open the store of a stage's grid; the processes share the work. Collective call."""
         identity = {
             "teacher": self.identity.sha256,
             "sources": [source_to_dict(source) for source in self.config.sources],
@@ -109,7 +113,7 @@ class DistillationTrainer(Trainer[DistillationStage]):
         self.processes.in_turn(store.claim)
         store.fill(
             lambda n: self.processes.move(pairs.draw(make_generator(self.config.seed, _STORE, n))),
-            self.teach,
+            self.predict_teacher_flow,
             self.processes.rank,
             self.processes.count,
             self.is_stop_requested,
@@ -118,62 +122,64 @@ class DistillationTrainer(Trainer[DistillationStage]):
             store.open()
         return store
 
-    def _drawn(self, pairs: Mixture) -> tuple[Pair, Tensor | None]:
-        """A batch, and its deformations where a store knows them."""
+    def _draw_batch(self, pairs: Mixture) -> tuple[Pair, Tensor | None]:
+        """A batch, and the teacher's flow for it if there is a store."""
         if self.store is None:
             return self.draw(pairs, self.config.batch), None
-        pair, taught = self.store.draw(self.generator, self.config.batch)
-        return self.processes.move(pair), taught.to(self.processes.device)
+        pair, teacher_flow = self.store.draw(self.generator, self.config.batch)
+        return self.processes.move(pair), teacher_flow.to(self.processes.device)
 
     def train_step(self, pairs: Mixture, stage: DistillationStage) -> dict[str, float]:
-        """One batch: an update of the critic if it is due, then one of the student; terms that are off are left out."""
-        pair, taught = self._drawn(pairs)
+        """One batch: update the discriminator if it is due, then the student; terms that are off are left out."""
+        pair, teacher_flow = self._draw_batch(pairs)
         knowledge = self.config.knowledge
-        flow, predictions = self.deform(pair, stage.cascades)
-        self.require_finite("student's deformation", flow)  # a sampler takes NaN for a place and its loss stays finite
-        terms = {"reconstruction": knowledge.gamma * reconstruction(pair, flow, self.config.clean, stage.window)}
+        flow, predictions = self.predict_student_flow(pair, stage.cascades)
+        self.require_finite("student's deformation", flow)  # sampling at NaN points can give a finite loss
+        terms = {
+            "reconstruction": knowledge.gamma * pair_reconstruction_loss(pair, flow, self.config.clean, stage.window)
+        }
         if stage.smoothness:
             smoothness = torch.stack([diffusion(p) for p in predictions]).mean()
             terms["smoothness"] = stage.smoothness * smoothness
-        seen: dict[str, float] = {}
+        discriminator_terms: dict[str, float] = {}
         if knowledge.uses_knowledge(self.step):
-            taught = self.teach(pair) if taught is None else taught
+            teacher_flow = self.predict_teacher_flow(pair) if teacher_flow is None else teacher_flow
             if knowledge.updates_discriminator(self.step):
-                seen = self._train_critic(flow.detach(), taught)
-            terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge(flow, taught)
+                discriminator_terms = self._update_discriminator(flow.detach(), teacher_flow)
+            terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge_loss(flow, teacher_flow)
         self.descend(self.optimizer, terms)
-        return seen | to_floats(terms)
+        return discriminator_terms | to_floats(terms)
 
-    def deform(self, pair: Pair, cascades: int) -> tuple[Tensor, list[Tensor]]:
-        """phi_s, (N, 3, D, H, W) in voxels of the pair's grid whatever the student's head, and its cascades' output."""
+    def predict_student_flow(self, pair: Pair, cascades: int) -> tuple[Tensor, list[Tensor]]:
+        """phi_s, (N, 3, D, H, W), voxels of the pair's grid for any head of the student; and its cascades' output."""
         with torch.autocast(pair.fixed.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             flow, predictions = self.parallel(pair.fixed, pair.moving, cascades)
         return resize_flow(flow.float(), tuple(pair.fixed.shape[2:])), predictions
 
     def register(self, pair: Pair, stage: DistillationStage) -> Tensor:
-        """The student's flow on the grid of the pair."""
+        """The student's total flow on the grid of the pair."""
         flow, _ = self.student(pair.fixed, pair.moving, stage.cascades)
         return resize_flow(flow, tuple(pair.fixed.shape[2:]))
 
-    def teach(self, pair: Pair) -> Tensor:
-        """phi_t, (N, 3, D, H, W) in voxels of the pair's grid."""
+    def predict_teacher_flow(self, pair: Pair) -> Tensor:
+        """phi_t, (N, 3, D, H, W), voxels of the pair's grid."""
         with torch.no_grad():
             flow: Tensor = self.teacher(pair.fixed, pair.moving).flow
         return flow
 
-    def _train_critic(self, student: Tensor, taught: Tensor) -> dict[str, float]:
-        terms = discriminator_loss(self.critic, student, taught, self.config.knowledge)
-        self.descend(self.critic_optimizer, terms, clip=math.inf, average=True)
+    def _update_discriminator(self, student: Tensor, teacher: Tensor) -> dict[str, float]:
+        terms = discriminator_loss(self.discriminator, student, teacher, self.config.knowledge)
+        self.descend(self.discriminator_optimizer, terms, clip=math.inf, average=True)
         return to_floats(terms)
 
-    def _knowledge(self, student: Tensor, taught: Tensor) -> Tensor:
+    def _knowledge_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.config.knowledge.kind == "distance":
-            return distance_loss(student, taught)
-        return adversarial_loss(self.critic, student, taught)
+            return distance_loss(student, teacher)
+        return adversarial_loss(self.discriminator, student, teacher)
 
 
 class _TeacherIdentity:
-    """Keeps a resumed run from going on with another teacher than it began with."""
+    """The hash of the teacher as part of the state: a run cannot be resumed with another teacher."""
 
     def __init__(self, teacher: Teacher) -> None:
         digest = hashlib.sha256()
@@ -187,7 +193,7 @@ class _TeacherIdentity:
 
     def load_state_dict(self, state: dict[str, str]) -> None:
         if state["sha256"] != self.sha256:
-            raise ValueError("it was begun with another teacher")
+            raise ValueError("it was started with another teacher")
 
 
 def distill(
@@ -200,12 +206,12 @@ def distill(
     hardware: Hardware | None = None,
     monitor: Monitor = NO_MONITOR,
 ) -> RunSummary:
-    """Train the student of a configuration by a teacher, or go on where the state in the output folder stopped.
+    """Train the student of a configuration with a teacher, or resume from the state in the output folder.
 
-    teacher: state.pt of its training. data: folder that the sources' files are in. output: gets state.pt and log.jsonl;
-    `cache` is made beside it. store: folder for the teacher's deformations, filled first with as many pairs as [store]
-    says and drawn from then; without it they are computed on the fly, of ever new pairs. Raises InputError for all that
-    is wrong; see `run_training`.
+    teacher: state.pt of its training. data: folder of the sources' files. output: folder for state.pt and log.jsonl;
+    prepared data are cached in `cache` beside it. store: folder for the teacher's deformations; it is filled first with
+    the number of pairs in [store], and all pairs are drawn from it; without a store the deformations of new pairs are
+    computed in each step. Raises InputError for every failure; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)

@@ -1,4 +1,4 @@
-"""Train a student on pairs without a teacher; saves its whole state every few minutes and resumes from it exactly."""
+"""Trains a student without a teacher, with losses on the images and structures of the pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 
 
 class StudentTrainer(Trainer[StudentStage]):
-    """Trains a student by what is known of the pairs; the state holds weights, optimizer, generator and step."""
+    """Trains a student with the loss of the stage; the state has its weights under `student`, and the optimizer."""
 
     config: StudentTrainingConfig
 
@@ -37,7 +37,7 @@ class StudentTrainer(Trainer[StudentStage]):
     ) -> None:
         super().__init__(config, data, output, processes, monitor)
         self.bfloat16 = config.bfloat16 if bfloat16 is None else bfloat16
-        self.student, self.notes = new_student(config)
+        self.student, self.notes = build_student(config)
         self.parallel = self.processes.parallel(self.student, partly_used=not config.student.shared)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3)
 
@@ -46,7 +46,7 @@ class StudentTrainer(Trainer[StudentStage]):
         return {"student": self.student, "optimizer": self.optimizer}
 
     def start_stage(self, stage: StudentStage, pairs: Mixture) -> None:
-        """Make the stage's loss."""
+        """Build the loss of the stage."""
         self.loss = RegistrationLoss(stage)
 
     def train_step(self, pairs: Mixture, stage: StudentStage) -> dict[str, float]:
@@ -59,23 +59,21 @@ class StudentTrainer(Trainer[StudentStage]):
         return to_floats(terms)
 
     def register(self, pair: Pair, stage: StudentStage) -> Tensor:
-        """The student's flow on the grid of the pair."""
+        """The student's total flow on the grid of the pair."""
         flow, _ = self.student(pair.fixed, pair.moving, stage.cascades)
         return resize_flow(flow, tuple(pair.fixed.shape[2:]))
 
 
-def new_student(config: StudentRunConfig[Any]) -> tuple[RecursiveCascade, dict[str, str]]:
-    """The student of a configuration with the weights that it starts from, and the hash of those if they are a model's.
+def build_student(config: StudentRunConfig[Any]) -> tuple[RecursiveCascade, dict[str, str]]:
+    """Build the student of a configuration with its initial weights; notes: their hash if they are those of a model.
 
-    Raises InputError if the model that it starts from is another kind of student.
+    Raises InputError if the model that it starts from has another network.
     """
     student, notes = RecursiveCascade(config.student), {}
     if config.start:
         start = ModelRegistry().load(config.start)
         if start.network.config != config.student:
-            raise InputError(
-                f"{config.name}: start = '{config.start}' is another kind of student than [student] asks for."
-            )
+            raise InputError(f"{config.name}: start = '{config.start}' has another network than [student] describes.")
         student.load_state_dict(start.network.state_dict())
         notes["start_sha256"] = start.card.sha256
     return student.to(memory_format=torch.channels_last_3d), notes  # type: ignore[call-overload]
@@ -89,10 +87,10 @@ def train_student(
     hardware: Hardware | None = None,
     monitor: Monitor = NO_MONITOR,
 ) -> RunSummary:
-    """Train the student of a configuration, or go on where the state in the output folder stopped.
+    """Train the student of a configuration, or resume from the state in the output folder.
 
-    data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
-    Raises InputError for all that is wrong; see `run_training`.
+    data: folder of the sources' files. output: folder for state.pt and log.jsonl; prepared data are cached in `cache`
+    beside it. Raises InputError for every failure; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)

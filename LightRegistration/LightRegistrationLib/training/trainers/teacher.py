@@ -1,4 +1,4 @@
-"""Train a teacher without labels: correlation of the final warped image, smooth flows, a nearly rigid stem."""
+"""Trains a teacher without labels: correlation of the warped image, smoothness of the flows, a nearly rigid stem."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 
 STEM_WEIGHT = 0.1
+"""Weight of the determinant and of the orthogonality loss of the affine stem, as published."""
 
 
 class TeacherTrainer(Trainer[TeacherStage]):
-    """Trains a teacher; the state holds its weights under `teacher`, and its configuration."""
+    """Trains a teacher; the state has its weights under `teacher`, and its configuration."""
 
     config: TeacherTrainingConfig
 
@@ -48,20 +49,20 @@ class TeacherTrainer(Trainer[TeacherStage]):
         return {"teacher": self.teacher, "optimizer": self.optimizer}
 
     def start_stage(self, stage: TeacherStage, pairs: Mixture) -> None:
-        """Nothing depends on the grid."""
+        """Do nothing: a teacher does not depend on the grid."""
 
     def train_step(self, pairs: Mixture, stage: TeacherStage) -> dict[str, float]:
         """One batch, one update."""
         pair = self.draw(pairs, self.config.batch)
         with torch.autocast(pair.fixed.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             result = self.parallel(pair.fixed, pair.moving)
-        self.require_finite("teacher's deformation", result.flow)  # a sampler takes NaN for a place
+        self.require_finite("teacher's deformation", result.flow)  # sampling at NaN points can give a finite loss
         terms = teacher_loss(pair, result, stage.smoothness, self.config.clean, stage.window)
         self.descend(self.optimizer, terms)
         return to_floats(terms)
 
     def register(self, pair: Pair, stage: TeacherStage) -> Tensor:
-        """The teacher's flow."""
+        """The teacher's total flow."""
         flow: Tensor = self.teacher(pair.fixed, pair.moving).flow
         return flow
 
@@ -71,11 +72,12 @@ def teacher_loss(
 ) -> dict[str, Tensor]:
     """The unsupervised terms, weighted, by name; their sum is minimized.
 
-    1 - correlation of the final warped image and the fixed one (see `reconstruction`), the squared gradient of each
-    cascade's flow (summed over the cascades), determinant and orthogonality of the stem's matrix, 0.1 each.
+    1 - correlation of the warped moving and the fixed image (`pair_reconstruction_loss`), squared gradient of each
+    cascade's flow (summed over the cascades), determinant and orthogonality of the stem's matrix, weighted by
+    STEM_WEIGHT.
     """
     terms = {
-        "reconstruction": reconstruction(pair, result.flow, clean, window),
+        "reconstruction": pair_reconstruction_loss(pair, result.flow, clean, window),
         "smoothness": smoothness * torch.stack([diffusion(flow) for flow in result.cascade_flows]).sum(),
     }
     if result.matrix is not None:
@@ -84,11 +86,11 @@ def teacher_loss(
     return terms
 
 
-def reconstruction(pair: Pair, flow: Tensor, clean: bool, window: int = 0) -> Tensor:
-    """l_rec of a pair under a flow (N, 3, D, H, W) on its grid: of the images as seen, or of the noise-free ones.
+def pair_reconstruction_loss(pair: Pair, flow: Tensor, clean: bool, window: int = 0) -> Tensor:
+    """l_rec of a pair and a flow (N, 3, D, H, W) on its grid, with the network's input images or the clean ones.
 
-    window: 0 for 1 - Pearson correlation over the whole grid, as published; else the axis in voxels of the windows of
-    MONAI's local normalized cross correlation, 1 - its mean.
+    window: 0 for 1 - Pearson correlation over the whole grid, as published; otherwise the window size in voxels of
+    MONAI's local normalized cross correlation, and the loss is 1 - its mean.
     """
     moving, fixed = (pair.moving_clean[:, :1], pair.fixed_clean[:, :1]) if clean else (pair.moving, pair.fixed)
     warped = warp(moving, flow)
@@ -106,10 +108,10 @@ def train_teacher(
     hardware: Hardware | None = None,
     monitor: Monitor = NO_MONITOR,
 ) -> RunSummary:
-    """Train the teacher of a configuration, or go on where the state in the output folder stopped.
+    """Train the teacher of a configuration, or resume from the state in the output folder.
 
-    data: folder that the sources' files are in. output: gets state.pt and log.jsonl; `cache` is made beside it.
-    Raises InputError for all that is wrong; see `run_training`.
+    data: folder of the sources' files. output: folder for state.pt and log.jsonl; prepared data are cached in `cache`
+    beside it. Raises InputError for every failure; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(configured=False)

@@ -92,8 +92,8 @@ STUDENTS = {
 def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(student, tmp_path, teacher):
     trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
     pair = drawn()
-    flow, _ = trainer.deform(pair, 2)
-    adversarial_loss(trainer.critic, flow, trainer.teach(pair)).backward()
+    flow, _ = trainer.predict_student_flow(pair, 2)
+    adversarial_loss(trainer.discriminator, flow, trainer.predict_teacher_flow(pair)).backward()
     for network in trainer.student.networks:
         slope = network.encoder[0].weight.grad
         assert torch.isfinite(slope).all()
@@ -109,9 +109,9 @@ def test_a_velocity_student_is_judged_on_the_grid_of_its_images(tmp_path, teache
     torch.nn.init.zeros_(head.weight)
     head.bias.data = torch.tensor([1.0, 0.0, 0.0])
     pair = drawn()
-    flow, _ = trainer.deform(pair, 1)
+    flow, _ = trainer.predict_student_flow(pair, 1)
     bounded = 12 * np.tanh(1 / 12)
-    assert flow.shape == trainer.teach(pair).shape == (1, 3, 16, 16, 16)
+    assert flow.shape == trainer.predict_teacher_flow(pair).shape == (1, 3, 16, 16, 16)
     torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
 
 
@@ -120,8 +120,8 @@ def test_the_students_loss_is_made_of_what_the_article_says(trainer):
     trainer.step = 1
     pair = Same().pair
     with torch.no_grad():
-        flow, _ = trainer.deform(pair, 1)
-        gap = trainer.critic.features(flow) - trainer.critic.features(trainer.teach(pair))
+        flow, _ = trainer.predict_student_flow(pair, 1)
+        gap = trainer.discriminator.features(flow) - trainer.discriminator.features(trainer.predict_teacher_flow(pair))
         warped = warp(pair.moving, flow)
     correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
     terms = trainer.train_step(Same(), STAGE)
@@ -136,7 +136,7 @@ def test_the_three_ways_of_learning_differ_in_the_knowledge_term_alone(kind, tmp
     trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     pair = Same().pair
     with torch.no_grad():
-        flow, taught = trainer.deform(pair, 1)[0], trainer.teach(pair)
+        flow, taught = trainer.predict_student_flow(pair, 1)[0], trainer.predict_teacher_flow(pair)
     terms = trainer.train_step(Same(), STAGE)
     expected = {"none": set(), "distance": {"knowledge"}, "adversarial": {"knowledge", "critic", "penalty"}}[kind]
     assert terms.keys() == {"reconstruction"} | expected
@@ -154,7 +154,7 @@ def test_the_student_is_updated_more_often_than_the_critic(critic_every, expecte
     trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     terms = losses_of(trainer)
     assert adam_steps(trainer.optimizer) == 12
-    assert adam_steps(trainer.critic_optimizer) == expected == sum("critic" in t for t in terms)
+    assert adam_steps(trainer.discriminator_optimizer) == expected == sum("critic" in t for t in terms)
     assert sum("knowledge" in t for t in terms) == 12
 
 
@@ -175,10 +175,10 @@ def test_each_player_moves_at_its_own_turn_alone(trainer):
 
     for step, critic_moves in ((0, True), (1, False), (2, True)):
         trainer.step = step
-        student, critic, taught = (weights(n) for n in (trainer.student, trainer.critic, trainer.teacher))
+        student, critic, taught = (weights(n) for n in (trainer.student, trainer.discriminator, trainer.teacher))
         trainer.train_step(mixture(), STAGE)
         assert moved(student, trainer.student)
-        assert moved(critic, trainer.critic) == critic_moves
+        assert moved(critic, trainer.discriminator) == critic_moves
         assert not moved(taught, trainer.teacher)
 
 
@@ -220,7 +220,7 @@ def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(tmp_path, teac
 def test_a_run_does_not_go_on_with_another_teacher(trainer, tmp_path, teacher):
     trainer.save()
     other = Teacher(TeacherConfig(cascades=1, channels=2))
-    with pytest.raises(InputError, match=r"state\.pt: .*begun with another teacher"):
+    with pytest.raises(InputError, match=r"state\.pt: .*started with another teacher"):
         DistillationTrainer(config(), other, tmp_path, tmp_path / "run").resume()
 
 
@@ -234,7 +234,7 @@ def test_a_student_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tra
 
 
 def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
-    next(trainer.critic.parameters()).data.fill_(float("nan"))
+    next(trainer.discriminator.parameters()).data.fill_(float("nan"))
     before = [p.detach().clone() for p in trainer.student.parameters()]
     with pytest.raises(FloatingPointError, match="loss is not finite at step 0: critic nan"):
         trainer.run()

@@ -202,9 +202,9 @@ def test_a_student_is_taught_from_the_store_what_the_teacher_would_say(tmp_path,
         "index.json",
     ]
     pair, flow = first.store.read(1)
-    torch.testing.assert_close(flow, first.teach(pair), atol=5e-3, rtol=0)
+    torch.testing.assert_close(flow, first.predict_teacher_flow(pair), atol=5e-3, rtol=0)
     silent = trainer(tmp_path, teacher, "other")
-    silent.teach = lambda pair: pytest.fail("the teacher was asked again")
+    silent.predict_teacher_flow = lambda pair: pytest.fail("the teacher was asked again")
     silent.run()
     for name, weight in first.student.state_dict().items():
         assert torch.equal(weight, silent.student.state_dict()[name])
