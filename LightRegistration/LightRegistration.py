@@ -27,7 +27,8 @@ from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
-from LightRegistrationLib.core.result.result import Progress, RegistrationSettings, ignore_progress
+from LightRegistrationLib.core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -237,7 +238,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             problem = str(error)
         finally:
             if self.logic.is_busy:
-                self.view.show_progress(0.0, "start")
+                self.view.show_progress(ProgressUpdate(0.0, Stage.STARTING))
             else:
                 self.view.show_ready(choice.problem())
         if problem is not None:
@@ -362,7 +363,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
             if registered is None:
                 self._layers.end_preview()
             else:
-                self._layers.follow(registered.nodes)
+                self._layers.replace_preview(registered.nodes)
             on_end(registered, outcome)
 
         def show_first_picture(field: DisplacementField) -> None:

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.cascade import RecursiveCascade
-from LightRegistrationLib.core.network.grid import GridSettings
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.network.settings import GridSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training import configuration
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,

@@ -19,7 +19,7 @@ import numpy as np
 from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
 
 from LightRegistrationLib.core.models.registry import ModelRegistry
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, load_case, run_methods
 from LightRegistrationLib.training.evaluation.methods import build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair

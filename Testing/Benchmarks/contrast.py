@@ -31,29 +31,26 @@ from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write
 from contrast_pairs import CONTRASTS, ct_as_mri, known_pairs, remapped, visit_pairs
 
 from LightRegistrationLib.core.affine.stage import align_affine
-from LightRegistrationLib.core.deformation.jacobian import repair_folding, summarize_jacobian
+from LightRegistrationLib.core.deformation.folding import repair_folding
+from LightRegistrationLib.core.deformation.jacobian import summarize_jacobian
 from LightRegistrationLib.core.geometry.geometry import FloatArray
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models.image_statistics import measure_image_statistics
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.models.selection import choose_model
-from LightRegistrationLib.core.network.flow_conversion import convert_flow_to_field
+from LightRegistrationLib.core.network.flow_conversion import Deformation, convert_flow_to_field
 from LightRegistrationLib.core.network.grid import compute_network_grid, resample_to_grid
 from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair
 from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelation
 from LightRegistrationLib.core.refinement.mind import MindSimilarity
-from LightRegistrationLib.core.refinement.multimodal import CONTRAST_GAIN, CORRELATION, MIND, measure_multimodality
-from LightRegistrationLib.core.refinement.optimizer import Deformation, RefinementSettings, Start, refine
-from LightRegistrationLib.core.refinement.pair import MIND_ELASTIC_VOXELS, MIND_UPDATE_VOXELS
+from LightRegistrationLib.core.refinement.multimodal import measure_multimodality
+from LightRegistrationLib.core.refinement.optimizer import Start, refine
+from LightRegistrationLib.core.refinement.settings import DEFAULT_SETTINGS, RefinementSettings
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import (
-    NO_GUIDANCE,
-    JacobianSummary,
-    RegistrationResult,
-    RegistrationSettings,
-    ignore_progress,
-)
+from LightRegistrationLib.core.result.progress import ignore_progress
+from LightRegistrationLib.core.result.result import JacobianSummary, Metric, RegistrationResult
+from LightRegistrationLib.core.result.settings import NO_GUIDANCE, RegistrationSettings
 from LightRegistrationLib.training.evaluation.cases import Case, evaluate_field, load_case
 from LightRegistrationLib.training.evaluation.files import read_volume
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
@@ -61,7 +58,9 @@ from LightRegistrationLib.training.evaluation.tables import format_markdown_tabl
 
 SETS = ["known", "visits", "remapped", "ct", "choice"]
 MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}
-STIFF = RefinementSettings(update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
+STIFF = RefinementSettings(
+    update_voxels=DEFAULT_SETTINGS.multimodal_update_voxels, elastic_voxels=DEFAULT_SETTINGS.multimodal_elastic_voxels
+)
 FORCED = {
     "MIND alone": (MindSimilarity, STIFF),
     "local correlation alone": (partial(LocalCorrelation, radius=2), RefinementSettings()),
@@ -108,7 +107,7 @@ def forced(title: str, fixed: Volume, moving: Volume, plain: RegistrationResult,
     images = RefinementImages(ShrunkPair(fixed, moving, student.intensity), plain.initial, grid, NO_GUIDANCE)
     with torch.inference_mode():
         start = Start(Deformation(torch.zeros(1, 3, *grid.shape), grid), images)
-        found, _ = refine([start], similarity, "fast", rule, ignore_progress, 1.0)
+        found, _ = refine([start], similarity, "fast", rule, ignore_progress)
     field, _ = repair_folding(convert_flow_to_field(found.flow, found.geometry, plain.initial))
     return Found(title, field, time.process_time() - started, found.summary.metric if found.summary else "")
 
@@ -194,7 +193,9 @@ def measure_choice(data: Path, registry: ModelRegistry) -> Iterator[dict[str, An
         fixed, moving = read_volume(fixed_file), read_volume(moving_file)
         gain = gain_of(fixed, moving, registry)
         line = {"set": f"choice: {kind}", "pair": f"{fixed_file.name} <- {moving_file.name}", "gain": gain}
-        line["metric"] = MIND if gain > CONTRAST_GAIN else CORRELATION
+        line["metric"] = (
+            Metric.MIND if gain > DEFAULT_SETTINGS.multimodal.max_single_contrast_gain else Metric.CORRELATION
+        )
         print(*line.values(), flush=True)
         yield line
 
@@ -211,7 +212,7 @@ def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
     grid = compute_network_grid(fixed.geometry, student.grid)
     pair = ShrunkPair(fixed, moving, student.intensity)
     initial = align_affine(fixed, moving, student.intensity).transform
-    target, source = pair(float(grid.spacing_mm[0]))
+    target, source = pair.shrink_to(float(grid.spacing_mm[0]))
     return measure_multimodality(
         resample_to_grid(target, grid, np.eye(4)).tensor, resample_to_grid(source, grid, initial.matrix).tensor
     )

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "Testing" / "SlicerHost"))
 from LightRegistrationLib.commands.phantom.pair import make_phantom_pair  # noqa: E402
 from LightRegistrationLib.core.geometry.geometry import homogeneous  # noqa: E402
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume  # noqa: E402
-from LightRegistrationLib.core.result.result import REFINEMENTS  # noqa: E402
+from LightRegistrationLib.core.result.settings import RefinementPreset  # noqa: E402
 from slicer_host import start_slicer_host  # noqa: E402 - found by the line above
 
 Row = dict[str, float]
@@ -141,7 +141,7 @@ def click(host: Any, panel: Any) -> Row:
         handle(message)
         if isinstance(message, protocol.FieldFound):
             watch.seconds.update({f"core: {name}": value for name, value in message.result.seconds.items()})
-        if isinstance(message, protocol.FirstField | protocol.FieldFound) and not found:
+        if isinstance(message, protocol.PreviewField | protocol.FieldFound) and not found:
             drawing = time.perf_counter()
             _render()
             found.append(time.perf_counter())
@@ -151,7 +151,7 @@ def click(host: Any, panel: Any) -> Row:
         watch.around(client, "encode_request", "copy to the worker"),
         watch.around(ResultViews, "preview", "publish the preview"),
         watch.around(sys.modules["LightRegistration"], "publish", "then: publish the result"),
-        watch.around(ResultViews, "follow", "then: show the result"),
+        watch.around(ResultViews, "replace_preview", "then: show the result"),
         mock.patch.object(runner, "_handle", handle_and_draw),
     ):
         started = time.perf_counter()
@@ -220,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="besides the first one (default: 3)")
     parser.add_argument("--pairs", nargs="+", choices=("mr", "ct"), default=["mr", "ct"])
-    parser.add_argument("--refine", choices=REFINEMENTS, default="none")
+    parser.add_argument("--refine", choices=list(RefinementPreset), default="none")
     parser.add_argument("--segmentations", action="store_true", help="both volumes come with their structures")
     options = parser.parse_args()
     host = start_slicer_host([ROOT / "LightRegistration"])

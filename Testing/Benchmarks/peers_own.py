@@ -10,9 +10,8 @@ from peers import RunDefaults
 
 from LightRegistrationLib.core.geometry.geometry import FloatArray, Geometry
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
+from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.training.evaluation.files import read_volume
-
-AFFINE_STAGE = "initial alignment"
 
 
 class Unregistered(RunDefaults):
@@ -35,7 +34,7 @@ class Product(RunDefaults):
         # Here, since no peer shall carry torch.
         from LightRegistrationLib.core.models.registry import ModelRegistry
         from LightRegistrationLib.core.registration import register
-        from LightRegistrationLib.core.result.result import RegistrationSettings
+        from LightRegistrationLib.core.result.settings import RegistrationSettings
 
         self.target, self.source = read_volume(fixed), read_volume(moving)
         self.registry = ModelRegistry()
@@ -43,7 +42,7 @@ class Product(RunDefaults):
             self.registry.load(name)
         self.settings = RegistrationSettings(threads=threads, refine=refine)
         self.run = register
-        self.stages: list[tuple[str, float, float]] = []
+        self.stages: list[tuple[Stage, float, float]] = []
 
     def register(self) -> None:
         self.result = self.run(
@@ -51,8 +50,8 @@ class Product(RunDefaults):
         )
         self.model, self.weights, self.warnings = self.result.model, self.result.weights_sha256, self.result.warnings
 
-    def _stage_starts(self, fraction: float, stage: str) -> None:
-        self.stages.append((stage, time.perf_counter(), time.process_time()))
+    def _stage_starts(self, update: ProgressUpdate) -> None:
+        self.stages.append((update.stage, time.perf_counter(), time.process_time()))
 
     def field(self) -> DisplacementField:
         return self.result.field
@@ -72,8 +71,8 @@ def affine_stage(fixed: Path, moving: Path, threads: int) -> AffineStage:
     product = Product(fixed, moving, threads, "none")
     product.register()
     names = [name for name, _, _ in product.stages]
-    first = names.index(AFFINE_STAGE)
-    after = next(n for n in range(first, len(names)) if names[n] != AFFINE_STAGE)
+    first = names.index(Stage.INITIAL_ALIGNMENT)
+    after = next(n for n in range(first, len(names)) if names[n] != Stage.INITIAL_ALIGNMENT)
     started, ended = product.stages[first], product.stages[after]
     return AffineStage(product.result.initial, ended[1] - started[1], ended[2] - started[2])
 

@@ -1,4 +1,9 @@
-"""The registration itself: two volumes and a model in, one displacement field in RAS mm out."""
+"""The whole registration on one page: two volumes and a model in, one displacement field in RAS mm out.
+
+Choose the model (`core.models`), shrink both volumes, align them (`core.affine`), bring them onto the network grid and
+run the network (`core.network`), refine the deformation (`core.refinement`), repair and preserve (`core.deformation`,
+`core.volume_preservation`), and list the warnings (`core.result_warnings`).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .affine.initial_alignment import initial_alignment
+from .affine.initial_alignment import find_initial_alignment
 from .affine.stage import Alignment
-from .deformation.jacobian import repair_folding, summarize_jacobian
+from .deformation.folding import repair_folding
+from .deformation.jacobian import summarize_jacobian
 from .errors import InputError
 from .geometry.geometry import Geometry
 from .geometry.transforms import AffineTransform, DisplacementField
@@ -20,21 +26,21 @@ from .geometry.volume import Volume
 from .models.image_statistics import measure_image_statistics
 from .models.registry import ModelRegistry, Student
 from .models.selection import ModelChoice, check_model, choose_model
-from .network.flow_conversion import convert_flow_to_field
+from .network.flow_conversion import Deformation, convert_flow_to_field
 from .network.grid import GridImage, compute_network_grid, resample_to_grid
 from .network.inference import run_student
 from .refinement.images import RefinementImages, ShrunkPair
-from .refinement.multimodal import MIND, choose_metric
-from .refinement.optimizer import Deformation
+from .refinement.multimodal import choose_metric
 from .refinement.pair import PairRefinement
-from .result.result import (
+from .result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
+from .result.result import Metric, PreservedVolume, RegistrationResult
+from .result.settings import (
+    AUTO_MODEL,
     NO_GUIDANCE,
     Guidance,
-    Progress,
-    RegistrationResult,
+    InitialAlignment,
+    RefinementPreset,
     RegistrationSettings,
-    ignore_progress,
-    scale_progress,
 )
 from .result_warnings import MULTIMODAL_WARNING, measure_final_correlation, warn_of_field, warn_of_poor_match
 from .threads import limit_threads
@@ -43,11 +49,11 @@ from .volume_preservation.correction import preserve_volumes
 DEFAULT_SETTINGS = RegistrationSettings()
 
 OnPreviewField = Callable[[DisplacementField], None]
-"""Called with the student's own field, fixed -> moving in RAS mm, before a refinement begins."""
+"""Called with the field of the network alone, fixed -> moving in RAS mm, before a refinement begins."""
 
 
 def ignore_preview_field(field: DisplacementField) -> None:
-    """Wait for the refined one."""
+    """Show nothing before the refinement ends."""
 
 
 def register(
@@ -63,60 +69,65 @@ def register(
     """Register the moving volume to the fixed one with a student.
 
     Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
-    covers the whole fixed volume, with what is needed to say how it came about. on_preview_field: told of the student's
-    own answer where a refinement follows. Deterministic for a given machine and number of threads. Raises InputError
-    where the inputs cannot be registered, ModelError (an InputError) for a model that is unknown or damaged.
+    covers the whole fixed volume, with the model, the settings and the measurements of the run. on_preview_field:
+    called with the field of the network alone if a refinement follows. Deterministic for one machine and number of
+    threads. Raises InputError for volumes that cannot be registered, ModelError (an InputError) for a model that is
+    unknown or damaged.
     """
     for volume in (fixed, moving):
         if _is_flat(volume.array):
             raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
     stages = _Stages(progress)
     with torch.inference_mode(), limit_threads(settings.threads):
-        pair = _begin(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
-        found, initial = _find(pair, settings, guidance, stages, on_preview_field)
-        result = _result(pair, found, initial, settings, guidance, stages)
-    progress(1.0, "done")
+        pair = _prepare_pair(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
+        deformation, initial = _find_deformation(pair, settings, guidance, stages, on_preview_field)
+        result = _build_result(pair, deformation, initial, settings, guidance, stages)
+    progress(ProgressUpdate(1.0, Stage.DONE))
     return result
 
 
-def _find(
+def _find_deformation(
     pair: _AlignedPair,
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
     on_preview_field: OnPreviewField,
 ) -> tuple[Deformation, AffineTransform]:
-    """The deformation of an aligned pair, and the initial alignment that it is after."""
+    """Find the deformation of an aligned pair; returns it and the initial alignment before it."""
     initial = pair.alignment.transform
-    with stages.stage("network", 0.5):
-        found = run_student(pair.student, pair.target, pair.source, settings.cascades)
-    refinement = pair.refinement(guidance)
-    if pair.metric == MIND:
-        with stages.stage("two contrasts", 0.55):
-            found = refinement.settled(found)
-    if settings.refine == "none":
-        return found, initial
-    on_preview_field(convert_flow_to_field(found.flow, found.geometry, initial))
-    with stages.stage("refinement", 0.6):
-        trust_headers = settings.initial == "affine" and not pair.alignment.notes
-        return refinement(settings.refine, found, initial, trust_headers, scale_progress(stages.progress, 0.6, 0.9))
+    with stages.stage(Stage.NETWORK, 0.5):
+        deformation = run_student(pair.student.network, pair.fixed, pair.moving, settings.cascades)
+    refinement = pair.make_refinement(guidance)
+    if pair.metric == Metric.MIND:
+        with stages.stage(Stage.MULTIMODAL, 0.55):
+            deformation = refinement.take_multimodal_steps(deformation)
+    if settings.refine == RefinementPreset.NONE:
+        return deformation, initial
+    on_preview_field(convert_flow_to_field(deformation.flow, deformation.geometry, initial))
+    with stages.stage(Stage.REFINEMENT, 0.6):
+        trust_headers = settings.initial == InitialAlignment.AFFINE and not pair.alignment.warnings
+        progress = scale_progress(stages.progress, 0.6, 0.9)
+        return refinement.refine(settings.refine, deformation, initial, trust_headers, progress)
 
 
-def _result(
+def _build_result(
     pair: _AlignedPair,
-    found: Deformation,
+    deformation: Deformation,
     initial: AffineTransform,
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
 ) -> RegistrationResult:
-    """The field in mm, checked, and all that is to be said of it."""
+    """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings."""
     fixed = pair.shrunk.volumes[0].geometry
-    with stages.stage("field", 0.9):
-        field, _ = repair_folding(convert_flow_to_field(found.flow, found.geometry, initial))
-        field, kept = (field, ()) if guidance.keep is None else preserve_volumes(field, guidance.keep, fixed)
+    with stages.stage(Stage.FIELD, 0.9):
+        field, _ = repair_folding(convert_flow_to_field(deformation.flow, deformation.geometry, initial))
+        preserved: tuple[PreservedVolume, ...] = ()
+        if guidance.preserved_segments is not None:
+            field, preserved = preserve_volumes(field, guidance.preserved_segments, fixed)
         jacobian = summarize_jacobian(field, fixed)
-        remarks = (*warn_of_field(jacobian, kept), *pair.match_remarks(found, initial, settings.refine))
+        match_warnings = pair.list_match_warnings(deformation, initial, settings.refine)
+        warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
     return RegistrationResult(
         field=field,
         initial=initial,
@@ -126,43 +137,47 @@ def _result(
         settings=settings,
         jacobian=jacobian,
         seconds=stages.seconds,
-        warnings=(*pair.choice.warnings, *pair.alignment.notes, *remarks),
-        refinement=found.summary,
-        kept=kept,
+        warnings=(*pair.choice.warnings, *pair.alignment.warnings, *warnings),
+        refinement=deformation.summary,
+        preserved_volumes=preserved,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _AlignedPair:
-    """Two volumes on their way to the network: the model for them, their grid, and both images on it, aligned."""
+    """Two volumes prepared for the network: the model, the alignment, the network grid, and both images on it."""
 
     choice: ModelChoice
     student: Student
     alignment: Alignment
     grid: Geometry
     shrunk: ShrunkPair
-    target: GridImage
-    source: GridImage
-    metric: str
+    fixed: GridImage
+    moving: GridImage
+    metric: Metric
 
-    def refinement(self, guidance: Guidance) -> PairRefinement:
-        """How the deformations of this pair are compared and refined."""
-        images = RefinementImages(self.shrunk, self.alignment.transform, self.grid, guidance)
-        return PairRefinement(self.student.refinement, images, self.metric)
+    def make_refinement(self, guidance: Guidance) -> PairRefinement:
+        """Make the refinement of this pair, with the settings of its model."""
+        settings = self.student.refinement
+        images = RefinementImages(self.shrunk, self.alignment.transform, self.grid, guidance, settings.images)
+        return PairRefinement(settings, images, self.metric)
 
-    def match_remarks(self, found: Deformation, initial: AffineTransform, refine: str) -> Iterator[str]:
-        """What is to be said of how the images match. refine: the preset."""
-        if self.metric == MIND:
-            if refine == "none":
+    def list_match_warnings(
+        self, deformation: Deformation, initial: AffineTransform, refine: RefinementPreset
+    ) -> Iterator[str]:
+        """List warnings about how well the images match after registration."""
+        if self.metric == Metric.MIND:
+            if refine == RefinementPreset.NONE:
                 yield MULTIMODAL_WARNING
             return
-        source = self.source
+        moving = self.moving
         if initial is not self.alignment.transform:
-            source = resample_to_grid(self.shrunk(float(self.grid.spacing_mm[0]))[1], self.grid, initial.matrix)
-        yield from warn_of_poor_match(measure_final_correlation(self.target, source, found))
+            _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
+            moving = resample_to_grid(shrunk, self.grid, initial.matrix)
+        yield from warn_of_poor_match(measure_final_correlation(self.fixed, moving, deformation))
 
 
-def _begin(
+def _prepare_pair(
     fixed: Volume,
     moving: Volume,
     settings: RegistrationSettings,
@@ -170,47 +185,45 @@ def _begin(
     registry: ModelRegistry,
     stages: _Stages,
 ) -> _AlignedPair:
-    """Choose the model, align the volumes and bring them onto the network's grid."""
-    with stages.stage("load model", 0.0):
-        choice = _choice(registry, settings.model, fixed, moving)
+    """Choose the model, align the volumes and bring them onto the network grid."""
+    with stages.stage(Stage.LOAD_MODEL, 0.0):
+        choice = _choose_model(registry, settings.model, fixed, moving)
         student = registry.load(choice.card.name)
         grid = compute_network_grid(fixed.geometry, student.grid)
         pair = ShrunkPair(fixed, moving, student.intensity)
-    with stages.stage("shrink", 0.1):
-        shrunk = pair(float(grid.spacing_mm[0]))
-    with stages.stage("initial alignment", 0.2):
-        alignment = initial_alignment(fixed, moving, settings, guidance, student.intensity, shrunk)
-    with stages.stage("resample", 0.4):
-        target, source = (
-            resample_to_grid(shrunk[0], grid, np.eye(4)),
-            resample_to_grid(shrunk[1], grid, alignment.transform.matrix),
-        )
-        metric = choose_metric(target.tensor, source.tensor)
-    return _AlignedPair(choice, student, alignment, grid, pair, target, source, metric)
+    with stages.stage(Stage.SHRINK, 0.1):
+        shrunk = pair.shrink_to(float(grid.spacing_mm[0]))
+    with stages.stage(Stage.INITIAL_ALIGNMENT, 0.2):
+        alignment = find_initial_alignment(fixed, moving, settings, guidance, student.intensity, shrunk)
+    with stages.stage(Stage.RESAMPLE, 0.4):
+        fixed_image = resample_to_grid(shrunk[0], grid, np.eye(4))
+        moving_image = resample_to_grid(shrunk[1], grid, alignment.transform.matrix)
+        metric = choose_metric(fixed_image.tensor, moving_image.tensor, student.refinement.multimodal)
+    return _AlignedPair(choice, student, alignment, grid, pair, fixed_image, moving_image, metric)
 
 
 class _Stages:
-    """Times the stages of a run and reports each one as it starts."""
+    """Measures the wall time of the stages of a run and reports the progress as each one starts."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str, fraction: float) -> Iterator[None]:
-        self.progress(fraction, name)
+    def stage(self, stage: Stage, fraction: float) -> Iterator[None]:
+        self.progress(ProgressUpdate(fraction, stage))
         started = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - started
+        self.seconds[stage] = time.perf_counter() - started
 
 
 def _is_flat(array: np.ndarray) -> bool:
-    """Whether all voxels have one value; nearly always a few of them say no, without a look at the rest."""
+    """Whether all voxels have the same value; a few voxels are compared first, since they nearly always differ."""
     first = array.flat[0]
     return bool((array.ravel()[::997] == first).all() and (array == first).all())
 
 
-def _choice(registry: ModelRegistry, model: str, fixed: Volume, moving: Volume) -> ModelChoice:
+def _choose_model(registry: ModelRegistry, model: str, fixed: Volume, moving: Volume) -> ModelChoice:
     card = registry.card(model)
-    looks = measure_image_statistics(fixed), measure_image_statistics(moving)
-    return choose_model(registry.cards, looks) if model == "auto" else check_model(card, looks)
+    statistics = measure_image_statistics(fixed), measure_image_statistics(moving)
+    return choose_model(registry.cards, statistics) if model == AUTO_MODEL else check_model(card, statistics)

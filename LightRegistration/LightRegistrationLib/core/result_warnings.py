@@ -1,49 +1,70 @@
-"""What a result says to the user besides its numbers: folds, structures that could not be kept, a poor match."""
+"""Warnings of a result for the user: folding, structures whose volume was not preserved, a poor match."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from .network.flow_conversion import compute_flow_geometry, resample_flow
+from .network.flow_conversion import Deformation, compute_flow_geometry, resample_flow
 from .network.flows import warp
 from .network.grid import GridImage
-from .refinement.optimizer import Deformation
 from .result.result import JacobianSummary, PreservedVolume
 
-LOW_CORRELATION = 0.6
-KEPT_PERCENT = 3.0
-MULTIMODAL_WARNING = "The volumes show two contrasts: a refinement matches them closer."
+MULTIMODAL_WARNING = "The volumes are a multimodal pair (two contrasts): a refinement matches them more closely."
 
 
-def measure_final_correlation(fixed: GridImage, moving: GridImage, found: Deformation) -> float:
-    """Correlation of the fixed and the warped moving image, -1 to 1.
+@dataclass(frozen=True)
+class WarningSettings:
+    """When a result comes with a warning.
 
-    At half the network grid's resolution, over the voxels where the fixed image shows something: empty space matches
-    always.
+    min_correlation: a lower correlation after registration is a poor match. Chosen, not measured; noise in place of a
+    volume is below it, a volume with itself above it (`Testing/Python/core/test_registration.py`).
+    max_volume_change_percent: larger changes of a structure whose volume is preserved. Chosen, not measured.
+    pooling_voxels: edge of the blocks of the network grid over which the images are averaged first. Chosen.
+    min_intensity: darker voxels (0 to 1) of the fixed image are left out of the correlation. Chosen, not measured.
     """
-    target, source = (F.avg_pool3d(image.tensor, 2) for image in (fixed, moving))
-    flow = resample_flow(found.flow, found.geometry, compute_flow_geometry(fixed.geometry, target.shape[2:]))
-    shown = target > 0.05
-    pair = torch.stack([target[shown], warp(source, flow)[shown]])
+
+    min_correlation: float = 0.6
+    max_volume_change_percent: float = 3.0
+    pooling_voxels: int = 2
+    min_intensity: float = 0.05
+
+
+DEFAULT_SETTINGS = WarningSettings()
+
+
+def measure_final_correlation(fixed: GridImage, moving: GridImage, deformation: Deformation) -> float:
+    """Measure the correlation of the fixed and the warped moving image, -1 to 1.
+
+    At a coarser resolution than the network grid, over the voxels where the fixed image is not empty: empty space
+    matches always.
+    """
+    settings = DEFAULT_SETTINGS
+    target, source = (F.avg_pool3d(image.tensor, settings.pooling_voxels) for image in (fixed, moving))
+    geometry = compute_flow_geometry(fixed.geometry, target.shape[2:])
+    flow = resample_flow(deformation.flow, deformation.geometry, geometry)
+    inside = target > settings.min_intensity
+    pair = torch.stack([target[inside], warp(source, flow)[inside]])
     return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
 
 
 def warn_of_poor_match(correlation: float) -> Iterator[str]:
-    """A line for volumes that hardly match, by their correlation after registration."""
-    if correlation < LOW_CORRELATION:
+    """Yield a warning if the correlation after registration is low."""
+    if correlation < DEFAULT_SETTINGS.min_correlation:
         yield (
             f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
             "same part of the body in the same contrast."
         )
 
 
-def warn_of_field(jacobian: JacobianSummary, kept: tuple[PreservedVolume, ...]) -> Iterator[str]:
-    """Lines about folds, and about structures whose volume could not be kept."""
+def warn_of_field(jacobian: JacobianSummary, preserved: tuple[PreservedVolume, ...]) -> Iterator[str]:
+    """Yield warnings about folding, and about structures whose volume changes although it should be preserved."""
     if jacobian.percent_nonpositive > 0:
-        yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at its grid."
-    for structure in kept:
-        if abs(structure.change_percent) > KEPT_PERCENT:
-            yield f"The volume of {structure.name} could be kept only to {structure.change_percent:+.1f} %."
+        yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at the grid."
+    for structure in preserved:
+        if abs(structure.change_percent) > DEFAULT_SETTINGS.max_volume_change_percent:
+            change = f"{structure.change_percent:+.1f} %"
+            yield f"The volume of {structure.name} could not be preserved: it changes by {change}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..core.models.cards import list_cards
+from ..core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
 
 
 class ChoiceBox:
@@ -49,7 +49,7 @@ def model_items() -> list[tuple[str, str]]:
     Damaged ones come last and as such: to choose one is answered with what is wrong with it.
     """
     cards = list_cards()
-    items = [("auto", _("Automatic"))]
+    items = [(AUTO_MODEL, _("Automatic"))]
     for name, card in cards.items():
         items.append((name, card.title if card.is_bundled else f"{card.title} ({name})"))
     return items + [(name, _("{name} (damaged)").format(name=name)) for name in cards.damaged]
@@ -58,18 +58,18 @@ def model_items() -> list[tuple[str, str]]:
 def initial_items() -> list[tuple[str, str]]:
     """The ways to bring the volumes together before the deformation is found."""
     return [
-        ("affine", _("Automatic (recommended)")),
-        ("centers", _("Centers only")),
-        ("none", _("None (already aligned)")),
+        (InitialAlignment.AFFINE, _("Automatic (recommended)")),
+        (InitialAlignment.CENTERS, _("Centers only")),
+        (InitialAlignment.NONE, _("None (already aligned)")),
     ]
 
 
 def refinement_items() -> list[tuple[str, str]]:
     """How long the deformation is optimized for the pair at hand."""
     return [
-        ("none", _("None (about a second)")),
-        ("fast", _("Fast (a few seconds)")),
-        ("best", _("Best (some ten seconds)")),
+        (RefinementPreset.NONE, _("None (about a second)")),
+        (RefinementPreset.FAST, _("Fast (a few seconds)")),
+        (RefinementPreset.BEST, _("Best (some ten seconds)")),
     ]
 
 
@@ -98,26 +98,3 @@ class CheckList:
     def _on_changed(self, _item: Any) -> None:
         rows = enumerate(self._names)
         self._on_chosen([name for row, name in rows if self._box.item(row).checkState() == qt.Qt.Checked])
-
-
-def stage_name(stage: str) -> str:
-    """What the user reads while the worker is in a stage."""
-    step = re.fullmatch(r"refining, step (\d+) of (\d+)", stage)
-    if step:
-        return _("Refining, step {step} of {steps}").format(step=step[1], steps=step[2])
-    names = {
-        "start": _("Starting"),
-        "load model": _("Loading the model"),
-        "shrink": _("Reading the volumes"),
-        "initial alignment": _("Initial alignment"),
-        "resample": _("Resampling"),
-        "network": _("Finding the deformation"),
-        "two contrasts": _("Comparing two contrasts"),
-        "refinement": _("Refining"),
-        "keep volumes": _("Keeping volumes"),
-        "field": _("Composing the deformation"),
-        "warping": _("Warping"),
-        "comparing the segmentations": _("Comparing the segmentations"),
-        "done": _("Showing the result"),
-    }
-    return names.get(stage, stage)

@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..core.geometry.volume import Segmentation
-from ..core.result.result import RegistrationSettings
+from ..core.result.settings import RegistrationSettings
 from ..scene.nodes.segmentations import segment_names, segmentation_from_node
 from ..scene.nodes.volumes import volume_from_node
 from ..worker.protocol import RegistrationRequest

@@ -7,6 +7,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from ..core.result.result import RefinementEnd
+
 
 def fill_result_table(table: Any, report: dict[str, Any] | None) -> None:
     """Fill the table with Dice before and after and the volume change, the mean first; hidden without structures."""
@@ -67,14 +69,19 @@ def format_summary(report: dict[str, Any]) -> str:
     return " ".join([*parts, *report["warnings"]])
 
 
+def refinement_end_labels() -> dict[RefinementEnd, str]:
+    """Return the translated reason of every way a refinement ends."""
+    return {RefinementEnd.NO_GAIN: _("until it gained no more"), RefinementEnd.ALL_STEPS: _("all of them")}
+
+
 def _refinement(refinement: dict[str, Any] | None) -> list[str]:
     if not refinement:
         return []
-    reasons = {"no gain": _("until it gained no more"), "all steps": _("all of them")}
+    reasons = refinement_end_labels()
     return [
         _("Refinement: {steps} steps, {reason}; similarity {before} before, {after} after.").format(
             steps=refinement["steps"],
-            reason=reasons.get(refinement["ended"], refinement["ended"]),
+            reason=reasons[RefinementEnd(refinement["ended"])],
             before=_number(refinement["similarity_before"], "{:.3f}"),
             after=_number(refinement["similarity_after"], "{:.3f}"),
         )

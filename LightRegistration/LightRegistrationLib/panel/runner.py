@@ -15,12 +15,13 @@ from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
 from ..core.geometry.transforms import DisplacementField
-from ..core.result.result import Progress, RegistrationResult, ignore_progress
+from ..core.result.progress import Progress, ignore_progress
+from ..core.result.result import RegistrationResult
 from ..worker.client import WorkerClient
 from ..worker.protocol import (
     FieldFound,
     Finished,
-    FirstField,
+    PreviewField,
     Message,
     ProgressMade,
     Ready,
@@ -160,10 +161,10 @@ class RegistrationRunner(VTKObservationMixin):
         elif self._run is None or message.request_id != self._run.request_id:
             logging.warning("LightRegistration's worker: %s", message)
         elif isinstance(message, ProgressMade):
-            self._run.on_progress(message.fraction, message.stage)
+            self._run.on_progress(message.update)
         elif isinstance(message, Refused):
             self._end(Outcome(line=message.line))
-        elif isinstance(message, FirstField):
+        elif isinstance(message, PreviewField):
             self._run.on_field(message.field)
         elif isinstance(message, FieldFound):
             self._run.result = message.result

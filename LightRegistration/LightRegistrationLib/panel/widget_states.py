@@ -6,8 +6,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .choices import stage_name
+from ..core.result.progress import ProgressUpdate, Stage
 from .result_table import fill_result_table, format_summary
+from .stage_labels import format_progress
 
 _INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
 
@@ -32,15 +33,15 @@ class PanelWidgets:
         self._under_way(True)
         self._ui.registerButton.setEnabled(False)
         self._ui.progressBar.setValue(0)
-        self._say(stage_name("start") + " …")
+        self._say(format_progress(ProgressUpdate(0.0, Stage.STARTING)))
 
-    def show_progress(self, fraction: float, stage: str) -> None:
-        """Show how far a registration has come (0 to 1)."""
+    def show_progress(self, update: ProgressUpdate) -> None:
+        """Show the progress of a registration."""
         self._under_way(True)
         self._ui.registerButton.setEnabled(True)
         self._ui.registerButton.setToolTip(_("Stop at once; nothing is changed."))
-        self._ui.progressBar.setValue(int(100 * fraction))
-        self._say(stage_name(stage) + " …")
+        self._ui.progressBar.setValue(int(100 * update.fraction))
+        self._say(format_progress(update))
 
     def show_outcome(self, line: str, is_error: bool) -> None:
         """Say how a registration ended."""

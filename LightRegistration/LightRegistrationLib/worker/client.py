@@ -1,4 +1,4 @@
-"""The panel's side of the worker process: start, ask, poll, kill. No Qt, no torch, no thread."""
+"""The client of the worker process: start it, send requests, poll its messages, kill it. No Qt, torch or thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .protocol import (
     WorkerExited,
     decode_message,
     encode_request,
-    request_folders,
+    list_request_folders,
 )
 from .session import WorkerSession
 
@@ -24,10 +24,10 @@ _LIBRARY_PARENT = Path(__file__).resolve().parents[2]
 
 
 class WorkerClient:
-    """One warm worker process at a time; whoever owns it polls.
+    """Starts and controls one worker process at a time; its owner polls it.
 
-    python_executable: an interpreter that has torch. environment: None for this process's own.
-    library_folder: holds LightRegistrationLib. model_folders: searched besides the bundled models.
+    python_executable: an interpreter that has torch. environment: of the worker, None for that of this process.
+    library_folder: holds LightRegistrationLib. model_folders: searched in addition to the bundled models.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class WorkerClient:
 
     @property
     def process_id(self) -> int | None:
-        """The number of the worker process, None where there is none."""
+        """The ID of the worker process, None if there is none."""
         return self._session.process_id if self._session else None
 
     @property
     def session_folder(self) -> Path | None:
-        """The private folder that arrays travel through, None where there is no worker."""
+        """The private folder for messages and arrays, None if there is no worker."""
         return self._session.folder if self._session else None
 
     def start(self) -> None:
-        """Start the worker if none runs; returns at once, a Ready message follows in seconds.
+        """Start the worker if none runs; returns at once, a Ready message follows within seconds.
 
-        Raises OSError where the interpreter cannot be run.
+        Raises OSError if the interpreter cannot be run.
         """
         if self.is_running:
             return
@@ -70,9 +70,9 @@ class WorkerClient:
         self._session = WorkerSession(self._command, self._arguments, self._environment, self._library_folder)
 
     def submit(self, request: RegistrationRequest) -> int:
-        """Ask for a registration, starting the worker if none runs; returns the number its messages carry.
+        """Request a registration and start the worker if none runs; returns the ID that its messages carry.
 
-        Raises OSError where the interpreter cannot be run or the temporary folder is full.
+        Raises OSError if the interpreter cannot be run or the temporary folder is full.
         """
         self.start()
         assert self._session is not None
@@ -81,27 +81,27 @@ class WorkerClient:
         return self._last_id
 
     def poll(self) -> list[Message]:
-        """What has happened since the last call; never waits.
+        """Return the messages since the last call; never waits.
 
-        A worker that ended by itself gives one WorkerExited message, as the last; the next request starts a new one.
+        After an unexpected exit of the worker the last message is WorkerExited; the next request starts a new worker.
         """
         session = self._session
         if session is None:
             return []
-        exit_code = session.exit_code  # asked first: a worker that has ended by now has written all its lines
-        messages = [decode_message(line, session.folder) for line in session.new_lines()]
+        exit_code = session.exit_code  # read first: a worker that has exited by now has written all its lines
+        messages = [decode_message(line, session.folder) for line in session.read_new_lines()]
         for message in messages:
             _remove_finished(message, session.folder)
         if exit_code is not None:
-            log = session.log_tail()
+            log = session.read_log_tail()
             messages.append(WorkerExited(describe_exit(exit_code, log), log))
             self.kill()
         return messages
 
     def kill(self) -> None:
-        """End the worker at once, whatever it computes, and remove its folder."""
+        """Kill the worker and remove its folder."""
         if self._session is not None:
-            self._session.end()
+            self._session.close()
             self._session = None
 
     close = kill
@@ -110,12 +110,12 @@ class WorkerClient:
 def _child_environment(environment: Mapping[str, str], library_folder: Path) -> dict[str, str]:
     inherited = environment.get("PYTHONPATH", "")
     path = os.pathsep.join([str(library_folder), inherited] if inherited else [str(library_folder)])
-    # Threads that wait for each other otherwise burn the cores that Slicer, or another program, could use.
+    # By default waiting threads spin and take cores from Slicer and other programs.
     waiting = {"OMP_WAIT_POLICY": "PASSIVE"}
     return {**waiting, **environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
 
 
 def _remove_finished(message: Message, session: Path) -> None:
     if isinstance(message, (Finished, Refused)) and message.request_id is not None:
-        for folder in request_folders(session, message.request_id):
+        for folder in list_request_folders(session, message.request_id):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,24 +1,39 @@
-"""What the panel's side and the worker process say to each other; importable without torch and without Qt.
+"""The requests and messages between a client and the worker process; importable without torch and without Qt.
 
-Requests go to the worker's standard input, one line of JSON each. Messages come back as lines of JSON, appended
-to one file in the session folder: it can be polled on every system without a thread. Arrays lie beside them as
-.npy files.
+Requests go to the worker's standard input, one line of JSON each. Messages are lines of JSON that the worker appends to
+one file in the session folder: such a file can be polled on every system without a thread. Arrays are .npy files beside
+it.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ..core.geometry.transforms import DisplacementField
 from ..core.geometry.volume import Segmentation, Volume
-from ..core.result.result import RegistrationResult, RegistrationSettings
+from ..core.report.definition import Report
+from ..core.result.progress import ProgressUpdate, Stage
+from ..core.result.result import RegistrationResult
+from ..core.result.settings import RegistrationSettings
 from .serialization import load_value, save_value
 
 MESSAGE_FILE = "messages.jsonl"
 LOG_FILE = "worker.log"
+
+
+class MessageKind(StrEnum):
+    """The `kind` of a message line."""
+
+    READY = "ready"
+    PROGRESS = "progress"
+    PREVIEW_FIELD = "preview field"
+    FIELD = "field"
+    FINISHED = "finished"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,33 +55,32 @@ class RegistrationRequest:
 
 @dataclass(frozen=True, eq=False)
 class RegistrationReply:
-    """A finished registration: what is warped lies on the fixed grid; report as in report.json."""
+    """A finished registration. warped, warped_segmentation: on the fixed grid."""
 
     result: RegistrationResult
     warped: Volume
     warped_segmentation: Segmentation | None
-    report: dict[str, Any]
+    report: Report
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The worker has loaded everything; `models` are the names that it can use."""
+    """The worker has loaded its models; `models` are their names."""
 
     models: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ProgressMade:
-    """A request has come as far as `fraction` (0 to 1) and is now in `stage`."""
+    """The progress of a request."""
 
     request_id: int
-    fraction: float
-    stage: str
+    update: ProgressUpdate
 
 
 @dataclass(frozen=True, eq=False)
-class FirstField:
-    """The student's own field of a request that goes on to be refined: something to look at meanwhile."""
+class PreviewField:
+    """The displacement field of the network, before the refinement of a request starts."""
 
     request_id: int
     field: DisplacementField
@@ -74,21 +88,21 @@ class FirstField:
 
 @dataclass(frozen=True, eq=False)
 class FieldFound:
-    """The deformation of a request is there, nothing is warped yet; the report still lacks all scores."""
+    """The final displacement field of a request; nothing is warped yet, and the report has no scores."""
 
     request_id: int
     result: RegistrationResult
-    report: dict[str, Any]
+    report: Report
 
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A request is done; what it found was said before, by FieldFound."""
+    """A request is done; its result came before, with FieldFound."""
 
     request_id: int
     warped: Volume
     warped_segmentation: Segmentation | None
-    report: dict[str, Any]
+    report: Report
 
 
 @dataclass(frozen=True)
@@ -101,17 +115,17 @@ class Refused:
 
 @dataclass(frozen=True)
 class WorkerExited:
-    """The worker process has ended by itself; `line` is for the user, `log` is the end of what it printed."""
+    """The worker process ended without being asked to. line: for the user. log: the end of its output."""
 
     line: str
     log: str
 
 
-Message = Ready | ProgressMade | FirstField | FieldFound | Finished | Refused | WorkerExited
+Message = Ready | ProgressMade | PreviewField | FieldFound | Finished | Refused | WorkerExited
 
 
 def encode_request(request_id: int, request: RegistrationRequest, session: Path) -> str:
-    """Write the request's arrays into the session folder and return the line that announces them."""
+    """Write the request's arrays into the session folder and return the line for the worker's standard input."""
     parts = [
         request.fixed,
         request.moving,
@@ -126,68 +140,71 @@ def encode_request(request_id: int, request: RegistrationRequest, session: Path)
 
 
 def read_request_id(line: str) -> int:
-    """The number of the request that a line announces."""
+    """Return the number of the request in a line."""
     return int(json.loads(line)["id"])
 
 
 def decode_request(line: str, session: Path) -> RegistrationRequest:
-    """The request of one line, its arrays mapped. Raises InputError for values that cannot be used."""
+    """Return the request of one line, its arrays memory-mapped. Raises InputError for values that cannot be used."""
     folder = _request_folder(session, read_request_id(line))
     return RegistrationRequest(*load_value(json.loads(line)["value"], folder, mapped=True))
 
 
 def encode_message(message: Message, session: Path) -> str:
-    """The line that says this message; its arrays are written into the session folder."""
-    if isinstance(message, Ready):
-        entry: dict[str, Any] = {"kind": "ready", "models": list(message.models)}
-    elif isinstance(message, ProgressMade):
-        entry = {
-            "kind": "advanced",
-            "id": message.request_id,
-            "fraction": message.fraction,
-            "stage": message.stage,
-        }
-    elif isinstance(message, Refused):
-        entry = {"kind": "refused", "id": message.request_id, "line": message.line}
-    elif isinstance(message, FirstField):
-        value = save_value(message.field, _first_field_folder(session, message.request_id))
-        entry = {"kind": "first field", "id": message.request_id, "value": value}
-    elif isinstance(message, FieldFound):
-        value = save_value(message.result, _field_folder(session, message.request_id))
-        entry = {"kind": "field", "id": message.request_id, "value": value, "report": message.report}
-    elif isinstance(message, Finished):
-        value = save_value([message.warped, message.warped_segmentation], _reply_folder(session, message.request_id))
-        entry = {"kind": "finished", "id": message.request_id, "value": value, "report": message.report}
-    else:
-        raise TypeError(f"a worker does not say {type(message).__name__}")
-    return json.dumps(entry) + "\n"
+    """Write the message's arrays into the session folder and return its line."""
+    kind, entry = _encode_entry(message, session)
+    return json.dumps({"kind": kind, **entry}) + "\n"
+
+
+def _encode_entry(message: Message, session: Path) -> tuple[MessageKind, dict[str, Any]]:
+    match message:
+        case Ready(models):
+            return MessageKind.READY, {"models": list(models)}
+        case ProgressMade(number, update):
+            progress = {"fraction": update.fraction, "stage": update.stage, "step": update.step, "steps": update.steps}
+            return MessageKind.PROGRESS, {"id": number, **progress}
+        case Refused(number_or_none, line):
+            return MessageKind.REFUSED, {"id": number_or_none, "line": line}
+        case PreviewField(number, field):
+            value = save_value(field, _preview_folder(session, number))
+            return MessageKind.PREVIEW_FIELD, {"id": number, "value": value}
+        case FieldFound(number, result, report):
+            value = save_value(result, _field_folder(session, number))
+            return MessageKind.FIELD, {"id": number, "value": value, "report": report}
+        case Finished(number, warped, segmentation, report):
+            value = save_value([warped, segmentation], _reply_folder(session, number))
+            return MessageKind.FINISHED, {"id": number, "value": value, "report": report}
+        case _:
+            raise TypeError(f"a worker does not send {type(message).__name__}")
 
 
 def decode_message(line: str, session: Path) -> Message:
-    """The message of one line, its arrays read into memory."""
+    """Return the message of one line, its arrays read into memory. Raises ValueError for an unknown kind or stage."""
     entry = json.loads(line)
-    kind = entry["kind"]
-    if kind == "ready":
-        return Ready(tuple(entry["models"]))
-    if kind == "advanced":
-        return ProgressMade(entry["id"], entry["fraction"], entry["stage"])
-    if kind == "refused":
-        return Refused(entry["id"], entry["line"])
-    if kind == "first field":
-        folder = _first_field_folder(session, entry["id"])
-        return FirstField(entry["id"], load_value(entry["value"], folder, mapped=False))
-    if kind == "field":
-        result = load_value(entry["value"], _field_folder(session, entry["id"]), mapped=False)
-        return FieldFound(entry["id"], result, entry["report"])
-    if kind == "finished":
-        warped, warped_segmentation = load_value(entry["value"], _reply_folder(session, entry["id"]), mapped=False)
-        return Finished(entry["id"], warped, warped_segmentation, entry["report"])
-    raise ValueError(f"unknown message {kind!r}")
+    match MessageKind(entry["kind"]):
+        case MessageKind.READY:
+            return Ready(tuple(entry["models"]))
+        case MessageKind.PROGRESS:
+            update = ProgressUpdate(entry["fraction"], Stage(entry["stage"]), entry["step"], entry["steps"])
+            return ProgressMade(entry["id"], update)
+        case MessageKind.REFUSED:
+            return Refused(entry["id"], entry["line"])
+        case MessageKind.PREVIEW_FIELD:
+            return PreviewField(entry["id"], _load(entry, _preview_folder(session, entry["id"])))
+        case MessageKind.FIELD:
+            return FieldFound(entry["id"], _load(entry, _field_folder(session, entry["id"])), entry["report"])
+        case MessageKind.FINISHED:
+            warped, segmentation = _load(entry, _reply_folder(session, entry["id"]))
+            return Finished(entry["id"], warped, segmentation, entry["report"])
 
 
-def request_folders(session: Path, request_id: int) -> tuple[Path, ...]:
-    """Where the arrays of a request, of its fields and of its reply lie; to be removed when all have been read."""
-    folders = (_request_folder, _first_field_folder, _field_folder, _reply_folder)
+def _load(entry: dict[str, Any], folder: Path) -> Any:
+    return load_value(entry["value"], folder, mapped=False)
+
+
+def list_request_folders(session: Path, request_id: int) -> tuple[Path, ...]:
+    """Return the folders with the arrays of a request, its fields and its reply; to be removed once all are read."""
+    folders = (_request_folder, _preview_folder, _field_folder, _reply_folder)
     return tuple(folder(session, request_id) for folder in folders)
 
 
@@ -195,8 +212,8 @@ def _request_folder(session: Path, request_id: int) -> Path:
     return session / f"request-{request_id}"
 
 
-def _first_field_folder(session: Path, request_id: int) -> Path:
-    return session / f"first-field-{request_id}"
+def _preview_folder(session: Path, request_id: int) -> Path:
+    return session / f"preview-{request_id}"
 
 
 def _field_folder(session: Path, request_id: int) -> Path:

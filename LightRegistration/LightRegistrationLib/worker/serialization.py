@@ -1,10 +1,11 @@
-"""Typed values as JSON text beside .npy files: arrays are written once and mapped, nothing is pickled."""
+"""Typed values as JSON text and .npy files: arrays are written once and memory-mapped, nothing is pickled."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from ..core.geometry.transforms import AffineTransform, DisplacementField
 from ..core.geometry.volume import Segment, Segmentation, Volume
 from ..core.result.result import (
     JacobianSummary,
+    Metric,
     PreservedVolume,
+    RefinementEnd,
     RefinementSummary,
     RegistrationResult,
-    RegistrationSettings,
 )
+from ..core.result.settings import InitialAlignment, RefinementPreset, RegistrationSettings
 
 _VALUE_TYPES: dict[str, type] = {
     cls.__name__: cls
@@ -36,27 +39,33 @@ _VALUE_TYPES: dict[str, type] = {
     )
 }
 
+_ENUMERATIONS: dict[str, type[StrEnum]] = {
+    kind.__name__: kind for kind in (InitialAlignment, Metric, RefinementEnd, RefinementPreset)
+}
+
 
 def save_value(value: Any, folder: Path) -> str:
     """Write the arrays of a value into the folder (made here) and return the rest as one line of JSON.
 
-    value: one of the house's typed values, or tuples, lists, mappings and plain JSON values of them.
-    Raises TypeError for a type that the other side could not rebuild.
+    value: a value of one of the listed types, or tuples, lists and mappings of such values and plain JSON values.
+    Raises TypeError for a type that `load_value` could not rebuild.
     """
     folder.mkdir(parents=True)
     return json.dumps(_encode(value, folder, []))
 
 
 def load_value(text: str, folder: Path, *, mapped: bool) -> Any:
-    """Rebuild what save_value wrote.
+    """Rebuild what `save_value` wrote.
 
-    mapped: True leaves the arrays in their files and maps them (read only); False reads them, so that the
-    folder may be removed while they live.
+    mapped: True memory-maps the arrays (read only); False reads them, so that the folder may be removed while they are
+    in use.
     """
     return _decode(json.loads(text), folder, mapped)
 
 
 def _encode(value: Any, folder: Path, written: list[Path]) -> Any:
+    if isinstance(value, StrEnum) and _ENUMERATIONS.get(type(value).__name__) is type(value):
+        return {"enumeration": type(value).__name__, "value": value.value}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -91,6 +100,8 @@ def _decode(value: Any, folder: Path, mapped: bool) -> Any:
         return np.load(folder / value["npy"], mmap_mode="r" if mapped else None, allow_pickle=False)
     if "tuple" in value:
         return tuple(_decode(item, folder, mapped) for item in value["tuple"])
+    if "enumeration" in value:
+        return _ENUMERATIONS[value["enumeration"]](value["value"])
     if "mapping" in value:
         return {key: _decode(item, folder, mapped) for key, item in value["mapping"].items()}
     fields = {name: _decode(item, folder, mapped) for name, item in value["fields"].items()}

@@ -1,4 +1,4 @@
-"""One worker process with its private folder: started once, ended once, nothing left behind."""
+"""One worker process and its session folder; closing the session kills the process and removes the folder."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ _LOG_TAIL_CHARACTERS = 4000
 
 
 class WorkerSession:
-    """A running worker process and the folder that it shares with this one."""
+    """A running worker process and the private folder for its messages and arrays."""
 
     def __init__(
         self, command: list[str], arguments: list[str], environment: Mapping[str, str], working_folder: Path
     ) -> None:
-        """Start `command` in the working folder, with the session folder and `arguments` behind it; returns at once.
+        """Start `command`, followed by the session folder and `arguments`, in the working folder; returns at once.
 
-        Raises OSError where it cannot be started.
+        Raises OSError if it cannot be started.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="LightRegistration-"))
         try:
-            self._process = _started([*command, str(self.folder), *arguments], self.folder, environment, working_folder)
+            self._process = _start_process(
+                [*command, str(self.folder), *arguments], self.folder, environment, working_folder
+            )
         except OSError:
             shutil.rmtree(self.folder)
             raise
         self._read_bytes = 0
-        # Also runs when the interpreter ends: neither process nor patient data outlives the application.
-        self._finalizer = weakref.finalize(self, _end, self._process, self.folder)
+        # Also runs at the exit of the interpreter: neither the process nor patient data may outlive the application.
+        self._finalizer = weakref.finalize(self, _close, self._process, self.folder)
 
     @property
     def process_id(self) -> int:
-        """The number of the process that was started."""
+        """The ID of the process."""
         return self._process.pid
 
     @property
@@ -51,14 +53,14 @@ class WorkerSession:
         return self._process.poll()
 
     def send(self, line: str) -> None:
-        """Pass one request line on; a process that is gone is noticed by its exit code, not here."""
+        """Write one request line; a process that has exited is noticed by its exit code, not here."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(line.encode("utf-8"))
             self._process.stdin.flush()
 
-    def new_lines(self) -> list[str]:
-        """The whole lines that the worker has written since the last call."""
+    def read_new_lines(self) -> list[str]:
+        """Return the complete lines that the worker has written since the last call."""
         path = self.folder / MESSAGE_FILE
         if not path.exists():
             return []
@@ -69,50 +71,50 @@ class WorkerSession:
         self._read_bytes += len(whole)
         return whole.decode("utf-8").splitlines()
 
-    def log_tail(self) -> str:
-        """The end of what the process printed."""
+    def read_log_tail(self) -> str:
+        """Return the end of the output of the process."""
         text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
         return text[-_LOG_TAIL_CHARACTERS:].strip()
 
-    def end(self) -> None:
-        """End the process at once, whatever it does, and remove the folder."""
+    def close(self) -> None:
+        """Kill the process and remove the folder."""
         self._finalizer()
 
 
-def _started(
+def _start_process(
     command: list[str], folder: Path, environment: Mapping[str, str], working_folder: Path
 ) -> subprocess.Popen[bytes]:
     with open(folder / LOG_FILE, "wb") as log:
         return subprocess.Popen(
             command,
             env=dict(environment),
-            # `python -m` looks into it first: neither the user's folder nor an installed copy may come before ours.
+            # `python -m` searches it first: the user's folder or an installed copy must not be imported instead.
             cwd=working_folder,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            **_own_group(),
+            **_new_process_group(),
         )
 
 
-def _own_group() -> dict[str, Any]:
-    """PythonSlicer is a launcher with the interpreter as its child: in one group both can be killed."""
+def _new_process_group() -> dict[str, Any]:
+    """Options of Popen for a process group: PythonSlicer is a launcher with a child, and both must be killed."""
     if os.name == "nt":
         return {"creationflags": subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
     return {"start_new_session": True}
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _close(process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + _REAP_SECONDS
     if process.poll() is None:
         _kill_tree(process)
     assert process.stdin is not None
-    with contextlib.suppress(OSError):  # the reader may be gone
+    with contextlib.suppress(OSError):  # the process may have exited
         process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):  # killed, but still giving its memory back
+    with contextlib.suppress(subprocess.TimeoutExpired):  # killed, but its memory is still being freed
         process.wait(timeout=_REAP_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
-    # Windows keeps the files of a process that is still ending, below a launcher that has ended.
+    # On Windows the files stay locked until the child of the launcher has exited, too.
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,5 +125,5 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
         flags = subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], creationflags=flags, check=False)
         return
-    with contextlib.suppress(ProcessLookupError):  # it may end between the look and the kill
+    with contextlib.suppress(ProcessLookupError):  # it may exit between poll and kill
         os.killpg(process.pid, signal.SIGKILL)

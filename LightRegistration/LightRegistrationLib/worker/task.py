@@ -1,11 +1,11 @@
-"""What the worker does for one request: register, warp, compare, report."""
+"""Run one request: register, warp, compare the segmentations, report."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..core.errors import InputError, ModelError
 from ..core.geometry.volume import Segmentation, match_segments
@@ -13,7 +13,11 @@ from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
 from ..core.registration import OnPreviewField, ignore_preview_field, register
 from ..core.report.build import build_report
-from ..core.result.result import Guidance, Progress, RegistrationResult, StructureScore, scale_progress
+from ..core.report.definition import Report
+from ..core.result.progress import Progress, ProgressUpdate, Stage, scale_progress
+from ..core.result.result import RegistrationResult
+from ..core.result.scores import StructureScore
+from ..core.result.settings import Guidance, RefinementPreset
 from ..core.sampling.warping import warp_volume_and_segmentation
 from ..core.threads import limit_threads
 from .guidance import build_guidance
@@ -21,19 +25,19 @@ from .protocol import RegistrationReply, RegistrationRequest
 
 T = TypeVar("T")
 
-OnField = Callable[[RegistrationResult, dict[str, Any]], None]
-"""Called with the result and its report without scores as soon as the field is there, before anything is warped."""
+OnField = Callable[[RegistrationResult, Report], None]
+"""Called with the result, and its report without scores, as soon as the field is found, before anything is warped."""
 
-# What registering takes of the whole on a clinical volume, and where what follows starts in the rest, so that the
-# bar moves evenly.
-_REGISTERING = {"none": 0.5, "fast": 0.8, "best": 0.95}
-_WARP_STARTS, _COMPARISON_STARTS = 0.0, 0.5
+_REGISTRATION_FRACTION = {RefinementPreset.NONE: 0.5, RefinementPreset.FAST: 0.8, RefinementPreset.BEST: 0.95}
+"""Fraction of the time of a request that the registration takes on a clinical volume, for an even progress bar."""
+_COMPARISON_START = 0.5
+"""Where the comparison starts in the rest of the time; warping comes before it."""
 
 
 def warm_up(registry: ModelRegistry) -> list[str]:
-    """Load every model once, so that the first registration does not pay for it.
+    """Load every model, so that the first registration need not wait for it.
 
-    Returns a line for each model that cannot be used; the others can.
+    Returns one line for each model that cannot be loaded.
     """
     problems = []
     for name in registry.names():
@@ -44,8 +48,8 @@ def warm_up(registry: ModelRegistry) -> list[str]:
     return problems
 
 
-def ignore_field(result: RegistrationResult, report: dict[str, Any]) -> None:
-    """Tell nobody of the field."""
+def ignore_field(result: RegistrationResult, report: Report) -> None:
+    """Do nothing with the field."""
 
 
 def run_request(
@@ -55,17 +59,17 @@ def run_request(
     on_field: OnField = ignore_field,
     on_preview_field: OnPreviewField = ignore_preview_field,
 ) -> RegistrationReply:
-    """Do one registration with everything the panel shows of it, on as many threads as its settings say.
+    """Run one registration with warped volume, scores and report, on as many threads as its settings say.
 
     on_preview_field: see `core.registration.register`. Raises InputError for input that cannot be used.
     """
     _check_structures(request)
     guidance = build_guidance(request)
     with limit_threads(request.settings.threads):
-        return _performed(registry, request, guidance, progress, on_field, on_preview_field)
+        return _register(registry, request, guidance, progress, on_field, on_preview_field)
 
 
-def _performed(
+def _register(
     registry: ModelRegistry,
     request: RegistrationRequest,
     guidance: Guidance,
@@ -73,41 +77,41 @@ def _performed(
     on_field: OnField,
     on_preview_field: OnPreviewField,
 ) -> RegistrationReply:
-    share = _REGISTERING[request.settings.refine]
+    share = _REGISTRATION_FRACTION[request.settings.refine]
+    part = scale_progress(progress, 0.0, share)
     result = register(
         request.fixed,
         request.moving,
         request.settings,
         guidance=guidance,
         registry=registry,
-        # `done` of the registration is not yet that of the whole.
-        progress=lambda fraction, stage: progress(fraction * share, stage) if fraction < 1 else None,
+        # The registration is done here, but not the request.
+        progress=lambda update: None if update.stage == Stage.DONE else part(update),
         on_preview_field=on_preview_field,
     )
     on_field(result, build_report(request.fixed, request.moving, result, None, guidance))
-    return _completed(request, guidance, result, scale_progress(progress, share, 1.0))
+    return _warp_and_compare(request, guidance, result, scale_progress(progress, share, 1.0))
 
 
-def _completed(
+def _warp_and_compare(
     request: RegistrationRequest, guidance: Guidance, result: RegistrationResult, progress: Progress
 ) -> RegistrationReply:
-    """Warp and compare."""
     grid = request.fixed.geometry
-    progress(_WARP_STARTS, "warping")
-    (warped, warped_segmentation), warp_seconds = _timed(
+    progress(ProgressUpdate(0.0, Stage.WARPING))
+    (warped, warped_segmentation), warp_seconds = _measure_seconds(
         lambda: warp_volume_and_segmentation(request.moving, request.moving_segmentation, result.field, grid)
     )
-    progress(_COMPARISON_STARTS, "comparing the segmentations")
-    scores, comparison_seconds = _timed(lambda: _scores(request, warped_segmentation))
-    seconds = {**result.seconds, "warping": warp_seconds, "comparing": comparison_seconds}
+    progress(ProgressUpdate(_COMPARISON_START, Stage.COMPARING))
+    scores, comparison_seconds = _measure_seconds(lambda: _compare(request, warped_segmentation))
+    seconds = {**result.seconds, Stage.WARPING: warp_seconds, Stage.COMPARING: comparison_seconds}
     result = dataclasses.replace(result, seconds=seconds)
     report = build_report(request.fixed, request.moving, result, scores, guidance)
-    progress(1.0, "done")
+    progress(ProgressUpdate(1.0, Stage.DONE))
     return RegistrationReply(result, warped, warped_segmentation, report)
 
 
 def _check_structures(request: RegistrationRequest) -> None:
-    """Raise InputError if both segmentations were given but nothing in them can be compared."""
+    """Raise InputError if both segmentations were given but have no structure in common."""
     fixed, moving = request.fixed_segmentation, request.moving_segmentation
     if fixed is not None and moving is not None and not match_segments(fixed, moving):
         raise InputError(
@@ -116,13 +120,13 @@ def _check_structures(request: RegistrationRequest) -> None:
         )
 
 
-def _scores(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:
+def _compare(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:
     fixed, moving = request.fixed_segmentation, request.moving_segmentation
     if fixed is None or moving is None or warped is None:
         return None
     return compare_segmentations(fixed, moving, warped, request.fixed.geometry)
 
 
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
+def _measure_seconds(work: Callable[[], T]) -> tuple[T, float]:
     start = time.perf_counter()
     return work(), time.perf_counter() - start

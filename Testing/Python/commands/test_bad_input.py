@@ -130,7 +130,7 @@ BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
             "--keep-volume",
             "Tumor",
         ],
-        "there is no structure 'Tumor' to keep; there are Label_",
+        "there is no structure 'Tumor' to preserve; there are Label_",
     ),
 }
 

@@ -23,7 +23,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "own"
     monkeypatch.setenv("LIGHTREG_MODELS", str(folder))
     # The handlers of signals belong to the test run.
-    monkeypatch.setattr(command_line, "_end_orderly_on_signals", lambda: None)
+    monkeypatch.setattr(command_line, "_clean_up_on_signals", lambda: None)
     return folder
 
 

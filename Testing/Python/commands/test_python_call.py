@@ -19,7 +19,12 @@ fixed, moving, output = sys.argv[1:]
 steps, counts, reports = [], [], []
 for number in range(2):
     report = register_files(
-        fixed, moving, f"{output}/{number}", initial="centers", threads=1, progress=lambda f, s: steps.append((f, s))
+        fixed,
+        moving,
+        f"{output}/{number}",
+        initial="centers",
+        threads=1,
+        progress=lambda update: steps.append((update.fraction, update.stage)),
     )
     reports.append(report)
     counts.append(headless_application().scene.GetNumberOfNodes())

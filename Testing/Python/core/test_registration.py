@@ -16,7 +16,8 @@ from LightRegistrationLib.core.network import inference
 from LightRegistrationLib.core.network.flow_conversion import compute_flow_geometry, convert_flow_to_field
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import RegistrationResult, RegistrationSettings
+from LightRegistrationLib.core.result.result import RegistrationResult
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 
 from .geometries import make_geometry
 
@@ -206,7 +207,7 @@ def test_a_model_for_mri_warns_of_ct_and_only_of_ct(fixed):
 
 def test_progress_runs_from_0_to_1(fixed):
     seen: list[float] = []
-    register(fixed, fixed, RegistrationSettings(initial="none"), progress=lambda fraction, stage: seen.append(fraction))
+    register(fixed, fixed, RegistrationSettings(initial="none"), progress=lambda update: seen.append(update.fraction))
     assert seen[0] == 0
     assert seen[-1] == 1
     assert seen == sorted(seen)

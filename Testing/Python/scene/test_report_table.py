@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 from LightRegistrationLib.core.report.build import _numbers
-from LightRegistrationLib.core.result.result import Overlap
+from LightRegistrationLib.core.result.scores import Overlap
 from LightRegistrationLib.scene.nodes.report_table import fill_report_table
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
     FieldFound,

@@ -7,7 +7,7 @@ import pytest
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.worker.guidance import build_guidance, select_segments
 from LightRegistrationLib.worker.protocol import RegistrationRequest
 
@@ -27,7 +27,7 @@ def test_structures_are_found_by_name_and_else_by_label_value():
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("Kidney", "organs: there is no structure 'Kidney' to keep; there are Liver, 3, Spleen, Tumor."),
+        ("Kidney", "organs: there is no structure 'Kidney' to preserve; there are Liver, 3, Spleen, Tumor."),
         ("1", "organs: '1' means 2 structures; give each its own name."),
         ("tumor", "no structure 'tumor'"),
     ],
@@ -42,12 +42,12 @@ def test_a_request_passes_on_what_it_knows():
     volume = Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
     mask = Segmentation.from_labels(np.ones((2, 2, 2), int), np.eye(4))
     nothing = build_guidance(RegistrationRequest(volume, volume, RegistrationSettings()))
-    assert (nothing.fixed_mask, nothing.moving_mask, nothing.keep) == (None, None, None)
+    assert (nothing.fixed_mask, nothing.moving_mask, nothing.preserved_segments) == (None, None, None)
 
     settings = RegistrationSettings(keep_volume=("Spleen",))
     known = build_guidance(RegistrationRequest(volume, volume, settings, None, ORGANS, mask, None))
     assert known.fixed_mask is mask
     assert known.moving_mask is None
-    assert [s.name for s in known.keep.segments] == ["Spleen"]
+    assert [s.name for s in known.preserved_segments.segments] == ["Spleen"]
     with pytest.raises(InputError, match="give the moving segmentation"):
         build_guidance(RegistrationRequest(volume, volume, settings))

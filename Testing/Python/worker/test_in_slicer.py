@@ -9,6 +9,7 @@ import textwrap
 import weakref
 from pathlib import Path
 
+from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
     FieldFound,
@@ -82,14 +83,14 @@ def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path
     seen = []
 
     class Outbox:
-        def say(self, message):
+        def send(self, message):
             seen.append((type(message), requests[0]() is None))
 
     requests = []
 
     def run_request(request, progress, on_field, on_preview_field):
         requests.append(weakref.ref(request))
-        progress(0.5, "network")
+        progress(ProgressUpdate(0.5, Stage.NETWORK))
         on_field("result", {})
         return RegistrationReply("result", "warped", None, {})
 

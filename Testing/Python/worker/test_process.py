@@ -20,14 +20,15 @@ import torch
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import RegistrationSettings, ignore_progress
+from LightRegistrationLib.core.result.progress import Stage, ignore_progress
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.core.sampling.warping import warp_volume
 from LightRegistrationLib.worker import task
 from LightRegistrationLib.worker.client import WorkerClient
 from LightRegistrationLib.worker.protocol import (
     FieldFound,
     Finished,
-    FirstField,
+    PreviewField,
     ProgressMade,
     Ready,
     Refused,
@@ -68,8 +69,8 @@ def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
     number = watched.client.submit(request_of_blobs)
     finished = watched.wait(Finished, number)
 
-    kinds = [m.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
-    assert kinds.index("field") < kinds.index(FieldFound) < kinds.index("warping") < kinds.index(Finished)
+    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
+    assert kinds.index(Stage.FIELD) < kinds.index(FieldFound) < kinds.index(Stage.WARPING) < kinds.index(Finished)
     found = watched.field(number)
     assert found.report["structures"] is None
     assert {**finished.report, "seconds": 0, "structures": 0, "mean": 0} == {
@@ -85,9 +86,11 @@ def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of
     number = watched.client.submit(request)
     watched.wait(Finished, number)
 
-    kinds = [m.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
-    assert kinds.index("network") < kinds.index(FirstField) < kinds.index("refinement") < kinds.index(FieldFound)
-    (first,) = [m.field for m in watched.messages if isinstance(m, FirstField)]
+    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
+    assert (
+        kinds.index(Stage.NETWORK) < kinds.index(PreviewField) < kinds.index(Stage.REFINEMENT) < kinds.index(FieldFound)
+    )
+    (first,) = [m.field for m in watched.messages if isinstance(m, PreviewField)]
     student = register(
         request.fixed, request.moving, request_of_blobs.settings, registry=ModelRegistry((model_folder,))
     )
@@ -141,11 +144,11 @@ def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
     watched.wait(Finished, number)
 
     steps = [m for m in watched.messages if isinstance(m, ProgressMade)]
-    fractions = [m.fraction for m in steps]
+    fractions = [m.update.fraction for m in steps]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert len(fractions) >= 5
-    assert all(m.request_id == number and m.stage for m in steps)
+    assert all(m.request_id == number and isinstance(m.update.stage, Stage) for m in steps)
 
 
 def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs):

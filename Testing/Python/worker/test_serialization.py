@@ -12,22 +12,26 @@ from hypothesis import strategies as st
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
+from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.core.result.result import (
     JacobianSummary,
+    Metric,
     PreservedVolume,
+    RefinementEnd,
     RefinementSummary,
     RegistrationResult,
-    RegistrationSettings,
 )
+from LightRegistrationLib.core.result.settings import InitialAlignment, RefinementPreset, RegistrationSettings
 from LightRegistrationLib.worker.protocol import (
     FieldFound,
     Finished,
+    ProgressMade,
     RegistrationRequest,
     decode_message,
     decode_request,
     encode_message,
     encode_request,
-    request_folders,
+    list_request_folders,
 )
 from LightRegistrationLib.worker.serialization import load_value, save_value
 
@@ -84,10 +88,10 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         "abc",
         RegistrationSettings(),
         JacobianSummary(0.0, 0.4, float("nan")),
-        {"network": 0.5},
+        {Stage.NETWORK: 0.5},
         ("a line",),
         "both volumes look like it",
-        RefinementSummary("fast", "MIND", 12, "no gain", 0.5, 0.6),
+        RefinementSummary(RefinementPreset.FAST, Metric.MIND, 12, RefinementEnd.NO_GAIN, 0.5, 0.6),
         (PreservedVolume("Tumor", 8.0, 0.1),),
     )
     warped = Volume(np.ones((2, 2, 2), np.int16), np.eye(4))
@@ -97,7 +101,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
     ]
 
     found, finished = (decode_message(line, tmp_path) for line in lines)
-    for folder in request_folders(tmp_path, 3):
+    for folder in list_request_folders(tmp_path, 3):
         shutil.rmtree(folder, ignore_errors=True)
     assert not list(tmp_path.iterdir())
 
@@ -108,7 +112,35 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
     assert found.result.warnings == ("a line",)
     assert found.result.model_reason == "both volumes look like it"
     assert np.isnan(found.result.jacobian.std_log)
-    assert (found.result.refinement, found.result.kept) == (result.refinement, result.kept)
+    assert (found.result.refinement, found.result.preserved_volumes) == (result.refinement, result.preserved_volumes)
+
+    assert isinstance(found.result.refinement.metric, Metric)
+    assert isinstance(found.result.refinement.ended, RefinementEnd)
+
+
+@pytest.mark.parametrize("initial", InitialAlignment)
+@pytest.mark.parametrize("refine", RefinementPreset)
+def test_choices_stay_members_of_their_enumerations(tmp_path, initial, refine):
+    text = save_value([RegistrationSettings(initial=initial, refine=refine)], tmp_path / "v")
+    (back,) = load_value(text, tmp_path / "v", mapped=False)
+    assert (back.initial, back.refine) == (initial, refine)
+    assert isinstance(back.initial, InitialAlignment)
+    assert isinstance(back.refine, RefinementPreset)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_progress_keeps_its_stage_and_steps(tmp_path, stage):
+    message = ProgressMade(5, ProgressUpdate(0.25, stage, 3, 50))
+    back = decode_message(encode_message(message, tmp_path), tmp_path)
+    assert back == message
+    assert isinstance(back.update.stage, Stage)
+
+
+def test_an_unknown_stage_or_kind_of_message_is_an_error(tmp_path):
+    line = encode_message(ProgressMade(5, ProgressUpdate(0.25, Stage.NETWORK)), tmp_path)
+    for word in ('"network"', '"progress"'):
+        with pytest.raises(ValueError, match="is not a valid"):
+            decode_message(line.replace(word, '"dreaming"'), tmp_path)
 
 
 def test_values_are_checked_again_on_the_other_side(tmp_path):

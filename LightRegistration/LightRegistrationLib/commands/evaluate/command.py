@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
-from ...core.result.result import REFINEMENTS, Progress, RegistrationSettings, ignore_progress
-from ..register.report import versions
-from ..terminal import help_texts as texts
-from ..terminal.progress import progress_bar
+from ...core.result.settings import AUTO_MODEL, RefinementPreset, RegistrationSettings, parse_choice
+from ..register.help_texts import MODEL, THREADS
+from ..terminal.progress_bar import ShowProgress, open_progress_bar
+from ..terminal.versions import read_versions
+from . import help_texts as texts
 
 if TYPE_CHECKING:
     from ...training.evaluation.run import PairRecord
@@ -27,20 +28,25 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("pairs", type=Path, metavar="PAIRS", help="list of pairs: .csv, or .json with a list `pairs`")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
-    parser.add_argument("--cascades", type=int, nargs="+", default=[], metavar="N", help=texts.EVALUATE_CASCADES)
+    parser.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=MODEL)
+    parser.add_argument("--cascades", type=int, nargs="+", default=[], metavar="N", help=texts.CASCADES)
     parser.add_argument(
-        "--refine", nargs="+", choices=REFINEMENTS, default=["none"], metavar="PRESET", help=texts.EVALUATE_REFINE
+        "--refine",
+        nargs="+",
+        choices=list(RefinementPreset),
+        default=[RefinementPreset.NONE],
+        metavar="PRESET",
+        help=texts.REFINE,
     )
-    parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help=texts.EVALUATE_GROUPS)
-    parser.add_argument("--minimum-voxels", type=int, default=100, metavar="N", help=texts.EVALUATE_MINIMUM)
+    parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help=texts.GROUPS)
+    parser.add_argument("--minimum-voxels", type=int, default=100, metavar="N", help=texts.MINIMUM)
     parser.add_argument("--pictures", action="store_true", help="also draw each pair (pictures/*.png)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help=THREADS)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    with progress_bar() as progress:
+    with open_progress_bar() as progress:
         records = evaluate_files(
             options.pairs,
             options.output,
@@ -63,14 +69,14 @@ def evaluate_files(
     pairs: str | Path,
     output: str | Path,
     *,
-    model: str = "auto",
+    model: str = AUTO_MODEL,
     cascades: Sequence[int] = (),
-    refine: Sequence[str] = ("none",),
+    refine: Sequence[str] = (RefinementPreset.NONE,),
     groups: Sequence[str] = (),
     minimum_voxels: int = 100,
     pictures: bool = False,
     threads: int | None = None,
-    progress: Progress = ignore_progress,
+    progress: ShowProgress = lambda fraction, pair: None,
 ) -> list[PairRecord]:
     """Evaluate a model on the pairs of a list and write results.csv, summary.json and pairs/ into the folder `output`.
 
@@ -79,7 +85,7 @@ def evaluate_files(
     """
     output = Path(output)
     for count, preset in product(cascades or (None,), refine):
-        RegistrationSettings(model, count, threads=threads, refine=preset)
+        RegistrationSettings(model, count, threads=threads, refine=parse_choice(RefinementPreset, preset, "refinement"))
     _check_output(output)
     cards = list_cards()
     chosen = find_card(model, cards)
@@ -104,8 +110,8 @@ def evaluate_files(
         "refine": list(refine),
         "minimum_voxels": minimum_voxels,
         "threads": threads,
-        "weights_sha256": {card.name: card.sha256 for card in (cards.values() if model == "auto" else [chosen])},
-        "versions": versions(),
+        "weights_sha256": {card.name: card.sha256 for card in (cards.values() if model == AUTO_MODEL else [chosen])},
+        "versions": read_versions(),
     }
     write_results(records, output, settings)
     return records

@@ -9,10 +9,10 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...core.errors import InputError
-from ..register.request import report_path_errors
+from ...core.report.definition import Report
+from .path_errors import report_path_errors
 
 TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
@@ -86,7 +86,7 @@ def _holds_something(folder: Path, apart_from: str = "") -> bool:
     return any(not (apart_from and path.name.startswith(apart_from)) for path in folder.iterdir())
 
 
-def write_report(report: dict[str, Any], folder: Path) -> None:
+def write_report(report: Report, folder: Path) -> None:
     """Write report.json: valid JSON, one value per line, readable by people too."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")

@@ -11,8 +11,8 @@ from typing import Any
 from ...core.errors import InputError, ModelError
 from ...core.models.cards import Cards, ModelCard, find_card, get_user_models_folder, list_cards
 from ...core.models.coverage import Coverage
-from ..terminal import help_texts as texts
 from ..train.options import add_export
+from . import help_texts as texts
 
 ACTIONS = ("list", "show", "verify", "add", "remove", "export")
 
@@ -24,19 +24,19 @@ def add_models(commands: Any) -> None:
     )
     parser.set_defaults(run=lambda options: print(models_table(list_cards())))
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    listing = actions.add_parser("list", help="list the models (also without an action)", description=texts.MODELS_LIST)
+    listing = actions.add_parser("list", help="list the models (also without an action)", description=texts.LIST)
     listing.set_defaults(run=lambda options: print(models_table(list_cards())))
-    show = actions.add_parser("show", help="show a model's card (also: models NAME)", description=texts.MODELS_SHOW)
+    show = actions.add_parser("show", help="show a model's card (also: models NAME)", description=texts.SHOW)
     show.add_argument("name", metavar="NAME")
     show.set_defaults(run=lambda options: print(card_text(find_card(options.name, list_cards()))))
-    verify = actions.add_parser("verify", help="check that models are whole and work", description=texts.MODELS_VERIFY)
+    verify = actions.add_parser("verify", help="check that models are whole and work", description=texts.VERIFY)
     verify.add_argument("name", nargs="?", metavar="NAME", help="default: all models")
     verify.set_defaults(run=lambda options: _verify(options.name))
-    add = actions.add_parser("add", help="add a model of your own", description=texts.MODELS_ADD)
+    add = actions.add_parser("add", help="add a model of your own", description=texts.ADD)
     add.add_argument("folder", type=Path, metavar="FOLDER", help="with card.json and weights.safetensors")
     add.add_argument("--replace", action="store_true", help="take the place of a model of the same name")
     add.set_defaults(run=lambda options: _add(options.folder, options.replace))
-    remove = actions.add_parser("remove", help="remove a model that was added", description=texts.MODELS_REMOVE)
+    remove = actions.add_parser("remove", help="remove a model that was added", description=texts.REMOVE)
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=lambda options: _remove(options.name))
     add_export(actions)

@@ -12,7 +12,7 @@ from ...core.geometry.volume import Volume
 from ...core.models.cards import ModelCard
 from ...core.models.registry import ModelRegistry, Student, load_student
 from ...core.registration import register
-from ...core.result.result import RegistrationSettings
+from ...core.result.settings import RegistrationSettings
 from ..phantom.pair import PhantomPair, make_phantom_pair
 
 SPACING_MM = 5.0

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ...core.result.result import INITIAL_MODES, REFINEMENTS, RegistrationSettings
+from ...core.result.progress import ignore_progress
+from ...core.result.settings import InitialAlignment, RegistrationSettings
+from ..register.options import add_segmentation_options, add_setting_options
 from ..register.request import FilesRequest, check_request
-from ..terminal import help_texts as texts
+from . import help_texts as texts
 
 if TYPE_CHECKING:
     from ...worker.protocol import RegistrationRequest
@@ -28,16 +30,9 @@ def add_profile(commands: Any) -> None:
     )
     parser.add_argument("fixed", type=Path, nargs="?", metavar="FIXED", help="your own fixed volume")
     parser.add_argument("moving", type=Path, nargs="?", metavar="MOVING", help="your own moving volume")
-    for role in ("fixed", "moving"):
-        parser.add_argument(
-            f"--{role}-segmentation", type=Path, metavar="FILE", help=f"structures in the {role} volume"
-        )
-    parser.add_argument("--size", type=int, default=128, metavar="N", help=texts.PROFILE_SIZE)
-    parser.add_argument("--model", default="auto", metavar="NAME", help=texts.MODEL)
-    parser.add_argument("--cascades", type=int, metavar="N", help=texts.CASCADES)
-    parser.add_argument("--initial", default="affine", metavar="none|centers|affine|FILE", help=texts.INITIAL)
-    parser.add_argument("--refine", choices=REFINEMENTS, default="none", help=texts.REFINE)
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    add_segmentation_options(parser)
+    parser.add_argument("--size", type=int, default=128, metavar="N", help=texts.SIZE)
+    add_setting_options(parser)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs after the first one (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the same in numbers to this file")
     parser.set_defaults(run=_run)
@@ -78,7 +73,7 @@ def _request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
         check_request(files)
         from ..register.inputs import load_inputs
 
-        with load_inputs(files, lambda fraction, stage: None) as inputs:
+        with load_inputs(files, ignore_progress) as inputs:
             yield inputs.request
         return
     if options.fixed_segmentation or options.moving_segmentation:
@@ -86,10 +81,10 @@ def _request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
     from ...worker.protocol import RegistrationRequest
     from ..phantom.pair import make_phantom_pair
 
-    if options.initial not in INITIAL_MODES:
-        raise InputError(f"The built-in pair is aligned by one of {', '.join(INITIAL_MODES)}.")
+    if options.initial not in list(InitialAlignment):
+        raise InputError(f"The built-in pair is aligned by one of {', '.join(InitialAlignment)}.")
     pair = make_phantom_pair(spacing_mm=PHANTOM_MM / options.size)
-    settings = replace(settings, initial=options.initial)
+    settings = replace(settings, initial=InitialAlignment(options.initial))
     yield RegistrationRequest(pair.fixed, pair.moving, settings, pair.fixed_segmentation, pair.moving_segmentation)
 
 

@@ -26,7 +26,7 @@ FUNCTIONS = {
     "core.network.flows:resize_flow": "resizing of flows",
     "core.refinement.optimizer:refine": "steps",
     "core.network.flow_conversion:convert_flow_to_field": "field in mm",
-    "core.deformation.jacobian:repair_folding": "mend folds",
+    "core.deformation.folding:repair_folding": "mend folds",
     "core.deformation.jacobian:summarize_jacobian": "Jacobian determinants",
     "core.result_warnings:measure_final_correlation": "correlation",
     "core.sampling.warping:warp_volume_and_segmentation": "warp",
@@ -90,7 +90,7 @@ def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
     forget_peak_memory()
     try:
         with trace.timing(FUNCTIONS, _WHOLE):
-            reply = run_request(registry, request, lambda fraction, stage: trace.enter(stage), field_is_there)
+            reply = run_request(registry, request, lambda update: trace.enter(update.stage), field_is_there)
             trace.enter(None)
     finally:
         LightNetwork.forward = forward  # type: ignore[method-assign]
@@ -101,7 +101,7 @@ def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
 
 def _write(run: Profile) -> Span:
     """Write the warped volume, compressed and not, as `register` does."""
-    from ...scene.files.loading import save_node
+    from ...scene.files.saving import save_node
     from ...scene.headless.application import headless_application
     from ...scene.nodes.volumes import volume_node_from_volume
 

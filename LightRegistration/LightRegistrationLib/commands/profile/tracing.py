@@ -48,6 +48,7 @@ class Trace:
         self.root = Span("run")
         self._open = [self.root]
         self._stage: Any = None
+        self._stage_name: str | None = None
         self._thread = threading.get_ident()
 
     @contextmanager
@@ -65,9 +66,12 @@ class Trace:
             self._open.pop()
 
     def enter(self, stage: str | None) -> None:
-        """End the stage that is running and begin the next one; None: there is no next one."""
+        """Start a stage, unless it is running already, and end the previous one; None: end it and start none."""
+        if stage is not None and stage == self._stage_name:
+            return
         if self._stage is not None:
             self._stage.__exit__(None, None, None)
+        self._stage_name = stage
         self._stage = None if stage is None else self.step(stage)
         if self._stage is not None:
             self._stage.__enter__()

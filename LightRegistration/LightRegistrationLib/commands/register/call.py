@@ -1,16 +1,18 @@
-"""The `register` command as a Python call: files in, one folder of results out."""
+"""The `register` command as a Python call: files in, one folder with the result out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...core.result.result import Progress, RegistrationSettings, ignore_progress, scale_progress
+from ...core.report.definition import Report
+from ...core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
+from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
 from ..files.output_folder import RESULT_ENTRIES, check_output, staging_folder, write_report
-from ..terminal.progress import Stopwatch
 from .report import build_full_report
 from .request import FilesRequest, check_request
+from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from .inputs import LoadedInputs
@@ -25,34 +27,38 @@ def register_files(
     moving_segmentation: str | Path | None = None,
     fixed_mask: str | Path | None = None,
     moving_mask: str | Path | None = None,
-    model: str = "auto",
+    model: str = AUTO_MODEL,
     cascades: int | None = None,
-    initial: str | Path = "affine",
-    refine: str = "none",
+    initial: str | Path = InitialAlignment.AFFINE,
+    refine: str = RefinementPreset.NONE,
     keep_volume: Sequence[str] = (),
     threads: int | None = None,
     views: bool = False,
     compress: bool = True,
     force: bool = False,
     progress: Progress = ignore_progress,
-) -> dict[str, Any]:
+) -> Report:
     """Register the moving volume to the fixed one and write the result into the folder `output`.
 
-    The same as `light-registration register`: its help says what the arguments mean and what is written. Returns the
-    report (the content of report.json). Nothing is written unless everything is. Can be called again and again in one
-    process; not inside a running Slicer, whose scene is the user's (there: `core.registration.register`).
-    Raises InputError, with one line for the user, for everything that is wrong with the input.
+    Does the same as `light-registration register`; its help describes the arguments and the files. Returns the report
+    (the content of report.json). Either all files are written or none. Can be called repeatedly in one process, but not
+    inside a running Slicer, because the scene is the user's (use `core.registration.register` there).
+    Raises InputError, with one line for the user, for every problem with the input.
     """
     request = FilesRequest(
         fixed=Path(fixed),
         moving=Path(moving),
-        fixed_segmentation=_path(fixed_segmentation),
-        moving_segmentation=_path(moving_segmentation),
-        fixed_mask=_path(fixed_mask),
-        moving_mask=_path(moving_mask),
+        fixed_segmentation=_make_path(fixed_segmentation),
+        moving_segmentation=_make_path(moving_segmentation),
+        fixed_mask=_make_path(fixed_mask),
+        moving_mask=_make_path(moving_mask),
         initial=initial,
         settings=RegistrationSettings(
-            model=model, cascades=cascades, threads=threads, refine=refine, keep_volume=tuple(keep_volume)
+            model=model,
+            cascades=cascades,
+            threads=threads,
+            refine=parse_choice(RefinementPreset, refine, "refinement"),
+            keep_volume=tuple(keep_volume),
         ),
         views=views,
         compress=compress,
@@ -60,17 +66,16 @@ def register_files(
     return register_request(request, Path(output), force, progress)
 
 
-def _path(file: str | Path | None) -> Path | None:
+def _make_path(file: str | Path | None) -> Path | None:
     return None if file is None else Path(file)
 
 
 def register_request(
     request: FilesRequest, output: Path, force: bool, progress: Progress, entries: Sequence[str] = RESULT_ENTRIES
-) -> dict[str, Any]:
-    """Register the files of a request into the folder `output`; returns the report.
+) -> Report:
+    """Register the files of a request and write the result into the folder `output`; returns the report.
 
-    entries: what an earlier result in the folder may consist of, replaced with `force`. Raises InputError as
-    `register_files` does.
+    entries: the files of an earlier result that `force` replaces. Raises InputError as `register_files` does.
     """
     check_request(request)
     check_output(output, list(request.files.values()), force, entries)
@@ -80,34 +85,34 @@ def register_request(
     return report
 
 
-def register_into(folder: Path, request: FilesRequest, progress: Progress) -> dict[str, Any]:
-    """Register the files and write everything but the report into an empty folder; returns the report.
+def register_into(folder: Path, request: FilesRequest, progress: Progress) -> Report:
+    """Register the files of a request and write all but the report into an empty folder; returns the report.
 
     Raises InputError as `register_files` does.
     """
-    # Slicer takes a second to import and torch several: each comes after everything that can go wrong without it.
+    # Importing Slicer takes a second and torch several seconds: all checks that need neither come before.
     from .inputs import load_inputs
 
     with load_inputs(request, scale_progress(progress, 0.0, 0.15)) as inputs:
         return _register(folder, request, inputs, scale_progress(progress, 0.15, 1.0))
 
 
-def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progress: Progress) -> dict[str, Any]:
-    watch = Stopwatch({"reading": inputs.seconds})
-    progress(0.0, "starting")
-    with watch.stage("starting"):
+def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progress: Progress) -> Report:
+    watch = Stopwatch({Stage.READING: inputs.seconds})
+    progress(ProgressUpdate(0.0, Stage.STARTING))
+    with watch.time_stage(Stage.STARTING):
         from ...core.models.registry import ModelRegistry
         from ...worker.task import run_request
-        from .outputs import publish, write_result, write_views
+        from .outputs import add_result_to_scene, write_result, write_views
     reply = run_request(ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
-    with watch.stage("writing"):
-        progress(0.7, "writing")
-        nodes = publish(inputs, reply)
+    with watch.time_stage(Stage.WRITING):
+        progress(ProgressUpdate(0.7, Stage.WRITING))
+        nodes = add_result_to_scene(inputs, reply)
         outputs = write_result(nodes, folder, request.compress)
     if request.views:
-        with watch.stage("pictures"):
-            progress(0.85, "drawing")
+        with watch.time_stage(Stage.PICTURES):
+            progress(ProgressUpdate(0.85, Stage.PICTURES))
             outputs["views"] = write_views(inputs, nodes, folder)
-    progress(1.0, "done")
+    progress(ProgressUpdate(1.0, Stage.DONE))
     return build_full_report(request, reply, outputs, watch.seconds)

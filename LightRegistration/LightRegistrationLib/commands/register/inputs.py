@@ -1,4 +1,4 @@
-"""The files of a request, read through the MRML scene."""
+"""Reads the files of a request through the MRML scene."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
-from ...core.result.result import Progress
+from ...core.result.progress import Progress, ProgressUpdate, Stage
+from ...core.result.settings import InitialAlignment
 from ...scene.files.loading import load_linear_transform, load_segmentation, load_volume
 from ...scene.headless.application import HeadlessApplication, headless_application
-from ...scene.nodes.results import remove_with_display
+from ...scene.nodes.removal import remove_with_display
 from ...scene.nodes.segmentations import segmentation_from_node
 from ...scene.nodes.volumes import volume_from_node
 from ...worker.guidance import build_guidance
@@ -28,7 +29,7 @@ RIGHT_ANGLE_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class LoadedInputs:
-    """A pair in the scene: its nodes (None where no file was given), the same as typed values, and how long it took."""
+    """A pair in the scene: its nodes (None without a file), the same as typed values, and how long reading took."""
 
     application: HeadlessApplication
     fixed_node: Any
@@ -41,16 +42,16 @@ class LoadedInputs:
 
 @contextmanager
 def load_inputs(request: FilesRequest, progress: Progress) -> Iterator[LoadedInputs]:
-    """Load a pair into the process's headless scene; everything that the block adds to the scene goes after it.
+    """Load a pair into the headless scene of this process; all nodes that are added in the block are removed after it.
 
-    Raises InputError, naming the file, for everything that cannot be used.
+    Raises InputError, naming the file, for a file that cannot be used.
     """
     application = headless_application()
-    before = _node_ids(application.scene)
+    before = _list_node_ids(application.scene)
     try:
         yield _load(request, application, progress)
     finally:
-        for node_id in _node_ids(application.scene) - before:
+        for node_id in _list_node_ids(application.scene) - before:
             node = application.scene.GetNodeByID(node_id)
             if node is not None and not node.GetSingletonTag():
                 application.scene.RemoveNode(node)
@@ -59,30 +60,30 @@ def load_inputs(request: FilesRequest, progress: Progress) -> Iterator[LoadedInp
 def _load(request: FilesRequest, application: HeadlessApplication, progress: Progress) -> LoadedInputs:
     scene = application.scene
     started = time.perf_counter()
-    progress(0.0, "reading the fixed volume")
+    progress(ProgressUpdate(0.0, Stage.READING))
     fixed_node = load_volume(scene, request.fixed)
     _check_right_angles(volume_from_node(fixed_node), request.fixed)
-    progress(0.3, "reading the moving volume")
+    progress(ProgressUpdate(0.3, Stage.READING))
     moving_node = load_volume(scene, request.moving)
-    progress(0.6, "reading the segmentations")
-    fixed_mask, moving_mask = (_mask(scene, path) for path in (request.fixed_mask, request.moving_mask))
+    progress(ProgressUpdate(0.6, Stage.READING))
+    fixed_mask, moving_mask = (_load_mask(scene, path) for path in (request.fixed_mask, request.moving_mask))
     fixed_segmentation_node = _load_segmentation(scene, request.fixed_segmentation)
     moving_segmentation_node = _load_segmentation(scene, request.moving_segmentation)
     initial = request.initial_file
     settings = replace(
         request.settings,
-        initial=str(request.initial) if initial is None else load_linear_transform(scene, initial),
+        initial=InitialAlignment(str(request.initial)) if initial is None else load_linear_transform(scene, initial),
     )
     values = RegistrationRequest(
         replace(volume_from_node(fixed_node), name=request.fixed.name),
         replace(volume_from_node(moving_node), name=request.moving.name),
         settings,
-        _segmentation(fixed_segmentation_node),
-        _segmentation(moving_segmentation_node),
+        _read_segmentation(fixed_segmentation_node),
+        _read_segmentation(moving_segmentation_node),
         fixed_mask,
         moving_mask,
     )
-    build_guidance(values)  # what it refuses is said before torch is imported, which takes seconds
+    build_guidance(values)  # raises its errors before torch is imported, which takes seconds
     return LoadedInputs(
         application,
         fixed_node,
@@ -95,7 +96,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
 
 
 def _check_right_angles(fixed: Volume, path: Path) -> None:
-    """Raise InputError for a sheared fixed grid: NIfTI cannot hold it, and the results would lie elsewhere."""
+    """Raise InputError for a sheared fixed grid: NIfTI cannot store it, and the results would be displaced."""
     axes = fixed.affine[:3, :3] / fixed.geometry.spacing_mm
     if np.abs(axes.T @ axes - np.eye(3)).max() > RIGHT_ANGLE_TOLERANCE:
         raise InputError(
@@ -107,18 +108,18 @@ def _load_segmentation(scene: Any, path: Path | None) -> Any:
     return None if path is None else load_segmentation(scene, path)
 
 
-def _mask(scene: Any, path: Path | None) -> Segmentation | None:
-    """Read a mask; its node goes at once, or the pictures would show it."""
+def _load_mask(scene: Any, path: Path | None) -> Segmentation | None:
+    """Read a mask and remove its node, or the pictures would show it."""
     node = _load_segmentation(scene, path)
-    mask = _segmentation(node)
+    mask = _read_segmentation(node)
     if node is not None:
         remove_with_display(scene, node)
     return mask
 
 
-def _segmentation(node: Any) -> Segmentation | None:
+def _read_segmentation(node: Any) -> Segmentation | None:
     return None if node is None else segmentation_from_node(node)
 
 
-def _node_ids(scene: Any) -> set[str]:
+def _list_node_ids(scene: Any) -> set[str]:
     return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}

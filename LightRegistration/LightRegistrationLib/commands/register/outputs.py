@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.report.definition import OutputsReport
-from ...scene.files.loading import save_node, save_segmentation
+from ...scene.files.saving import save_node, save_segmentation
 from ...scene.nodes.results import RegistrationNodes, publish_result
 from ...worker.protocol import RegistrationReply
 from ..files.output_folder import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
@@ -46,7 +46,7 @@ def write_result(nodes: RegistrationNodes, folder: Path, compress: bool = True) 
 def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) -> list[str]:
     """Draw the result in Slicer's slice views; returns the pictures' names, relative to the folder."""
     # Imports VTK's rendering, which only the pictures need.
-    from ...scene.headless.slice_views import save_views
+    from ...scene.headless.pictures import save_views
 
     (folder / VIEWS_FOLDER).mkdir()
     paths = save_views(inputs.application, nodes, folder / VIEWS_FOLDER)

@@ -1,54 +1,55 @@
-"""report.json of the command line, and its short form for the eye."""
+"""The report of the command line: the report of the registration, and the files and software versions."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+from ...core.report.definition import InputsReport, LabelReport, OutputsReport, Report
+from ..terminal.versions import read_versions
 from .request import FilesRequest
 
 if TYPE_CHECKING:
+    from ...core.geometry.volume import Segmentation
     from ...worker.protocol import RegistrationReply
-
-_DISTRIBUTIONS = ("light-registration", "torch", "numpy", "slicer-core", "vtk")
 
 
 def build_full_report(
     request: FilesRequest,
     reply: RegistrationReply,
-    outputs: Mapping[str, Any],
+    outputs: OutputsReport,
     seconds: Mapping[str, float],
-) -> dict[str, Any]:
-    """What `core.report.build.build_report` says, and what only the command line knows.
+) -> Report:
+    """Add what only the command line knows to the report of a reply.
 
-    inputs: the files as they were named. outputs: files, relative to the output folder. labels: what the values in
-    warped_segmentation.nii.gz mean. seconds: of every stage, reading and writing included. versions: of the software.
+    outputs: files, relative to the output folder. seconds: of every stage, reading and writing included.
     """
-    labels = None
-    if reply.warped_segmentation is not None:
-        # Imported late, like everything that brings Slicer along.
-        from ...scene.nodes.segmentations import merge_layers
-
-        segments = merge_layers(reply.warped_segmentation).segments
-        labels = [{"value": s.value, "name": s.name} for s in segments]
     return {
         **reply.report,
-        "inputs": {role: str(path) for role, path in request.files.items()},
-        "outputs": dict(outputs),
-        "labels": labels,
-        "seconds": {name: round(value, 4) for name, value in seconds.items()},
-        "versions": versions(),
+        "inputs": describe_inputs(request),
+        "outputs": outputs,
+        "labels": None if reply.warped_segmentation is None else _describe_labels(reply.warped_segmentation),
+        "seconds": {str(name): round(value, 4) for name, value in seconds.items()},
+        "versions": read_versions(),
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+def describe_inputs(request: FilesRequest, relative_to: Path | None = None) -> InputsReport:
+    """Return the input files by their role, as they were named.
+
+    relative_to: a folder; files inside it are named relative to it.
+    """
+    files = {
+        role: str(path.relative_to(relative_to) if relative_to and path.is_relative_to(relative_to) else path)
+        for role, path in request.files.items()
+    }
+    return cast(InputsReport, files)
+
+
+def _describe_labels(warped: Segmentation) -> list[LabelReport]:
+    """The label values that `warped_segmentation.nii.gz` will have."""
+    # Imports Slicer.
+    from ...scene.nodes.segmentations import merge_layers
+
+    return [{"value": s.value, "name": s.name} for s in merge_layers(warped).segments]

@@ -1,15 +1,14 @@
-"""What the command line asks for, all as files, and what can be said about it without opening them."""
+"""What the command line asks for, all as files, and the checks that need not open them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
-from ...core.result.result import INITIAL_MODES, RegistrationSettings
+from ...core.result.settings import InitialAlignment, RegistrationSettings
+from ..files.path_errors import report_path_errors
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class FilesRequest:
     """One pair to register.
 
     fixed, moving: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series. Segmentations: label maps in
-    these formats, or .seg.nrrd; masks too: the volumes are compared where they are not 0. initial: one of
-    `INITIAL_MODES` or a linear ITK transform file, fixed -> moving. settings: the rest; its own `initial` is not used.
+    these formats, or .seg.nrrd. Masks: the same; the volumes are compared where they are not 0. initial: an
+    InitialAlignment or a linear ITK transform file, fixed -> moving. settings: all others; their `initial` is not used.
     views: also draw pictures. compress: write images as .nii.gz instead of .nii.
     """
 
@@ -28,15 +27,15 @@ class FilesRequest:
     moving_segmentation: Path | None = None
     fixed_mask: Path | None = None
     moving_mask: Path | None = None
-    initial: str | Path = "affine"
+    initial: str | Path = InitialAlignment.AFFINE
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     views: bool = False
     compress: bool = True
 
     @property
     def initial_file(self) -> Path | None:
-        """The file of the initial transform; None if `initial` is a mode."""
-        return None if str(self.initial) in INITIAL_MODES else Path(self.initial)
+        """The file of the initial transform; None if `initial` is an InitialAlignment."""
+        return None if str(self.initial) in list(InitialAlignment) else Path(self.initial)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -54,29 +53,15 @@ class FilesRequest:
 
 
 def check_request(request: FilesRequest) -> None:
-    """Raise InputError for what is wrong without a look into the files; quick, so that mistakes cost no wait."""
+    """Raise InputError for all that can be found wrong quickly, without reading the files."""
     for role, path in request.files.items():
         with report_path_errors(path):
-            found = path.exists()
-        if not found and role == "initial":
-            modes = ", ".join(INITIAL_MODES)
-            raise InputError(f"Unknown initial alignment '{path}': use {modes} or the file of a transform.")
-        if not found:
+            is_there = path.exists()
+        if not is_there and role == "initial":
+            choices = ", ".join(InitialAlignment)
+            raise InputError(f"Unknown initial alignment '{path}': use {choices} or the file of a transform.")
+        if not is_there:
             raise InputError(f"{path}: there is no such file or folder.")
     if request.settings.keep_volume and request.moving_segmentation is None:
-        raise InputError("To keep volumes, give the moving segmentation that shows the structures.")
+        raise InputError("To preserve volumes, give the moving segmentation that shows the structures.")
     find_card(request.settings.model, list_cards())
-
-
-@contextlib.contextmanager
-def report_path_errors(path: Path) -> Iterator[None]:
-    """Turn what keeps a path from being looked up (no permission, too long a name, a loop of links) into InputError."""
-    try:
-        # VTK takes names as UTF-8 only.
-        str(path).encode()
-        yield
-    except UnicodeEncodeError as error:
-        raise InputError(f"{path}: the name is not valid UTF-8; rename it.") from error
-    except (OSError, RuntimeError) as error:  # Path.resolve reports a loop of links as a RuntimeError
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path}: cannot be looked up ({reason}).") from error

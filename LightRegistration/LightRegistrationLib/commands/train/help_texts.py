@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..terminal.help_texts import EXIT_STATUS
+from ..terminal.exit_status import EXIT_STATUS
 
 TRAIN = """\
 Train a network, or go on with a run that was stopped. A student is what registers; it is trained by itself

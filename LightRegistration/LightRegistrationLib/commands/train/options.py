@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..terminal.progress import progress_bar
+from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
 from .request import TrainingRequest
 from .run import export_run, train
@@ -88,9 +88,7 @@ def _add_toy_data(kinds: Any) -> None:
 
 
 def _run_toy_data(options: argparse.Namespace) -> None:
-    with progress_bar() as progress:
-        make_toy_data(
-            options.folder, options.subjects, options.validation, options.spacing, options.force, progress=progress
-        )
+    with open_progress_bar() as progress:
+        make_toy_data(options.folder, options.subjects, options.validation, options.spacing, options.force, progress)
     print(f"{options.subjects} heads to train with and {options.validation} to validate with are in {options.folder}.")
     print(f"Next: light-registration train student toy-student --data {options.folder} --output RUN")

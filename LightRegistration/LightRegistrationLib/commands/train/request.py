@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ..register.request import report_path_errors
+from ..files.path_errors import report_path_errors
 
 if TYPE_CHECKING:
     from ...training.configuration import AnyConfig, AnyStudentConfig

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
-from ...core.result.result import Progress, ignore_progress
 from ..files.output_folder import check_output, staging_folder
 from ..phantom.pair import make_head
+from ..terminal.progress_bar import ShowProgress
 
 TRAIN_TABLE, VALIDATION_TABLE, PAIRS_TABLE = "train.csv", "validation.csv", "pairs.csv"
 SCANS_FOLDER = "scans"
@@ -33,7 +33,7 @@ def make_toy_data(
     validation: int = 5,
     spacing_mm: float = 4.0,
     force: bool = False,
-    progress: Progress = ignore_progress,
+    show_progress: ShowProgress = lambda fraction, label: None,
 ) -> None:
     """Write heads, their structures and the tables that name them.
 
@@ -51,7 +51,7 @@ def make_toy_data(
         (unfinished / SCANS_FOLDER).mkdir()
         heads = []
         for seed in range(count):
-            progress(seed / count, "making heads")
+            show_progress(seed / count, "making heads")
             heads.append(_write_head(unfinished, seed, *make_head(seed, spacing_mm)))
         _write_tables(unfinished, heads[:subjects], heads[subjects:])
 

@@ -1,27 +1,28 @@
-"""The numbers of a registration as a plain dictionary (report.json, the panel's table); the schema is in the README."""
+"""Builds the report of a registration (report.json, the panel's table) from its result and scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
-from ..result.result import (
-    NO_GUIDANCE,
-    Guidance,
-    JacobianSummary,
-    Overlap,
-    PreservedVolume,
-    RefinementSummary,
-    RegistrationResult,
-    StructureScore,
-    mean_overlap,
+from ..result.result import JacobianSummary, PreservedVolume, RefinementSummary, RegistrationResult
+from ..result.scores import Overlap, StructureScore, mean_overlap
+from ..result.settings import NO_GUIDANCE, Guidance, RegistrationSettings
+from .definition import (
+    SCHEMA_VERSION,
+    InitialChoice,
+    JacobianReport,
+    MeanReport,
+    OverlapReport,
+    PreservedVolumeReport,
+    RefinementReport,
+    Report,
+    SettingsReport,
+    StructureReport,
+    VolumeReport,
 )
-
-SCHEMA_VERSION = 1
 
 
 def build_report(
@@ -30,43 +31,34 @@ def build_report(
     result: RegistrationResult,
     scores: Sequence[StructureScore] | None,
     guidance: Guidance = NO_GUIDANCE,
-) -> dict[str, Any]:
-    """Everything worth knowing about one registration; scores None where no segmentations were given.
+) -> Report:
+    """Return the report of one registration; scores None if no segmentations were given.
 
-    guidance: what the registration was given; the report names its masks.
-    Numbers that are not defined (HD95 of an empty structure) become None, so that the report is valid JSON.
+    guidance: what the registration was given; the report names its masks. Undefined numbers (HD95 of an empty
+    structure) become None, so that the report is valid JSON.
     """
-    settings = result.settings
-    initial = "transform" if isinstance(settings.initial, AffineTransform) else settings.initial
     return {
         "schema": SCHEMA_VERSION,
-        "fixed": _describe(fixed),
-        "moving": _describe(moving),
+        "fixed": _describe_volume(fixed),
+        "moving": _describe_volume(moving),
         "model": {"name": result.model, "weights_sha256": result.weights_sha256, "reason": result.model_reason},
-        "settings": {
-            "model": settings.model,
-            "cascades": settings.cascades,
-            "initial": initial,
-            "threads": settings.threads,
-            "refine": settings.refine,
-            "keep_volume": list(settings.keep_volume),
-        },
+        "settings": _describe_settings(result.settings),
         "masks": {
-            role: None if mask is None else mask.name
-            for role, mask in (("fixed", guidance.fixed_mask), ("moving", guidance.moving_mask))
+            "fixed": None if guidance.fixed_mask is None else guidance.fixed_mask.name,
+            "moving": None if guidance.moving_mask is None else guidance.moving_mask.name,
         },
         "initial_matrix_fixed_to_moving_ras_mm": result.initial.matrix.tolist(),
-        "seconds": {name: round(value, 4) for name, value in result.seconds.items()},
-        "jacobian": _numbers(result.jacobian),
-        "refinement": None if result.refinement is None else _numbers(result.refinement),
-        "kept": [_numbers(kept) for kept in result.kept],
-        "structures": None if scores is None else [_structure(s) for s in scores],
-        "mean": None if scores is None else _mean(scores),
+        "seconds": {str(name): round(value, 4) for name, value in result.seconds.items()},
+        "jacobian": _describe_jacobian(result.jacobian),
+        "refinement": None if result.refinement is None else _describe_refinement(result.refinement),
+        "kept": [_describe_preserved(structure) for structure in result.preserved_volumes],
+        "structures": None if scores is None else [_describe_structure(score) for score in scores],
+        "mean": None if scores is None else _average(scores),
         "warnings": list(result.warnings),
     }
 
 
-def _describe(volume: Volume) -> dict[str, Any]:
+def _describe_volume(volume: Volume) -> VolumeReport:
     geometry = volume.geometry
     return {
         "name": volume.name,
@@ -77,27 +69,71 @@ def _describe(volume: Volume) -> dict[str, Any]:
     }
 
 
-def _structure(score: StructureScore) -> dict[str, Any]:
+def _describe_settings(settings: RegistrationSettings) -> SettingsReport:
+    is_transform = isinstance(settings.initial, AffineTransform)
+    return {
+        "model": settings.model,
+        "cascades": settings.cascades,
+        "initial": InitialChoice.TRANSFORM if is_transform else InitialChoice(str(settings.initial)),
+        "threads": settings.threads,
+        "refine": settings.refine,
+        "keep_volume": list(settings.keep_volume),
+    }
+
+
+def _describe_jacobian(jacobian: JacobianSummary) -> JacobianReport:
+    return {
+        "percent_nonpositive": _round(jacobian.percent_nonpositive),
+        "minimum": _round(jacobian.minimum),
+        "std_log": _round(jacobian.std_log),
+    }
+
+
+def _describe_refinement(refinement: RefinementSummary) -> RefinementReport:
+    return {
+        "preset": refinement.preset,
+        "metric": refinement.metric,
+        "steps": refinement.steps,
+        "ended": refinement.ended,
+        "similarity_before": _round(refinement.similarity_before),
+        "similarity_after": _round(refinement.similarity_after),
+    }
+
+
+def _describe_preserved(structure: PreservedVolume) -> PreservedVolumeReport:
+    return {
+        "name": structure.name,
+        "change_percent_free": _round(structure.change_percent_free),
+        "change_percent": _round(structure.change_percent),
+    }
+
+
+def _describe_structure(score: StructureScore) -> StructureReport:
     return {
         "name": score.name,
         "value": score.value,
         "fixed_voxels": score.fixed_voxels,
-        "before": _numbers(score.before),
-        "after": _numbers(score.after),
+        "before": _describe_overlap(score.before),
+        "after": _describe_overlap(score.after),
     }
 
 
-def _mean(scores: Sequence[StructureScore]) -> dict[str, Any]:
+def _average(scores: Sequence[StructureScore]) -> MeanReport:
     return {
-        "before": _numbers(mean_overlap([s.before for s in scores])),
-        "after": _numbers(mean_overlap([s.after for s in scores])),
+        "before": _describe_overlap(mean_overlap([s.before for s in scores])),
+        "after": _describe_overlap(mean_overlap([s.after for s in scores])),
     }
 
 
-def _numbers(values: JacobianSummary | PreservedVolume | Overlap | RefinementSummary) -> dict[str, Any]:
-    """A flat dataclass as JSON: numbers rounded, None for those that are not defined."""
-    return {name: _number(value) if isinstance(value, float) else value for name, value in asdict(values).items()}
+def _describe_overlap(overlap: Overlap) -> OverlapReport:
+    return {
+        "dice": _round(overlap.dice),
+        "jaccard": _round(overlap.jaccard),
+        "hd95_mm": _round(overlap.hd95_mm),
+        "volume_change_percent": _round(overlap.volume_change_percent),
+    }
 
 
-def _number(value: float) -> float | None:
+def _round(value: float) -> float | None:
+    """Six decimals; None for a number that is not defined."""
     return round(value, 6) if math.isfinite(value) else None

@@ -19,7 +19,7 @@ import slicer.util
 from ...commands.phantom.pair import PhantomPair, make_phantom_pair
 from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
-from ...core.result.result import RegistrationSettings
+from ...core.result.settings import RegistrationSettings
 from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume

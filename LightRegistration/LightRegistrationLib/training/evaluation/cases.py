@@ -19,7 +19,8 @@ from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Segment, Segmentation, Volume, match_segments
 from ...core.metrics.overlap import compare_segmentations
-from ...core.result.result import JacobianSummary, Overlap, mean_overlap
+from ...core.result.result import JacobianSummary
+from ...core.result.scores import Overlap, mean_overlap
 from ...core.sampling.warping import warp_segmentation
 from .files import read_labels, read_landmarks, read_volume
 from .pairs import EvaluationPair

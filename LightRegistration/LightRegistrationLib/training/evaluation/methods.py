@@ -13,10 +13,10 @@ from torch import nn
 
 from ...core.models.cards import CARD_FILE, ModelCard
 from ...core.models.registry import ModelRegistry, Student
-from ...core.network.grid import GridSettings
 from ...core.network.intensity import IntensityNormalization
+from ...core.network.settings import GridSettings
 from ...core.registration import register
-from ...core.result.result import RegistrationSettings
+from ...core.result.settings import RefinementPreset, RegistrationSettings, parse_choice
 from .cases import AffineStart, Case, Method, Outcome, evaluate_field
 
 _ON_GRID = ("shrink", "resample", "network", "field")
@@ -40,7 +40,9 @@ def build_model_methods(
     name = "auto" if model == "auto" else card.name
     methods = []
     for count, preset in product(cascades or (None,), refine):
-        settings = RegistrationSettings(model, count, threads=threads, refine=preset)
+        settings = RegistrationSettings(
+            model, count, threads=threads, refine=parse_choice(RefinementPreset, preset, "refinement")
+        )
         key = hashlib.sha256(json.dumps([count, threads, preset, cards]).encode()).hexdigest()
         methods.append(build_model_method(_title(name, settings), key, settings, known))
     return methods

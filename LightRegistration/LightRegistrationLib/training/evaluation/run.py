@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...core import errors
 from ...core.errors import InputError
-from ...core.result.result import Progress, ignore_progress
 from .cases import Case, Method, Outcome, Scores, evaluate_case, load_case
 from .pairs import EvaluationPair
 
 SCHEMA_VERSION = 1
 PAIRS_FOLDER, PICTURES_FOLDER = "pairs", "pictures"
+
+PairProgress = Callable[[float, str], None]
+"""Called with the fraction of the pairs that are done (0 to 1) and the name of the pair that starts."""
+
+
+def ignore_pair_progress(fraction: float, pair: str) -> None:
+    """Report progress to nobody."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def evaluate_pairs(
     methods: Sequence[Method],
     output: Path,
     options: EvaluationOptions = EvaluationOptions(),
-    progress: Progress = ignore_progress,
+    progress: PairProgress = ignore_pair_progress,
 ) -> list[PairRecord]:
     """Evaluate every pair with every method and keep each in `output`/pairs as soon as it is done.
 

@@ -12,7 +12,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 
 SHEARED = np.array([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 

@@ -13,7 +13,7 @@ from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, match_segments
 from LightRegistrationLib.core.metrics import label_counts
 from LightRegistrationLib.core.metrics.overlap import compare_segmentations, hausdorff_95
-from LightRegistrationLib.core.result.result import Overlap, mean_overlap
+from LightRegistrationLib.core.result.scores import Overlap, mean_overlap
 
 from ..geometries import AWKWARD, make_geometry
 

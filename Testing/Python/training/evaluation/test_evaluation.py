@@ -19,7 +19,7 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, 
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models.registry import ModelRegistry
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.cases import (
     AffineStart,
     Case,

@@ -1,0 +1,25 @@
+"""Errors of the file system as one line for the user."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...core.errors import InputError
+
+
+@contextlib.contextmanager
+def report_path_errors(path: Path) -> Iterator[None]:
+    """Raise InputError for a path that cannot be looked up in the block.
+
+    Reasons: no permission, too long a name, a loop of links, or a name that is not UTF-8, which VTK requires.
+    """
+    try:
+        str(path).encode()
+        yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: the name is not valid UTF-8; rename it.") from error
+    except (OSError, RuntimeError) as error:  # Path.resolve reports a loop of links as a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be looked up ({reason}).") from error

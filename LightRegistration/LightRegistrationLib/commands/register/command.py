@@ -1,0 +1,72 @@
+"""The `register` command: its options, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ...core.report.definition import Report
+from ..terminal.messages import print_warning
+from ..terminal.progress_bar import open_registration_bar
+from . import help_texts as texts
+from .call import register_files
+from .options import add_guidance_options, add_segmentation_options, add_setting_options
+
+
+def add_register(commands: Any) -> None:
+    """Add the command to the command line's parser."""
+    parser = commands.add_parser(
+        "register",
+        help="register a moving volume to a fixed one",
+        description=texts.REGISTER,
+        epilog=texts.REGISTER_END,
+    )
+    parser.add_argument("fixed", type=Path, metavar="FIXED", help="volume that stays: file or DICOM folder")
+    parser.add_argument("moving", type=Path, metavar="MOVING", help="volume that is deformed onto the fixed one")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_segmentation_options(parser)
+    add_setting_options(parser)
+    add_guidance_options(parser)
+    parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    parser.add_argument("--no-compression", action="store_true", help=texts.NO_COMPRESSION)
+    parser.add_argument("--force", action="store_true", help=texts.FORCE)
+    parser.set_defaults(run=_run)
+
+
+def format_model(report: Report) -> str:
+    """Return the model that was used, and why."""
+    return f"{report['model']['name']}: {report['model']['reason']}"
+
+
+def _run(options: argparse.Namespace) -> None:
+    with open_registration_bar() as progress:
+        report = register_files(
+            options.fixed,
+            options.moving,
+            options.output,
+            fixed_segmentation=options.fixed_segmentation,
+            moving_segmentation=options.moving_segmentation,
+            fixed_mask=options.fixed_mask,
+            moving_mask=options.moving_mask,
+            model=options.model,
+            cascades=options.cascades,
+            initial=options.initial,
+            refine=options.refine,
+            keep_volume=options.keep_volume,
+            threads=options.threads,
+            views=options.views,
+            compress=not options.no_compression,
+            force=options.force,
+            progress=progress,
+        )
+    _print_notes(report)
+
+
+def _print_notes(report: Report) -> None:
+    """Print the warnings, and on a terminal the model and why it was used; the report has both."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"Model {format_model(report)}", file=sys.stderr)
+    for line in report["warnings"]:
+        print_warning(line)

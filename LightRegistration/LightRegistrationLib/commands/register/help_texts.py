@@ -1,0 +1,59 @@
+"""Help texts of the `register` command and of the options that other commands share."""
+
+from __future__ import annotations
+
+from ...core.report.definition import SCHEMA_VERSION
+from ..terminal.exit_status import EXIT_STATUS
+
+REGISTER = """\
+Deform the moving volume onto the fixed one.
+
+Volumes: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series; any orientation, spacing and size.
+Segmentations: label maps in the same formats, or .seg.nrrd. They are compared where both are given (structures of
+equal name, else of equal label value); they do not steer the registration, unless --keep-volume names some."""
+
+REGISTER_END = f"""\
+what is written to DIR:
+  transform.h5                maps fixed points to moving points (ITK transform: LPS, mm).
+                              Slicer: put the moving volume under it. SimpleITK: ReadTransform, then
+                              Resample(moving, fixed, transform).
+  warped.nii.gz               the moving volume on the fixed grid (trilinear interpolation, voxel type and intensities
+                              of the moving volume; its smallest value outside of its field of view)
+  warped_segmentation.nii.gz  the moving segmentation on the fixed grid (nearest neighbor, its own label values)
+                              (both as .nii with --no-compression)
+  views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
+  report.json                 all numbers: model, settings, times, Jacobian determinant, refinement, Dice and surface
+                              distance of each structure before and after, warnings. Its keys: docs/researcher/
+                              report-schema.md, or the JSON Schema LightRegistrationLib/core/report/report.schema.json
+                              (schema {SCHEMA_VERSION})
+
+examples:
+  light-registration register visit1.nii.gz visit2.nii.gz --output result
+  light-registration register atlas.nrrd patient_dicom/ --output result --views
+  light-registration register f.nii.gz m.nii.gz --fixed-segmentation f_labels.nii.gz \\
+      --moving-segmentation m.seg.nrrd --output result --force
+  light-registration register f.mha m.mha --initial rigid.tfm --threads 2 --output result
+  light-registration register f.nii.gz m.nii.gz --refine best --fixed-mask brain.nii.gz \\
+      --moving-segmentation m.seg.nrrd --keep-volume Tumor --output result
+
+from Python:
+  from LightRegistrationLib.commands.register import register_files
+  report = register_files("f.nii.gz", "m.nii.gz", "result", views=True)
+
+{EXIT_STATUS}"""
+
+FORCE = "replace an earlier result in DIR once the new one is complete; other files in DIR stay"
+SEGMENTATION = "structures in the {role} volume: label map or .seg.nrrd, on any grid"
+MODEL = "model to use, see `light-registration models` (default: auto, the model that fits both volumes)"
+CASCADES = "number of cascades of the model, 1 to 3 (default: as it was trained)"
+INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
+(centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
+moving points (.h5, .tfm, .txt, .mat)"""
+REFINE = """whether the deformation is then optimized for this pair: none (the default; multimodal pairs get a few
+coarse steps), fast (a few seconds) or best (takes longer, until there is no more gain)"""
+THREADS = "CPU threads (default: all cores)"
+MASK = """where the {role} volume is compared: label map or .seg.nrrd, on any grid; all values except 0 count. Outside,
+the deformation follows by smoothness"""
+KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must
+preserve (tumors); the report has the volume change that remains"""
+NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"

@@ -1,0 +1,22 @@
+"""Errors and warnings of the command line: one line each, on standard error."""
+
+from __future__ import annotations
+
+import sys
+
+PROGRAM = "light-registration"
+
+
+def print_error(message: str) -> None:
+    """Print an error in one line."""
+    _print_line(f"{PROGRAM}: error: {' '.join(message.split())}")
+
+
+def print_warning(message: str) -> None:
+    """Print a warning."""
+    _print_line(f"{PROGRAM}: warning: {message}")
+
+
+def _print_line(line: str) -> None:
+    if sys.stderr is not None:  # a program without a console may have none
+        print(line, file=sys.stderr)

@@ -1,0 +1,206 @@
+"""The typed definition of report.json: its JSON Schema and its table in the documents are generated from this file.
+
+A key that is NotRequired is written by the command line only; the report in a saved scene does not have it. Raise
+SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in `Report`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, NotRequired, TypedDict
+
+from ..result.progress import Stage
+from ..result.result import Metric, RefinementEnd
+from ..result.settings import RefinementPreset
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the value of a key means, and which values are allowed beyond its type.
+
+    text: one sentence or phrase in Markdown. low, high: bounds of numbers. shape: lengths of nested lists. words: the
+    enumeration whose values are the keys of a mapping. pattern: of a string.
+    """
+
+    text: str
+    low: float | None = None
+    high: float | None = None
+    shape: tuple[int, ...] = ()
+    words: type[StrEnum] | None = None
+    pattern: str = ""
+
+
+class InitialChoice(StrEnum):
+    """The initial alignment that was asked for; TRANSFORM: a transform of the user."""
+
+    NONE = "none"
+    CENTERS = "centers"
+    AFFINE = "affine"
+    TRANSFORM = "transform"
+
+
+class VolumeReport(TypedDict):
+    """One of the two volumes."""
+
+    name: Annotated[str, Key("name of the file or node")]
+    size_ijk: Annotated[list[int], Key("number of voxels along i, j, k", low=1, shape=(3,))]
+    spacing_mm: Annotated[list[float], Key("voxel size along i, j, k, mm", low=0, shape=(3,))]
+    affine_ijk_to_ras_mm: Annotated[list[list[float]], Key("maps (i, j, k, 1) to RAS mm", shape=(4, 4))]
+    type: Annotated[str, Key("voxel type, such as `int16`")]
+
+
+class ModelReport(TypedDict):
+    """The model that was used."""
+
+    name: Annotated[str, Key("name of the model")]
+    weights_sha256: Annotated[str, Key("hash of its weights file")]
+    reason: Annotated[str, Key("why this model was used, one line")]
+
+
+class SettingsReport(TypedDict):
+    """What was asked for."""
+
+    model: Annotated[str, Key("name of a model, or `auto`")]
+    cascades: Annotated[int | None, Key("number of cascades; `null`: as the model was trained", low=1, high=3)]
+    initial: Annotated[InitialChoice, Key("initial alignment; `transform`: a transform of the user")]
+    threads: Annotated[int | None, Key("CPU threads; `null`: all cores", low=1)]
+    refine: Annotated[RefinementPreset, Key("preset of the refinement")]
+    keep_volume: Annotated[list[str], Key("structures whose volume was to be preserved")]
+
+
+class MasksReport(TypedDict):
+    """The masks in which the volumes were compared."""
+
+    fixed: Annotated[str | None, Key("name of the mask of the fixed volume; `null`: none")]
+    moving: Annotated[str | None, Key("name of the mask of the moving volume; `null`: none")]
+
+
+class JacobianReport(TypedDict):
+    """Jacobian determinant of the deformation, raw, at all cell corners of the field inside the fixed volume."""
+
+    percent_nonpositive: Annotated[float | None, Key("folding: percent of the determinants that are <= 0", 0, 100)]
+    minimum: Annotated[float | None, Key("least determinant")]
+    std_log: Annotated[float | None, Key("standard deviation of the logarithm of the positive determinants", low=0)]
+
+
+class RefinementReport(TypedDict):
+    """The optimization of the deformation for this pair."""
+
+    preset: Annotated[RefinementPreset, Key("preset; `none`: the coarse steps that multimodal pairs always get")]
+    metric: Annotated[
+        Metric, Key("similarity that was maximized: `correlation` (single contrast) or `MIND` (multimodal)")
+    ]
+    steps: Annotated[int, Key("number of steps", low=0)]
+    ended: Annotated[RefinementEnd, Key("why it ended: the similarity grew no more, or all steps were taken")]
+    similarity_before: Annotated[float | None, Key("similarity before refinement, larger is better")]
+    similarity_after: Annotated[float | None, Key("similarity after refinement")]
+
+
+class PreservedVolumeReport(TypedDict):
+    """A structure whose volume was to be preserved."""
+
+    name: Annotated[str, Key("name of the structure")]
+    change_percent_free: Annotated[float | None, Key("volume change without volume preservation, percent")]
+    change_percent: Annotated[float | None, Key("volume change of the result, percent")]
+
+
+class OverlapReport(TypedDict):
+    """Agreement of a moving structure with the fixed one."""
+
+    dice: Annotated[float | None, Key("Dice coefficient", 0, 1)]
+    jaccard: Annotated[float | None, Key("Jaccard index", 0, 1)]
+    hd95_mm: Annotated[float | None, Key("95th percentile of the surface distances, both directions pooled, mm", low=0)]
+    volume_change_percent: Annotated[float | None, Key("relative to the structure's volume in the moving volume")]
+
+
+class MeanReport(TypedDict):
+    """Agreement, averaged over the structures; undefined values are left out."""
+
+    before: Annotated[OverlapReport, Key("as loaded, before any alignment")]
+    after: Annotated[OverlapReport, Key("after registration")]
+
+
+class StructureReport(MeanReport):
+    """A structure that both segmentations have: of equal name, else of equal label value."""
+
+    name: Annotated[str, Key("name of the structure")]
+    value: Annotated[int, Key("label value in the fixed segmentation")]
+    fixed_voxels: Annotated[int, Key("size of the fixed structure, voxels", low=0)]
+
+
+class LabelReport(TypedDict):
+    """A structure in the warped segmentation."""
+
+    value: Annotated[int, Key("label value")]
+    name: Annotated[str, Key("name of the structure")]
+
+
+class InputsReport(TypedDict):
+    """The input files, as they were named."""
+
+    fixed: Annotated[str, Key("fixed volume")]
+    moving: Annotated[str, Key("moving volume")]
+    fixed_segmentation: NotRequired[Annotated[str, Key("fixed segmentation")]]
+    moving_segmentation: NotRequired[Annotated[str, Key("moving segmentation")]]
+    fixed_mask: NotRequired[Annotated[str, Key("mask of the fixed volume")]]
+    moving_mask: NotRequired[Annotated[str, Key("mask of the moving volume")]]
+    initial: NotRequired[Annotated[str, Key("transform of the initial alignment")]]
+
+
+class OutputsReport(TypedDict):
+    """The files that were written, relative to the output folder."""
+
+    transform: Annotated[str, Key("the transform, ITK format")]
+    warped: Annotated[str, Key("moving volume on the fixed grid")]
+    warped_segmentation: NotRequired[Annotated[str, Key("moving segmentation on the fixed grid")]]
+    views: NotRequired[Annotated[list[str], Key("pictures of slice views")]]
+
+
+class RegionErrorReport(TypedDict):
+    """Lengths of the true displacements and of the remaining error in one region of the built-in pair."""
+
+    mean_displacement_mm: Annotated[float, Key("mean true displacement, mm", low=0)]
+    max_displacement_mm: Annotated[float, Key("largest true displacement, mm", low=0)]
+    mean_error_mm: Annotated[float, Key("mean error after registration, mm", low=0)]
+    max_error_mm: Annotated[float, Key("largest error after registration, mm", low=0)]
+
+
+class KnownDeformationReport(TypedDict):
+    """Comparison with the known deformation of the built-in pair."""
+
+    brain: Annotated[RegionErrorReport, Key("in all structures of the brain")]
+    head: Annotated[RegionErrorReport, Key("in the whole head")]
+
+
+class Report(TypedDict):
+    """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
+
+    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`.
+    """
+
+    schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
+    fixed: Annotated[VolumeReport, Key("the fixed volume")]
+    moving: Annotated[VolumeReport, Key("the moving volume")]
+    model: Annotated[ModelReport, Key("the model that was used, and why")]
+    settings: Annotated[SettingsReport, Key("what was asked for")]
+    masks: Annotated[MasksReport, Key("names of the masks")]
+    initial_matrix_fixed_to_moving_ras_mm: Annotated[
+        list[list[float]], Key("alignment before the network, RAS mm", shape=(4, 4))
+    ]
+    seconds: Annotated[dict[str, float], Key("wall time of each stage, seconds", low=0, words=Stage)]
+    jacobian: Annotated[JacobianReport, Key("Jacobian determinant of the deformation")]
+    refinement: Annotated[RefinementReport | None, Key("optimization for this pair; `null` without")]
+    kept: Annotated[list[PreservedVolumeReport], Key("structures whose volume was to be preserved")]
+    structures: Annotated[list[StructureReport] | None, Key("structures; `null` without two segmentations")]
+    mean: Annotated[MeanReport | None, Key("mean over the structures; `null` without two segmentations")]
+    warnings: Annotated[list[str], Key("lines for the user")]
+    inputs: NotRequired[Annotated[InputsReport, Key("input files")]]
+    outputs: NotRequired[Annotated[OutputsReport, Key("written files, relative to the output folder")]]
+    labels: NotRequired[
+        Annotated[list[LabelReport] | None, Key("structures of the warped segmentation; `null` without")]
+    ]
+    versions: NotRequired[Annotated[dict[str, str], Key("versions of Python and of packages")]]
+    known_deformation: NotRequired[Annotated[KnownDeformationReport, Key("`demo` only: error against the known truth")]]
