@@ -68,7 +68,7 @@ class ResultViews(VTKObservationMixin):
                 getattr(self._display, f"show_{name}")(on)
 
     def preview(self, choice: Choice, moving_affine: FloatArray, field: DisplacementField, layers: Layers) -> None:
-        """Show the first picture of a result to come, until `follow` or `end_preview` is called.
+        """Show the first picture of a result to come, until `replace_preview` or `end_preview` is called.
 
         moving_affine, field: as for `scene.display.preview.add_preview`. layers: those of the result; where it will have
         outlines, the segmentations do not lie over its first picture either.
@@ -82,10 +82,10 @@ class ResultViews(VTKObservationMixin):
         self._display = ResultDisplay(self._logic, self._preview)
         self._display.show_after()
 
-    def follow(self, nodes: RegistrationNodes) -> None:
+    def replace_preview(self, nodes: RegistrationNodes) -> None:
         """Put a result in the place of its preview, if there is one."""
         if self._preview is not None:
-            self._display.follow(nodes)
+            self._display.replace_nodes(nodes)
             self._remove_preview()
             self._shown = Layers(outlines=False)
 

@@ -119,7 +119,7 @@ def test_a_dicom_folder_is_one_volume(scene, tmp_path, geometry: Geometry) -> No
     ("change", "says"),
     [
         ("missing slice", "2.00 to 4.00 mm apart"),
-        ("two time points", "several slices at one place"),
+        ("two time points", "several slices at one position"),
         ("two orientations", "several orientations"),
         ("gantry tilt", "gantry tilt"),
     ],

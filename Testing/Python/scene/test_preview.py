@@ -46,7 +46,7 @@ def test_it_shows_what_the_resampled_volume_will_show(application, scene, views,
         composite.SetForegroundOpacity(1)
     early = pictures(views, pair)
     nodes = pair.publish(scene)
-    display.follow(nodes)
+    display.replace_nodes(nodes)
     remove_preview(scene, preview)
     late = pictures(views, pair)
     display.show_before()
@@ -96,7 +96,7 @@ def test_a_moving_volume_under_a_linear_transform_is_shown_where_it_was_register
     pair.moving.SetIJKToRASMatrix(vtk_matrix(matrix))
     pair.moving.SetAndObserveTransformNodeID(above.GetID())
     again = add_preview(scene, pair.fixed, pair.moving, world_affine(pair.moving), pair.field)
-    display.follow(again)
+    display.replace_nodes(again)
     remove_preview(scene, plain)
     assert np.abs(pictures(views, pair) - expected).max() <= 2
 
@@ -111,7 +111,7 @@ def test_following_keeps_what_the_views_showed_before(application, scene, views)
     display.show_after()
     views[0].node.SetFieldOfView(50, 50, 1)
     nodes = pair.publish(scene)
-    display.follow(nodes)
+    display.replace_nodes(nodes)
     remove_preview(scene, preview)
     assert {c.GetForegroundVolumeID() for c in composites} == {nodes.warped.GetID()}
     assert views[0].node.GetFieldOfView()[:2] == (50, 50)

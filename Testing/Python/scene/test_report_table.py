@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import math
 
-from LightRegistrationLib.core.report.build import _numbers
+from LightRegistrationLib.core.report.build import _describe_overlap
 from LightRegistrationLib.core.result.scores import Overlap
 from LightRegistrationLib.scene.nodes.report_table import fill_report_table
 
 
 def structure(name: str, before: Overlap, after: Overlap) -> dict:
-    return {"name": name, "before": _numbers(before), "after": _numbers(after)}
+    return {"name": name, "before": _describe_overlap(before), "after": _describe_overlap(after)}
 
 
-def test_the_table_holds_the_reports_numbers(scene) -> None:
+def test_the_table_holds_the_reports_describe_overlap(scene) -> None:
     before, after = Overlap(0.6, 0.43, 4.5, 0.0), Overlap(0.8, 0.67, float("nan"), -3.5)
     report = {"structures": [structure("heart", before, after), structure("spine", after, before)]}
-    report["mean"] = {"before": _numbers(before), "after": _numbers(after)}
+    report["mean"] = {"before": _describe_overlap(before), "after": _describe_overlap(after)}
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
     for _ in range(2):
         fill_report_table(node, report)

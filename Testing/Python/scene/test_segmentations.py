@@ -182,7 +182,7 @@ def test_parent_transforms_move_the_segmentation(scene) -> None:
     assert np.allclose(world.affine, tilted() @ truth.affine)
     assert fingerprint(node) == before
     node.SetAndObserveTransformNodeID(warped_transform_node(scene).GetID())
-    with pytest.raises(InputError, match="organs is under a non-linear transform"):
+    with pytest.raises(InputError, match="organs is under a nonlinear transform"):
         segmentation_from_node(node)
 
 
@@ -202,7 +202,7 @@ def test_empty_segmentations_are_refused(scene) -> None:
     with pytest.raises(InputError, match="nothing: the segmentation is empty"):
         segmentation_from_node(node)
     node.GetSegmentation().AddEmptySegment("a", "a")
-    with pytest.raises(InputError, match="nothing: no segment has a voxel"):
+    with pytest.raises(InputError, match="nothing: no segment contains a voxel"):
         segmentation_from_node(node)
     labels = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "blank")
     labels.SetAndObserveImageData(image_data(np.zeros((4, 5, 6), np.uint8)))

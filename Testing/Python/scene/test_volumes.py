@@ -81,7 +81,7 @@ def test_a_non_linear_parent_transform_is_refused(scene) -> None:
     inner = linear_transform_node(scene, "inner", tilted())
     inner.SetAndObserveTransformNodeID(outer.GetID())
     node.SetAndObserveTransformNodeID(inner.GetID())
-    with pytest.raises(InputError, match=r"scan is under a non-linear transform .* harden"):
+    with pytest.raises(InputError, match=r"scan is under a nonlinear transform .* harden"):
         volume_from_node(node)
 
 

@@ -1,4 +1,4 @@
-"""Where two segmentations agree: a label map with 1 for match and 2 for mismatch."""
+"""The match map of two segmentations: a label map with 1 for match and 2 for mismatch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MATCH, MISMATCH = 1, 2
 
 
 def compute_match_map(fixed: Segmentation, other: Segmentation, geometry: Geometry) -> NDArray[np.uint8]:
-    """Compare the structures that both segmentations have, on a grid in the world.
+    """Compare the structures that both segmentations contain, on a grid in the world.
 
-    Returns labels (k, j, i): MATCH in voxels that a structure has in both, MISMATCH where one has it and the other
-    has not (which wins where structures overlap), 0 elsewhere. Structures are paired by name; where no name is shared,
-    by label value. Segmentations on another grid are resampled, nearest neighbor.
+    Returns labels (k, j, i): MATCH where a structure is in both segmentations, MISMATCH where it is in one only (this
+    wins where structures overlap), 0 elsewhere. Structures are paired by name, or by label value if no name is shared.
+    Segmentations on another grid are resampled (nearest neighbor).
     Raises InputError if they have no structure in common.
     """
     pairs = match_segments(fixed, other)
@@ -28,20 +28,20 @@ def compute_match_map(fixed: Segmentation, other: Segmentation, geometry: Geomet
     layers = {}
     for segmentation in (fixed, other):
         for number, layer in enumerate(segmentation.layers):
-            layers[id(segmentation), number] = resampled_labels(layer, segmentation.affine, geometry)
+            layers[id(segmentation), number] = resample_labels(layer, segmentation.affine, geometry)
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     different = np.zeros(geometry.shape, dtype=bool)
-    for ours, theirs in pairs:
-        first = layers[id(fixed), ours.layer] == ours.value
-        second = layers[id(other), theirs.layer] == theirs.value
-        labels[first & second] = MATCH
-        different |= first != second
+    for fixed_segment, other_segment in pairs:
+        in_fixed = layers[id(fixed), fixed_segment.layer] == fixed_segment.value
+        in_other = layers[id(other), other_segment.layer] == other_segment.value
+        labels[in_fixed & in_other] = MATCH
+        different |= in_fixed != in_other
     labels[different] = MISMATCH
     return labels
 
 
-def resampled_labels(labels: NDArray, affine: FloatArray, geometry: Geometry) -> NDArray:
-    """Sample a label array on another grid, nearest neighbor, 0 outside; slice by slice to spare memory."""
+def resample_labels(labels: NDArray, affine: FloatArray, geometry: Geometry) -> NDArray:
+    """Resample a label array on another grid (nearest neighbor, 0 outside), slice by slice to save memory."""
     source = Geometry(labels.shape, affine)
     if source.matches(geometry):
         return labels

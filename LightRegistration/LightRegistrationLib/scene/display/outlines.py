@@ -1,4 +1,4 @@
-"""Draw the outlines of segmentations in the slice views without changing how the user shows them."""
+"""Outlines of segmentations in the slice views; the user's own display settings come back afterwards."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ..nodes.label_layers import BINARY_LABELMAP
 from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segmentation_from_node, set_segmentation
 
-_SURFACE = "Closed surface"
-_HIDDEN = "LightRegistration.HiddenIn2D"
+_CLOSED_SURFACE = "Closed surface"
+_HIDDEN_ATTRIBUTE = "LightRegistration.HiddenIn2D"
 
 
 @dataclass(frozen=True)
 class LineStyle:
-    """thickness: pixels. opacity: 0 to 1."""
+    """How an outline is drawn. thickness: pixels. opacity: 0 to 1."""
 
     thickness: int
     opacity: float
 
 
 FIXED_LINE = LineStyle(5, 0.45)
-"""A broad pale band, in which the narrow line of the other segmentation runs where both agree."""
+"""A broad, pale line: where both segmentations agree, the narrow line of the other one lies inside it."""
 OTHER_LINE = LineStyle(2, 1.0)
 
 
 class Outlines:
-    """Outlines of segmentations (or label map nodes) in 2-D.
+    """Outlines of segmentations (or label map nodes) in the slice views.
 
-    They are drawn by nodes of their own that share the segments' voxels. (A second display node on the user's
-    segmentation would do, but Slicer's slice views crash when it is removed.) The given segmentations are switched off
-    in 2-D meanwhile, or their fill would cover the outlines.
+    Separate, hidden nodes draw them; they share the voxels of the segments. (A second display node on the user's
+    segmentation is no alternative: Slicer's slice views crash when it is removed.) Meanwhile the segmentations
+    themselves are hidden in 2-D, because their fill would cover the outlines.
     """
 
     def __init__(self, scene: Any) -> None:
@@ -43,50 +43,50 @@ class Outlines:
         self._hidden = HiddenIn2D()
 
     def show(self, lines: Sequence[tuple[Any, LineStyle]], others: Sequence[Any] = ()) -> None:
-        """Draw each node's outlines in its style; `others` are only switched off."""
+        """Draw each node's outlines in its style; `others` are only hidden."""
         self.hide()
         for node, style in lines:
-            self._nodes.append(_twin(self._scene, node, style))
+            self._nodes.append(_add_outline_node(self._scene, node, style))
         self._hidden.hide([*(node for node, _ in lines), *others])
 
     def hide(self) -> None:
-        """Take the outlines away and bring back what was switched off for them."""
+        """Remove the outlines and show again what was hidden for them."""
         for node in self._nodes:
             node.SetDisplayVisibility(False)
-            _drop_voxels(node.GetSegmentation())
+            _clear_voxels(node.GetSegmentation())
             remove_with_display(self._scene, node)
         self._nodes = []
         self._hidden.restore()
 
 
-def _twin(scene: Any, node: Any, style: LineStyle) -> Any:
-    """Add a hidden segmentation node that shows the outlines of the given one at the same place.
+def _add_outline_node(scene: Any, node: Any, style: LineStyle) -> Any:
+    """Add a hidden segmentation node that draws the outlines of the given node at the same position.
 
-    It is complete before it is in the scene: for each later change of a segmentation that its data tree leaves out,
+    It is complete before it enters the scene: for each later change of a segmentation that is not in its data tree,
     Slicer writes an error to the application log.
     """
-    twin = slicer.vtkMRMLSegmentationNode()
-    twin.SetName(f"{node.GetName()} outlines")
-    twin.SetHideFromEditors(True)
-    twin.SetSaveWithScene(False)
-    twin.SetScene(scene)
+    outline_node = slicer.vtkMRMLSegmentationNode()
+    outline_node.SetName(f"{node.GetName()} outlines")
+    outline_node.SetHideFromEditors(True)
+    outline_node.SetSaveWithScene(False)
+    outline_node.SetScene(scene)
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        set_segmentation(twin, segmentation_from_node(node))
+        set_segmentation(outline_node, segmentation_from_node(node))
     else:
-        _share_segments(node.GetSegmentation(), twin.GetSegmentation())
-        twin.SetAndObserveTransformNodeID(node.GetTransformNodeID())
-    _show_outlines_only(twin, style)
-    return scene.AddNode(twin)
+        _share_segments(node.GetSegmentation(), outline_node.GetSegmentation())
+        outline_node.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+    _show_outlines_only(outline_node, style)
+    return scene.AddNode(outline_node)
 
 
 def _share_segments(source: Any, target: Any) -> None:
-    """Fill a vtkSegmentation with the segments of another; the voxels themselves are shared, not copied."""
+    """Fill a vtkSegmentation with the segments of another one; the voxels are shared, not copied."""
     copies: dict[Any, Any] = {}
     target.SetSourceRepresentationName(source.GetSourceRepresentationName())
     for segment_id in source.GetSegmentIDs():
         segment, copy = source.GetSegment(segment_id), slicer.vtkSegment()
         copy.DeepCopyMetadata(segment)
-        for representation in (BINARY_LABELMAP, _SURFACE):
+        for representation in (BINARY_LABELMAP, _CLOSED_SURFACE):
             data = segment.GetRepresentation(representation)
             if data is not None and data not in copies:
                 copies[data] = data.NewInstance()
@@ -96,8 +96,8 @@ def _share_segments(source: Any, target: Any) -> None:
         target.AddSegment(copy, segment_id)
 
 
-def _drop_voxels(segmentation: Any) -> None:
-    """Empty a twin before it goes: Slicer would clear segment by segment, seconds for a brain with 140 structures."""
+def _clear_voxels(segmentation: Any) -> None:
+    """Empty the layers before removal: Slicer clears segment by segment, which takes seconds for 140 structures."""
     for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
         segmentation.GetLayerDataObject(number, BINARY_LABELMAP).Initialize()
 
@@ -115,37 +115,40 @@ def _show_outlines_only(node: Any, style: LineStyle) -> None:
 
 
 class HiddenIn2D:
-    """Display nodes that are switched off in slice views for a while, and marked: a scene may be saved meanwhile."""
+    """Display nodes that are temporarily hidden in the slice views.
+
+    They carry an attribute, so that they can be shown again in a scene that was saved meanwhile.
+    """
 
     def __init__(self) -> None:
         self._displays: list[Any] = []
 
     def hide(self, nodes: Sequence[Any]) -> None:
-        """Switch off the display nodes of the nodes, where they are on."""
+        """Hide those display nodes of the nodes that are visible in 2-D."""
         for node in nodes:
             for number in range(node.GetNumberOfDisplayNodes()):
                 display = node.GetNthDisplayNode(number)
                 if display is not None and display.GetVisibility2D():
                     display.SetVisibility2D(False)
-                    display.SetAttribute(_HIDDEN, "1")
+                    display.SetAttribute(_HIDDEN_ATTRIBUTE, "1")
                     self._displays.append(display)
 
     def restore(self) -> None:
-        """Switch them on again."""
+        """Show the hidden display nodes again."""
         for display in self._displays:
-            _show_again(display)
+            _unhide(display)
         self._displays = []
 
 
 def restore_hidden_segmentations(scene: Any) -> None:
-    """Switch on what outlines had switched off when the scene was saved; for a scene without outlines now."""
+    """Show again what was hidden for outlines when the scene was saved; call it only while no outlines are drawn."""
     displays = scene.GetNodesByClass("vtkMRMLDisplayNode")
     displays.UnRegister(None)
     for display in displays:
-        if display.GetAttribute(_HIDDEN):
-            _show_again(display)
+        if display.GetAttribute(_HIDDEN_ATTRIBUTE):
+            _unhide(display)
 
 
-def _show_again(display: Any) -> None:
+def _unhide(display: Any) -> None:
     display.SetVisibility2D(True)
-    display.RemoveAttribute(_HIDDEN)
+    display.RemoveAttribute(_HIDDEN_ATTRIBUTE)

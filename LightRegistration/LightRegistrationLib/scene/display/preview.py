@@ -1,4 +1,4 @@
-"""The first picture of a registration: the moving volume seen through the field, before it is resampled."""
+"""The preview of a registration: the moving volume drawn through the displacement field, before it is resampled."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..nodes.volumes import copy_display
 def add_preview(
     scene: Any, fixed: Any, moving: Any, moving_affine: FloatArray, field: DisplacementField
 ) -> RegistrationNodes:
-    """Add a hidden volume with the moving volume's voxels, under a hidden transform that holds the field.
+    """Add a hidden volume with the moving volume's voxels, under a hidden transform with the field.
 
-    Slicer draws it warped at once. The voxels are shared, not copied; the user's nodes are not touched.
+    Slicer draws it warped at once. The voxels are shared, not copied; the user's nodes are not changed.
     moving_affine: 4x4, (i, j, k, 1) -> RAS mm, of the moving volume as it was registered. field: fixed -> moving, RAS
-    mm. Returns the preview's nodes as those of a registration.
+    mm. Returns the preview's nodes in the form of a registration's nodes.
     """
     transform = add_hidden_node(scene, "vtkMRMLTransformNode", f"{moving.GetName()} preview transform")
     set_field(transform, field)
     display = add_hidden_node(scene, "vtkMRMLScalarVolumeDisplayNode", f"{moving.GetName()} preview display")
     display.SetDefaultColorMap()
-    # Before the voxels come: an automatic window would be found in all of them first.
+    # Before the voxels are set: an automatic window would first be computed from all of them.
     copy_display(moving.GetDisplayNode(), display)
     voxels = vtk.vtkImageData()
     voxels.ShallowCopy(moving.GetImageData())
@@ -44,6 +44,6 @@ def add_preview(
 
 
 def remove_preview(scene: Any, nodes: RegistrationNodes) -> None:
-    """Take the preview's own nodes out of the scene again, as far as they are still there."""
+    """Remove the preview's nodes that are still in the scene."""
     for node in (nodes.warped, nodes.transform):
         remove_with_display(scene, node)

@@ -1,6 +1,6 @@
-"""Show a registration in the slice views: overlay before and after, deformation grid, outlines, match and mismatch.
+"""Show a registration in the slice views: overlay before and after, deformation grid, outlines, match map.
 
-Works on nodes and the application logic only, so the same code acts on Slicer's own views and on headless ones.
+Uses nodes and the application logic only, so that the same code works in Slicer and without windows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..nodes.volumes import image_array, image_data, world_affine
 from .deformation_grid import DeformationGrid
 from .match import MATCH, MISMATCH, compute_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
-from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, composite_nodes, slice_logics
+from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, iterate_composite_nodes, iterate_slice_logics
 
 FOREGROUND_OPACITY = 0.5
 MATCH_OPACITY = 0.6
@@ -26,8 +26,8 @@ MATCH_OPACITY = 0.6
 class ResultDisplay:
     """The display of one registration in all slice views.
 
-    Each part is switched on and off on its own; off brings back what the views showed before. The user's nodes stay as
-    they are, but for their segmentations' 2-D visibility while outlines are drawn.
+    Each part is switched on and off separately; switching it off restores what the views showed before. The user's
+    nodes are not changed, except for the 2-D visibility of segmentations while outlines are drawn.
     """
 
     def __init__(self, logic: Any, nodes: RegistrationNodes) -> None:
@@ -41,23 +41,23 @@ class ResultDisplay:
         self._grid = DeformationGrid(self._scene, nodes.transform)
         self._outlines = Outlines(self._scene)
         self._outlines_on = False
-        self._match: list[Any] = []
+        self._match_map: list[Any] = []
 
     @property
     def nodes(self) -> RegistrationNodes:
-        """The registration that is shown."""
+        """The nodes of the displayed registration."""
         return self._nodes
 
     def show_before(self) -> None:
-        """Show the moving volume as loaded over the fixed one, half transparent; outlines and match follow."""
+        """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
         self._show_overlay(after=False)
 
     def show_after(self) -> None:
-        """Show the warped volume over the fixed one, half transparent; outlines and match follow."""
+        """Show the warped volume over the fixed one, half transparent, and its outlines and match map."""
         self._show_overlay(after=True)
 
-    def follow(self, nodes: RegistrationNodes) -> None:
-        """Go on with other nodes of the same registration: what the views showed before is not forgotten."""
+    def replace_nodes(self, nodes: RegistrationNodes) -> None:
+        """Display other nodes of the same registration; `restore` still restores what the views showed at first."""
         self.show_match(False)
         self.show_outlines(False)
         self.show_grid(False)
@@ -66,16 +66,16 @@ class ResultDisplay:
         self._show_overlay(after=self._after)
 
     def hide_overlay(self) -> None:
-        """Show the volumes again that the views showed before."""
+        """Restore the volumes that the views showed before."""
         self._background.restore()
         self._foreground.restore()
 
     def show_grid(self, on: bool) -> None:
-        """Draw the deformation as a grid in the slice views, colored by how far it moves.
+        """Draw the deformation as a grid in the slice views, colored by displacement.
 
-        A regular grid of the moving space is drawn where it comes to lie in the fixed one: the mapping moving -> fixed,
-        the way in which the image content moves. The rigid motion of the whole is left out, so the lines are straight
-        where nothing is deformed. Raises InputError if the transform is no displacement field any more.
+        A regular grid of the moving space is mapped into the fixed space (moving -> fixed), as the image content
+        moves. The rigid motion of the whole is removed, so that lines are straight where nothing is deformed.
+        Raises InputError if the transform is no longer a displacement field.
         """
         if on:
             self._grid.show(self._fixed_geometry())
@@ -83,9 +83,9 @@ class ResultDisplay:
             self._grid.hide()
 
     def show_outlines(self, on: bool) -> None:
-        """Draw the fixed structures as broad pale lines, the moving or warped ones as narrow bright lines.
+        """Draw the fixed structures as broad, pale lines, the moving or warped ones as narrow, bright lines.
 
-        Which of the two follows `show_before` and `show_after`. What has no segmentation is not drawn.
+        The moving structures after `show_before`, the warped ones after `show_after`. Missing ones are skipped.
         Raises InputError for label maps that cannot be read.
         """
         self._outlines_on = on
@@ -93,26 +93,26 @@ class ResultDisplay:
             self._outlines.hide()
             return
         fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
-        unseen = self._nodes.moving_segmentation if self._after else self._nodes.warped_segmentation
+        not_shown = self._nodes.moving_segmentation if self._after else self._nodes.warped_segmentation
         lines = [(node, style) for node, style in ((fixed, FIXED_LINE), (other, OTHER_LINE)) if node is not None]
-        self._outlines.show(lines, [] if unseen is None else [unseen])
+        self._outlines.show(lines, [] if not_shown is None else [not_shown])
 
     def show_match(self, on: bool) -> None:
-        """Paint white where fixed and moving (or warped) structures agree and red where they do not.
+        """Show the match map: white where fixed and moving (or warped) structures agree, red where they differ.
 
-        Without both segmentations nothing is painted. Raises InputError if they have no structure in common.
+        Shows nothing unless there are both segmentations. Raises InputError if they have no structure in common.
         """
         self._labels.restore()
-        for node in self._match:
+        for node in self._match_map:
             remove_with_display(self._scene, node)
-        self._match = []
+        self._match_map = []
         other = self._other_segmentation()
         if on and self._nodes.fixed_segmentation is not None and other is not None:
-            self._match = self._match_nodes(other)
-            self._labels.show(self._match[0], MATCH_OPACITY)
+            self._match_map = self._add_match_map(other)
+            self._labels.show(self._match_map[0], MATCH_OPACITY)
 
     def restore(self) -> None:
-        """Switch everything off: the views and the user's nodes are as they were before."""
+        """Switch everything off: the views and the user's nodes are again as they were before."""
         self.show_match(False)
         self.show_outlines(False)
         self.show_grid(False)
@@ -120,18 +120,20 @@ class ResultDisplay:
 
     def _show_overlay(self, after: bool) -> None:
         fixed_id = self._nodes.fixed.GetID()
-        fitting = any(node.GetBackgroundVolumeID() != fixed_id for node in composite_nodes(self._logic))
-        turned = after != self._after
+        is_new_background = any(
+            node.GetBackgroundVolumeID() != fixed_id for node in iterate_composite_nodes(self._logic)
+        )
+        switched = after != self._after
         self._after = after
         self._background.show(self._nodes.fixed)
         self._foreground.show(self._nodes.warped if after else self._nodes.moving, FOREGROUND_OPACITY)
-        if fitting:
-            for slice_logic in slice_logics(self._logic):
+        if is_new_background:
+            for slice_logic in iterate_slice_logics(self._logic):
                 width, height, _ = slice_logic.GetSliceNode().GetDimensions()
                 slice_logic.FitSliceToVolume(self._nodes.fixed, width, height)
-        if turned and self._outlines_on:
+        if switched and self._outlines_on:
             self.show_outlines(True)
-        if turned and self._match:
+        if switched and self._match_map:
             self.show_match(True)
 
     def _other_segmentation(self) -> Any:
@@ -141,7 +143,7 @@ class ResultDisplay:
         shape = image_array(self._nodes.fixed).shape
         return Geometry(shape, world_affine(self._nodes.fixed))
 
-    def _match_nodes(self, other: Any) -> list[Any]:
+    def _add_match_map(self, other: Any) -> list[Any]:
         geometry = self._fixed_geometry()
         fixed = segmentation_from_node(self._nodes.fixed_segmentation)
         labels = compute_match_map(fixed, segmentation_from_node(other), geometry)

@@ -1,4 +1,4 @@
-"""What the slice views show in background, foreground and label layer: change it, and give it back as it was."""
+"""Background, foreground, and label layer of the slice views: change them, and restore what they showed before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ LABEL = "Label"
 
 
 class SliceLayers:
-    """One layer of all slice views of an application, with a memory of what each view showed there before.
+    """One layer of all slice views of an application; remembers what each view showed there before.
 
-    A view in which the user has chosen something else in the meantime is left alone.
+    A view in which the user has chosen something else in the meantime is not changed.
     """
 
     def __init__(self, logic: Any, layer: str) -> None:
@@ -23,20 +23,20 @@ class SliceLayers:
         self._shown: str | None = None
 
     def show(self, volume_node: Any, opacity: float | None = None) -> None:
-        """Show a volume in the layer; the opacity is set once, so that the user's own choice stays."""
-        for composite in composite_nodes(self._logic):
+        """Show a volume in the layer; the opacity is set only once, so that a later choice of the user is kept."""
+        for composite in iterate_composite_nodes(self._logic):
             first = composite.GetID() not in self._before
             if first:
-                self._before[composite.GetID()] = self._state(composite)
+                self._before[composite.GetID()] = self._read(composite)
             self._set(composite, volume_node.GetID(), opacity if first else None)
         self._shown = volume_node.GetID()
 
     def restore(self) -> None:
-        """Show again what was there before the first `show`."""
+        """Show what each view showed before the first `show`."""
         scene = self._logic.GetMRMLScene()
-        for composite in composite_nodes(self._logic):
+        for composite in iterate_composite_nodes(self._logic):
             volume_id, opacity = self._before.get(composite.GetID(), (None, None))
-            if composite.GetID() not in self._before or self._state(composite)[0] != self._shown:
+            if composite.GetID() not in self._before or self._read(composite)[0] != self._shown:
                 continue
             if volume_id is not None and scene.GetNodeByID(volume_id) is None:
                 volume_id = None
@@ -44,7 +44,7 @@ class SliceLayers:
         self._before.clear()
         self._shown = None
 
-    def _state(self, composite: Any) -> tuple[str | None, float | None]:
+    def _read(self, composite: Any) -> tuple[str | None, float | None]:
         opacity = None if self._layer == BACKGROUND else getattr(composite, f"Get{self._layer}Opacity")()
         return getattr(composite, f"Get{self._layer}VolumeID")(), opacity
 
@@ -56,15 +56,15 @@ class SliceLayers:
         composite.EndModify(modifying)
 
 
-def slice_logics(logic: Any) -> Iterator[Any]:
-    """The vtkMRMLSliceLogic of every slice view of a vtkMRMLApplicationLogic."""
+def iterate_slice_logics(logic: Any) -> Iterator[Any]:
+    """Yield the vtkMRMLSliceLogic of every slice view of a vtkMRMLApplicationLogic."""
     logics = logic.GetSliceLogics()
     for number in range(0 if logics is None else logics.GetNumberOfItems()):
         yield logics.GetItemAsObject(number)
 
 
-def composite_nodes(logic: Any) -> Iterator[Any]:
-    """The vtkMRMLSliceCompositeNode of every slice view."""
-    for slice_logic in slice_logics(logic):
+def iterate_composite_nodes(logic: Any) -> Iterator[Any]:
+    """Yield the vtkMRMLSliceCompositeNode of every slice view of a vtkMRMLApplicationLogic."""
+    for slice_logic in iterate_slice_logics(logic):
         if slice_logic.GetSliceCompositeNode() is not None:
             yield slice_logic.GetSliceCompositeNode()

@@ -1,4 +1,4 @@
-"""Files <-> nodes: volumes, segmentations, transforms, scenes; one-line errors for what cannot be used."""
+"""Load volumes, segmentations, and transforms from files into the scene; one-line errors for unusable files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
 def load_volume(scene: Any, path: str | Path) -> Any:
     """Load a .nii, .nii.gz, .nrrd, .mha or .mhd file, or a folder with one DICOM series, as vtkMRMLScalarVolumeNode.
 
-    Raises InputError, naming the path, for everything that is not one 3-D scalar volume with a picture in it.
+    Raises InputError, naming the path, for everything but one 3-D scalar volume whose voxels differ.
     """
     path = Path(path)
-    with _os_errors_named(path):
+    with _report_os_errors(path):
         node, storage = _read_volume(path)
     array = volume_from_node(node).array
     if (array == array.flat[0]).all():
@@ -48,11 +48,11 @@ def load_volume(scene: Any, path: str | Path) -> Any:
 def load_segmentation(scene: Any, path: str | Path) -> Any:
     """Load a label map (formats as for `load_volume`) or a .seg.nrrd file as vtkMRMLSegmentationNode.
 
-    Label values are kept; structures of a label map without names are called `Label_<value>`.
-    Raises InputError, naming the path, for a missing, damaged or empty file and for one that is no label map.
+    Label values are kept; structures of a label map, which has no names, are called `Label_<value>`.
+    Raises InputError, naming the path, for a missing, damaged, or empty file and for a file that is not a label map.
     """
     path = Path(path)
-    with _os_errors_named(path):
+    with _report_os_errors(path):
         if _has_segments(path):
             return _load_segments(scene, path)
         volume = volume_from_node(_read_volume(path)[0])
@@ -63,12 +63,12 @@ def load_segmentation(scene: Any, path: str | Path) -> Any:
 
 
 def load_transform_node(scene: Any, path: str | Path) -> Any:
-    """Load an ITK transform file as vtkMRMLTransformNode; displacement fields come back trilinear.
+    """Load an ITK transform file as vtkMRMLTransformNode; displacement fields are interpolated trilinearly.
 
     Raises InputError, naming the path, if it cannot be read.
     """
     path = Path(path)
-    with _os_errors_named(path):
+    with _report_os_errors(path):
         _check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
     node = slicer.vtkMRMLTransformNode()
     node.SetName(_stem(path))
@@ -77,7 +77,7 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
     with capture_messages():
         complete = storage.ReadData(node)
     if not complete:
-        raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another kind.")
+        raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another type.")
     use_linear_interpolation(node)
     scene.AddNode(node)
     return node
@@ -86,19 +86,19 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
 def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
     """Read a linear ITK transform file (.h5, .tfm, .txt, .mat: fixed -> moving, LPS mm) as fixed -> moving, RAS mm.
 
-    Raises InputError, naming the path, if it cannot be read or is not linear. The scene stays as it was.
+    Raises InputError, naming the path, if it cannot be read or is not linear. The scene is not changed.
     """
     node = load_transform_node(scene, path)
     scene.RemoveNode(node)
     if not node.IsLinear():
         raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")
-    # A composite of linear transforms has no matrix in MRML: its images of the unit points give it.
+    # MRML has no matrix for a composite of linear transforms: it follows from where the unit points are mapped.
     points = transform_points(node.GetTransformFromParent(), np.vstack([np.zeros(3), np.eye(3)]))
     return AffineTransform(homogeneous((points[1:] - points[0]).T, points[0]))
 
 
 def _read_volume(path: Path) -> tuple[Any, Any]:
-    """Read into a volume and a storage node that are in no scene yet, so that a failure leaves nothing behind."""
+    """Read into a volume and a storage node that are not in a scene, so that a failure leaves no node behind."""
     files = [path]
     if path.is_dir():
         files = find_series(path)
@@ -109,9 +109,9 @@ def _read_volume(path: Path) -> tuple[Any, Any]:
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetName(str(path))
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    # As the file has it, or a left-handed fixed volume and its warped one would not have the same voxels.
+    # Voxel order as in the file: otherwise a left-handed fixed volume and the warped volume would differ in it.
     storage.SetForceRightHandedIJKCoordinateSystem(False)
-    # Named one by one, or the reader would take brain_2.nii beside brain_1.nii for the next slice.
+    # All files are named: otherwise the reader would take brain_2.nii in the same folder for the next slice.
     storage.SetSingleFile(False)
     storage.SetFileName(str(files[0]))
     for file in files:
@@ -119,12 +119,12 @@ def _read_volume(path: Path) -> tuple[Any, Any]:
     with capture_messages() as messages:
         complete = storage.ReadData(node)
     if not complete or node.GetImageData() is None:
-        raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+        raise InputError(f"{path}: {_explain(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
     return node, storage
 
 
 def _has_segments(path: Path) -> bool:
-    """Whether the file is a segmentation of Slicer, also where its name does not end in .seg.nrrd."""
+    """Whether the file is a Slicer segmentation, even if its name does not end in .seg.nrrd."""
     if path.is_dir() or not path.name.lower().endswith(".nrrd"):
         return False
     _check_file(path, (".nrrd",), "segmentation")
@@ -141,7 +141,7 @@ def _load_segments(scene: Any, path: Path) -> Any:
         with capture_messages() as messages:
             complete = storage.ReadData(node)
         if not complete:
-            raise InputError(f"{path}: {_reason(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+            raise InputError(f"{path}: {_explain(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
         _check_not_empty(node, path)
     except InputError:
         scene.RemoveNode(node)
@@ -173,31 +173,31 @@ def _check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
 
 
 @contextlib.contextmanager
-def _os_errors_named(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (no permission, a broken disk) into an InputError."""
+def _report_os_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system (no permission, a broken disk) into an InputError that names the path."""
     try:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
 
 
-def _reason(text: str) -> str:
-    """What a reader's messages mean for the user."""
+def _explain(text: str) -> str:
+    """Return what a reader's messages mean, in words for the user."""
     four_d = re.search(r"contains a (\d+)D image \(size: ([\dx ]+)\)", text)
     components = re.search(r"only 1 allowed\): (\d+)", text)
     if four_d:
         size = four_d[2].strip()
-        return f"a 3-D volume is needed, but this is {four_d[1]}-D ({size}); take one volume out of it first"
+        return f"a 3-D volume is needed, but this is {four_d[1]}-D ({size}); extract one volume first"
     if components:
         return (
             f"a scalar volume is needed, but each voxel has {components[1]} components "
-            "(a color, vector or time series image); take one component out of it first"
+            "(a color, vector, or time series image); extract one component first"
         )
     if "Zero-valued spacing" in text:
         return "the header gives an axis the length zero; repair its voxel spacing"
     if "orthonormal" in text or "non-singular" in text or "determinant" in text.lower():
         return "the axes in the header are not at right angles, or one has the length zero; repair its geometry"
-    return "the file cannot be read; it is damaged or not of the kind that its name says"
+    return "the file cannot be read; it is damaged, or its name has the wrong extension"
 
 
 def _stem(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Keep what VTK and ITK print while something is read, instead of letting it reach the user's terminal."""
+"""Capture what VTK and ITK print while a file is read or written, so that it does not reach the user's terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class CapturedMessages:
-    """The text that was printed inside `capture_messages`; complete once the block has ended."""
+    """The text printed inside a `capture_messages` block; complete after the block has ended."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -23,9 +23,9 @@ class CapturedMessages:
 
 @contextlib.contextmanager
 def capture_messages() -> Iterator[CapturedMessages]:
-    """Collect the error output of VTK and of the C++ libraries below it; the earlier state comes back afterwards.
+    """Capture the error output of VTK and of the C++ libraries below it; restores the earlier state afterwards.
 
-    Nothing is lost: the text also goes to Python's logging at level DEBUG.
+    The text also goes to Python's logging at level DEBUG.
     """
     messages = CapturedMessages()
     earlier_window = vtk.vtkOutputWindow.GetInstance()
@@ -36,7 +36,7 @@ def capture_messages() -> Iterator[CapturedMessages]:
     try:
         with tempfile.TemporaryFile() as stream:
             try:
-                with _stderr_into(stream.fileno()):
+                with _redirect_stderr(stream.fileno()):
                     yield messages
             finally:
                 stream.seek(0)
@@ -49,10 +49,10 @@ def capture_messages() -> Iterator[CapturedMessages]:
 
 
 @contextlib.contextmanager
-def _stderr_into(descriptor: int) -> Iterator[None]:
-    """Redirect the process's standard error; MetaIO and zlib print there directly.
+def _redirect_stderr(descriptor: int) -> Iterator[None]:
+    """Redirect the standard error of the process; MetaIO and zlib print there directly.
 
-    A windowed program may have none: then there is nothing to redirect.
+    Does nothing if there is no standard error, as in a program without a terminal.
     """
     try:
         earlier = os.dup(2)

@@ -17,7 +17,7 @@ from .messages import capture_messages
 
 
 def save_node(node: Any, path: str | Path) -> None:
-    """Write a volume or transform node through its own storage class; the format follows from the path.
+    """Write a volume or transform node with its default storage node; the path determines the format.
 
     Raises InputError, naming the path, if it cannot be written.
     """
@@ -25,9 +25,10 @@ def save_node(node: Any, path: str | Path) -> None:
 
 
 def save_segmentation(node: Any, path: str | Path) -> None:
-    """Write a segmentation node as .seg.nrrd (everything) or as a label image with the segments' own label values.
+    """Write a segmentation node as .seg.nrrd (complete) or as a label image with the segments' label values.
 
-    A label image lies in the world, on the grid of `segmentation_from_node`; overlaps go to the later structure.
+    A label image lies in the world, on the grid of `segmentation_from_node`; where structures overlap, the later one
+    wins.
     Raises InputError, naming the path, if it cannot be written.
     """
     if Path(path).name.lower().endswith(".seg.nrrd"):
@@ -53,12 +54,12 @@ def _write(node: Any, storage: Any, path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written (the folder does not exist).")
     if not path.name.lower().endswith(".nii.gz"):
-        _write_through(node, storage, path, path)
+        _write_with_storage(node, storage, path, path)
         return
-    # ITK compresses on one core, and says nothing when it could write only a part.
+    # ITK compresses on one core, and reports no error when it could write only a part.
     plain = path.with_name(f".{path.name[:-3]}")
     try:
-        _write_through(node, storage, plain, path)
+        _write_with_storage(node, storage, plain, path)
         compress_file(plain, path)
     except OSError as error:
         path.unlink(missing_ok=True)
@@ -67,8 +68,8 @@ def _write(node: Any, storage: Any, path: Path) -> None:
         plain.unlink(missing_ok=True)
 
 
-def _write_through(node: Any, storage: Any, path: Path, name: Path) -> None:
-    """Write a node with its storage node to `path`; errors call it `name`."""
+def _write_with_storage(node: Any, storage: Any, path: Path, name: Path) -> None:
+    """Write a node with its storage node to `path`; errors name the path `name`."""
     storage.SetScene(node.GetScene())
     storage.SetFileName(str(path))
     with capture_messages() as messages:

@@ -1,4 +1,4 @@
-"""A Slicer application without windows: scene, application logic and module logics in an ordinary Python process."""
+"""A Slicer application without windows: scene, application logic, and module logics in a plain Python process."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MODULE_LOGICS = {
 
 @dataclass(frozen=True)
 class HeadlessApplication:
-    """What a running Slicer offers below its windows.
+    """The parts of Slicer that exist without windows.
 
     scene: vtkMRMLScene. logic: vtkSlicerApplicationLogic. logics: module logics by module name ("Volumes" …).
-    folder: scratch folder that goes with the process.
+    folder: temporary folder, removed when the process ends.
     """
 
     scene: Any
@@ -38,12 +38,12 @@ class HeadlessApplication:
 
 @functools.cache
 def headless_application() -> HeadlessApplication:
-    """Return the process's one headless application; the first call makes it.
+    """Return the only headless application of the process; the first call creates it.
 
-    Raises RuntimeError where Slicer itself runs: there the scene is `slicer.mrmlScene` and the logic
+    Raises RuntimeError inside a running Slicer: there the scene is `slicer.mrmlScene`, the logic
     `slicer.app.applicationLogic()`.
     """
-    _choose_offscreen_window()
+    _use_offscreen_window()
     import slicer
     import vtk
 
@@ -66,13 +66,13 @@ def headless_application() -> HeadlessApplication:
         factory.GetInstance().SetMRMLApplicationLogic(logic)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     logic.SetModuleLogic("Colors", colors)
-    logics = {"Colors": colors, **_module_logics(scene, logic, Path(folder.name))}
-    logics["RemoteIO"] = _scene_reading(scene, logic, Path(folder.name))
+    logics = {"Colors": colors, **_create_module_logics(scene, logic, Path(folder.name))}
+    logics["RemoteIO"] = _enable_scene_reading(scene, logic, Path(folder.name))
     return HeadlessApplication(scene, logic, logics, folder)
 
 
-def _choose_offscreen_window() -> None:
-    """Without a display VTK would try X first and warn; EGL draws off screen (needs libegl)."""
+def _use_offscreen_window() -> None:
+    """Use EGL (libegl), which draws off screen, if there is no display; VTK would try X first and print a warning."""
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
@@ -85,7 +85,7 @@ def _add_crosshair(scene: Any) -> None:
     scene.AddNode(crosshair)
 
 
-def _module_logics(scene: Any, logic: Any, folder: Path) -> dict[str, Any]:
+def _create_module_logics(scene: Any, logic: Any, folder: Path) -> dict[str, Any]:
     import slicer
 
     logics: dict[str, Any] = {}
@@ -101,13 +101,13 @@ def _module_logics(scene: Any, logic: Any, folder: Path) -> dict[str, Any]:
     return logics
 
 
-def _scene_reading(scene: Any, logic: Any, folder: Path) -> Any:
-    """Give the scene what it unpacks .mrb files with."""
+def _enable_scene_reading(scene: Any, logic: Any, folder: Path) -> Any:
+    """Add the logic with which the scene unpacks .mrb files."""
     import slicer
 
     cache = folder / "cache"
     cache.mkdir()
-    (cache / ".slicer-cache").touch()  # marks the folder as one that the cache may clear
+    (cache / ".slicer-cache").touch()  # marks the folder as one that the cache may empty
     remote = slicer.vtkMRMLRemoteIOLogic()
     remote.SetMRMLApplicationLogic(logic)
     remote.SetMRMLScene(scene)
@@ -117,7 +117,7 @@ def _scene_reading(scene: Any, logic: Any, folder: Path) -> Any:
 
 
 def _write_terminologies(folder: Path) -> None:
-    """Write the smallest terminologies that the Terminologies logic accepts; slicer-core ships none of Slicer's."""
+    """Write minimal terminologies that the Terminologies logic accepts; slicer-core contains none."""
 
     def code(value: str, meaning: str) -> dict[str, Any]:
         return {"CodingSchemeDesignator": "SCT", "CodeValue": value, "CodeMeaning": meaning}

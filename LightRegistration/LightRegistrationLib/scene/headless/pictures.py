@@ -1,4 +1,4 @@
-"""Pictures of a registration, drawn by slice views without windows and written as PNG files."""
+"""Pictures of a registration: slice views drawn off screen and written as PNG files."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def save_views(
 ) -> list[Path]:
     """Write pictures of a registration into a folder; returns their paths.
 
-    before.png, after.png: overlays. grid.png: the deformation. outlines.png and match.png: with both segmentations
-    only. Each shows the axial, sagittal and coronal slice through the middle of the fixed structures side by side.
+    before.png, after.png: overlays. grid.png: deformation grid. outlines.png and match.png: only if there are both
+    segmentations. Each shows axial, sagittal, and coronal slices through the center of the fixed structures.
     """
     folder = Path(folder)
     paths = []
     display = ResultDisplay(application.logic, nodes)
-    with _without_segmentations(nodes), _three_views(application, size) as views:
+    with _hide_segmentations(nodes), _open_three_views(application, size) as views:
         try:
             display.show_before()
-            center = _center_mm(nodes)
+            center = _find_center_mm(nodes)
             for view in views:
                 view.center_on(center)
-            for name, show in _subjects(display, nodes):
+            for name, show in _iterate_subjects(display, nodes):
                 show()
                 path = folder / f"{name}.png"
                 save_png(np.concatenate([view.render() for view in views], axis=1), path)
@@ -68,7 +68,7 @@ def save_views(
     return paths
 
 
-def _subjects(display: ResultDisplay, nodes: RegistrationNodes) -> Iterator[tuple[str, Any]]:
+def _iterate_subjects(display: ResultDisplay, nodes: RegistrationNodes) -> Iterator[tuple[str, Any]]:
     yield "before", display.show_before
     yield "after", display.show_after
     yield "grid", lambda: display.show_grid(True)
@@ -82,7 +82,7 @@ def _subjects(display: ResultDisplay, nodes: RegistrationNodes) -> Iterator[tupl
 
 
 @contextmanager
-def _three_views(application: HeadlessApplication, size: tuple[int, int]) -> Iterator[list[SliceView]]:
+def _open_three_views(application: HeadlessApplication, size: tuple[int, int]) -> Iterator[list[SliceView]]:
     views: list[SliceView] = []
     try:
         for orientation in ORIENTATIONS:
@@ -94,8 +94,8 @@ def _three_views(application: HeadlessApplication, size: tuple[int, int]) -> Ite
 
 
 @contextmanager
-def _without_segmentations(nodes: RegistrationNodes) -> Iterator[None]:
-    """Keep the fill of segmentations, which a loaded one has by default, out of the pictures."""
+def _hide_segmentations(nodes: RegistrationNodes) -> Iterator[None]:
+    """Hide the fill of segmentations, which loaded ones have by default, from the pictures."""
     hidden = HiddenIn2D()
     segmentations = (nodes.fixed_segmentation, nodes.moving_segmentation, nodes.warped_segmentation)
     hidden.hide([node for node in segmentations if node is not None])
@@ -105,8 +105,8 @@ def _without_segmentations(nodes: RegistrationNodes) -> Iterator[None]:
         hidden.restore()
 
 
-def _center_mm(nodes: RegistrationNodes) -> NDArray[np.float64]:
-    """The middle of the fixed structures, or else of what is brighter than the fixed volume's mean."""
+def _find_center_mm(nodes: RegistrationNodes) -> NDArray[np.float64]:
+    """Return the center (RAS mm) of the fixed structures, or of all voxels above the mean value without them."""
     if nodes.fixed_segmentation is not None:
         segmentation = segmentation_from_node(nodes.fixed_segmentation)
         mask = np.any([segmentation.mask(segment) for segment in segmentation.segments], axis=0)
@@ -114,5 +114,5 @@ def _center_mm(nodes: RegistrationNodes) -> NDArray[np.float64]:
     else:
         array = image_array(nodes.fixed)
         mask, affine = array > np.nanmean(array), world_affine(nodes.fixed)
-    k, j, i = (float(np.mean(np.nonzero(mask.any(axis=others))[0])) for others in ((1, 2), (0, 2), (0, 1)))
+    k, j, i = (float(np.mean(np.nonzero(mask.any(axis=other_axes))[0])) for other_axes in ((1, 2), (0, 2), (0, 1)))
     return np.asarray(apply_affine(affine, (i, j, k)))

@@ -1,4 +1,4 @@
-"""Slice views without windows, and pictures of a registration made with them."""
+"""Slicer's slice views without windows, drawn off screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from .application import HeadlessApplication
 
 ORIENTATIONS = {"Axial": "Red", "Sagittal": "Yellow", "Coronal": "Green"}
-"""Slicer's standard orientations and the views that show them."""
+"""Slicer's standard orientations, with the names of the views that show them."""
 
 _DISPLAYABLE_MANAGERS = (
     "vtkMRMLCrosshairDisplayableManager",
@@ -24,7 +24,7 @@ _DISPLAYABLE_MANAGERS = (
 
 
 class SliceView:
-    """One of Slicer's slice views, drawn off screen. Close it after use, or use it in a `with` statement.
+    """A slice view of Slicer, drawn off screen. Close it after use, or use it in a `with` statement.
 
     orientation: "Axial", "Sagittal" or "Coronal". size: width and height, pixels.
     """
@@ -39,7 +39,7 @@ class SliceView:
         self._interactor = vtk.vtkRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
         self._interactor.Initialize()
-        factory = _slice_view_factory(application)
+        factory = _configure_factory(application)
         self._group = slicer.vtkMRMLDisplayableManagerGroup()
         self._group.SetRenderer(self._renderer)
         self._group.Initialize(factory, self._renderer)
@@ -56,7 +56,7 @@ class SliceView:
         self._add_image_actor()
 
     def _add_image_actor(self) -> None:
-        """In Slicer a Qt widget draws the image itself behind what the displayable managers draw."""
+        """Draw the image behind what the displayable managers draw; in Slicer a Qt widget does this."""
         self._mapper = vtk.vtkImageMapper()
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
@@ -74,19 +74,19 @@ class SliceView:
         self.close()
 
     def close(self) -> None:
-        """Take the view and its nodes out of the application and free its window."""
+        """Remove the view and its nodes from the application and free its window."""
         scene = self._application.scene
         self._application.logic.GetSliceLogics().RemoveItem(self.logic)
-        own = (self.logic.GetSliceCompositeNode(), self.node)
+        own_nodes = (self.logic.GetSliceCompositeNode(), self.node)
         self.logic.DeleteSliceModel()
         self.logic.SetMRMLScene(None)
         self._group.SetMRMLDisplayableNode(None)
-        for node in own:
+        for node in own_nodes:
             scene.RemoveNode(node)
         self._window.Finalize()
 
     def center_on(self, point_mm: NDArray[np.float64]) -> None:
-        """Show the slice through a point, RAS mm, in the middle of the view."""
+        """Show the slice through a point (RAS mm), with the point in the middle of the view."""
         self.node.JumpSliceByCentering(*(float(x) for x in point_mm))
 
     def render(self) -> NDArray[np.uint8]:
@@ -105,7 +105,7 @@ class SliceView:
         return np.ascontiguousarray(pixels[::-1, :, :3])
 
 
-def _slice_view_factory(application: HeadlessApplication) -> Any:
+def _configure_factory(application: HeadlessApplication) -> Any:
     factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
     factory.SetMRMLApplicationLogic(application.logic)
     for name in _DISPLAYABLE_MANAGERS:

@@ -1,4 +1,4 @@
-"""Nodes that serve the display alone: not in lists, not in Slicer's data tree, not saved with the scene."""
+"""Helper nodes of the display: hidden from lists and from Slicer's data tree, not saved with the scene."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_hidden_node(scene: Any, class_name: str, name: str) -> Any:
-    """Add a node that was hidden before it was added: only then Slicer's data tree leaves it out."""
+    """Add a node that is hidden already when it enters the scene; otherwise Slicer's data tree lists it."""
     node = scene.CreateNodeByClass(class_name)
     node.UnRegister(None)
     node.SetName(name)

@@ -1,4 +1,4 @@
-"""Bring the label layers of a vtkSegmentation, each cropped to what it holds, onto one voxel grid."""
+"""Read the label layers of a vtkSegmentation, each cropped to its content, on one common voxel grid."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ _Box = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray], FloatArray]:
-    """Read all layers that hold voxels from a vtkSegmentation with binary labelmaps; it is not changed.
+    """Read all non-empty layers from a vtkSegmentation with binary labelmaps; it is not changed.
 
-    Returns the place in the list by layer index, the arrays (k, j, i), and their common affine (i, j, k, 1) -> mm of
-    the segmentation node. Layers with the same voxels are copied voxel by voxel onto the union of their extents and
-    of the reference geometry; only layers whose grids differ are resampled (nearest neighbor).
+    Returns the list position of each layer index, the arrays (k, j, i), and their common affine (i, j, k, 1) -> mm of
+    the segmentation node. Layers with the same voxels are copied onto the union of their extents and of the reference
+    geometry; only layers on different grids are resampled (nearest neighbor).
     """
-    numbers, images = _filled_layers(segmentation)
+    numbers, images = _find_filled_layers(segmentation)
     if not images:
         return {}, [], np.eye(4)
-    reference = _reference_geometry(segmentation)
-    base = _affine(images[0])
-    if any(_whole_voxel_shift(base, _affine(image)) is None for image in images[1:]):
-        images = _resampled(segmentation, images)
-        base = _affine(images[0])
-    boxes = [_box(image, base) for image in images]
-    if reference is not None and _whole_voxel_shift(base, _affine(reference)) is not None:
-        boxes.append(_box(reference, base))
+    reference = _read_reference_geometry(segmentation)
+    base = _read_affine(images[0])
+    if any(_find_whole_voxel_shift(base, _read_affine(image)) is None for image in images[1:]):
+        images = _resample(segmentation, images)
+        base = _read_affine(images[0])
+    boxes = [_find_box(image, base) for image in images]
+    if reference is not None and _find_whole_voxel_shift(base, _read_affine(reference)) is not None:
+        boxes.append(_find_box(reference, base))
     lower = np.min([low for low, _ in boxes], axis=0)
     upper = np.max([high for _, high in boxes], axis=0)
-    arrays = [_pasted(image, box, lower, upper) for image, box in zip(images, boxes, strict=False)]
+    arrays = [_paste(image, box, lower, upper) for image, box in zip(images, boxes, strict=False)]
     affine = base @ homogeneous(np.eye(3), lower)
     return {number: place for place, number in enumerate(numbers)}, arrays, affine
 
 
 def convert_surfaces_to_labels(segmentation: Any) -> Any:
-    """Copy a vtkSegmentation without labels and make them, on its reference geometry or else a grid that fits it.
+    """Return a copy of a vtkSegmentation of surfaces, with binary labelmaps on its reference geometry.
 
-    Raises InputError where Slicer cannot convert it.
+    Without a reference geometry, a grid is made that fits the surfaces. Raises InputError if Slicer cannot convert it.
     """
     copy = slicer.vtkSegmentation()
     copy.DeepCopy(segmentation)
     converter = slicer.vtkSegmentationConverter
     parameter = converter.GetReferenceImageGeometryParameterName()
     if not copy.GetConversionParameter(parameter):
-        copy.SetConversionParameter(parameter, converter.SerializeImageGeometry(_fitting_geometry(copy)))
+        copy.SetConversionParameter(parameter, converter.SerializeImageGeometry(_make_fitting_geometry(copy)))
     if not copy.CreateRepresentation(BINARY_LABELMAP):
-        raise InputError("the segmentation cannot be turned into labels; create its binary labelmap in Slicer first.")
+        raise InputError("the segmentation cannot be converted to labels; create its binary labelmap in Slicer first.")
     return copy
 
 
-def _fitting_geometry(segmentation: Any) -> Any:
-    """A cube-voxel grid around all segments, 200 voxels along the longest side."""
+def _make_fitting_geometry(segmentation: Any) -> Any:
+    """Return a grid of cubic voxels around all segments, 200 voxels along the longest side."""
     bounds = [0.0] * 6
     segmentation.GetBounds(bounds)
     low, high = np.array(bounds[::2]), np.array(bounds[1::2])
@@ -72,7 +72,7 @@ def _fitting_geometry(segmentation: Any) -> Any:
     return image
 
 
-def _filled_layers(segmentation: Any) -> tuple[list[int], list[Any]]:
+def _find_filled_layers(segmentation: Any) -> tuple[list[int], list[Any]]:
     numbers, images = [], []
     for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
         image = segmentation.GetLayerDataObject(number, BINARY_LABELMAP)
@@ -82,7 +82,7 @@ def _filled_layers(segmentation: Any) -> tuple[list[int], list[Any]]:
     return numbers, images
 
 
-def _reference_geometry(segmentation: Any) -> Any:
+def _read_reference_geometry(segmentation: Any) -> Any:
     converter = slicer.vtkSegmentationConverter
     text = segmentation.GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
     image = slicer.vtkOrientedImageData()
@@ -91,28 +91,28 @@ def _reference_geometry(segmentation: Any) -> Any:
     return image
 
 
-def _affine(image: Any) -> FloatArray:
+def _read_affine(image: Any) -> FloatArray:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return numpy_matrix(matrix)
 
 
-def _whole_voxel_shift(base: FloatArray, other: FloatArray) -> NDArray[np.int64] | None:
-    """The shift (i, j, k) between two affines of the same voxels; None if the voxels differ."""
+def _find_whole_voxel_shift(base: FloatArray, other: FloatArray) -> NDArray[np.int64] | None:
+    """Return the shift (i, j, k) between two affines with the same voxels; None if the voxels differ."""
     relative = np.linalg.inv(base) @ other
     shift = np.round(relative[:3, 3])
     same = np.abs(relative[:3, :3] - np.eye(3)).max() < 1e-6 and np.abs(relative[:3, 3] - shift).max() < 1e-3
     return shift.astype(np.int64) if same else None
 
 
-def _box(image: Any, base: FloatArray) -> _Box:
-    """First and last voxel (i, j, k) of the image's extent, counted on the base grid."""
-    shift = np.round(np.linalg.inv(base) @ _affine(image)[:, 3])[:3].astype(np.int64)
+def _find_box(image: Any, base: FloatArray) -> _Box:
+    """Return the first and last voxel (i, j, k) of the image's extent, in indices of the base grid."""
+    shift = np.round(np.linalg.inv(base) @ _read_affine(image)[:, 3])[:3].astype(np.int64)
     extent = np.array(image.GetExtent(), dtype=np.int64)
     return extent[::2] + shift, extent[1::2] + shift
 
 
-def _pasted(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> NDArray:
+def _paste(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> NDArray:
     source = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
     if source.dtype.kind == "f":
         source = source.astype(np.int32)
@@ -122,7 +122,7 @@ def _pasted(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.i
     return result
 
 
-def _resampled(segmentation: Any, images: list[Any]) -> list[Any]:
+def _resample(segmentation: Any, images: list[Any]) -> list[Any]:
     ids = vtk.vtkStringArray()
     for segment_id in segmentation.GetSegmentIDs():
         ids.InsertNextValue(segment_id)

@@ -1,4 +1,4 @@
-"""Matrices and world geometry of nodes, between VTK and numpy."""
+"""4x4 matrices of nodes, between VTK and numpy, and the matrix of their parent transforms."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def vtk_matrix(matrix: FloatArray) -> vtk.vtkMatrix4x4:
 
 
 def parent_matrix(node: Any) -> FloatArray:
-    """The 4x4 matrix from a node's own coordinates to the world, RAS mm, of all its parent transforms together.
+    """Return the 4x4 matrix from a node's own coordinates to the world (RAS mm), with all its parent transforms.
 
-    Raises InputError if a parent transform is not linear: such a node has no voxel grid in the world.
+    Raises InputError if a parent transform is not linear: the node then has no regular voxel grid in the world.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise InputError(
-            f"{node.GetName()} is under a non-linear transform ({parent.GetName()}): "
+            f"{node.GetName()} is under a nonlinear transform ({parent.GetName()}): "
             "choose the untransformed node, or harden the transform on a copy first."
         )
     matrix = vtk.vtkMatrix4x4()

@@ -6,10 +6,10 @@ from typing import Any
 
 
 def remove_with_display(scene: Any, node: Any) -> None:
-    """Remove a node and then its display nodes (in this order: views hold pointers to those of a node that stays)."""
+    """Remove a node, then its display nodes; in the other order, views would keep pointers to removed display nodes."""
     displays = []
     if node.IsA("vtkMRMLDisplayableNode"):
         displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
-    for leaving in (node, *displays):
-        if leaving is not None and scene.IsNodePresent(leaving):
-            scene.RemoveNode(leaving)
+    for removed in (node, *displays):
+        if removed is not None and scene.IsNodePresent(removed):
+            scene.RemoveNode(removed)

@@ -1,4 +1,4 @@
-"""The numbers of a report (core.report.build) as a table node."""
+"""The numbers of a report (core.report) as a table node."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _COLUMNS = {
 
 
 def fill_report_table(table_node: Any, report: Mapping[str, Any]) -> None:
-    """Replace the content of a vtkMRMLTableNode by one row per structure and one for their mean.
+    """Replace the content of a vtkMRMLTableNode with one row per structure and one row for the mean.
 
-    Numbers that are not defined are NaN. A report without structures leaves the columns empty.
+    Undefined numbers are NaN. Without structures the table has columns but no rows.
     """
     structures = report.get("structures") or []
     rows = [*structures, {"name": "Mean", **report["mean"]}] if structures else []

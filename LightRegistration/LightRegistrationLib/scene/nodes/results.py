@@ -1,4 +1,4 @@
-"""Publish a registration in the scene: transform, warped volume and warped segmentation as nodes of their own."""
+"""Add the result of a registration to the scene: transform, warped volume, and warped segmentation as nodes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _ROLES = {
 
 @dataclass(frozen=True, eq=False)
 class RegistrationNodes:
-    """The nodes of one registration; those that it does not have are None.
+    """The nodes of one registration; None for those that it does not have.
 
-    fixed, moving, fixed_segmentation, moving_segmentation: the user's own. transform, warped, warped_segmentation: its
-    results; the transform refers to all others.
+    fixed, moving, fixed_segmentation, moving_segmentation: the user's inputs. transform, warped, warped_segmentation:
+    the results; the transform has node references to all others.
     """
 
     fixed: Any
@@ -44,7 +44,7 @@ class RegistrationNodes:
 
 @dataclass(frozen=True, eq=False)
 class OutputNodes:
-    """Existing nodes that a result is written into; where None, a new one is made."""
+    """Existing nodes that receive a result; for None, a new node is created."""
 
     transform: Any = None
     volume: Any = None
@@ -64,57 +64,57 @@ def publish_result(
     outputs: OutputNodes | None = None,
     details: Mapping[str, str] | None = None,
 ) -> RegistrationNodes:
-    """Put a result into the scene, on the fixed volume's world grid and without parent transforms.
+    """Add a result to the scene, on the fixed volume's grid in the world and without parent transforms.
 
-    fixed, moving, fixed_segmentation, moving_segmentation: the user's nodes; they are only referred to.
+    fixed, moving, fixed_segmentation, moving_segmentation: the user's nodes; they are referenced, not changed.
     field: fixed -> moving, RAS mm. warped, warped_segmentation: the moving image and labels on the fixed grid.
-    details: what the result came from (model, weights hash, settings, seconds), kept on the transform.
+    details: how the result was made (model, weights hash, settings, seconds), stored on the transform.
     Raises InputError if an output is an input, or if an input is under the output transform. After any failure the
-    nodes that were added are gone again.
+    added nodes are removed again.
     """
     outputs = outputs or OutputNodes()
     inputs = [node for node in (fixed, moving, fixed_segmentation, moving_segmentation) if node is not None]
     _check_outputs(outputs, inputs)
-    with _all_or_nothing(scene) as added:
+    with _undo_on_failure(scene) as added:
         segmentation_node = None
         if warped_segmentation is not None:
-            segmentation_node = outputs.segmentation or _new_segmentation(scene, added, moving, moving_segmentation)
+            segmentation_node = outputs.segmentation or _add_segmentation(scene, added, moving, moving_segmentation)
             set_segmentation(segmentation_node, warped_segmentation, moving_segmentation)
-        volume_node = outputs.volume or _new(scene, added, "vtkMRMLScalarVolumeNode", f"{moving.GetName()} registered")
+        volume_node = outputs.volume or _add(scene, added, "vtkMRMLScalarVolumeNode", f"{moving.GetName()} registered")
         set_volume(volume_node, warped, moving)
         title = f"{moving.GetName()} to {fixed.GetName()} transform"
-        transform_node = outputs.transform or _new(scene, added, "vtkMRMLTransformNode", title)
+        transform_node = outputs.transform or _add(scene, added, "vtkMRMLTransformNode", title)
         set_field(transform_node, field, fixed, moving, details)
         nodes = RegistrationNodes(
             fixed, moving, transform_node, volume_node, fixed_segmentation, moving_segmentation, segmentation_node
         )
-        _refer(nodes)
+        _set_references(nodes)
     return nodes
 
 
-def _new(scene: Any, added: list[Any], class_name: str, name: str) -> Any:
+def _add(scene: Any, added: list[Any], class_name: str, name: str) -> Any:
     added.append(scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name)))
     return added[-1]
 
 
-def _new_segmentation(scene: Any, added: list[Any], moving: Any, moving_segmentation: Any) -> Any:
+def _add_segmentation(scene: Any, added: list[Any], moving: Any, moving_segmentation: Any) -> Any:
     source = moving if moving_segmentation is None else moving_segmentation
-    node = _new(scene, added, "vtkMRMLSegmentationNode", f"{source.GetName()} registered")
+    node = _add(scene, added, "vtkMRMLSegmentationNode", f"{source.GetName()} registered")
     node.CreateDefaultDisplayNodes()
-    # Its fill over those of the fixed and moving structures would hide all three; the outlines show it.
+    # Its fill would cover those of the fixed and moving structures; the outlines show it instead.
     node.SetDisplayVisibility(False)
     return node
 
 
 def find_registration_nodes(transform: Any) -> RegistrationNodes | None:
-    """The nodes that a result's transform refers to, also in a scene that was loaded; None if it is no result."""
+    """Return the nodes that a result's transform references, also in a loaded scene; None if it is not a result."""
     found = {field: transform.GetNodeReference(role) for field, role in _ROLES.items()}
     if found["fixed"] is None or found["moving"] is None or found["warped"] is None:
         return None
     return RegistrationNodes(transform=transform, **found)
 
 
-def _refer(nodes: RegistrationNodes) -> None:
+def _set_references(nodes: RegistrationNodes) -> None:
     for field, role in _ROLES.items():
         node = getattr(nodes, field)
         nodes.transform.SetNodeReferenceID(role, None if node is None else node.GetID())
@@ -135,10 +135,10 @@ def _check_outputs(outputs: OutputNodes, inputs: list[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _all_or_nothing(scene: Any) -> Iterator[list[Any]]:
-    """Remove the nodes in the list again if the block fails.
+def _undo_on_failure(scene: Any) -> Iterator[list[Any]]:
+    """Remove the nodes in the yielded list again if the block fails.
 
-    Not in the scene's batch mode: slice views that exist already do not draw what was added in it.
+    Does not use the scene's batch mode: open slice views do not draw nodes added in it.
     """
     added: list[Any] = []
     try:

@@ -1,4 +1,4 @@
-"""Segmentation nodes <-> typed segmentations in world coordinates."""
+"""Segmentation nodes as typed segmentations in world coordinates, and back (warped segmentations too)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .volumes import image_array, image_data, world_affine
 
 
 def segmentation_from_node(node: Any) -> Segmentation:
-    """Read a vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode as it lies in the world.
+    """Read a vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode in world coordinates.
 
-    Linear parent transforms are folded into the affine. Overlapping segments come in several layers; the grid is that
-    of the labels, grown to the reference geometry where that has the same voxels. A segmentation that is kept as
-    surfaces is converted on a copy. The node is not touched.
-    Raises InputError for an empty segmentation and under a non-linear transform.
+    Linear parent transforms become part of the affine. Overlapping segments are in several layers. The grid is that of
+    the labels, extended to the reference geometry if both have the same voxels. A segmentation stored as surfaces is
+    converted on a copy. The node is not changed.
+    Raises InputError for an empty segmentation and under a nonlinear transform.
     """
     name = node.GetName() or "segmentation"
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
@@ -35,7 +35,7 @@ def segmentation_from_node(node: Any) -> Segmentation:
         segmentation = convert_surfaces_to_labels(segmentation)
     indices, arrays, affine = read_layers_on_common_grid(segmentation)
     if not arrays:
-        raise InputError(f"{name}: no segment has a voxel; segment at least one structure.")
+        raise InputError(f"{name}: no segment contains a voxel; segment at least one structure.")
     segments = []
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
@@ -46,7 +46,7 @@ def segmentation_from_node(node: Any) -> Segmentation:
 
 
 def segment_names(node: Any) -> list[str]:
-    """The names of a segmentation node's segments, in order; of a label map node, whose values have no names: none."""
+    """Return the segment names of a segmentation node, in order; a label map node has none."""
     if not node.IsA("vtkMRMLSegmentationNode"):
         return []
     segmentation = node.GetSegmentation()
@@ -63,8 +63,8 @@ def _from_label_map(node: Any, name: str) -> Segmentation:
 def segmentation_node_from_segmentation(scene: Any, segmentation: Segmentation, name: str, like: Any = None) -> Any:
     """Add a vtkMRMLSegmentationNode that holds a copy of the segmentation, without a parent transform.
 
-    name: made unique. like: the segmentation node that the segments came from; names, colors, tags (terminology)
-    and segment IDs are taken from it. Its grid becomes the reference geometry. Label values stay as they are.
+    name: made unique. like: the segmentation node that the segments come from; names, colors, tags (terminology), and
+    segment IDs are taken from it. The grid of the segmentation becomes the reference geometry. Label values are kept.
     """
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     set_segmentation(node, segmentation, like)
@@ -72,9 +72,9 @@ def segmentation_node_from_segmentation(scene: Any, segmentation: Segmentation, 
 
 
 def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None) -> None:
-    """Replace all segments of an existing segmentation node; it leaves its parent transform."""
-    images = [_oriented_image(layer, segmentation) for layer in segmentation.layers]
-    sources = _matching_segments(segmentation, like)
+    """Replace all segments of an existing segmentation node; its parent transform is removed."""
+    images = [_make_oriented_image(layer, segmentation) for layer in segmentation.layers]
+    sources = _find_source_segments(segmentation, like)
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
     target = node.GetSegmentation()
@@ -83,7 +83,7 @@ def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None) ->
     for index, (segment, (source_id, source)) in enumerate(zip(segmentation.segments, sources, strict=True)):
         vtk_segment = slicer.vtkSegment()
         if source is None:
-            vtk_segment.SetColor(*_distinct_color(index))
+            vtk_segment.SetColor(*_make_distinct_color(index))
         else:
             vtk_segment.DeepCopyMetadata(source)
         vtk_segment.SetName(segment.name)
@@ -98,15 +98,15 @@ def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None) ->
     node.CreateDefaultDisplayNodes()
 
 
-def _oriented_image(layer: NDArray, segmentation: Segmentation) -> Any:
+def _make_oriented_image(layer: NDArray, segmentation: Segmentation) -> Any:
     image = slicer.vtkOrientedImageData()
-    image.ShallowCopy(image_data(layer.astype(_label_type(layer))))
+    image.ShallowCopy(image_data(layer.astype(_choose_label_type(layer))))
     image.SetImageToWorldMatrix(vtk_matrix(segmentation.affine))
     return image
 
 
-def _label_type(labels: NDArray) -> type[np.generic]:
-    """The smallest label type that Slicer's segmentations keep and edit."""
+def _choose_label_type(labels: NDArray) -> type[np.generic]:
+    """Return the smallest integer type that Slicer's segmentations can store and edit."""
     low, high = (int(labels.min()), int(labels.max())) if labels.dtype.kind != "b" else (0, 1)
     for candidate in (np.uint8, np.int16, np.int32):
         if np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
@@ -114,30 +114,30 @@ def _label_type(labels: NDArray) -> type[np.generic]:
     raise InputError(f"Label values up to {high} do not fit into a segmentation; use values below 2147483648.")
 
 
-def _matching_segments(segmentation: Segmentation, like: Any) -> Iterator[tuple[str | None, Any]]:
-    """For each segment (ID, vtkSegment) of `like` with its name and value, each used once; (None, None) if none."""
-    free: dict[str, Any] = {}
+def _find_source_segments(segmentation: Segmentation, like: Any) -> Iterator[tuple[str | None, Any]]:
+    """Yield for each segment the (ID, vtkSegment) of `like` with its name and value, or (None, None); none twice."""
+    unused: dict[str, Any] = {}
     if like is not None and like.IsA("vtkMRMLSegmentationNode"):
         source = like.GetSegmentation()
-        free = {segment_id: source.GetSegment(segment_id) for segment_id in source.GetSegmentIDs()}
+        unused = {segment_id: source.GetSegment(segment_id) for segment_id in source.GetSegmentIDs()}
     for segment in segmentation.segments:
-        for segment_id, candidate in free.items():
+        for segment_id, candidate in unused.items():
             if (candidate.GetName(), candidate.GetLabelValue()) == (segment.name, segment.value):
-                yield segment_id, free.pop(segment_id)
+                yield segment_id, unused.pop(segment_id)
                 break
         else:
             yield None, None
 
 
-def _distinct_color(index: int) -> tuple[float, float, float]:
-    """Hues a golden angle apart, so that any number of neighbors in the list differ."""
+def _make_distinct_color(index: int) -> tuple[float, float, float]:
+    """Return a color; the hues are a golden angle apart, so that neighbors in a list of any length differ."""
     return colorsys.hsv_to_rgb((index * 0.61803398875 + 0.02) % 1.0, 0.75 if index % 2 else 0.55, 0.95)
 
 
 def merge_layers(segmentation: Segmentation) -> Segmentation:
-    """Merge the layers into one label map, as a label image file needs it; where structures overlap the later wins.
+    """Merge the layers into one label map, for a label image file; where structures overlap, the later one wins.
 
-    A structure keeps its value unless an earlier one in another layer has it; then it gets the next free value.
+    A structure keeps its value unless an earlier structure of another layer has it; then it gets the next free value.
     """
     if len(segmentation.layers) == 1:
         return segmentation

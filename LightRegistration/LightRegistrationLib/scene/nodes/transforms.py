@@ -1,7 +1,7 @@
-"""Displacement fields <-> transform nodes.
+"""Displacement fields as transform nodes, and back.
 
-A DisplacementField says where a fixed point lies in the moving image. MRML holds that as the transform *from parent*: a
-moving node put under the transform node then appears on the fixed one.
+A DisplacementField maps a fixed point to its moving point. MRML stores this as the transform *from parent*: a moving
+node under the transform node then appears in the space of the fixed node.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def transform_node_from_field(
 ) -> Any:
     """Add a vtkMRMLTransformNode that maps fixed points to moving points (RAS mm) as its transform from parent.
 
-    name: made unique. fixed_node, moving_node: kept as node references. details: see `set_field`.
+    name: made unique. fixed_node, moving_node: stored as node references. details: see `set_field`.
     """
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
     set_field(node, field, fixed_node, moving_node, details)
@@ -48,10 +48,10 @@ def set_field(
     moving_node: Any = None,
     details: Mapping[str, str] | None = None,
 ) -> None:
-    """Replace what a transform node holds by the field; nodes that are already under it follow.
+    """Replace the transform of a transform node with the field; nodes under it are transformed anew.
 
-    details: what the result came from (model, weights hash, settings, seconds), kept as node attributes
-    `LightRegistration.<key>`; those of an earlier result go.
+    details: how the result was made (model, weights hash, settings, seconds), stored as node attributes
+    `LightRegistration.<key>`; attributes of an earlier result are removed.
     """
     grid = grid_transform(field)
     modifying = node.StartModify()
@@ -68,13 +68,13 @@ def set_field(
 
 
 def read_result_details(node: Any) -> dict[str, str]:
-    """What `set_field` was given as details."""
+    """Return the details that `set_field` stored."""
     names = [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE_PREFIX)]
     return {name.removeprefix(_ATTRIBUTE_PREFIX): node.GetAttribute(name) for name in names}
 
 
 def grid_transform(field: DisplacementField) -> Any:
-    """Copy the field into a float, trilinear vtkOrientedGridTransform (points and displacements in RAS mm)."""
+    """Copy the field into a trilinear vtkOrientedGridTransform of type float (points and displacements in RAS mm)."""
     geometry = field.geometry
     image = vtk.vtkImageData()
     image.SetDimensions(*(int(n) for n in geometry.size_ijk))
@@ -92,31 +92,31 @@ def grid_transform(field: DisplacementField) -> Any:
 def field_from_transform_node(node: Any) -> DisplacementField:
     """Read a transform node back as a displacement field fixed -> moving, RAS mm, on the node's own grid.
 
-    Works for nodes made here, for nodes loaded from a file, and for grids set as transform to parent (those are
-    inverted on their grid, to 0.01 mm).
-    Raises InputError for a transform that is not one displacement grid, or that has a parent transform.
+    Reads nodes made here, nodes loaded from a file, and grids set as transform to parent (these are inverted on their
+    grid, to 0.01 mm).
+    Raises InputError for a transform that is not a single displacement grid, or that has a parent transform.
     """
     name = node.GetName()
     if node.GetParentTransformNode() is not None:
-        raise InputError(f"{name} is under another transform: take it out or harden it first.")
-    own = node.GetTransformFromParentAs("vtkOrientedGridTransform", False, True)
-    grid = own or node.GetTransformToParentAs("vtkOrientedGridTransform", False, True)
+        raise InputError(f"{name} is under another transform: remove it from there, or harden it first.")
+    from_parent = node.GetTransformFromParentAs("vtkOrientedGridTransform", False, True)
+    grid = from_parent or node.GetTransformToParentAs("vtkOrientedGridTransform", False, True)
     if grid is None or grid.GetDisplacementGrid() is None:
-        raise InputError(f"{name} is not a displacement field; choose a transform that LightRegistration made.")
+        raise InputError(f"{name} is not a displacement field; choose a transform made by LightRegistration.")
     image = grid.GetDisplacementGrid()
     affine = _grid_affine(grid, image)
     shape = (*image.GetDimensions()[::-1], 3)
-    if own is None or own.GetInverseFlag():
-        return DisplacementField(_sampled_displacements(node.GetTransformFromParent(), affine, shape), affine)
+    if from_parent is None or from_parent.GetInverseFlag():
+        return DisplacementField(_sample_displacements(node.GetTransformFromParent(), affine, shape), affine)
     values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
     values = values * grid.GetDisplacementScale() + grid.GetDisplacementShift()
     return DisplacementField(values.astype(np.float32), affine)
 
 
 def use_linear_interpolation(node: Any) -> None:
-    """Make a displacement field that was read from a file trilinear again, as the field is defined.
+    """Set trilinear interpolation, by which the field is defined, on a displacement field read from a file.
 
-    Slicer's readers set cubic interpolation, which differs by hundredths of a millimeter and is slower.
+    Slicer's readers set cubic interpolation, which is slower and differs by hundredths of a millimeter.
     """
     for grid in (
         node.GetTransformFromParentAs("vtkOrientedGridTransform", False),
@@ -135,13 +135,13 @@ def _grid_affine(grid: Any, image: Any) -> FloatArray:
     return homogeneous(axes, np.array(image.GetOrigin()) + axes @ first_index)
 
 
-def _sampled_displacements(transform: Any, affine: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
+def _sample_displacements(transform: Any, affine: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
     points = Geometry(shape[:3], affine).points_mm.reshape(-1, 3)
     return np.asarray(transform_points(transform, points) - points, dtype=np.float32).reshape(shape)
 
 
 def transform_points(transform: Any, points_mm: FloatArray) -> FloatArray:
-    """Map points (n, 3) by a vtkAbstractTransform."""
+    """Map points (n, 3), mm, with a vtkAbstractTransform."""
     source, target = vtk.vtkPoints(), vtk.vtkPoints()
     for points in (source, target):
         points.SetDataTypeToDouble()

@@ -1,4 +1,4 @@
-"""Volume nodes <-> typed volumes in world coordinates."""
+"""Volume nodes as typed volumes in world coordinates, and back."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .matrices import numpy_matrix, parent_matrix, vtk_matrix
 
 
 def volume_from_node(node: Any) -> Volume:
-    """Read a vtkMRMLScalarVolumeNode as it lies in the world (linear parent transforms folded into the affine).
+    """Read a vtkMRMLScalarVolumeNode in world coordinates (linear parent transforms become part of the affine).
 
-    The array (k, j, i) shares the node's memory, read-only; the node is not touched.
-    Raises InputError for a node without image, with several components per voxel, with a single slice, with only NaN,
-    or under a non-linear transform.
+    The array (k, j, i) shares the node's memory, read-only; the node is not changed.
+    Raises InputError for a node without an image, with several components per voxel, with a single slice, with no
+    finite value, or under a nonlinear transform.
     """
     array = image_array(node)
     name = node.GetName() or "volume"
@@ -28,7 +28,7 @@ def volume_from_node(node: Any) -> Volume:
 
 
 def image_array(node: Any) -> NDArray:
-    """View a volume node's voxels as an array (k, j, i). Raises InputError as `volume_from_node` does."""
+    """Return a view of a volume node's voxels, (k, j, i). Raises InputError as `volume_from_node` does."""
     name = node.GetName() or "volume"
     image = node.GetImageData()
     scalars = None if image is None else image.GetPointData().GetScalars()
@@ -37,7 +37,7 @@ def image_array(node: Any) -> NDArray:
     if scalars.GetNumberOfComponents() != 1:
         raise InputError(
             f"{name}: a scalar volume is needed, but each voxel has {scalars.GetNumberOfComponents()} components "
-            "(a color, vector or time series image); take one component out of it first."
+            "(a color, vector, or time series image); extract one component first."
         )
     dimensions = image.GetDimensions()
     if min(dimensions) < 2:
@@ -48,7 +48,10 @@ def image_array(node: Any) -> NDArray:
 
 
 def world_affine(node: Any) -> FloatArray:
-    """The 4x4 matrix (i, j, k, 1) -> world RAS mm of a volume node. Raises InputError under a non-linear transform."""
+    """Return the 4x4 matrix (i, j, k, 1) -> world RAS mm of a volume node.
+
+    Raises InputError under a nonlinear transform.
+    """
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return parent_matrix(node) @ numpy_matrix(matrix)
@@ -57,7 +60,7 @@ def world_affine(node: Any) -> FloatArray:
 def volume_node_from_volume(scene: Any, volume: Volume, name: str, like: Any = None) -> Any:
     """Add a vtkMRMLScalarVolumeNode that holds a copy of the volume, without a parent transform.
 
-    name: made unique in the scene. like: a volume node whose window, level and colors the new one is shown with.
+    name: made unique in the scene. like: a volume node whose window, level, and colors the new node takes.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     set_volume(node, volume, like)
@@ -65,11 +68,11 @@ def volume_node_from_volume(scene: Any, volume: Volume, name: str, like: Any = N
 
 
 def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
-    """Replace image, geometry and display of an existing volume node; it leaves its parent transform."""
+    """Replace image, geometry, and display of an existing volume node; its parent transform is removed."""
     image = image_data(volume.array)
     node.CreateDefaultDisplayNodes()
     if like is not None:
-        # Before the voxels come: an automatic window would be found in all of them first.
+        # Before the voxels are set: an automatic window would first be computed from all of them.
         copy_display(like.GetDisplayNode(), node.GetDisplayNode())
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
@@ -87,7 +90,7 @@ def image_data(array: NDArray) -> vtk.vtkImageData:
         voxels = voxels.astype(np.float32)
     image = vtk.vtkImageData()
     image.SetDimensions(*(int(n) for n in voxels.shape[::-1]))
-    # Slicer's writers know 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would make of them.
+    # Slicer's writers accept 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would choose.
     scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=vtk.VTK_CHAR if voxels.dtype == np.int8 else None)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
@@ -95,7 +98,7 @@ def image_data(array: NDArray) -> vtk.vtkImageData:
 
 
 def copy_display(source: Any, target: Any) -> None:
-    """Give a scalar volume's display node window, level and colors of another one; of none or another kind: nothing."""
+    """Copy window, level, and colors to a scalar volume's display node; does nothing for a source of another kind."""
     if (
         source is None
         or not source.IsA("vtkMRMLScalarVolumeDisplayNode")
