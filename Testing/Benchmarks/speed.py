@@ -29,7 +29,8 @@ from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.network.flows import exponential, voxel_grid, warp
-from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid
+from LightRegistrationLib.core.network.grid import compute_network_grid
+from LightRegistrationLib.core.network.settings import GridSettings
 from LightRegistrationLib.core.sampling.warping import warp_volume
 
 AIR = -1000

@@ -1,4 +1,4 @@
-"""Recursive cascades of the student: each one sees the moving image as warped so far (Zhao et al., ICCV 2019)."""
+"""Recursive cascades: each one sees the moving image warped by the cascades before it (Zhao et al., ICCV 2019)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .light_network import LightNetwork
 
 @dataclass(frozen=True)
 class CascadeConfig:
-    """How a student is built.
+    """The architecture of a student; a model's card sets it under `network`.
 
-    cascades: 1 to 3, as trained. head: `full` (published, a displacement) or `half` (a velocity at half resolution,
+    cascades: 1 to 3, as trained. head: `full` (as published, a displacement) or `half` (a velocity at half resolution,
     integrated by `squarings` compositions). symmetric: v = (N(m, f) - N(f, m)) / 2, so that swapping the images inverts
-    each cascade; needs `half`. shared: one set of weights serves all cascades. bound_voxels: largest velocity, in
-    voxels of the half grid, approached smoothly.
+    each cascade; needs `half`. shared: all cascades use the same weights. bound_voxels: upper limit of each velocity
+    component, in voxels of the half grid (a scaled tanh).
     """
 
     cascades: int = 2
@@ -42,7 +42,7 @@ class CascadeConfig:
 
 
 class RecursiveCascade(nn.Module):
-    """The student in 1 to 3 recursive cascades; yields one composed flow on the half or the full grid."""
+    """The student: 1 to 3 recursive cascades whose flows are composed, on the half or the full grid."""
 
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__()
@@ -59,8 +59,10 @@ class RecursiveCascade(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Register images (N, 1, D, H, W) in [0, 1], axes multiples of 16.
 
-        Returns the composed flow fixed -> moving, in voxels of its own grid ((N, 3, D/2, H/2, W/2) for the velocity
-        head, the full grid for the published net), and what each cascade predicted (velocity or displacement).
+        cascades: number of cascades to run, None as trained. after_cascade: called with the index of each finished
+        cascade. Returns the composed flow fixed -> moving, in voxels of its own grid ((N, 3, D/2, H/2, W/2) for the
+        velocity head, the full grid for the published head), and the prediction of each cascade (velocity or
+        displacement).
         """
         shape: tuple[int, int, int] = tuple(fixed.shape[2:])  # type: ignore[assignment]
         count = cascades or self.config.cascades

@@ -1,30 +1,29 @@
-"""The student's pass over one pair on its grid."""
+"""Running the network on one pair of images."""
 
 from __future__ import annotations
 
 import torch
 
 from ..errors import InputError
-from ..models.registry import Student
-from ..refinement.optimizer import Deformation
-from .flow_conversion import compute_flow_geometry
+from .cascade import RecursiveCascade
+from .flow_conversion import Deformation, compute_flow_geometry
 from .grid import GridImage
 
 
-def run_student(student: Student, target: GridImage, source: GridImage, cascades: int | None) -> Deformation:
-    """What the student finds for two images on one grid. cascades: None as trained.
+def run_student(network: RecursiveCascade, fixed: GridImage, moving: GridImage, cascades: int | None) -> Deformation:
+    """Predict the deformation of two images on the same grid, in bfloat16 where the CPU is fast at it.
 
-    Raises InputError where its answer is not finite.
+    cascades: number of cascades to run, None as trained. Raises InputError if the prediction is not finite.
     """
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
-        flow, _ = student.network(
-            target.tensor.to(memory_format=torch.channels_last_3d),
-            source.tensor.to(memory_format=torch.channels_last_3d),
+        flow, _ = network(
+            fixed.tensor.to(memory_format=torch.channels_last_3d),
+            moving.tensor.to(memory_format=torch.channels_last_3d),
             cascades,
         )
     if not torch.isfinite(flow).all():
-        raise InputError("The network's answer is not finite; check the intensities of the volumes.")
-    return Deformation(flow.float(), compute_flow_geometry(target.geometry, flow.shape[2:]))
+        raise InputError("The network's output is not finite; check the intensities of the volumes.")
+    return Deformation(flow.float(), compute_flow_geometry(fixed.geometry, flow.shape[2:]))
 
 
 def has_fast_bfloat16() -> bool:

@@ -1,4 +1,4 @@
-"""Intensities as a model expects them: a linear map to [0, 1] between two robust levels, found per volume."""
+"""Intensity normalization: a linear map to [0, 1] between two levels that are found per volume."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from .settings import DEFAULT_SETTINGS
 
 
 @dataclass(frozen=True)
 class IntensityNormalization:
-    """How a model maps intensities to [0, 1].
+    """How a model maps intensities to [0, 1]; a model's card sets it under `intensity`.
 
-    kind `percentile`: from `low` to `high`, percentiles of the foreground (voxels above the volume's mean; for MRI,
-    whose units mean nothing). kind `window`: from `low` to `high` in the volume's own unit (CT: Hounsfield units).
+    kind `percentile`: from `low` to `high`, percentiles of the foreground (voxels above the volume's mean); for MRI,
+    whose units mean nothing. `low` 0 stands for a percentile of all voxels (`NetworkSettings.zero_percentile`).
+    kind `window`: from `low` to `high` in the volume's own unit (CT: Hounsfield units).
     """
 
     kind: str = "percentile"
@@ -24,14 +26,14 @@ class IntensityNormalization:
 
     def __post_init__(self) -> None:
         if self.kind not in ("percentile", "window") or not self.low < self.high:
-            raise ModelError(f"Unknown intensity rule {self.kind!r} ({self.low} to {self.high}).")
+            raise ModelError(f"Unknown intensity normalization {self.kind!r} ({self.low} to {self.high}).")
 
-    def levels(self, array: NDArray) -> tuple[float, float]:
-        """The intensities (in the array's unit) that become 0 and 1."""
+    def find_levels(self, array: NDArray) -> tuple[float, float]:
+        """Find the intensities (in the array's unit) that become 0 and 1."""
         if self.kind == "window":
             return self.low, self.high
         values = array[np.isfinite(array)]
-        base = float(np.percentile(values, 0.5))
+        base = float(np.percentile(values, DEFAULT_SETTINGS.zero_percentile))
         foreground = values[values > values.mean()]
         if foreground.size == 0:
             return base, base + 1.0

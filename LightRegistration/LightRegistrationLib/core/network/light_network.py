@@ -1,8 +1,8 @@
-"""The student: a light encoder-decoder that sees two images and yields the flow of one cascade.
+"""The light encoder-decoder network of the student: two images in, the flow of one cascade out.
 
 Source: Tran et al., "Light-weight Deformable Registration using Adversarial Learning with Distilling Knowledge",
 IEEE TMI 2022, section III: four 4x4x4 stride-2 convolutions (16, 32, 64, 128 channels), three transposed convolutions
-with skip connections, and a layer that yields the dense flow.
+with skip connections, and a last layer for the dense flow.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STRIDE = 16
 class LightNetwork(nn.Module):
     """One student network.
 
-    head `full`: the published net, a transposed convolution to a displacement at full resolution (1.549 M parameters).
-    head `half`: the documented variant, a 3x3x3 convolution to a velocity at half resolution (1.545 M parameters);
-    diffeomorphic once integrated, and about 1.5 times faster.
+    head `full`: the published network, a transposed convolution to a displacement at full resolution (1.549 M
+    parameters). head `half`: the variant of the bundled models, a 3x3x3 convolution to a velocity at half resolution
+    (1.545 M parameters); its integral is a diffeomorphism, and it is about 1.5 times faster.
 
     Input: moving and fixed image, each (N, 1, D, H, W) in [0, 1], axes multiples of 16.
     Output: (N, 3, D, H, W) or (N, 3, D/2, H/2, W/2), voxels of the output grid, components i, j, k.
@@ -43,7 +43,7 @@ class LightNetwork(nn.Module):
             nn.init.zeros_(self.flow.bias)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Predict the flow that brings the moving image onto the fixed one."""
+        """Predict the displacement or velocity from the fixed to the moving image."""
         x = torch.cat([moving, fixed], dim=1)
         skips = []
         for layer in self.encoder:

@@ -21,8 +21,9 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.network.flows import sample
-from ...core.network.grid import GridSettings, compute_affine_coordinates, compute_network_grid, shrink
+from ...core.network.grid import compute_affine_coordinates, compute_network_grid, shrink
 from ...core.network.intensity import IntensityNormalization
+from ...core.network.settings import GridSettings
 from ...core.sampling.warping import warp_segmentation
 from ..data.scans import read_image
 from ..state import first_line
@@ -180,7 +181,7 @@ def _save(transforms: AtlasTransforms, views: Tensor, path: Path) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({first_line(error)}); make room and run again.") from error
+        raise InputError(f"{path}: cannot be written ({first_line(error)}); free disk space and run again.") from error
 
 
 def _load(path: Path) -> tuple[AtlasTransforms, Tensor]:

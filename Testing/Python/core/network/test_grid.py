@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid, resample_to_grid, shrink
+from LightRegistrationLib.core.network.grid import compute_network_grid, resample_to_grid, shrink
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
+from LightRegistrationLib.core.network.settings import GridSettings
 
 from ..geometries import AWKWARD, make_geometry
 
@@ -85,9 +86,9 @@ def test_fine_stripes_do_not_alias_into_coarse_ones():
 def test_intensity_rules():
     ramp = np.linspace(-1000, 1000, 2001)
     window = IntensityNormalization("window", -500, 500)
-    assert window.apply(np.array([-900.0, 0.0, 900.0, np.nan]), window.levels(ramp)).tolist() == [0, 0.5, 1, 0]
-    low, high = IntensityNormalization().levels(np.r_[np.zeros(1000), np.linspace(100, 200, 1001)])
+    assert window.apply(np.array([-900.0, 0.0, 900.0, np.nan]), window.find_levels(ramp)).tolist() == [0, 0.5, 1, 0]
+    low, high = IntensityNormalization().find_levels(np.r_[np.zeros(1000), np.linspace(100, 200, 1001)])
     assert low == 0
     assert high == pytest.approx(199.5, abs=0.1)
-    constant = IntensityNormalization().levels(np.full(10, 7.0))
+    constant = IntensityNormalization().find_levels(np.full(10, 7.0))
     assert np.isfinite(IntensityNormalization().apply(np.full(10, 7.0), constant)).all()

@@ -1,0 +1,47 @@
+"""Tuning constants of the network grid and of how volumes are prepared for the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The grid of a model's network; a model's card sets these under `grid`.
+
+    spacing_mm: isotropic spacing, used as long as the grid has at most `max_voxels`. Each card sets the spacing whose
+    accuracy `Testing/Benchmarks/comparison.py` measures for its anatomy; the default: chosen, not measured.
+    min_voxels: a field of view with fewer voxels along its longest axis gets a finer spacing, but not finer than its
+    own voxels. `Testing/Benchmarks/comparison.py` measures the hippocampus crops that need it; chosen.
+    max_voxels: chosen for time and memory, which `light-registration profile` measures.
+    multiple: every axis has a multiple of this many voxels; the network needs 16 (`network.light_network.STRIDE`).
+    margin_voxels: distance of the volume's corners to the edge of the grid. Chosen, not measured.
+    max_growth_percent: the spacing grows up to this much where this saves voxels. Chosen, not measured.
+    """
+
+    spacing_mm: float = 2.0
+    min_voxels: int = 64
+    max_voxels: int = 128**3
+    multiple: int = 16
+    margin_voxels: float = 1.5
+    max_growth_percent: int = 6
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Tuning constants that are the same for all models.
+
+    spacing_growth_factor: step in which the spacing grows until the grid has at most `GridSettings.max_voxels`. Chosen,
+    not measured.
+    block_rounding_voxels: a block of the block means is one voxel longer than the truncated ratio of the spacings if
+    the ratio is less than this below the next integer. Chosen, not measured.
+    zero_percentile: percentile of all voxels that becomes 0 in an intensity normalization by percentiles with `low` 0.
+    More than 0 to leave out single dark outliers; chosen, not measured.
+    """
+
+    spacing_growth_factor: float = 1.01
+    block_rounding_voxels: float = 0.25
+    zero_percentile: float = 0.5
+
+
+DEFAULT_SETTINGS = NetworkSettings()
