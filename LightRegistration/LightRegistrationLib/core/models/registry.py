@@ -13,10 +13,10 @@ from safetensors.torch import load as load_tensors
 
 from ..errors import ModelError
 from ..network.cascade import CascadeConfig, RecursiveCascade
-from ..network.grid import GridSettings
 from ..network.intensity import IntensityNormalization
 from ..network.light_network import STRIDE
-from ..refinement.optimizer import RefinementSettings
+from ..network.settings import GridSettings
+from ..refinement.settings import RefinementSettings
 from .cards import ModelCard, find_card, list_cards
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -1,4 +1,4 @@
-"""The images that a refinement compares: at several resolutions, with what is known of each of them."""
+"""The images that a refinement compares, at several resolutions, with the weights of their voxels."""
 
 from __future__ import annotations
 
@@ -12,123 +12,141 @@ from torch import Tensor
 from ..geometry.geometry import Geometry, homogeneous
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Segmentation, Volume
-from ..network.grid import GridSettings, ShrunkImage, compute_network_grid, resample_to_grid, shrink
+from ..network.grid import ShrunkImage, compute_network_grid, resample_to_grid, shrink
 from ..network.intensity import IntensityNormalization
-from ..result.result import Guidance
-
-MARGIN_VOXELS = 16
-"""How far the moving image is kept beyond the edges of the fixed grid."""
-MAXIMUM_VOXELS = 6_000_000
-"""Of a grid finer than the network's; more would take too much memory and time."""
+from ..network.settings import GridSettings
+from ..result.settings import Guidance
+from .settings import DEFAULT_SETTINGS, ImageSettings
 
 
 @dataclass(frozen=True, eq=False)
 class LevelImages:
     """Both images at one resolution.
 
-    geometry: of the fixed grid. fixed, weight: (1, 1, D, H, W); weight is 0 outside the fixed image's view or its mask,
-    else 1. moving, view: (1, 1, D + 2 M, ...) with M = `margin` voxels more on every side, after the initial alignment;
-    view is 0 where the moving image is not known or masked, else 1.
+    geometry: of the fixed grid. fixed, fixed_weight: (1, 1, D, H, W); the weight is 0 outside the field of view or the
+    mask of the fixed image, else 1. moving, moving_weight: the same of the moving image after the initial alignment,
+    with `margin` more voxels on every side.
     """
 
     geometry: Geometry
     fixed: Tensor
-    weight: Tensor
+    fixed_weight: Tensor
     moving: Tensor
-    view: Tensor
+    moving_weight: Tensor
     margin: int
 
 
 class ShrunkPair:
-    """Both volumes averaged over blocks for sampling at a spacing, each spacing made once."""
+    """Both volumes, shrunk for sampling at a spacing; each spacing is computed once."""
 
     def __init__(self, fixed: Volume, moving: Volume, intensity: IntensityNormalization) -> None:
         self.volumes = fixed, moving
         self._intensity = intensity
-        self._made: dict[float, tuple[ShrunkImage, ShrunkImage]] = {}
+        self._cache: dict[float, tuple[ShrunkImage, ShrunkImage]] = {}
 
-    def __call__(self, spacing_mm: float) -> tuple[ShrunkImage, ShrunkImage]:
-        """The fixed and the moving one."""
-        if spacing_mm not in self._made:
+    def shrink_to(self, spacing_mm: float) -> tuple[ShrunkImage, ShrunkImage]:
+        """Shrink the fixed and the moving volume for sampling at a spacing."""
+        if spacing_mm not in self._cache:
             fixed, moving = (shrink(volume, spacing_mm, self._intensity) for volume in self.volumes)
-            self._made[spacing_mm] = fixed, moving
-        return self._made[spacing_mm]
+            self._cache[spacing_mm] = fixed, moving
+        return self._cache[spacing_mm]
 
 
 class RefinementImages:
-    """Makes the images of each level of one pair."""
+    """Makes the images of each level for one pair; each level is computed once."""
 
-    def __init__(self, pair: ShrunkPair, initial: AffineTransform, geometry: Geometry, guidance: Guidance) -> None:
-        """geometry: the network grid. initial: fixed -> moving, RAS mm."""
+    def __init__(
+        self,
+        pair: ShrunkPair,
+        initial: AffineTransform,
+        geometry: Geometry,
+        guidance: Guidance,
+        settings: ImageSettings = DEFAULT_SETTINGS.images,
+    ) -> None:
+        """initial: fixed -> moving, RAS mm. geometry: the network grid."""
         self._pair = pair
         self._matrix = initial.matrix
         self._geometry = geometry
         self._guidance = guidance
-        self._made: dict[float, LevelImages] = {}
+        self._settings = settings
+        self._cache: dict[float, LevelImages] = {}
 
-    def moved(self, initial: AffineTransform) -> RefinementImages:
-        """The images of the same pair after another initial alignment."""
-        return RefinementImages(self._pair, initial, self._geometry, self._guidance)
+    def replace_initial(self, initial: AffineTransform) -> RefinementImages:
+        """Return the images of the same pair after another initial alignment."""
+        return RefinementImages(self._pair, initial, self._geometry, self._guidance, self._settings)
 
     def __call__(self, factor: float) -> LevelImages:
-        """The images at a factor of the network grid's spacing: 2, 4 or 8, 1, or less than 1."""
-        if factor not in self._made:
+        """Return the images at a factor of the network grid's spacing: 2, 4 or 8, 1, or less than 1."""
+        if factor not in self._cache:
             if factor > 1:
-                self._made[factor] = pooled(self(1), round(factor))
+                self._cache[factor] = pool_images(self(1), round(factor), self._settings.min_known_fraction)
             else:
                 fixed = self._pair.volumes[0].geometry
-                self._made[factor] = self._on(finer(self._geometry, factor, fixed) if factor < 1 else self._geometry)
-        return self._made[factor]
+                is_finer = factor < 1
+                grid = compute_finer_grid(self._geometry, factor, fixed, self._settings) if is_finer else self._geometry
+                self._cache[factor] = self._resample_to(grid)
+        return self._cache[factor]
 
-    def _on(self, geometry: Geometry) -> LevelImages:
-        wide, matrix = _margined(geometry), self._matrix
-        target, source = self._pair(float(geometry.spacing_mm[0]))
+    def _resample_to(self, geometry: Geometry) -> LevelImages:
+        settings, matrix = self._settings, self._matrix
+        wide = _add_margin(geometry, settings.margin_voxels)
+        target, source = self._pair.shrink_to(float(geometry.spacing_mm[0]))
         return LevelImages(
             geometry,
             resample_to_grid(target, geometry, np.eye(4)).tensor,
-            _known(target, geometry, np.eye(4), self._guidance.fixed_mask),
+            _compute_weight(target, geometry, np.eye(4), self._guidance.fixed_mask, settings),
             resample_to_grid(source, wide, matrix).tensor,
-            _known(source, wide, matrix, self._guidance.moving_mask),
-            MARGIN_VOXELS,
+            _compute_weight(source, wide, matrix, self._guidance.moving_mask, settings),
+            settings.margin_voxels,
         )
 
 
-def pooled(images: LevelImages, factor: int) -> LevelImages:
-    """The images at a multiple (2, 4, 8) of the spacing, by means over blocks."""
+def pool_images(images: LevelImages, factor: int, min_known_fraction: float) -> LevelImages:
+    """Average the images over blocks, to a multiple (2, 4, 8) of the spacing."""
     geometry = images.geometry
     steps = homogeneous(np.eye(3) * factor, np.full(3, (factor - 1) / 2))
     shape = tuple(n // factor for n in geometry.shape)
-    weight, view = ((F.avg_pool3d(t, factor) > 0.99).float() for t in (images.weight, images.view))
+    weights = (images.fixed_weight, images.moving_weight)
+    fixed_weight, moving_weight = ((F.avg_pool3d(t, factor) > min_known_fraction).float() for t in weights)
     return LevelImages(
         Geometry(shape, geometry.affine @ steps),
         F.avg_pool3d(images.fixed, factor),
-        weight,
+        fixed_weight,
         F.avg_pool3d(images.moving, factor),
-        view,
+        moving_weight,
         images.margin // factor,
     )
 
 
-def finer(geometry: Geometry, factor: float, volume: Geometry) -> Geometry:
-    """A finer grid over the same volume: not finer than its voxels, nor of more than `MAXIMUM_VOXELS`."""
+def compute_finer_grid(
+    geometry: Geometry, factor: float, volume: Geometry, settings: ImageSettings = DEFAULT_SETTINGS.images
+) -> Geometry:
+    """Compute a finer grid over the same volume, not finer than its voxels and of at most `settings.max_voxels`."""
     spacing = float(geometry.spacing_mm[0])
     least = min(spacing, float(volume.spacing_mm.min()))
-    rule = GridSettings(max(spacing * factor, least), min_voxels=1, max_voxels=MAXIMUM_VOXELS, multiple=4)
-    found = compute_network_grid(volume, rule)
-    return found if found.spacing_mm[0] < spacing else geometry
+    rule = GridSettings(
+        max(spacing * factor, least),
+        min_voxels=1,
+        max_voxels=settings.max_voxels,
+        multiple=settings.finest_multiple,
+    )
+    grid = compute_network_grid(volume, rule)
+    return grid if grid.spacing_mm[0] < spacing else geometry
 
 
-def _margined(geometry: Geometry) -> Geometry:
-    shape = tuple(n + 2 * MARGIN_VOXELS for n in geometry.shape)
-    return Geometry(shape, geometry.affine @ homogeneous(np.eye(3), np.full(3, -float(MARGIN_VOXELS))))
+def _add_margin(geometry: Geometry, voxels: int) -> Geometry:
+    shape = tuple(n + 2 * voxels for n in geometry.shape)
+    return Geometry(shape, geometry.affine @ homogeneous(np.eye(3), np.full(3, -float(voxels))))
 
 
-def _known(image: ShrunkImage, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None) -> Tensor:
-    """Where an image is known on a grid and not masked: (1, 1, D, H, W), 0 or 1."""
+def _compute_weight(
+    image: ShrunkImage, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None, settings: ImageSettings
+) -> Tensor:
+    """1 inside the field of view and the mask of an image, else 0: (1, 1, D, H, W) on a grid."""
     everywhere = ShrunkImage(torch.ones_like(image.tensor), image.geometry)
-    known = resample_to_grid(everywhere, geometry, matrix).tensor > 0.99
+    known = resample_to_grid(everywhere, geometry, matrix).tensor > settings.min_known_fraction
     if mask is not None:
         inside = np.logical_or.reduce([mask.mask(segment) for segment in mask.segments])
         marked = ShrunkImage(torch.from_numpy(inside.astype(np.float32))[None, None], mask.geometry)
-        known &= resample_to_grid(marked, geometry, matrix).tensor > 0.5
+        known &= resample_to_grid(marked, geometry, matrix).tensor > settings.min_mask_fraction
     return known.float()

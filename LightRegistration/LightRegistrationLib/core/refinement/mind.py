@@ -1,7 +1,7 @@
-"""Modality independent neighborhood descriptors: how each voxel's surroundings resemble themselves, in any contrast.
+"""Modality independent neighborhood descriptors (MIND): the similarity for multimodal pairs.
 
-MIND-SSC (Heinrich et al., MICCAI 2013): of the six neighbors of a voxel those twelve pairs that are not opposite each
-other; a channel says how alike the patches around two of them are, 1 being as alike as the most similar pair.
+MIND-SSC (Heinrich et al., MICCAI 2013): among the six neighbors of a voxel, twelve pairs are not opposite each other.
+Each channel compares the patches around the two neighbors of one pair; 1 is the value of the most similar pair.
 """
 
 from __future__ import annotations
@@ -12,54 +12,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..result.result import Metric
 from ..sampling.filters import box_mean, gradient
-from .local_correlation import Match
+from .settings import DEFAULT_SETTINGS, MindSettings
+from .similarity import SimilarityResult
 
 Offset = tuple[int, int, int]
 
-_SIX = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
-PAIRS: tuple[tuple[Offset, Offset], ...] = tuple(
-    (a, b) for a, b in combinations(_SIX, 2) if any(x + y for x, y in zip(a, b, strict=True))
+_NEIGHBORS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+NEIGHBOR_PAIRS: tuple[tuple[Offset, Offset], ...] = tuple(
+    (a, b) for a, b in combinations(_NEIGHBORS, 2) if any(x + y for x, y in zip(a, b, strict=True))
 )
-"""Neighbors of a voxel, steps along k, j, i, two by two, without those that lie opposite each other."""
-_NOISE_RANGE = (1e-3, 1e3)
-_LEAST_SPREAD = 1e-3
-_WHOLE = 0.999
+"""The pairs of neighbors of a voxel, as steps along k, j, i, without those that are opposite each other."""
 
 
-def descriptors(image: Tensor, radius: int = 1, distance: int = 1) -> Tensor:
-    """MIND-SSC of an image (1, 1, D, H, W): (1, 12, D, H, W), each from 0 to 1, in the order of `PAIRS`.
+def compute_descriptors(image: Tensor, settings: MindSettings = DEFAULT_SETTINGS.mind) -> Tensor:
+    """Compute MIND-SSC of an image (1, 1, D, H, W): (1, 12, D, H, W), 0 to 1, in the order of `NEIGHBOR_PAIRS`.
 
-    radius: of the patches that are compared; distance: to the neighbors; both in voxels. A linear change of intensities
-    leaves it as it is, an inversion too. The estimate of noise, the mean distance of the patches at a voxel, is held
-    within 0.001 to 1000 times its mean over the image, as the authors do.
+    A linear change of the intensities, inversion included, does not change the descriptors. The noise estimate is the
+    mean distance of the patches at a voxel, limited to a range around its mean over the image.
     """
-    distances = _patch_distances(image, radius, distance)
+    distances = _compute_patch_distances(image, settings.patch_radius_voxels, settings.neighbor_distance_voxels)
     noise = distances.mean(1, keepdim=True)
     typical = float(noise.mean())
     if typical == 0:
         return torch.ones_like(distances)
     distances -= distances.amin(1, keepdim=True)
-    noise.clamp_(_NOISE_RANGE[0] * typical, _NOISE_RANGE[1] * typical)
+    noise.clamp_(settings.min_noise_ratio * typical, settings.max_noise_ratio * typical)
     return distances.div_(noise).neg_().exp_()
 
 
-def _patch_distances(image: Tensor, radius: int, distance: int) -> Tensor:
-    """Mean squared difference of the patches around the two neighbors of each of the `PAIRS`: (1, 12, D, H, W)."""
+def _compute_patch_distances(image: Tensor, radius: int, distance: int) -> Tensor:
+    """Mean squared difference of the patches around the neighbors of each pair: (1, 12, D, H, W)."""
     reach = radius + distance
     padded = F.pad(image, [reach] * 6, mode="replicate")
     inner = [n + 2 * radius for n in image.shape[2:]]
 
-    def moved(offset: Offset) -> Tensor:
+    def shift(offset: Offset) -> Tensor:
         view = padded
         for axis, (step, length) in enumerate(zip(offset, inner, strict=True), 2):
             view = view.narrow(axis, distance * (1 + step), length)
         return view
 
     d, h, w = image.shape[2:]
-    result = image.new_empty((1, len(PAIRS), d, h, w))
-    for channel, (first, second) in enumerate(PAIRS):
-        squares = (moved(first) - moved(second)).square_()
+    result = image.new_empty((1, len(NEIGHBOR_PAIRS), d, h, w))
+    for channel, (first, second) in enumerate(NEIGHBOR_PAIRS):
+        squares = (shift(first) - shift(second)).square_()
         means = box_mean(squares, radius)
         result[:, channel] = means[0, :, radius : radius + d, radius : radius + h, radius : radius + w]
     return result
@@ -68,44 +66,44 @@ def _patch_distances(image: Tensor, radius: int, distance: int) -> Tensor:
 class MindSimilarity:
     """One minus the squared distance of the descriptors, for two images of different contrast.
 
-    The distance is divided by the spread of the fixed image's descriptors: 1 is a perfect match, 0 as good as none. The
-    derivative takes the moving image's descriptors as fixed to its tissue (they are warped, not computed anew). Voxels
-    whose patches reach into what has no weight are not compared: the edge of a field of view is no tissue.
+    The distance is divided by the spread of the fixed image's descriptors: 1 is a perfect match, 0 is no match. The
+    gradient treats the descriptors of the moving image as constant values of its tissue: they are warped, not computed
+    again. Voxels whose patches reach voxels without weight are not compared: the edge of a field of view is no tissue.
     """
 
-    name = "MIND"
+    metric = Metric.MIND
 
-    def __init__(self, fixed: Tensor, radius: int = 1, distance: int = 1) -> None:
-        """fixed: (1, 1, D, H, W). radius: of the patches; distance: of the neighbors, voxels."""
-        self.radius = radius
-        self.distance = distance
-        self._fixed = self.prepared(fixed)
+    def __init__(self, fixed: Tensor, settings: MindSettings = DEFAULT_SETTINGS.mind) -> None:
+        """fixed: (1, 1, D, H, W)."""
+        self._settings = settings
+        self._fixed = self.compute_channels(fixed)
         self._scale: float | None = None
 
-    def prepared(self, moving: Tensor) -> Tensor:
-        """The descriptors (1, 12, D, H, W) of an image (1, 1, D, H, W)."""
-        return descriptors(moving, self.radius, self.distance)
+    def compute_channels(self, moving: Tensor) -> Tensor:
+        """Compute the descriptors (1, 12, D, H, W) of an image (1, 1, D, H, W)."""
+        return compute_descriptors(moving, self._settings)
 
-    def match(self, warped: Tensor, weight: Tensor) -> Match:
-        """Compare the warped descriptors; see `core.refinement.local_correlation.Similarity`."""
-        weight = weight * (box_mean(weight, self.radius + self.distance) > _WHOLE)
-        # Where both are compared hardly changes from step to step, and values can be compared if their unit does not.
-        scale = self._scale = self._scale or 2 / self._spread(weight)
-        pull = warped.new_zeros((1, 3, *warped.shape[2:]))
-        stiffness, loss = torch.zeros_like(weight), torch.zeros_like(weight)
+    def evaluate(self, warped: Tensor, weight: Tensor) -> SimilarityResult:
+        """Compare the warped descriptors; see `core.refinement.similarity.Similarity`."""
+        reach = self._settings.patch_radius_voxels + self._settings.neighbor_distance_voxels
+        weight = weight * (box_mean(weight, reach) > self._settings.min_patch_fraction)
+        # One scale for all steps of a level, so that the values of the steps can be compared.
+        scale = self._scale = self._scale or 2 / self._measure_spread(weight)
+        total = warped.new_zeros((1, 3, *warped.shape[2:]))
+        curvature, loss = torch.zeros_like(weight), torch.zeros_like(weight)
         for channel in range(warped.shape[1]):
             difference = self._fixed[:, channel : channel + 1] - warped[:, channel : channel + 1]
             slope = gradient(warped[:, channel : channel + 1])
-            stiffness.add_((slope * slope).sum(1, keepdim=True))
-            pull.add_(slope.mul_(difference))
+            curvature.add_((slope * slope).sum(1, keepdim=True))
+            total.add_(slope.mul_(difference))
             loss.add_(difference.square_())
         weight = weight * scale
         value = 1 - float((loss * weight).sum() / (2 * weight.sum() / scale).clamp(min=1))
-        return Match(value, pull.mul_(weight), stiffness.mul_(weight))
+        return SimilarityResult(value, total.mul_(weight), curvature.mul_(weight))
 
-    def _spread(self, weight: Tensor) -> float:
+    def _measure_spread(self, weight: Tensor) -> float:
         """Variance of the fixed image's descriptors over the compared voxels, summed over the channels."""
         total = float(weight.sum().clamp(min=1))
         means = (self._fixed * weight).sum((2, 3, 4)) / total
         squares = (self._fixed.square() * weight).sum((2, 3, 4)) / total
-        return max(float((squares - means * means).sum()), _LEAST_SPREAD)
+        return max(float((squares - means * means).sum()), self._settings.min_spread)

@@ -1,51 +1,49 @@
-"""Whether two roughly aligned images show their tissues in one contrast, or in two that need another comparison."""
+"""Whether two roughly aligned images are a multimodal pair or show their tissues in the same contrast."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from ..result.result import Metric
 from ..sampling.filters import box_max
-
-CORRELATION, MIND = "correlation", "MIND"
-CONTRAST_GAIN = 0.07
-"""After the affine stage a curve explains at most this much more than a line if there is one contrast: up to 0.044 in
-T1, CT and abdominal MRI of two people, two visits or breathing, 0.28 or more in T1 with FLAIR (Testing/Benchmarks)."""
-_SHOWN = 0.03
-_EDGE_VOXELS = 2
-_LEAST_VOXELS = 200
-_BINS = 24
+from .settings import DEFAULT_SETTINGS, MultimodalSettings
 
 
-def choose_metric(fixed: Tensor, moving: Tensor) -> str:
-    """What a refinement should climb: `correlation` (local) for one contrast, `MIND` for two.
+def choose_metric(fixed: Tensor, moving: Tensor, settings: MultimodalSettings = DEFAULT_SETTINGS.multimodal) -> Metric:
+    """Choose the similarity for a pair: local correlation for a single contrast, MIND for a multimodal pair.
 
-    fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map, 0 where they are not known.
-    Too little to tell is one contrast.
+    fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map, 0 outside their field of
+    view. A pair with too few voxels to decide counts as single contrast.
     """
-    return MIND if measure_multimodality(fixed, moving) > CONTRAST_GAIN else CORRELATION
+    is_multimodal = measure_multimodality(fixed, moving, settings) > settings.max_single_contrast_gain
+    return Metric.MIND if is_multimodal else Metric.CORRELATION
 
 
-def measure_multimodality(fixed: Tensor, moving: Tensor) -> float:
-    """How much more of one image a curve of the other explains than a rising line does, shares of the variance, 0 to 1.
+def measure_multimodality(
+    fixed: Tensor, moving: Tensor, settings: MultimodalSettings = DEFAULT_SETTINGS.multimodal
+) -> float:
+    """Measure how much better a curve predicts one image from the other than a rising line (fraction of the variance).
 
-    The curve is the mean of one image where the other has a certain intensity, its explained share the correlation
-    ratio (Roche et al., MICCAI 1998); of the two directions the one where it gains more. Measured inside what both
-    images show, away from its edge: air is dark in every contrast. 0 where too little is shown.
+    The curve is the mean of one image at each intensity of the other. The fraction that it explains is the correlation
+    ratio (Roche et al., MICCAI 1998). The larger gain of the two directions is returned, about 0 to 1. Only voxels
+    inside both bodies and away from their surface count, since air is dark in every contrast. Returns 0 if they are too
+    few.
     """
-    known = (fixed > _SHOWN) & (moving > _SHOWN)
-    inside = box_max((~known).float(), _EDGE_VOXELS) == 0
-    if int(inside.sum()) < _LEAST_VOXELS:
+    known = (fixed > settings.min_intensity) & (moving > settings.min_intensity)
+    inside = box_max((~known).float(), settings.edge_voxels) == 0
+    if int(inside.sum()) < settings.min_voxels:
         return 0.0
     a, b = fixed[inside], moving[inside]
     line = float(torch.nan_to_num(torch.corrcoef(torch.stack([a, b]))[0, 1]))
-    return max(_explained(a, b), _explained(b, a)) - max(0.0, line) ** 2
+    curve = max(_compute_correlation_ratio(a, b, settings.bins), _compute_correlation_ratio(b, a, settings.bins))
+    return curve - max(0.0, line) ** 2
 
 
-def _explained(values: Tensor, other: Tensor) -> float:
-    """The share of the variance of `other` (n,) that its means over bins of `values` (n,) explain."""
-    bins = (values * _BINS).long().clamp(0, _BINS - 1)
-    counts = torch.bincount(bins, minlength=_BINS).clamp(min=1)
-    means = torch.bincount(bins, weights=other, minlength=_BINS) / counts
+def _compute_correlation_ratio(values: Tensor, other: Tensor, count: int) -> float:
+    """Fraction of the variance of `other` (n,) that its means over `count` bins of `values` (n,) explain."""
+    bins = (values * count).long().clamp(0, count - 1)
+    counts = torch.bincount(bins, minlength=count).clamp(min=1)
+    means = torch.bincount(bins, weights=other, minlength=count) / counts
     rest = (other - means[bins]).square().mean() / other.var(correction=0).clamp(min=1e-12)
     return 1 - float(rest)

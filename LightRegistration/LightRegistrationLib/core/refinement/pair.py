@@ -1,73 +1,88 @@
-"""What becomes of a student's deformation for one pair: two contrasts settle it by MIND, and it is refined."""
+"""The refinement of one pair: coarse steps for multimodal pairs, the similarity for the pair, the starts to try."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from ..geometry.transforms import AffineTransform
-from ..result.result import Progress, ignore_progress
+from ..network.flow_conversion import Deformation
+from ..result.progress import Progress, ignore_progress
+from ..result.result import Metric
+from ..result.settings import RefinementPreset
 from .images import RefinementImages
-from .local_correlation import LocalCorrelation, Similarity
+from .local_correlation import LocalCorrelation
 from .mind import MindSimilarity
-from .multimodal import MIND
-from .optimizer import FINEST, Deformation, RefinementSettings, Start, measure_similarity, refine
-
-HEADERS_HOPE = 0.5
-"""The headers' own alignment is tried where the images match at least this well there, compared with the student's."""
-MIND_UPDATE_VOXELS, MIND_ELASTIC_VOXELS = 2.5, 1.0
-"""Two contrasts say less about each voxel, so that a stiffer deformation is right more often."""
+from .optimizer import MakeSimilarity, Start, measure_similarity, refine
+from .settings import RefinementSettings
 
 
 @dataclass(frozen=True, eq=False)
 class PairRefinement:
-    """One pair, and how its deformations are compared. metric: `core.refinement.multimodal.choose_metric` of its images."""
+    """The refinement of the deformations of one pair.
 
-    rule: RefinementSettings
+    metric: the similarity for its images, by `core.refinement.multimodal.choose_metric`.
+    """
+
+    settings: RefinementSettings
     images: RefinementImages
-    metric: str
+    metric: Metric
 
-    def settled(self, found: Deformation) -> Deformation:
-        """For two contrasts: what some coarse steps make of the student's deformation, or of none at all.
+    def take_multimodal_steps(self, deformation: Deformation) -> Deformation:
+        """Take a few coarse steps, as multimodal pairs get them without a refinement, in less than a second.
 
-        No student is as sure of two contrasts as of one: alone it may lead away from the affine alignment. MIND tells
-        which start is the better one, in less than a second.
+        The network is less reliable for multimodal pairs: its deformation alone may be worse than the affine alignment.
+        So the steps start from the network's deformation and from none, and the better match is returned.
         """
-        similarity, rule, _ = self._comparison()
-        still = Deformation(torch.zeros_like(found.flow), found.geometry)
-        starts = [Start(start, self.images) for start in (found, still)]
-        return refine(starts, similarity, "none", rule, ignore_progress)[0]
+        make_similarity, settings = self._choose_similarity()
+        starts = [Start(start, self.images) for start in (deformation, _make_identity(deformation))]
+        return refine(starts, make_similarity, RefinementPreset.NONE, settings, ignore_progress)[0]
 
-    def __call__(
-        self, preset: str, found: Deformation, initial: AffineTransform, trust_headers: bool, progress: Progress
+    def refine(
+        self,
+        preset: RefinementPreset,
+        deformation: Deformation,
+        initial: AffineTransform,
+        trust_headers: bool,
+        progress: Progress,
     ) -> tuple[Deformation, AffineTransform]:
-        """Refine what was found after the initial alignment; returns it and the alignment that it is after.
+        """Refine a deformation that follows an initial alignment; returns both, since the alignment may change.
 
-        preset: `fast` or `best`. trust_headers: whether the volumes may be where their headers say. The affine stage
-        follows the largest structure; with two scans of one person, breathing, the spine and the walls of the body
-        have not moved at all.
+        preset: `fast` or `best`. trust_headers: whether the positions in the headers may be right. They are then tried
+        as a second start if the card allows it: the affine stage follows the largest structure, but between two scans
+        of one session, breathing, the spine and the walls of the body have not moved.
         """
-        similarity, rule, finest = self._comparison()
-        starts = [Start(found, self.images)]
+        make_similarity, settings = self._choose_similarity()
+        starts = [Start(deformation, self.images)]
         initials = [initial]
-        if trust_headers and rule.headers:
-            here = AffineTransform.identity()
-            unmoved = Start(Deformation(torch.zeros_like(found.flow), found.geometry), self.images.moved(here))
-            ours, theirs = (measure_similarity(start, similarity, rule) for start in (starts[0], unmoved))
-            if theirs > HEADERS_HOPE * ours:
-                starts.append(unmoved)
-                initials.append(here)
-        refined, number = refine(starts, similarity, preset, rule, progress, finest)
-        return refined, initials[number]
+        if trust_headers and settings.headers:
+            identity = AffineTransform.identity()
+            start = Start(_make_identity(deformation), self.images.replace_initial(identity))
+            network_value, headers_value = (
+                measure_similarity(s, make_similarity, settings) for s in (starts[0], start)
+            )
+            if headers_value > settings.min_headers_similarity * network_value:
+                starts.append(start)
+                initials.append(identity)
+        refined, index = refine(starts, make_similarity, preset, settings, progress)
+        return refined, initials[index]
 
-    def _comparison(self) -> tuple[Callable[[Tensor], Similarity], RefinementSettings, float]:
-        """What is climbed, how stiff the deformation is, and the finest level's factor."""
-        if self.metric == MIND:
-            # Its twelve channels would take too much memory on a finer grid.
-            rule = replace(self.rule, update_voxels=MIND_UPDATE_VOXELS, elastic_voxels=MIND_ELASTIC_VOXELS)
-            return MindSimilarity, rule, 1.0
-        return partial(LocalCorrelation, radius=self.rule.window_voxels), self.rule, FINEST
+    def _choose_similarity(self) -> tuple[MakeSimilarity, RefinementSettings]:
+        """The similarity for the pair's metric, and the settings for it."""
+        settings = self.settings
+        if self.metric == Metric.MIND:
+            stiff = replace(
+                settings,
+                update_voxels=settings.multimodal_update_voxels,
+                elastic_voxels=settings.multimodal_elastic_voxels,
+                finest=settings.mind.finest,
+            )
+            return partial(MindSimilarity, settings=settings.mind), stiff
+        return partial(LocalCorrelation, radius=settings.window_voxels, settings=settings.correlation), settings
+
+
+def _make_identity(deformation: Deformation) -> Deformation:
+    """A deformation without displacement, on the same grid."""
+    return Deformation(torch.zeros_like(deformation.flow), deformation.geometry)

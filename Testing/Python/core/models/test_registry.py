@@ -105,7 +105,7 @@ def test_weights_that_are_no_safetensors_are_refused(models):
         ({"grid": {"spacing_mm": 0}}, r"card\.json: grid\.spacing_mm: a number above 0"),
         ({"grid": {"multiple": 8}}, r"card\.json: grid\.multiple: a multiple of 16"),
         ({"grid": {"max_voxels": 1000}}, r"card\.json: grid\.max_voxels"),
-        ({"intensity": {"kind": "magic"}}, "Unknown intensity rule 'magic'"),
+        ({"intensity": {"kind": "magic"}}, "Unknown intensity normalization 'magic'"),
     ],
 )
 def test_a_wrong_card_is_refused_with_the_reason(models, changes, words):

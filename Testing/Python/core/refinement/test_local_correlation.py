@@ -43,10 +43,10 @@ def test_value_and_pull_are_those_of_the_definition(images):
     each = squared_correlation(fixed, variable, weight)
     (derivative,) = torch.autograd.grad(each.sum(), variable)
     counted = float((weight * (windows(weight) > 0.25)).sum())
-    match = LocalCorrelation(fixed, RADIUS).match(moving, weight)
+    match = LocalCorrelation(fixed, RADIUS).evaluate(moving, weight)
     assert match.value == pytest.approx(float(each.detach().sum() / counted), rel=1e-9)
-    torch.testing.assert_close(match.pull, derivative * gradient(moving), rtol=1e-6, atol=1e-9)
-    assert (match.stiffness >= 0).all()
+    torch.testing.assert_close(match.gradient, derivative * gradient(moving), rtol=1e-6, atol=1e-9)
+    assert (match.curvature >= 0).all()
 
 
 def test_brightness_and_contrast_make_no_difference(images):
@@ -54,7 +54,7 @@ def test_brightness_and_contrast_make_no_difference(images):
     inside = torch.zeros_like(weight)
     inside[..., RADIUS:-RADIUS, RADIUS:-RADIUS, RADIUS:-RADIUS] = 1
     similarity = LocalCorrelation(fixed, RADIUS)
-    plain, changed = similarity.match(moving, inside), similarity.match(3 * moving + 5, inside)
+    plain, changed = similarity.evaluate(moving, inside), similarity.evaluate(3 * moving + 5, inside)
     assert changed.value == pytest.approx(plain.value, abs=0.01)
 
 
@@ -62,11 +62,11 @@ def test_what_counts_for_nothing_neither_pulls_nor_is_looked_at(images):
     fixed, moving, _ = images
     weight = torch.zeros_like(fixed)
     weight[..., :6] = 1
-    match = LocalCorrelation(fixed, RADIUS).match(moving, weight)
+    match = LocalCorrelation(fixed, RADIUS).evaluate(moving, weight)
     changed = moving.clone()
     changed[..., 6:] = 17.0
-    other = LocalCorrelation(fixed, RADIUS).match(changed, weight)
-    assert match.pull[..., 6:].abs().max() == 0
-    assert match.pull[..., :5].abs().max() > 0.01
+    other = LocalCorrelation(fixed, RADIUS).evaluate(changed, weight)
+    assert match.gradient[..., 6:].abs().max() == 0
+    assert match.gradient[..., :5].abs().max() > 0.01
     assert other.value == pytest.approx(match.value, abs=1e-12)
-    torch.testing.assert_close(other.pull[..., :5], match.pull[..., :5])
+    torch.testing.assert_close(other.gradient[..., :5], match.gradient[..., :5])

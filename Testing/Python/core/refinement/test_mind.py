@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.network.flow_conversion import Deformation
 from LightRegistrationLib.core.network.flows import warp
 from LightRegistrationLib.core.refinement.images import LevelImages
-from LightRegistrationLib.core.refinement.mind import PAIRS, MindSimilarity, descriptors
-from LightRegistrationLib.core.refinement.optimizer import Deformation, RefinementSettings, Start, refine
-from LightRegistrationLib.core.result.result import ignore_progress
+from LightRegistrationLib.core.refinement.mind import NEIGHBOR_PAIRS, MindSimilarity, compute_descriptors
+from LightRegistrationLib.core.refinement.optimizer import Start, refine
+from LightRegistrationLib.core.refinement.settings import MindSettings, RefinementSettings
+from LightRegistrationLib.core.result.progress import ignore_progress
 from LightRegistrationLib.core.sampling.filters import gradient
 
 SHAPE = (24, 28, 26)
@@ -32,48 +34,48 @@ def image(seed: int = 1, smoothness: float = 1.0) -> torch.Tensor:
 def test_descriptors_are_those_of_the_definition(radius, distance):
     values = image()[0, 0].numpy()
     expected = []
-    for first, second in PAIRS:
+    for first, second in NEIGHBOR_PAIRS:
         moved = [np.roll(values, [-distance * step for step in steps], (0, 1, 2)) for steps in (first, second)]
         expected.append(uniform_filter((moved[0] - moved[1]) ** 2, 2 * radius + 1))
     distances = np.stack(expected)
     noise = distances.mean(0)
     expected = np.exp(-(distances - distances.min(0)) / noise)
-    found = descriptors(torch.from_numpy(values)[None, None], radius, distance)[0].numpy()
+    found = compute_descriptors(torch.from_numpy(values)[None, None], MindSettings(radius, distance))[0].numpy()
     np.testing.assert_allclose(found[INSIDE], expected[INSIDE], rtol=1e-6)
 
 
 def test_the_pairs_are_the_twelve_that_are_not_opposite():
-    assert len({frozenset(pair) for pair in PAIRS}) == 12
-    assert {int(np.square(np.subtract(*pair)).sum()) for pair in PAIRS} == {2}
+    assert len({frozenset(pair) for pair in NEIGHBOR_PAIRS}) == 12
+    assert {int(np.square(np.subtract(*pair)).sum()) for pair in NEIGHBOR_PAIRS} == {2}
 
 
 def test_inversion_and_gain_change_no_descriptor():
-    torch.testing.assert_close(descriptors(2.5 - 1.7 * image()), descriptors(image()))
+    torch.testing.assert_close(compute_descriptors(2.5 - 1.7 * image()), compute_descriptors(image()))
 
 
 def test_empty_space_matches_empty_space():
     nothing = torch.zeros(1, 1, *SHAPE)
-    match = MindSimilarity(nothing).match(descriptors(nothing), torch.ones_like(nothing))
+    match = MindSimilarity(nothing).evaluate(compute_descriptors(nothing), torch.ones_like(nothing))
     assert match.value == 1
-    assert (match.pull == 0).all()
+    assert (match.gradient == 0).all()
 
 
 def test_pull_is_the_derivative_of_the_value():
     fixed, moving = image(1), image(2)
     weight = torch.ones_like(fixed)
     similarity = MindSimilarity(fixed)
-    warped = similarity.prepared(moving).requires_grad_()
+    warped = similarity.compute_channels(moving).requires_grad_()
     counts = torch.zeros_like(fixed)
     counts[..., 2:-2, 2:-2, 2:-2] = 1
-    own = descriptors(fixed)
+    own = compute_descriptors(fixed)
     spread = torch.var(own[..., 2:-2, 2:-2, 2:-2], dim=(2, 3, 4), correction=0).sum()
     value = 1 - ((own - warped).square() * counts).sum() / counts.sum() / spread
     (derivative,) = torch.autograd.grad(value * counts.sum(), warped)
     with torch.no_grad():
-        match = similarity.match(warped, weight)
-        expected = sum(derivative[:, c : c + 1] * gradient(warped[:, c : c + 1]) for c in range(len(PAIRS)))
+        match = similarity.evaluate(warped, weight)
+        expected = sum(derivative[:, c : c + 1] * gradient(warped[:, c : c + 1]) for c in range(len(NEIGHBOR_PAIRS)))
     assert match.value == pytest.approx(float(value.detach()), rel=1e-9)
-    torch.testing.assert_close(match.pull, expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(match.gradient, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_pull_agrees_with_a_sampler_that_torch_differentiates():
@@ -81,14 +83,14 @@ def test_pull_agrees_with_a_sampler_that_torch_differentiates():
     fixed, moving = image(1, 3.0).float(), image(2, 3.0).float()
     flow = torch.full((1, 3, *SHAPE), 0.5, requires_grad=True)
     similarity = MindSimilarity(fixed)
-    prepared = similarity.prepared(moving)
+    prepared = similarity.compute_channels(moving)
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in SHAPE), indexing="ij")
     size = torch.tensor(SHAPE[::-1])
     positions = torch.stack([axis.flatten() for axis in axes[::-1]], -1).reshape(1, *SHAPE, 3) + flow.movedim(1, -1)
     warped = F.grid_sample(prepared, (positions + 0.5) * (2 / size) - 1, align_corners=False, padding_mode="border")
-    loss = (descriptors(fixed) - warped).square().sum(1, keepdim=True)
+    loss = (compute_descriptors(fixed) - warped).square().sum(1, keepdim=True)
     (expected,) = torch.autograd.grad(-loss[INSIDE].sum(), flow)
-    pull = similarity.match(warped.detach(), torch.ones_like(fixed)).pull
+    pull = similarity.evaluate(warped.detach(), torch.ones_like(fixed)).gradient
     inner = torch.stack([expected[INSIDE].flatten(), pull[INSIDE].flatten()])
     assert torch.corrcoef(inner)[0, 1] > 0.95
 
@@ -98,11 +100,11 @@ def test_what_is_not_known_pulls_at_nothing():
     fixed, moving = image(1).float(), image(2).float()
     known = torch.ones_like(fixed)
     known[..., 14:] = 0
-    match = MindSimilarity(fixed).match(descriptors(moving * known), known)
-    assert (match.pull[..., 12:] == 0).all()
-    assert (match.stiffness[..., 12:] == 0).all()
-    assert match.pull[INSIDE][..., :8].abs().max() > 0
-    undisturbed = MindSimilarity(fixed).match(descriptors(moving), known)
+    match = MindSimilarity(fixed).evaluate(compute_descriptors(moving * known), known)
+    assert (match.gradient[..., 12:] == 0).all()
+    assert (match.curvature[..., 12:] == 0).all()
+    assert match.gradient[INSIDE][..., :8].abs().max() > 0
+    undisturbed = MindSimilarity(fixed).evaluate(compute_descriptors(moving), known)
     assert match.value == pytest.approx(undisturbed.value, rel=0.02)
 
 
@@ -142,7 +144,7 @@ def test_flipped_images_have_flipped_pulls(axes):
     dims = [2 + n for n, flip in enumerate(axes) if flip]
     fixed, moving = image(1).float(), image(2).float()
     one = torch.ones_like(fixed)
-    plain = MindSimilarity(fixed).match(descriptors(moving), one)
-    flipped = MindSimilarity(fixed.flip(dims)).match(descriptors(moving.flip(dims)), one)
+    plain = MindSimilarity(fixed).evaluate(compute_descriptors(moving), one)
+    flipped = MindSimilarity(fixed.flip(dims)).evaluate(compute_descriptors(moving.flip(dims)), one)
     signs = torch.tensor([-1.0 if axes[2 - n] else 1.0 for n in range(3)]).view(1, 3, 1, 1, 1)
-    torch.testing.assert_close(flipped.pull.flip(dims) * signs, plain.pull, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(flipped.gradient.flip(dims) * signs, plain.gradient, rtol=1e-4, atol=1e-5)

@@ -10,8 +10,9 @@ import torch
 
 from LightRegistrationLib.commands.phantom.pair import make_head
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.network.grid import GridSettings, compute_network_grid, resample_to_grid, shrink
+from LightRegistrationLib.core.network.grid import compute_network_grid, resample_to_grid, shrink
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
+from LightRegistrationLib.core.network.settings import GridSettings
 from LightRegistrationLib.core.refinement.multimodal import choose_metric, measure_multimodality
 
 

@@ -1,4 +1,4 @@
-"""Two contrasts of two heads: matched by MIND, closer than the affine stage alone, and said so."""
+"""Two heads in two contrasts: matched by MIND, closer than by the affine stage alone, with a warning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from LightRegistrationLib.core.geometry.transforms import AffineTransform, Displ
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.metrics.overlap import compare_segmentations
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import RegistrationResult, RegistrationSettings
+from LightRegistrationLib.core.result.progress import Stage
+from LightRegistrationLib.core.result.result import RegistrationResult
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.core.sampling.warping import warp_segmentation
 
 
@@ -60,13 +62,13 @@ def test_the_result_says_what_was_done_without_being_asked():
     assert result.refinement.metric == "MIND"
     assert result.refinement.preset == "none"
     assert result.refinement.similarity_after > result.refinement.similarity_before
-    assert any("two contrasts" in line for line in result.warnings)
-    assert "two contrasts" in result.seconds
+    assert any("multimodal" in line for line in result.warnings)
+    assert Stage.MULTIMODAL in result.seconds
 
 
 def test_one_contrast_takes_no_steps_unasked():
     pair = heads()
     result = register(pair.fixed, pair.moving, RegistrationSettings(model="general"))
     assert result.refinement is None
-    assert not any("two contrasts" in line for line in result.warnings)
-    assert "two contrasts" not in result.seconds
+    assert not any("multimodal" in line for line in result.warnings)
+    assert Stage.MULTIMODAL not in result.seconds

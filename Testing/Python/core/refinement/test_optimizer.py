@@ -7,29 +7,25 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from LightRegistrationLib.core.deformation.jacobian import compute_corner_determinants, repair_folding
+from LightRegistrationLib.core.deformation.folding import repair_folding
+from LightRegistrationLib.core.deformation.jacobian import compute_corner_determinants
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
-from LightRegistrationLib.core.network.flow_conversion import convert_flow_to_field, resample_flow
+from LightRegistrationLib.core.network.flow_conversion import Deformation, convert_flow_to_field, resample_flow
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
-from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair, finer
+from LightRegistrationLib.core.refinement.images import RefinementImages, ShrunkPair, compute_finer_grid
 from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelation
-from LightRegistrationLib.core.refinement.optimizer import (
-    LONGEST_STEP,
-    Deformation,
-    RefinementSettings,
-    Start,
-    list_levels,
-    refine,
-)
-from LightRegistrationLib.core.result.result import NO_GUIDANCE, Guidance, ignore_progress
+from LightRegistrationLib.core.refinement.optimizer import Start, list_levels, refine
+from LightRegistrationLib.core.refinement.settings import OptimizerSettings, RefinementSettings
+from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage, ignore_progress
+from LightRegistrationLib.core.result.settings import NO_GUIDANCE, Guidance
 from LightRegistrationLib.core.sampling.filters import gaussian
 
 SPACING_MM = 2.0
 SHAPE = (48, 64, 48)
 WINDOW = IntensityNormalization("window", -2.5, 2.5)
-RULE = RefinementSettings()
+SETTINGS = RefinementSettings()
 
 
 def grid() -> Geometry:
@@ -61,14 +57,14 @@ def pair() -> tuple[Volume, Volume]:
 
 
 def refined(
-    pair, start=None, preset="fast", rule=RULE, guidance=NO_GUIDANCE, progress=ignore_progress, initial=None
+    pair, start=None, preset="fast", settings=SETTINGS, guidance=NO_GUIDANCE, progress=ignore_progress, initial=None
 ) -> Deformation:
     start = Deformation(torch.zeros(1, 3, *SHAPE), grid()) if start is None else start
     initial = initial or AffineTransform.identity()
     images = RefinementImages(ShrunkPair(*pair, WINDOW), initial, grid(), guidance)
     with torch.inference_mode():
         return refine(
-            [Start(start, images)], lambda f: LocalCorrelation(f, rule.window_voxels), preset, rule, progress
+            [Start(start, images)], lambda f: LocalCorrelation(f, settings.window_voxels), preset, settings, progress
         )[0]
 
 
@@ -85,7 +81,7 @@ def true_error() -> float:
 
 @pytest.mark.parametrize("preset", ["fast", "best"])
 def test_a_known_deformation_is_found_on_an_oblique_grid(pair, preset):
-    found = refined(pair, preset=preset, rule=RefinementSettings(coarsest=4))
+    found = refined(pair, preset=preset, settings=RefinementSettings(coarsest=4))
     assert error_voxels(found).mean() < 0.2 * true_error()
     assert found.summary.similarity_after > 0.9 > found.summary.similarity_before
     assert found.summary.metric == "correlation"
@@ -94,7 +90,7 @@ def test_a_known_deformation_is_found_on_an_oblique_grid(pair, preset):
 @pytest.mark.parametrize("preset", ["fast", "best"])
 def test_nothing_folds_even_between_two_images_of_noise(preset):
     noise = [Volume(np.random.default_rng(n).normal(size=SHAPE).astype(np.float32), grid().affine) for n in (1, 2)]
-    found = refined(noise, preset=preset, rule=RefinementSettings(update_voxels=0.7, elastic_voxels=0.3))
+    found = refined(noise, preset=preset, settings=RefinementSettings(update_voxels=0.7, elastic_voxels=0.3))
     field, _ = repair_folding(convert_flow_to_field(found.flow, found.geometry, AffineTransform.identity()))
     assert compute_corner_determinants(field).min() > 0
     assert found.summary.similarity_after > found.summary.similarity_before
@@ -104,7 +100,8 @@ def test_nothing_folds_even_between_two_images_of_noise(preset):
 def test_an_update_of_the_longest_step_never_turns_space_over(sigma):
     """The worst that a step can be: full length everywhere, the direction turning over from voxel to voxel."""
     signs = torch.randint(0, 2, (1, 3, 24, 24, 24), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
-    update = gaussian(signs * LONGEST_STEP / 3**0.5, sigma)[0].movedim(0, -1).double().numpy()
+    longest = OptimizerSettings().longest_step_voxels
+    update = gaussian(signs * longest / 3**0.5, sigma)[0].movedim(0, -1).double().numpy()
     assert compute_corner_determinants(DisplacementField(update, np.eye(4))).min() > 0
 
 
@@ -112,13 +109,15 @@ def test_a_pair_that_matches_is_left_as_it_is(pair):
     found = refined((pair[1], pair[1]))
     assert float(found.flow.abs().max()) < 0.05
     assert found.summary.ended == "no gain"
-    assert found.summary.steps < sum(level.steps for level in list_levels("fast", RULE))
+    assert found.summary.steps < sum(level.steps for level in list_levels("fast", SETTINGS))
 
 
 def test_a_worse_match_is_not_given_back(pair):
-    """With the truth to begin with and a rule that smooths it away, the truth comes back, on its own grid."""
+    """With the truth to begin with and settings that smooth it away, the truth comes back, on its own grid."""
     truth = torch.from_numpy(known_displacement_voxels(voxels())).float().movedim(-1, 0)[None]
-    found = refined(pair, Deformation(truth, grid()), rule=RefinementSettings(elastic_voxels=4.0, update_voxels=4.0))
+    found = refined(
+        pair, Deformation(truth, grid()), settings=RefinementSettings(elastic_voxels=4.0, update_voxels=4.0)
+    )
     torch.testing.assert_close(found.flow, truth)
     assert found.summary.similarity_after == found.summary.similarity_before
 
@@ -157,14 +156,14 @@ def test_what_progress_raises_ends_the_refinement(pair):
 
     seen = []
 
-    def cancel(fraction, stage):
-        seen.append((fraction, stage))
+    def cancel(update):
+        seen.append(update)
         if len(seen) == 3:
             raise Canceled
 
     with pytest.raises(Canceled):
         refined(pair, progress=cancel)
-    assert seen[2] == (3 / 50, "refining, step 3 of 50")
+    assert seen[2] == ProgressUpdate(3 / 50, Stage.REFINEMENT, 3, 50)
 
 
 def test_the_initial_alignment_is_part_of_the_way(pair):
@@ -178,5 +177,5 @@ def test_the_initial_alignment_is_part_of_the_way(pair):
 def test_a_finer_grid_is_not_finer_than_the_volume():
     volume = Geometry((30, 40, 50), np.diag([1.8, 1.8, 3.0, 1]))
     network = Geometry((48, 48, 48), np.diag([2.0, 2.0, 2.0, 1]))
-    assert finer(network, 0.5, volume).spacing_mm[0] == pytest.approx(1.8, rel=0.07)
-    assert finer(network, 0.95, Geometry((90, 90, 90), np.diag([2.0, 2.0, 2.0, 1]))) is network
+    assert compute_finer_grid(network, 0.5, volume).spacing_mm[0] == pytest.approx(1.8, rel=0.07)
+    assert compute_finer_grid(network, 0.95, Geometry((90, 90, 90), np.diag([2.0, 2.0, 2.0, 1]))) is network

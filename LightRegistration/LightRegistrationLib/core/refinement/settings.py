@@ -1,0 +1,157 @@
+"""Tuning constants of the refinement: what a model's card may set, and what is the same for all models.
+
+Accuracy and CPU time with these values: `Testing/Benchmarks/comparison.py` (single contrast, methods `fast` and `best`)
+and `Testing/Benchmarks/contrast.py` (multimodal pairs). "Chosen": no comparison with other values is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Tuning constants of the optimizer, the same for all models.
+
+    longest_step_voxels: longest displacement of one update before it is smoothed, voxels of the level's grid. Chosen so
+    that every update is a diffeomorphism (see `refinement.optimizer`; held by the tests of the optimizer).
+    damping: added to the smoothed curvature, so that regions without structure do not move. Chosen, not measured.
+    patience_steps, min_gain_per_step: a level ends when the similarity grew by less than their product in the last
+    `patience_steps` steps. Chosen, not measured.
+    coarse_steps, network_grid_steps, finest_steps: most steps at each coarser level, at the network grid, and at the
+    finest level. Chosen while looking at pairs of `Testing/Benchmarks/comparison.py`.
+    multimodal_steps, multimodal_factor: steps that multimodal pairs get without a refinement, and the spacing of their
+    grid as a factor of the network grid's. `Testing/Benchmarks/contrast.py` measures them (rows `model`): 1.61 mm
+    instead of 2.66 mm after the affine stage (T1 with FLAIR, known deformation, 2 pairs); fewer steps: not recorded.
+    similarity_tie: starts whose similarity after the coarse levels differs by less are taken as equally good. Chosen,
+    not measured.
+    """
+
+    longest_step_voxels: float = 0.4
+    damping: float = 0.01
+    patience_steps: int = 4
+    min_gain_per_step: float = 2e-4
+    coarse_steps: int = 40
+    network_grid_steps: int = 10
+    finest_steps: int = 12
+    multimodal_steps: int = 10
+    multimodal_factor: int = 2
+    similarity_tie: float = 0.005
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """Tuning constants of the images of the levels, the same for all models.
+
+    margin_voxels: how far the moving image reaches beyond the edges of the fixed grid, a multiple of 8 voxels of the
+    network grid. Chosen, not measured.
+    max_voxels, finest_multiple: of the grid of the finest level: largest size, chosen for memory (the peak is a column
+    of `Testing/Benchmarks/comparison.py`), and the axes' common multiple, chosen.
+    min_known_fraction: a voxel counts only where interpolation or block means take at least this much from inside the
+    image. Chosen, not measured.
+    min_mask_fraction: the same for a mask. Chosen, not measured.
+    """
+
+    margin_voxels: int = 16
+    max_voxels: int = 6_000_000
+    finest_multiple: int = 4
+    min_known_fraction: float = 0.99
+    min_mask_fraction: float = 0.5
+
+
+@dataclass(frozen=True)
+class CorrelationSettings:
+    """Tuning constants of local correlation, the same for all models; intensities are 0 to 1.
+
+    min_variance: added to the variances of a window, so that noise in uniform regions has no weight. Chosen, not
+    measured.
+    min_window_fraction: a voxel counts only where at least this much of its window does. Chosen, not measured.
+    """
+
+    min_variance: float = 1e-4
+    min_window_fraction: float = 0.25
+
+
+@dataclass(frozen=True)
+class MindSettings:
+    """Tuning constants of the MIND similarity, the same for all models.
+
+    patch_radius_voxels, neighbor_distance_voxels: radius of the compared patches, distance to the neighbors. The
+    smallest ones; larger ones: not measured.
+    min_noise_ratio, max_noise_ratio: limits of the noise estimate at a voxel, as factors of its mean over the image.
+    Those of the authors.
+    min_spread: least variance of the fixed image's descriptors, so that a uniform image divides by no zero. Chosen.
+    min_patch_fraction: a voxel counts only where this much of its neighborhood does; 1 up to rounding. Chosen.
+    finest: factor of the network grid's spacing where `best` ends. Not below 1: twelve channels on a finer grid would
+    take too much memory; not measured.
+    """
+
+    patch_radius_voxels: int = 1
+    neighbor_distance_voxels: int = 1
+    min_noise_ratio: float = 1e-3
+    max_noise_ratio: float = 1e3
+    min_spread: float = 1e-3
+    min_patch_fraction: float = 0.999
+    finest: float = 1.0
+
+
+@dataclass(frozen=True)
+class MultimodalSettings:
+    """Tuning constants of the decision between single contrast and multimodal, the same for all models.
+
+    max_single_contrast_gain: largest gain of a curve over a line (`multimodal.measure_multimodality`) that counts as
+    single contrast. Measured by `Testing/Benchmarks/contrast.py` (set `choice`): 53 single-contrast pairs (T1, CT,
+    abdominal MRI) up to 0.044, 8 pairs of T1 with FLAIR at least 0.279.
+    min_intensity: voxels that are darker (0 to 1) in either image count as air. Chosen, not measured.
+    edge_voxels: voxels this near to air are left out. Chosen, not measured.
+    min_voxels: with fewer voxels left, a pair counts as single contrast. Chosen, not measured.
+    bins: number of intensity bins of the curve. Chosen, not measured.
+    """
+
+    max_single_contrast_gain: float = 0.07
+    min_intensity: float = 0.03
+    edge_voxels: int = 2
+    min_voxels: int = 200
+    bins: int = 24
+
+
+@dataclass(frozen=True)
+class RefinementSettings:
+    """How a model's deformations are refined.
+
+    A model's card may set each of the plain fields under `refinement`; the last five are the same for all models.
+
+    update_voxels, elastic_voxels: sigma of the Gaussians that smooth each update and the total displacement, voxels of
+    the level's grid; more is stiffer. The cards' values were chosen while looking at pairs of
+    `Testing/Benchmarks/comparison.py`; SD log J and folding there show their effect.
+    window_voxels: radius of the window of local correlation. Chosen while looking at the same pairs.
+    coarsest: factor of the network grid's spacing at which the refinement begins: 1, 2, 4 or 8; more for larger motion
+    that the network may have missed. Chosen while looking at the same pairs.
+    finest: factor of the network grid's spacing at which `best` ends. `Testing/Benchmarks/comparison.py` measures it
+    (`best` beside `fast`: Dice 0.652 and 0.634 on 15 brain pairs); other factors: not recorded.
+    headers: try also the positions of the headers as start, as for two scans of one session, and keep that start if it
+    is as good. Measured on liver MRI by `Testing/Benchmarks/comparison.py`; without it: not recorded.
+    min_headers_similarity: that start is tried only if its similarity is at least this factor of the similarity of the
+    network's deformation. Chosen, not measured.
+    multimodal_update_voxels, multimodal_elastic_voxels: in place of the first two for multimodal pairs, in which each
+    voxel has less information. `Testing/Benchmarks/contrast.py` measures them with MIND and local correlation (`known`:
+    0.90 and 1.59 mm, local correlation with the softer default 6.66 mm).
+    """
+
+    update_voxels: float = 1.0
+    elastic_voxels: float = 0.5
+    window_voxels: int = 2
+    coarsest: int = 2
+    finest: float = 0.625
+    headers: bool = False
+    min_headers_similarity: float = 0.5
+    multimodal_update_voxels: float = 2.5
+    multimodal_elastic_voxels: float = 1.0
+    optimizer: OptimizerSettings = OptimizerSettings()
+    images: ImageSettings = ImageSettings()
+    correlation: CorrelationSettings = CorrelationSettings()
+    mind: MindSettings = MindSettings()
+    multimodal: MultimodalSettings = MultimodalSettings()
+
+
+DEFAULT_SETTINGS = RefinementSettings()
