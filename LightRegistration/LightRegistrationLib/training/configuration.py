@@ -1,4 +1,4 @@
-"""What determines a training run: TOML configurations of student, teacher and distillation."""
+"""Configurations of training runs (student, teacher, distillation): their types, and reading them from TOML files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .state import load_state
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStage:
-    """A stretch of training: how many steps, at which grid, from which to which learning rate (linear)."""
+    """A stage of training: number of steps, grid spacing, and learning rate from `rate` to `final_rate` (linear)."""
 
     steps: int
     spacing_mm: float = 3
@@ -31,7 +31,10 @@ class TrainingStage:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentStage(TrainingStage):
-    """A stretch of a student's training: with how many cascades, and the weights of its losses."""
+    """A stage of a student's training: number of cascades, and the weights of `losses.RegistrationLoss`.
+
+    window: size of the windows of the local correlation, voxels.
+    """
 
     cascades: int = 1
     local_correlation: float = 1.0
@@ -46,9 +49,9 @@ class StudentStage(TrainingStage):
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherStage(TrainingStage):
-    """A stretch of a teacher's training; smoothness weighs the squared gradient of each cascade's flow.
+    """A stage of a teacher's training. smoothness: weight of the squared gradient of each cascade's flow.
 
-    window: 0 for the correlation over the whole grid, as published; else the axis in voxels of local windows.
+    window: 0 for the correlation over the whole grid, as published; otherwise the size of local windows, voxels.
     """
 
     smoothness: float = 1.0
@@ -57,7 +60,7 @@ class TeacherStage(TrainingStage):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationStage(TrainingStage):
-    """A stretch of distillation; smoothness weighs what each cascade of the student predicts (0 as published).
+    """A stage of distillation. smoothness: weight of the diffusion of the student's predictions (0 as published).
 
     window: as for a teacher.
     """
@@ -72,10 +75,10 @@ StageT = TypeVar("StageT", bound=TrainingStage)
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Generic[StageT]):
-    """What all runs have: where the pairs come from and the stages of training.
+    """Settings of all runs: sources of the training pairs, and stages.
 
-    validation: where the validation pairs come from; from the sources if empty. checkpoint_minutes, validate_minutes:
-    how often the state is written and the validation pairs are registered for those who watch; 0 stands for never.
+    validation: sources of the validation pairs; the training sources if empty. checkpoint_minutes, validate_minutes:
+    intervals for writing the state and for registering the validation pairs; 0: never.
     """
 
     name: str
@@ -89,7 +92,7 @@ class RunConfig(Generic[StageT]):
 
 @dataclass(frozen=True, kw_only=True)
 class VariantConfig:
-    """A table [variants.NAME]: what another model says and does that shares a student's weights."""
+    """A table [variants.NAME]: card and settings of another model with the same weights as the student."""
 
     card: dict[str, Any]
     grid: dict[str, Any] = field(default_factory=dict)
@@ -99,10 +102,10 @@ class VariantConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRunConfig(RunConfig[StageT]):
-    """What all runs have that yield a student, with what its card will say.
+    """Settings of all runs that train a student, including the content of its card.
 
     start: name of an installed model whose weights the student starts from; random weights if empty. variants: further
-    models with the same weights, by name, each with a card, a grid, intensities and a refinement of its own.
+    models with the same weights, by name, each with its own card, grid, intensity and refinement settings.
     """
 
     student: CascadeConfig = field(default_factory=CascadeConfig)
@@ -117,15 +120,15 @@ class StudentRunConfig(RunConfig[StageT]):
 
 @dataclass(frozen=True, kw_only=True)
 class StudentTrainingConfig(StudentRunConfig[StudentStage]):
-    """kind = "student" (the default): all that determines the training of a student without a teacher."""
+    """kind = "student" (the default): training of a student without a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherTrainingConfig(RunConfig[TeacherStage]):
-    """kind = "teacher": all that determines the training of a teacher. batch: pairs in each step.
+    """kind = "teacher": training of a teacher. batch: pairs in each step.
 
-    clean: whether the similarity is taken on the noise-free renderings of a pair instead of the images the network
-    sees (as published: what it sees).
+    clean: whether the similarity is computed on the clean images of a pair instead of the network's input images (as
+    published: on the input images).
     """
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -135,9 +138,9 @@ class TeacherTrainingConfig(RunConfig[TeacherStage]):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig(StudentRunConfig[DistillationStage]):
-    """kind = "distillation": all that determines the training of a student by a teacher; batch and clean as there.
+    """kind = "distillation": training of a student with a teacher; batch and clean as for a teacher.
 
-    store: what a store of the teacher's deformations holds, for a run that is given a folder for one.
+    critic: the discriminator. store: content of the knowledge store, for runs that are given a folder for it.
     """
 
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
@@ -165,19 +168,19 @@ def load_config(path: Path) -> AnyConfig:
     Raises InputError, one line that names the file and the key, for a missing or broken file, an unknown or missing
     key, or a value that cannot be used.
     """
-    return _config(_read(path), str(path))
+    return _build_config(_read_toml(path), str(path))
 
 
 def load_state_config(state_file: Path) -> AnyConfig:
-    """The configuration that a training state was written with; InputError if it holds none that can be used."""
+    """The configuration that a training state was written with; InputError if it has no usable configuration."""
     values = json.loads(load_state(state_file).get("config", "{}"))
     if "kind" not in values:
-        raise InputError(f"{state_file}: this state does not say all of its configuration; name the configuration too.")
-    return _config(values, str(state_file))
+        raise InputError(f"{state_file}: this state has no complete configuration; name the configuration too.")
+    return _build_config(values, str(state_file))
 
 
 def config_to_dict(config: AnyConfig | RunConfig[Any]) -> dict[str, Any]:
-    """A configuration as plain values, with the keys that a TOML file has."""
+    """A configuration as plain values, with the keys of a TOML file."""
     values = asdict(config)
     del values["stages"], values["sources"]
     kind = next(name for name, (cls, _) in _KINDS.items() if cls is type(config))
@@ -195,19 +198,19 @@ def source_to_dict(source: SourceConfig) -> dict[str, Any]:
 
 
 def find_changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The name in what `config_to_dict` once gave, and the keys whose values are others now."""
+    """The name in a dictionary that `config_to_dict` returned earlier, and the keys whose values differ now."""
     now = json.loads(json.dumps(config_to_dict(config)))
     return written.get("name", config.name), [key for key in now if key in written and written[key] != now[key]]
 
 
-def _config(values: dict[str, Any], where: str) -> AnyConfig:
+def _build_config(values: dict[str, Any], where: str) -> AnyConfig:
     kind = values.pop("kind", "student")
     if kind not in _KINDS:
         raise InputError(f"{where}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
     config, stage = _KINDS[kind]
-    values["stages"] = tuple(_tables(where, values, "stage", lambda _: stage))
-    values["sources"] = tuple(_tables(where, values, "source", _source))
-    values["validation"] = tuple(_tables(where, values, "validation", _source, least=0))
+    values["stages"] = tuple(_build_tables(where, values, "stage", lambda _: stage))
+    values["sources"] = tuple(_build_tables(where, values, "source", _source_type))
+    values["validation"] = tuple(_build_tables(where, values, "validation", _source_type, least=0))
     if issubclass(config, StudentRunConfig) and isinstance(values.get("variants"), dict):
         tables = values["variants"].items()
         values["variants"] = {n: _build(VariantConfig, table, f"{where}: [variants.{n}]") for n, table in tables}
@@ -215,10 +218,10 @@ def _config(values: dict[str, Any], where: str) -> AnyConfig:
     return built
 
 
-def _tables(
+def _build_tables(
     file: str, values: dict[str, Any], name: str, kind: Callable[[dict[str, Any]], type[Any]], least: int = 1
 ) -> Iterator[Any]:
-    """Build the tables [[name]], at least so many; they are taken out of the values."""
+    """Build the tables [[name]], at least `least` of them; they are removed from the values."""
     if f"{name}s" in values:
         raise InputError(f"{file}: unknown key '{name}s'; write one [[{name}]] for each.")
     tables = values.pop(name, [])
@@ -235,7 +238,7 @@ def _tables(
         yield _build(cls, table, where)
 
 
-def _source(table: dict[str, Any]) -> type[SourceConfig]:
+def _source_type(table: dict[str, Any]) -> type[SourceConfig]:
     kind = table.pop("kind", None)
     if kind not in SOURCES:
         raise ValueError(f"kind is {kind!r}; use one of {', '.join(SOURCES)}.")
@@ -243,15 +246,15 @@ def _source(table: dict[str, Any]) -> type[SourceConfig]:
 
 
 def load_config_as(path: Path, expected: type[ConfigT]) -> ConfigT:
-    """Read a configuration that has to be of one kind; InputError says which kind it is if not."""
+    """Read a configuration of the expected kind; InputError, naming the actual kind, if it is of another one."""
     config = load_config(path)
     if not isinstance(config, expected):
-        wanted, found = (next(k for k, v in _KINDS.items() if v[0] is t) for t in (expected, type(config)))
-        raise InputError(f"{path}: this configures a {found}, not a {wanted}; use the command for a {found}.")
+        wanted, actual = (next(k for k, v in _KINDS.items() if v[0] is t) for t in (expected, type(config)))
+        raise InputError(f"{path}: this configures a {actual}, not a {wanted}; use the command for a {actual}.")
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -267,9 +270,9 @@ def _build(cls: type[Any], values: object, where: str, hidden: tuple[str, ...] =
     for key in values.keys() - known.keys():
         names = ", ".join(name for name in known if name not in hidden)
         raise InputError(f"{where} unknown key '{key}'; known keys are {names}.")
-    for key in (name for name, f in known.items() if _required(f) and name not in values):
+    for key in (name for name, f in known.items() if _is_required(f) and name not in values):
         raise InputError(f"{where} the key '{key}' is missing.")
-    values = {key: _nested(known[key], value, where) for key, value in values.items()}
+    values = {key: _build_nested(known[key], value, where) for key, value in values.items()}
     for key, value in values.items():
         plain = _PLAIN.get(str(known[key].type))
         if plain and (not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain)):
@@ -281,11 +284,11 @@ def _build(cls: type[Any], values: object, where: str, hidden: tuple[str, ...] =
         raise InputError(f"{where} {error}") from error
 
 
-def _nested(item: Field[Any], value: object, where: str) -> Any:
-    """A table whose key stands for a dataclass becomes one; everything else stays."""
+def _build_nested(item: Field[Any], value: object, where: str) -> Any:
+    """Build the dataclass of a table if its key has one; other values are returned unchanged."""
     cls = item.default_factory
     return _build(cls, value, f"{where} [{item.name}]") if isinstance(cls, type) and is_dataclass(cls) else value
 
 
-def _required(item: Field[Any]) -> bool:
+def _is_required(item: Field[Any]) -> bool:
     return item.default is MISSING and item.default_factory is MISSING

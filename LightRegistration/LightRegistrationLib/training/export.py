@@ -1,4 +1,4 @@
-"""Turn a training state into a model folder: half-precision safetensors weights and a card with their hash."""
+"""Exports a training state as a model folder: half-precision safetensors weights and a card with their hash."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .state import load_state
 def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Path:
     """Write weights and card of a trained student to `folder`/<name>, and the cards of its variants beside it.
 
-    Results of an earlier card are not kept. Raises InputError if the state holds no student, or (ModelError) if what
-    was written does not load again.
+    Results in an earlier card are lost. Returns the folder of the model. Raises InputError if the state has no student,
+    or (ModelError) if the written model cannot be loaded.
     """
     state = load_state(state_file)
     if "student" not in state:
@@ -48,7 +48,7 @@ def _write_card(card: Mapping[str, Any], folder: Path) -> None:
 
 
 def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: bytes) -> dict[str, Any]:
-    """The card of a student as its training state says it is."""
+    """The card of a student, from its configuration and its training state."""
     return {
         **config.card,
         "sha256": hashlib.sha256(weights).hexdigest(),
@@ -69,7 +69,7 @@ def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: byte
 
 
 def _origin(config: AnyStudentConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    """What the student learned from, beside the images: the model it started from, the teacher that it had."""
+    """What the student learned from besides images: the model it started from and its teacher."""
     notes = state.get("notes", {})
     origin: dict[str, Any] = {}
     if config.start:

@@ -1,4 +1,4 @@
-"""What a student is trained to do: match the images and the tissues, with a smooth velocity."""
+"""Losses of a student that is trained without a teacher: similarity of images and tissues, smoothness, folding."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from .distillation.aldk import reconstruction_loss
 
 
 def diffusion(flow: Tensor) -> Tensor:
-    """Mean squared forward difference of a flow (N, 3, D, H, W), over its nine derivatives; no unit.
+    """Mean squared forward difference of a flow (N, 3, D, H, W), over its nine derivatives; without unit.
 
-    MONAI's DiffusionLoss indexes in a way that torch 2.13 warns about, so that these three lines stand here instead.
+    Replaces MONAI's DiffusionLoss, whose indexing causes a deprecation warning of torch.
     """
     squares = [torch.diff(flow, dim=axis).square().mean() for axis in (2, 3, 4)]
     return torch.stack(squares).mean()
 
 
-def folding(flow: Tensor, floor: float = 0.1) -> Tensor:
-    """How far determinants of x + flow(x) (N, 3, D, H, W) lie below `floor`, mean over two corners of each cell."""
+def folding(flow: Tensor, smallest: float = 0.1) -> Tensor:
+    """Mean of max(0, smallest - determinant) of x + flow(x), (N, 3, D, H, W), over two corners of each grid cell.
+
+    smallest: determinant below which a cell is penalized; chosen, not measured.
+    """
     inner = flow[:, :, :-1, :-1, :-1], flow[:, :, 1:, 1:, 1:]
     forward = [flow[:, :, :-1, :-1, 1:], flow[:, :, :-1, 1:, :-1], flow[:, :, 1:, :-1, :-1]]
     backward = [flow[:, :, 1:, 1:, :-1], flow[:, :, 1:, :-1, 1:], flow[:, :, :-1, 1:, 1:]]
@@ -33,17 +36,17 @@ def folding(flow: Tensor, floor: float = 0.1) -> Tensor:
     for along in columns:
         i, j, k = along + identity
         determinant = (i * torch.linalg.cross(j, k, dim=1)).sum(1)
-        terms.append(torch.relu(floor - determinant).mean())
+        terms.append(torch.relu(smallest - determinant).mean())
     return torch.stack(terms).mean()
 
 
 class RegistrationLoss(nn.Module):
-    """How well a student's flow matches a pair, and how smooth what it predicts is; a sum of terms weighted by a stage.
+    """Similarity of a pair under a student's flow and regularity of its predictions; a sum weighted by a stage.
 
     local_correlation, global_correlation: of the clean images (MONAI's local normalized cross correlation; 1 - Pearson
-    correlation over the grid). tissue: squared error of the projections of the anatomy. dice: mean soft Dice loss of
-    the structures that both have. smoothness, bending: diffusion and bending energy (MONAI) of each prediction. unfold:
-    see `folding`. A term whose weight is 0, or that the pair has no data for, is left out.
+    correlation over the grid). tissue: squared error of the random projections of the structures. dice: mean soft Dice
+    loss of the structures that both images have. smoothness, bending: diffusion and bending energy (MONAI) of each
+    prediction. unfold: see `folding`. A term with weight 0, or for which the pair has no data, is left out.
     """
 
     def __init__(self, stage: StudentStage) -> None:
@@ -76,7 +79,7 @@ class RegistrationLoss(nn.Module):
         return terms
 
     def _dice(self, warped: Tensor, target: Tensor) -> Tensor:
-        """1 - Dice, mean over the structures that both images show; 0 if there are none."""
+        """1 - Dice, mean over the structures with more than one voxel in both images; 0 if there are none."""
         loss = self.overlap(warped, target).flatten(2).mean(2)
-        shown = ((warped.flatten(2).sum(2) > 1) & (target.flatten(2).sum(2) > 1)).float()
-        return (loss * shown).sum() / shown.sum().clamp(min=1)
+        present = ((warped.flatten(2).sum(2) > 1) & (target.flatten(2).sum(2) > 1)).float()
+        return (loss * present).sum() / present.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Where pairs come from: the `[[source]]` tables of a training configuration, checked and opened."""
+"""The `[[source]]` tables of a training configuration: where training pairs come from; checked and opened here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from .data.scans import Scan, list_scans, read_manifest, read_table
 from .images.settings import ImageSettings
 from .images.source import ImageSource
 from .synthesis.anatomies import Anatomy, build_anatomy
-from .synthesis.label_maps import prepare
+from .synthesis.label_maps import prepare_label_maps
 from .synthesis.pair_synthesizer import PairSynthesizer, SynthesisConfig
 from .synthesis.shapes import ShapeSettings, ShapeSynthesizer, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """What all sources have: weight is how often it is drawn from, beside the others; spacing_mm 0 is the stage's."""
+    """Settings of all sources.
+
+    weight: how often the source is drawn from, relative to the others. spacing_mm: of its grid; 0: that of the stage.
+    """
 
     weight: float = 1.0
     spacing_mm: float = 0.0
@@ -31,19 +34,18 @@ class SourceConfig:
             raise ValueError(f"weight has to be positive, got {self.weight}")
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
-        """Prepare the source at a spacing; what takes long is kept in the cache folder. Raises InputError."""
+        """Prepare the source on a grid with this spacing; slow results are cached in a folder. Raises InputError."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMapSourceConfig(SourceConfig):
-    """Images synthesized from label maps; files, skip: patterns below the data folder, to use and to leave out.
+    """Images synthesized from label maps. files, skip: patterns below the data folder, to use and to leave out.
 
-    anatomy: `brain` (FreeSurfer's label values), `abdomen` (TotalSegmentator's), `upper-abdomen` (eight organs) or
-    `own`. classes: your own label values, a class name with a list of values each; means: the usual intensity of
-    classes (MRI: 0 to 1; CT: HU); modality: `mri` or `ct`, of an anatomy of your own. extent_mm: size of the field of
-    view along S, A, R. ignore: label values that are background. labels: how many classes each pair gives as labels,
-    for the Dice loss.
+    anatomy: `brain` (label values of FreeSurfer), `abdomen` (of TotalSegmentator), `upper-abdomen` (eight organs) or
+    `own`. classes: your own label values, a list for each class name. means: usual intensity of classes (MRI: 0 to 1;
+    CT: HU). modality: `mri` or `ct`, for the anatomy `own`. extent_mm: size of the field of view along S, A, R.
+    ignore: label values that are background. labels: number of classes that each pair has as labels, for the Dice loss.
     """
 
     kind: ClassVar[str] = "label-maps"
@@ -60,26 +62,26 @@ class LabelMapSourceConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.table()
+        self.build_anatomy()
         if self.labels < 0:
             raise ValueError(f"labels has to be 0 or more, got {self.labels}")
 
-    def table(self) -> Anatomy:
-        """What is known of the anatomy; ValueError names the key that makes none."""
+    def build_anatomy(self) -> Anatomy:
+        """The anatomy with the settings of this table; ValueError names the key that cannot be used."""
         return build_anatomy(self.anatomy, self.classes, self.means, self.extent_mm, self.modality)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Prepare tissue fractions; InputError if fewer than two label maps are found or they do not fit together."""
-        anatomy = self.table()
-        maps = prepare(find_files(data, self.files, self.skip), anatomy, spacing_mm, cache, self.ignore)
+        anatomy = self.build_anatomy()
+        maps = prepare_label_maps(find_files(data, self.files, self.skip), anatomy, spacing_mm, cache, self.ignore)
         return PairSynthesizer(maps, anatomy, spacing_mm, self.synthesis, self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeSourceConfig(SourceConfig):
-    """Images of random shapes, for a model without an anatomy or a contrast.
+    """Images of random shapes, for a model that depends on no anatomy and no contrast.
 
-    size_voxels: the grid along S, A, R. labels: how many classes each pair gives as labels, for the Dice loss.
+    size_voxels: the grid along S, A, R. labels: number of classes that each pair has as labels, for the Dice loss.
     """
 
     kind: ClassVar[str] = "shapes"
@@ -94,7 +96,7 @@ class ShapeSourceConfig(SourceConfig):
             raise ValueError(f"labels has to be 0 or more, got {self.labels}")
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
-        """Nothing has to be prepared."""
+        """Build the synthesizer; nothing has to be prepared."""
         d, h, w = self.size_voxels
         return ShapeSynthesizer((d, h, w), spacing_mm, self.synthesis, self.labels)
 
@@ -127,11 +129,11 @@ class ImageSourceConfig(SourceConfig, ImageSettings):
         ImageSettings.__post_init__(self)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
-        """Read, align and resample the images, or take them from the cache."""
-        return ImageSource.open(self, self.scans(data), cache, spacing_mm)
+        """Read, align and resample the images, or read them from the cache."""
+        return ImageSource.open(self, self.list_scans(data), cache, spacing_mm)
 
-    def scans(self, data: Path) -> list[Scan]:
-        """The scans that the files or the table name; InputError if there are none or one is missing."""
+    def list_scans(self, data: Path) -> list[Scan]:
+        """The scans of the files or the table; InputError if there are none or one is missing."""
         if self.anatomy:
             return read_manifest(data / self.table, self.anatomy)
         if self.table:
@@ -141,7 +143,7 @@ class ImageSourceConfig(SourceConfig, ImageSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasSourceConfig(SourceConfig, AtlasSettings):
-    """Images synthesized from one labeled atlas and unlabeled scans; its keys: see AtlasSettings."""
+    """Images synthesized from one labeled atlas and unlabeled scans; for the keys see AtlasSettings."""
 
     kind: ClassVar[str] = "atlas"
 
@@ -150,7 +152,7 @@ class AtlasSourceConfig(SourceConfig, AtlasSettings):
         AtlasSettings.__post_init__(self)
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
-        """Learn the transforms, or take them from the cache."""
+        """Learn the transforms, or read them from the cache."""
         return AtlasSource.open(self, data, cache, spacing_mm)
 
 
@@ -170,6 +172,6 @@ def find_files(data: Path, pattern: str, skip: str = "", least: int = 2) -> list
 
 
 def open_mixture(configs: Sequence[SourceConfig], data: Path, cache: Path, spacing_mm: float) -> Mixture:
-    """Open all sources of a run for a stage whose grid has this spacing."""
+    """Open all sources of a run for a stage with this grid spacing."""
     opened = [config.open(data, cache, config.spacing_mm or spacing_mm) for config in configs]
     return Mixture(opened, [config.weight for config in configs])

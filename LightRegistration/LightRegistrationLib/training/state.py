@@ -1,4 +1,4 @@
-"""The file that a training run resumes from: written so that whatever ends the run leaves a whole one behind."""
+"""Training states: the files that runs resume from, written so that an interrupted run always leaves a complete one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read a state file of any trainer, to the CPU; InputError if it is missing or damaged."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give the state.pt of a training run.")
-    if not zipfile.is_zipfile(path):  # torch would take it for its older format, and fail in many ways
+    if not zipfile.is_zipfile(path):  # torch would read it as its older format and fail in many different ways
         raise InputError(f"{path}: this is not a readable training state (it is cut off, or another kind of file).")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -30,7 +30,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write a state aside and move it into place, so that a killed run or a full disk leaves the one before intact.
+    """Write a state to a temporary file and move it into place: the previous state survives a killed run or full disk.
 
     Raises InputError if it cannot be written.
     """
@@ -43,13 +43,13 @@ def write_state(state: Mapping[str, Any], path: Path) -> None:
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        kept = f"{path.name} still holds the one before" if path.exists() else "there is none yet"
+        previous = f"{path.name} still has the previous state" if path.exists() else "there is no previous state"
         raise InputError(
-            f"{partial}: the state after step {state['step']} cannot be written ({first_line(error)}); {kept}. "
-            "Make room and run the command again."
+            f"{partial}: the state after step {state['step']} cannot be written ({first_line(error)}); {previous}. "
+            "Free disk space and run the command again."
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without what torch adds in further lines."""
+    """The first line of an error message; torch adds further lines."""
     return (str(error).splitlines() or [type(error).__name__])[0]

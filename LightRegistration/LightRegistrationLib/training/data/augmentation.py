@@ -1,4 +1,4 @@
-"""Random poses, elastic deformations and appearances: what makes many pairs of few scans. Lengths in mm."""
+"""Augmentation: random poses, elastic deformations and intensity changes. Lengths in mm."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ...core.network.flows import resize_flow
 
 
 def uniform(generator: torch.Generator) -> float:
-    """A number in [0, 1)."""
+    """Draw a number from [0, 1)."""
     return float(torch.rand((), generator=generator))
 
 
 def symmetric(count: int, generator: torch.Generator) -> Tensor:
-    """Numbers in [-1, 1), (count,)."""
+    """Draw numbers from [-1, 1), (count,)."""
     return 2 * torch.rand(count, generator=generator) - 1
 
 
 def random_matrix(degrees: float, scaling: float, shift_mm: float, generator: torch.Generator) -> Tensor:
     """A random 4x4 map in mm of positive determinant: x -> R (1 + E) S x + shift.
 
-    R: a rotation vector with components up to `degrees`; S: factors 1 ± `scaling` (below 1) along the axes; E: nine
-    numbers up to a third of `scaling`, shear for the most part; shift: up to `shift_mm` along each axis.
+    R: rotation vector with components up to `degrees`; S: factors 1 ± `scaling` (below 1) along the axes; E: nine
+    numbers up to a third of `scaling`, mostly shear; shift: up to `shift_mm` along each axis.
     """
     angles = torch.deg2rad(degrees * symmetric(3, generator))
     rotation_part = torch.zeros(3, 3)
@@ -39,9 +39,9 @@ def random_matrix(degrees: float, scaling: float, shift_mm: float, generator: to
 def elastic_flow(
     shape: tuple[int, ...], spacing_mm: float, amplitude_mm: float, node_mm: float, generator: torch.Generator
 ) -> Tensor:
-    """A smooth random flow (1, 3, D, H, W), voxels: random vectors at nodes `node_mm` apart, linear between them.
+    """A smooth random flow (1, 3, D, H, W), voxels: random vectors at nodes `node_mm` apart, interpolated linearly.
 
-    amplitude_mm: the largest standard deviation of a component at the nodes; each flow draws its own below it.
+    amplitude_mm: largest standard deviation of a component at the nodes; each flow draws its own, smaller one.
     """
     nodes = tuple(max(3, round(n * spacing_mm / node_mm)) for n in shape)
     control = torch.randn(1, 3, *nodes, generator=generator)
@@ -57,13 +57,13 @@ def bias_field(shape: tuple[int, ...], strength: float, generator: torch.Generat
 
 
 def random_gamma(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """An image in [0, 1] to a power between 2^-strength and 2^strength."""
+    """Raise an image in [0, 1] to a power between 2^-strength and 2^strength."""
     return image.clamp(0, 1) ** float(2 ** (strength * float(symmetric(1, generator))))
 
 
-def cut_field_of_view(image: Tensor, chance: float, largest_share: float, generator: torch.Generator) -> Tensor:
-    """With a chance, set one end of one axis of (N, 1, D, H, W) to 0, up to a share of its length."""
-    if uniform(generator) >= chance:
+def cut_field_of_view(image: Tensor, probability: float, largest_share: float, generator: torch.Generator) -> Tensor:
+    """With a probability, set one end of one axis of (N, 1, D, H, W) to 0, up to a share of its length."""
+    if uniform(generator) >= probability:
         return image
     axis, last = int(3 * uniform(generator)) + 2, uniform(generator) < 0.5
     count = int(image.shape[axis] * largest_share * uniform(generator))

@@ -1,4 +1,4 @@
-"""What a training step sees: a pair of images, and the sources that draw such pairs."""
+"""The types of a training step: a pair of images, and the sources that draw such pairs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pair:
-    """What the network sees and what it is judged by.
+    """Input of the network and targets of its loss.
 
-    fixed, moving: (N, 1, D, H, W) in [0, 1]. fixed_clean, moving_clean: (N, 1 + K, D, H, W): first the image that is
-    compared (without noise where that is known), then K random projections of the anatomy, equal in contrast for both
-    (K may be 0). fixed_labels, moving_labels: (N, L, D, H, W), memberships 0 to 1 of L structures, or None.
+    fixed, moving: network input, (N, 1, D, H, W) in [0, 1]. fixed_clean, moving_clean: (N, 1 + K, D, H, W): first the
+    image that the loss compares (without noise where that is known), then K random projections of the structures with
+    equal weights in both images (K may be 0). fixed_labels, moving_labels: (N, L, D, H, W), memberships 0 to 1 of L
+    structures, or None.
     """
 
     fixed: Tensor
@@ -39,7 +40,7 @@ class PairSource(Protocol):
 
 
 class Mixture:
-    """Several sources; each batch comes from one of them, drawn by its weight."""
+    """Several sources; each batch comes from one of them, drawn with probability proportional to its weight."""
 
     def __init__(self, sources: Sequence[PairSource], weights: Sequence[float]) -> None:
         self.sources = tuple(sources)
@@ -47,11 +48,11 @@ class Mixture:
 
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
-        """The grids (D, H, W) that are drawn from."""
+        """The grids (D, H, W) of the sources."""
         return tuple(source.shape for source in self.sources)
 
     def draw(self, generator: torch.Generator, count: int = 1) -> Pair:
-        """Draw `count` pairs of one source as one, along the batch axis."""
+        """Draw `count` pairs of one source and join them along the batch axis."""
         index = 0
         if len(self.sources) > 1:
             index = int(torch.multinomial(self.weights, 1, generator=generator))
@@ -59,7 +60,7 @@ class Mixture:
 
 
 def join(pairs: Sequence[Pair]) -> Pair:
-    """Pairs of one source as one, along the batch axis."""
+    """Join pairs of one source along the batch axis."""
     if len(pairs) == 1:
         return pairs[0]
     joined: dict[str, Any] = {}

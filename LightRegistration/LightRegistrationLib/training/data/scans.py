@@ -1,4 +1,4 @@
-"""Scans as files: a folder, a CSV table or a manifest of them, and how one is read."""
+"""Lists of scan files (a folder, a CSV table, a manifest), and reading of image files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = ("image", "labels", "subject")
 
 @dataclass(frozen=True)
 class Scan:
-    """One image of a training set; labels may be None. subject: who or what it shows."""
+    """One image of a training set, and its label map or None. subject: name of the person, animal or object."""
 
     image: Path
     labels: Path | None
@@ -31,18 +31,22 @@ class Scan:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that there are."""
+        """Its existing files."""
         return (self.image,) if self.labels is None else (self.image, self.labels)
 
 
 def image_stem(path: Path) -> str:
-    """A file's name without the endings of images."""
+    """Name of an image file without its ending."""
     ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), path.suffix)
     return path.name[: len(path.name) - len(ending)]
 
 
 def list_scans(paths: Sequence[Path], labels: str) -> list[Scan]:
-    """Scans of a folder; `labels` names the label map beside each, with {stem} for its stem. Every file a subject."""
+    """The scans of image files, each of another subject.
+
+    labels: name of the label map beside an image, with {stem} for the stem of the image; empty: no label maps. Raises
+    InputError, naming the image, if its label map is missing.
+    """
     scans = []
     for path in paths:
         label_file = path.parent / labels.replace("{stem}", image_stem(path)) if labels else None
@@ -53,7 +57,7 @@ def list_scans(paths: Sequence[Path], labels: str) -> list[Scan]:
 
 
 def read_table(path: Path) -> list[Scan]:
-    """Scans of a CSV file with columns image, labels, subject; InputError names the file and the line."""
+    """The scans in a CSV file with the columns image, labels, subject; InputError names the file and the line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -72,7 +76,7 @@ def read_table(path: Path) -> list[Scan]:
 
 
 def read_manifest(path: Path, anatomy: str) -> list[Scan]:
-    """Scans of a data folder's manifest.json: its records of an anatomy whose `use` is `train`."""
+    """The scans in a manifest.json: its records of an anatomy whose `use` is `train`; InputError names the file."""
     try:
         records = json.loads(path.read_text(encoding="utf-8"))["records"]
         chosen = [r for r in records if r["anatomy"] == anatomy and r["use"] == "train" and r["image"]]
@@ -104,15 +108,15 @@ def _scan(table: Path, line: int, row: dict[Any, Any]) -> Scan:
 
 
 def read_image(path: Path) -> Volume:
-    """Read a volume of any format that SimpleITK knows; its name is the file's.
+    """Read a volume of any format that SimpleITK supports; its name is that of the file.
 
-    Raises InputError, naming the file, if it is damaged, cut off or not a 3-D image of one component.
+    Raises InputError, naming the file, if it is damaged, truncated or not a 3-D image with one component.
     """
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a volume; it is damaged or of another kind.") from error
+        raise InputError(f"{path}: cannot be read as a volume; it is damaged or in an unknown format.") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{path}: a 3-D scalar volume is needed, but this has {image.GetDimension()} dimensions and "

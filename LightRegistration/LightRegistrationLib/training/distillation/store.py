@@ -198,7 +198,9 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path}: the store cannot be written ({error.strerror}); make room and run again.") from error
+        raise InputError(
+            f"{path}: the store cannot be written ({error.strerror}); free disk space and run again."
+        ) from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a run computes on: one or several processes, each with its own device, on one or several machines."""
+"""The hardware of a run: one or several processes, each with its own device, on one or several machines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Hardware:
-    """What to compute on; InputError if it cannot be had.
+    """The hardware to use; InputError if it is not available.
 
-    accelerator: `cpu`, `cuda`, or `auto` (CUDA where there is a device). devices: processes on each machine, each with
-    its own device. nodes: machines; each one is given MASTER_ADDR, MASTER_PORT and NODE_RANK in its environment, or
-    runs under torchrun or SLURM. precision: of the network that is trained, `32`, `bf16` (autocast) or empty for what
-    the configuration says. threads: CPU threads of each process; None leaves them as they are.
+    accelerator: `cpu`, `cuda`, or `auto` (CUDA if there is a device). devices: processes on each machine, each with its
+    own device. nodes: machines; each needs MASTER_ADDR, MASTER_PORT and NODE_RANK in its environment, or runs under
+    torchrun or SLURM. precision: of the trained network, `32`, `bf16` (autocast), or empty for that of the
+    configuration. threads: CPU threads of each process; None: unchanged.
     """
 
     accelerator: str = "cpu"
@@ -44,11 +44,11 @@ class Hardware:
             raise InputError("The numbers of devices, of nodes and of threads have to be 1 or more.")
 
     def bfloat16(self, configured: bool) -> bool:
-        """Whether to compute in bfloat16, for a configuration that says so or not."""
+        """Whether to compute in bfloat16, given the setting of the configuration."""
         return self.precision == "bf16" if self.precision else configured
 
     def start(self) -> Processes:
-        """Start the other processes where there are to be several, and meet them."""
+        """Start the other processes, if there are several, and connect to them."""
         accelerator = self._accelerator()
         several = self.devices * self.nodes > 1
         strategy = "ddp" if several else "auto"
@@ -59,19 +59,19 @@ class Hardware:
         return Processes(fabric)
 
     def _accelerator(self) -> str:
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if self.accelerator == "cpu" or (self.accelerator == "auto" and not found):
+        available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if self.accelerator == "cpu" or (self.accelerator == "auto" and not available):
             return "cpu"
-        if self.devices > found:
-            raise InputError(f"{self.devices} CUDA devices are asked for, but {found} can be used here.")
+        if self.devices > available:
+            raise InputError(f"{self.devices} CUDA devices are requested, but {available} are available.")
         return "cuda"
 
 
 class Processes:
-    """The processes of a run, seen from one of them; all have to call the methods that say "together".
+    """The processes of a run, from the view of one of them. All processes have to make the "collective" calls.
 
-    Fabric starts and joins them. Its wrapper of networks is left aside: in bfloat16 it would round the images too, and
-    it cannot hand out a frozen dataclass.
+    Fabric starts and connects them. Its wrapper of networks is not used: in bfloat16 it would round the images too, and
+    it cannot return a frozen dataclass.
     """
 
     def __init__(self, fabric: Fabric) -> None:
@@ -82,13 +82,13 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
     def parallel(self, network: nn.Module, partly_used: bool = False) -> nn.Module:
-        """Move a network to the device; returns what to call so that its gradients are the mean over the processes.
+        """Move a network to the device; returns a module whose gradients are averaged over the processes. Collective.
 
-        partly_used: whether there are steps in which some of its parameters take no part. Together.
+        partly_used: whether some steps do not use all of its parameters.
         """
         self.fabric.to_device(network)
         if self.count == 1:
@@ -107,20 +107,20 @@ class Processes:
         return Pair(**moved)
 
     def any(self, flag: bool) -> bool:
-        """Whether a flag is set in any process; together."""
+        """Whether a flag is set in any process. Collective."""
         if self.count == 1:
             return flag
         value = torch.tensor(float(flag), device=self.device)
         return bool(self._reduce(value, "max") > 0)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace gradients by their means over the processes, for a network not made `parallel`; together."""
+        """Replace gradients by their means over the processes, for a network not made `parallel`. Collective."""
         if self.count == 1:
             return
-        known = list(parameters)
-        slopes = [torch.zeros_like(p) if p.grad is None else p.grad for p in known]
-        mean = self._reduce(torch.cat([s.flatten() for s in slopes]), "mean")
-        for parameter, part in zip(known, mean.split([p.numel() for p in known]), strict=True):
+        listed = list(parameters)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in listed]
+        mean = self._reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+        for parameter, part in zip(listed, mean.split([p.numel() for p in listed]), strict=True):
             parameter.grad = part.view_as(parameter).clone()
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
@@ -129,7 +129,7 @@ class Processes:
         return reduced
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The tensors (...) of all processes, (processes, ...), on the CPU; together."""
+        """The tensors (...) of all processes, (processes, ...), on the CPU. Collective."""
         if self.count == 1:
             return tensor[None].cpu()
         parts = [torch.empty_like(tensor, device=self.device) for _ in range(self.count)]
@@ -137,9 +137,9 @@ class Processes:
         return torch.stack(parts).cpu()
 
     def in_turn(self, function: Callable[[], Result]) -> Result:
-        """Call a function first in the first process, then in the first of each machine, then in the others; together.
+        """Call a function in the first process, then in the first of each machine, then in the others. Collective.
 
-        So that what one of them prepares and keeps in a file serves the others, on a shared disk or not.
+        The others can then use the files that the first one prepared, with or without a shared disk.
         """
         turn = 0 if self.is_first else 1 if self.fabric.local_rank == 0 else 2
         for now in range(3 if self.count > 1 else 1):
@@ -149,15 +149,15 @@ class Processes:
                 self.fabric.barrier()
         return result
 
-    def close(self, done: bool) -> None:
-        """Part; a first process that failed takes along those it started, which would wait for it forever."""
-        if not done:
+    def close(self, is_done: bool) -> None:
+        """Disconnect the processes; a first process that failed kills those it started, which would wait forever."""
+        if not is_done:
             children = getattr(self.fabric.strategy.launcher, "procs", [])
-            ended = children.copy()
-            children.clear()  # Fabric watches this list, and ends a process whose children have ended in distress
-            for child in ended:
+            killed = children.copy()
+            children.clear()  # Fabric watches this list and ends a process whose children have failed
+            for child in killed:
                 child.kill()
                 child.wait()
         elif self.count > 1:
-            self.fabric.barrier()  # ending a group whose last work holds tensors of Python can wait for itself
+            self.fabric.barrier()  # without it, destroying a group that still has work with Python tensors can deadlock
             torch.distributed.destroy_process_group()

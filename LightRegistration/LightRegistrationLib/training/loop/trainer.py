@@ -290,4 +290,4 @@ def _append(file: Path, line: str) -> None:
         with file.open("a", encoding="utf-8") as log:
             log.write(line + "\n")
     except OSError as error:
-        raise InputError(f"{file}: cannot be written ({error.strerror}); make room and run again.") from error
+        raise InputError(f"{file}: cannot be written ({error.strerror}); free disk space and run again.") from error

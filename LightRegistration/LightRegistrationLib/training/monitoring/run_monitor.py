@@ -148,6 +148,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); the run's last state.pt is intact. Make room and "
-            "run the command again."
+            f"{path}: cannot be written ({error.strerror or error}); the last state.pt is intact. Free disk space "
+            "and run the command again."
         ) from error

@@ -1,4 +1,4 @@
-"""Tables of structures: which label values make a tissue, how bright it is, and what part of the body is looked at."""
+"""Anatomies: tables of structures with their label values and usual intensities, landmarks, and field of view."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .body import GENERATED_NAMES, UNKNOWN_CLASS, Body
 
 @dataclass(frozen=True)
 class Structure:
-    """One class of tissue.
+    """One tissue class.
 
-    values: its label values; none if it is built around the labels (see Body). mean: usual intensity, 0 (black) to 1
-    (T1 MRI) or Hounsfield units (CT); None if there is none: drawn at random for each image. enhancement: what the
-    contrast agent adds in the arterial, portal and late phase (CT). texture: standard deviation inside the structure,
-    as mean (CT). inside: whether it stays when the skull is stripped. hollow: whether there may be gas in it (CT).
+    values: its label values; empty if the tissue is generated (see Body). mean: usual intensity, 0 (black) to 1 (T1
+    MRI) or Hounsfield units (CT); None: drawn at random for each image. enhancement: added by the contrast agent in the
+    arterial, portal and late phase, HU (CT). texture: standard deviation inside the structure, HU (CT). inside: whether
+    it remains after skull stripping. hollow: whether it may contain gas (CT).
     """
 
     name: str
@@ -29,13 +29,13 @@ class Structure:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What is known of a part of the body.
+    """A part of the body.
 
-    modality: `mri` or `ct`, how images are rendered unless a configuration says otherwise. landmarks: label values
-    whose centers align the subjects. extent_mm, shift_mm: size of the field of view and where its middle lies from the
-    mean of the landmarks, (k, j, i) = superior, anterior, right; the labelled part of the template if extent is empty.
-    mirrored: whether a mirrored subject is plausible. rigidity_mm2: how firmly the affine alignment holds on to a
-    rotation with scaling, as a sum of squared distances of landmarks. body: how to build what the label maps leave out.
+    modality: `mri` or `ct`, how images are rendered. landmarks: label values whose centers align the subjects.
+    extent_mm, shift_mm: size of the field of view, and its center relative to the mean of the landmarks, (k, j, i) =
+    superior, anterior, right; the labeled part of the template if extent_mm is empty. mirrored: whether a mirrored
+    subject is plausible. rigidity_mm2: weight of a rotation with scaling in the affine alignment, as a sum of squared
+    distances of landmarks. body: settings of the generated tissues; None if the label maps are complete.
     """
 
     name: str
@@ -82,7 +82,7 @@ BRAIN = Anatomy(
     ),
     landmarks=(2, 41, 4, 43, 7, 46, 8, 47, 10, 49, 11, 50, 12, 51, 13, 52, 14, 15, 16, 17, 53, 18, 54, 28, 60),
     extent_mm=(192, 240, 192),
-    # so that the top of the head is in the field of view
+    # keeps the top of the head in the field of view
     shift_mm=(8, 0, 0),
     mirrored=True,
 )
@@ -119,7 +119,7 @@ ABDOMEN = Anatomy(
         Structure("prostate", (22,), 40, (15, 30, 30), 6),
         Structure("cysts", (23, 24), 8),
         Structure("sacrum", (25,), 220, texture=60),
-        # neighbors in two classes, so that a shift by one vertebra does not go unnoticed
+        # Neighboring vertebrae are in two classes, so that a shift by one vertebra changes the image.
         Structure("vertebrae S1, L4, L2 and so on", tuple(range(26, 51, 2)), 230, texture=60),
         Structure("vertebrae L5, L3, L1 and so on", tuple(range(27, 50, 2)), 230, texture=60),
         Structure("heart", (51, 53, 61), 40, (140, 95, 75), 15),
@@ -142,7 +142,7 @@ ABDOMEN = Anatomy(
     ),
     landmarks=(1, 2, 3, 5, 7, 10, 11, 12, 13, 14, *range(25, 38), 51, 77, 78, 86, 87, 88, 89),
     extent_mm=(384, 320, 384),
-    # the landmarks lie around the spine, the body in front of it
+    # The landmarks are around the spine, the body is in front of it.
     shift_mm=(-24, 30, 0),
     rigidity_mm2=20000,
     body=Body(wall_mm=12, back_mm=5),
@@ -171,7 +171,7 @@ UPPER_ABDOMEN = Anatomy(
 
 ANATOMIES: dict[str, Anatomy] = {a.name: a for a in (BRAIN, ABDOMEN, UPPER_ABDOMEN)}
 OWN = "own"
-"""Name of an anatomy that a configuration describes itself."""
+"""Name of an anatomy that the configuration defines."""
 
 
 def build_anatomy(
@@ -181,10 +181,10 @@ def build_anatomy(
     extent_mm: Sequence[float] = (),
     modality: str = "",
 ) -> Anatomy:
-    """The anatomy of a name, with a user's own label values (class name -> values) and means where there are some.
+    """Build the anatomy with a name, with the user's label values (class name -> values) and means if there are any.
 
-    A class of the same name as one of the anatomy keeps what is known of it. All of a user's values are landmarks.
-    modality: that of an anatomy of one's own. Raises ValueError that names the key.
+    A user's class with the name of a class of the anatomy keeps its other settings. All of the user's label values are
+    landmarks. modality: of the anatomy `own`. Raises ValueError that names the key.
     """
     if name not in (*ANATOMIES, OWN):
         raise ValueError(f"anatomy = '{name}' is unknown; use one of {', '.join((*ANATOMIES, OWN))}")
@@ -221,7 +221,7 @@ def _with_classes(base: Anatomy, classes: Mapping[str, Sequence[int]]) -> Anatom
             raise ValueError(f"[source.classes] '{name}': {min(seen & set(values))} is in two classes")
         seen |= set(values)
         structures.append(replace(known.get(name, Structure(name, ())), values=tuple(values)))
-    built = tuple(structure for structure in base.structures if not structure.values)
-    if len(structures) + len(built) > UNKNOWN_CLASS:
-        raise ValueError(f"[source.classes]: at most {UNKNOWN_CLASS - len(built)} classes are possible")
-    return replace(base, structures=(*structures, *built), landmarks=tuple(sorted(seen)))
+    generated = tuple(structure for structure in base.structures if not structure.values)
+    if len(structures) + len(generated) > UNKNOWN_CLASS:
+        raise ValueError(f"[source.classes]: at most {UNKNOWN_CLASS - len(generated)} classes are possible")
+    return replace(base, structures=(*structures, *generated), landmarks=tuple(sorted(seen)))

@@ -1,4 +1,4 @@
-"""What a scanner makes of the intensities of tissues, for MRI and for CT."""
+"""Simulates scanners: renders MRI and CT images from the intensities of tissues."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ GAS_HU = -900.0
 
 @dataclass(frozen=True, kw_only=True)
 class ScannerSettings:
-    """Ranges of what is drawn at random for each image; a fraction of the intensity range unless said otherwise.
+    """Ranges of the random scanner effects of an image, as fractions of the intensity range if not stated otherwise.
 
-    noise, bias: largest standard deviations (bias: MRI). thick: chance of slices thicker than the grid's, up to
-    slice_mm. cut, cut_top: chances that the image lacks its lower and its upper end, up to cut_share of its height.
-    independent_contrast: chance that the two images of a pair differ in contrast where it is drawn at random.
+    noise, bias: largest standard deviations (bias: MRI). thick: probability of slices thicker than those of the grid,
+    up to slice_mm. cut, cut_top: probabilities that the lower and the upper end are missing, up to cut_share of the
+    height. independent_contrast: probability that the two images of a pair have different random contrasts.
     """
 
     noise: float = 0.05
@@ -35,11 +35,11 @@ class ScannerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AppearanceSettings(ScannerSettings):
-    """What images of an anatomy have besides.
+    """Ranges of further random effects, for images of an anatomy.
 
-    contrast: standard deviation of a class's intensity. other_contrast: chance of any intensity for any class, MRI or
-    CT; independent_contrast counts then, and for the phase of the contrast agent in CT. couch, arms: chances that they
-    are in the image, low, high: the window of HU that becomes 0 to 1 (all CT).
+    contrast: standard deviation of the intensity of a class. other_contrast: probability of random intensities for all
+    classes, MRI or CT; independent_contrast applies to these, and to the contrast phase in CT. couch, arms:
+    probabilities that they are in the image; low, high: window of HU that is mapped to 0 to 1 (all CT).
     """
 
     contrast: float = 0.05
@@ -54,71 +54,75 @@ class AppearanceSettings(ScannerSettings):
             raise ValueError(f"low has to be below high, got {self.low} and {self.high}")
 
 
-def window(hounsfield: Tensor, look: AppearanceSettings) -> Tensor:
-    """Hounsfield units as the intensities 0 to 1 of a window."""
-    return ((hounsfield - look.low) / (look.high - look.low)).clamp(0, 1)
+def apply_window(hounsfield: Tensor, settings: AppearanceSettings) -> Tensor:
+    """Map Hounsfield units to the intensities 0 to 1 of a window."""
+    return ((hounsfield - settings.low) / (settings.high - settings.low)).clamp(0, 1)
 
 
-def mri(image: Tensor, look: ScannerSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
-    """Texture, blur, bias field, noise, gamma and the percentile rule of the models, on (1, 1, D, H, W)."""
+def render_mri(image: Tensor, settings: ScannerSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
+    """Render an MR image (1, 1, D, H, W) in [0, 1]: texture, blur, thick slices, bias field, noise, percentile, gamma.
+
+    image: tissue intensities, 0 is background. The percentile normalization is that of the models.
+    """
     inside = (image > 0.02).float()
     texture = F.avg_pool3d(torch.randn(image.shape, generator=generator), 3, 1, 1)
-    image = image + look.noise * 2 * uniform(generator) * texture * inside
+    image = image + settings.noise * 2 * uniform(generator) * texture * inside
     if uniform(generator) < 0.4:
         image = torch.lerp(image, F.avg_pool3d(image, 3, 1, 1), uniform(generator))
-    image = thick_slices(image, look, spacing_mm, int(3 * uniform(generator)), generator)
-    image = image * bias_field(tuple(image.shape[2:]), look.bias, generator)
-    noise = look.noise * uniform(generator) * torch.randn(image.shape, generator=generator)
-    keep = inside if uniform(generator) < 0.5 else torch.ones_like(inside)
-    image = (image + noise * keep).clamp(min=0)
+    image = simulate_thick_slices(image, settings, spacing_mm, int(3 * uniform(generator)), generator)
+    image = image * bias_field(tuple(image.shape[2:]), settings.bias, generator)
+    noise = settings.noise * uniform(generator) * torch.randn(image.shape, generator=generator)
+    mask = inside if uniform(generator) < 0.5 else torch.ones_like(inside)
+    image = (image + noise * mask).clamp(min=0)
     foreground = image[image > image.mean()]
     if len(foreground):
         image = (image / torch.quantile(foreground[::7], 0.995)).clamp(0, 1)
     return image ** float(2 ** (0.6 * (uniform(generator) - 0.5) * 2))
 
 
-def ct(channels: Tensor, look: AppearanceSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
-    """Texture, gas, couch and arms, thick slices, a reconstruction kernel, noise and a window: (1, 1, D, H, W).
+def render_ct(channels: Tensor, settings: AppearanceSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:
+    """Render a CT image (1, 1, D, H, W) in [0, 1]: texture, gas, couch and arms, thick slices, noise, window.
 
-    channels: (1, 3, D, H, W): HU above that of air, standard deviation of the texture in HU, where gas may be (0 to 1).
+    channels: (1, 3, D, H, W): HU above air, standard deviation of the texture in HU, share of tissue that may contain
+    gas (0 to 1).
     """
     above_air, texture, hollow = channels.split(1, dim=1)
     image = above_air + AIR_HU
     blobs = smooth_noise(tuple(image.shape[2:]), 10 / spacing_mm, generator)
-    grain = F.avg_pool3d(torch.randn(image.shape, generator=generator), 3, 1, 1) * 5
-    image = image + texture * (0.6 * grain + 0.6 * blobs)
+    fine_noise = F.avg_pool3d(torch.randn(image.shape, generator=generator), 3, 1, 1) * 5
+    image = image + texture * (0.6 * fine_noise + 0.6 * blobs)
     gas = hollow * torch.sigmoid(6 * (blobs - 0.6 - 2 * uniform(generator)))
     image = torch.lerp(image, torch.full_like(image, GAS_HU), gas)
-    if uniform(generator) < look.couch:
+    if uniform(generator) < settings.couch:
         image = torch.maximum(image, _couch(image, spacing_mm, generator))
-    if uniform(generator) < look.arms:
+    if uniform(generator) < settings.arms:
         image = torch.maximum(image, _arms(image, spacing_mm, generator))
-    image = thick_slices(image, look, spacing_mm, 0, generator)
+    image = simulate_thick_slices(image, settings, spacing_mm, 0, generator)
     noise = torch.randn(image.shape, generator=generator)
     if uniform(generator) < 0.5:
         noise = F.avg_pool3d(noise, (1, 3, 3), 1, (0, 1, 1)) * 2
-    image = image + look.noise * (look.high - look.low) * uniform(generator) * noise
-    return window(image, look)
+    image = image + settings.noise * (settings.high - settings.low) * uniform(generator) * noise
+    return apply_window(image, settings)
 
 
-def thick_slices(
-    image: Tensor, look: ScannerSettings, spacing_mm: float, axis: int, generator: torch.Generator
+def simulate_thick_slices(
+    image: Tensor, settings: ScannerSettings, spacing_mm: float, axis: int, generator: torch.Generator
 ) -> Tensor:
-    """With a chance, average along an axis (0 to 2) over slices of up to slice_mm and interpolate between them."""
-    thickness = spacing_mm + (look.slice_mm - spacing_mm) * uniform(generator)
-    if uniform(generator) >= look.thick or thickness <= spacing_mm:
+    """With probability `thick`, average along an axis (0 to 2) over slices of up to slice_mm and interpolate again."""
+    thickness = spacing_mm + (settings.slice_mm - spacing_mm) * uniform(generator)
+    if uniform(generator) >= settings.thick or thickness <= spacing_mm:
         return image
     size = list(image.shape[2:])
     size[axis] = max(2, round(size[axis] * spacing_mm / thickness))
     return F.interpolate(F.interpolate(image, size=size, mode="area"), size=image.shape[2:], mode="trilinear")
 
 
-def cut_ends(image: Tensor, look: ScannerSettings, generator: torch.Generator) -> Tensor:
-    """With their chances, set the lower and the upper end of (1, 1, D, H, W) to 0, each up to its share."""
+def cut_ends(image: Tensor, settings: ScannerSettings, generator: torch.Generator) -> Tensor:
+    """With probabilities `cut` and `cut_top`, set the lower and the upper end of (1, 1, D, H, W) to 0."""
     depth = image.shape[2]
     counts = [
-        int(depth * look.cut_share * uniform(generator)) if uniform(generator) < chance else 0
-        for chance in (look.cut, look.cut_top)
+        int(depth * settings.cut_share * uniform(generator)) if uniform(generator) < probability else 0
+        for probability in (settings.cut, settings.cut_top)
     ]
     if any(counts):
         image = image.clone()
@@ -131,12 +135,12 @@ def smooth_noise(shape: tuple[int, ...], node_voxels: float, generator: torch.Ge
     """Noise (1, 1, D, H, W) of about unit variance that changes over `node_voxels`."""
     nodes = [max(2, round(n / node_voxels)) for n in shape]
     coarse = torch.randn(1, 1, *nodes, generator=generator)
-    # linear interpolation takes away about half of the variance
+    # Linear interpolation removes about two thirds of the variance.
     return F.interpolate(coarse, size=shape, mode="trilinear") * 1.7
 
 
 def _body_box(image: Tensor) -> tuple[int, int, int, int]:
-    """First and last row (j) and column (i) of the body in HU (1, 1, D, H, W); the whole grid if there is none."""
+    """First and last row (j) and column (i) of the body in (1, 1, D, H, W), HU; the whole grid without a body."""
     solid = image[0, 0] > -400
     rows, columns = torch.nonzero(solid.any(2).any(0)), torch.nonzero(solid.any(1).any(0))
     if not len(rows):
@@ -145,23 +149,23 @@ def _body_box(image: Tensor) -> tuple[int, int, int, int]:
 
 
 def _couch(image: Tensor, spacing_mm: float, generator: torch.Generator) -> Tensor:
-    """A curved table under the back, HU (1, 1, 1, H, W): a shell of plastic around foam."""
+    """A curved scanner couch under the back, HU (1, 1, 1, H, W): a plastic shell around foam."""
     back, _, left, right = _body_box(image)
     y, x = _plane(image.shape, spacing_mm)
-    middle = (left + right) / 2 * spacing_mm
+    center = (left + right) / 2 * spacing_mm
     gap, radius, half_width = (a + b * uniform(generator) for a, b in ((0, 15), (350, 600), (190, 60)))
-    below = back * spacing_mm - gap + (x - middle).square() / (2 * radius) - y
+    below = back * spacing_mm - gap + (x - center).square() / (2 * radius) - y
     thickness = 12 + 15 * uniform(generator)
     shell = (below.abs() < spacing_mm) | ((below - thickness).abs() < spacing_mm / 2)
     table = torch.full_like(below, AIR_HU)
     table[(below > 0) & (below < thickness)] = GAS_HU
     table[shell & (below > -spacing_mm / 2)] = -450 + 350 * uniform(generator)
-    table[(x - middle).abs() > half_width] = AIR_HU
+    table[(x - center).abs() > half_width] = AIR_HU
     return table[None, None, None]
 
 
 def _arms(image: Tensor, spacing_mm: float, generator: torch.Generator) -> Tensor:
-    """Arms at the sides, HU (1, 1, 1, H, W): a bone in muscle in fat."""
+    """Arms at the sides, HU (1, 1, 1, H, W): bone inside muscle inside fat."""
     back, front, left, right = _body_box(image)
     y, x = _plane(image.shape, spacing_mm)
     arms = torch.full_like(y, AIR_HU)

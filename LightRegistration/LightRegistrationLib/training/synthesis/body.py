@@ -1,7 +1,7 @@
-"""A plausible body around labelled organs: fat under the skin, a wall of muscle, fat between the organs, lungs above.
+"""Generates a plausible body around labeled organs: fat under the skin, a muscle wall, fat between the organs, lungs.
 
-Label maps of the abdomen hold organs, not the body. What is built here has no claim to be right: it makes images look
-like CT, so that a network has seen fat, air, bone and the skin before it meets a patient.
+Label maps of the abdomen contain organs only. The generated tissues are not anatomically correct: they make the images
+similar to CT, so that a network is trained with fat, air, bone and skin.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+# The names are keys of [source.means] in configurations.
 GENERATED_NAMES = ("fat under the skin", "body wall", "fat inside", "unlabelled tissue", "lungs above", "built spine")
 SKIN_FAT, WALL, INNER_FAT, FILLER, LUNGS, SPINE = range(len(GENERATED_NAMES))
 UNKNOWN_CLASS = 255
-"""Class index of a voxel that nothing is known of."""
+"""Class index of a voxel whose tissue is unknown."""
 _DIRECTIONS = 48
+"""Number of directions in which the outline of a slice is measured."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Body:
-    """How to build a body: thicknesses in mm, in front and at the sides (wall) and behind (back).
+    """Settings of a generated body.
 
-    fat_mm: least and largest thickness of the fat. above_mm, below_mm: how far it goes on beyond the label map.
-    reach_mm: up to how far above and below a slice its outline is looked for. filler: share of the space between the
-    organs that is not fat. whole: whether the labels leave out what makes the body symmetric: a spine, the lungs.
+    wall_mm, back_mm: thickness of the muscle wall in front and at the sides, and behind. fat_mm: smallest and largest
+    thickness of the fat under the skin. above_mm, below_mm: length of the body beyond the label map. reach_mm: distance
+    above and below a slice from which its outline is taken. filler: share of the space between the organs that is not
+    fat. whole: whether to generate what makes the body symmetric and has no labels: a spine and the lungs.
     """
 
     wall_mm: float = 12.0
@@ -42,90 +45,90 @@ class Body:
 
 @dataclass(frozen=True, eq=False)
 class _Outline:
-    """The hull of what is labelled, slice by slice: how far it reaches in each direction, mm from row 0, column 0."""
+    """The convex hull of the labeled voxels of each slice: its support in each direction, mm from row 0, column 0."""
 
     support: NDArray[np.float32]
     spacing_mm: float
 
     @property
     def directions(self) -> NDArray[np.float32]:
-        """Unit vectors (n, 2) along i and j; the first one is right, the one at a quarter is anterior."""
+        """Unit vectors (n, 2) along i and j; the first one points right, the one at a quarter points anterior."""
         angles = 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
         return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
     @property
-    def middle_mm(self) -> float:
-        """Where the body's middle lies along i."""
+    def center_mm(self) -> float:
+        """Position of the center of the body along i."""
         return float(np.median(self.support[:, 0] - self.support[:, _DIRECTIONS // 2])) / 2
 
     @property
     def back_mm(self) -> NDArray[np.float32]:
-        """Where the hull ends behind along j, for each slice."""
+        """Posterior end of the hull along j, for each slice."""
         return -self.support[:, 3 * _DIRECTIONS // 4]
 
 
 def fill_body(
     classes: NDArray[np.uint8], spacing_mm: float, body: Body, first: int, known: tuple[int, int], seed: int
 ) -> NDArray[np.uint8]:
-    """Fill what is UNKNOWN_CLASS in the body of a map of class indices (k, j, i), whose axes run to S, A and R.
+    """Fill the UNKNOWN_CLASS voxels of the body in a map of class indices (k, j, i), whose axes point to S, A and R.
 
-    first: class index of the first of GENERATED_NAMES. known: first and one past the last slice (k) to fill; what lies
-    beyond becomes UNKNOWN_CLASS. seed: which of the possible bodies.
+    first: class index of the first of GENERATED_NAMES. known: first and one past the last slice (k) to fill; all other
+    slices become UNKNOWN_CLASS. seed: of the random thicknesses and blobs.
     """
     random = np.random.default_rng(seed)
     filled = classes.copy()
     filled[: known[0]] = filled[known[1] :] = UNKNOWN_CLASS
     free = filled == UNKNOWN_CLASS
     if not free.all() and known[1] > known[0]:
-        outline = _outline(~free, spacing_mm, body)
-        depth = _depth(outline, free.shape)
-        wall = _wall(free.shape[1], spacing_mm, body)
+        outline = _find_outline(~free, spacing_mm, body)
+        depth = _depth_mm(outline, free.shape)
+        wall = _wall_mm(free.shape[1], spacing_mm, body)
         inner = free & (depth > 0)
         filled[free & (depth > -wall - random.uniform(*body.fat_mm))] = first + SKIN_FAT
         filled[free & (depth > -wall)] = first + WALL
         filled[inner] = first + INNER_FAT
         filled[inner & _blobs(inner, spacing_mm, body.filler, random)] = first + FILLER
         if body.whole:
-            lungs, mediastinum = _chest(~free, outline)
+            lungs, mediastinum = _generate_chest(~free, outline)
             filled[inner & lungs] = first + LUNGS
             filled[inner & mediastinum] = first + FILLER
-            column, disks = _column(outline, free.shape)
-            filled[free & column] = first + SPINE
+            spine, disks = _generate_spine(outline, free.shape)
+            filled[free & spine] = first + SPINE
             filled[free & disks] = first + WALL
     filled[: known[0]] = filled[known[1] :] = UNKNOWN_CLASS
     return filled
 
 
-def _wall(rows: int, spacing_mm: float, body: Body) -> NDArray[np.float32]:
-    """Thickness of the wall in each row (1, j, 1): from the back's to that of the front within 80 mm of the middle."""
+def _wall_mm(rows: int, spacing_mm: float, body: Body) -> NDArray[np.float32]:
+    """Thickness of the wall in each row (1, j, 1): from that of the back to that of the front over 80 mm."""
     front = np.clip((np.arange(rows) - rows / 2) * spacing_mm / 80 + 0.5, 0, 1)
     return (body.back_mm + (body.wall_mm - body.back_mm) * front).astype(np.float32)[None, :, None]
 
 
-def _outline(labelled: Mask, spacing_mm: float, body: Body) -> _Outline:
-    outline = _Outline(np.full((len(labelled), _DIRECTIONS), np.nan, dtype=np.float32), spacing_mm)
-    present = np.flatnonzero(labelled.any((1, 2)))
+def _find_outline(labeled: Mask, spacing_mm: float, body: Body) -> _Outline:
+    outline = _Outline(np.full((len(labeled), _DIRECTIONS), np.nan, dtype=np.float32), spacing_mm)
+    present = np.flatnonzero(labeled.any((1, 2)))
     for k in present:
-        points = np.argwhere(labelled[k])[:, ::-1].astype(np.float32) * np.float32(spacing_mm)
+        points = np.argwhere(labeled[k])[:, ::-1].astype(np.float32) * np.float32(spacing_mm)
         outline.support[k] = (points @ outline.directions.T).max(0) + spacing_mm / 2
-    nearest = present[np.abs(np.arange(len(labelled))[:, None] - present).argmin(1)]
+    nearest = present[np.abs(np.arange(len(labeled))[:, None] - present).argmin(1)]
     size = 2 * round(body.reach_mm / spacing_mm) + 1
     widest = ndimage.maximum_filter1d(outline.support[nearest], size, axis=0, mode="nearest")
     support = ndimage.gaussian_filter1d(widest, body.reach_mm / spacing_mm, axis=0, mode="nearest")
     smooth = _Outline(support, spacing_mm)
-    return _symmetric(smooth) if body.whole else smooth
+    return _symmetrize(smooth) if body.whole else smooth
 
 
-def _symmetric(outline: _Outline) -> _Outline:
-    """The outline together with its mirror image, left to right."""
-    shift = outline.middle_mm * outline.directions[:, 0]
+def _symmetrize(outline: _Outline) -> _Outline:
+    """The union of the outline and its mirror image, left to right."""
+    shift = outline.center_mm * outline.directions[:, 0]
     centered = outline.support - shift
     mirror = (_DIRECTIONS // 2 - np.arange(_DIRECTIONS)) % _DIRECTIONS
     return _Outline(np.maximum(centered, centered[:, mirror]) + shift, outline.spacing_mm)
 
 
-def _depth(outline: _Outline, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """How deep voxels lie in the outline, mm; negative outside."""
+def _depth_mm(outline: _Outline, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Distance of voxels from the outline, mm; negative outside."""
     j, i = (np.arange(n, dtype=np.float32) * np.float32(outline.spacing_mm) for n in shape[1:])
     depth = np.full(shape, np.inf, dtype=np.float32)
     for n, (x, y) in enumerate(outline.directions):
@@ -135,13 +138,13 @@ def _depth(outline: _Outline, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _blobs(where: Mask, spacing_mm: float, share: float, random: np.random.Generator) -> Mask:
-    """Random blobs of some centimeters that take a share of where they may be."""
+    """Random blobs of some centimeters that cover a share of a mask."""
     noise = ndimage.gaussian_filter(random.standard_normal(where.shape, dtype=np.float32), 9 / spacing_mm)
     return np.asarray(noise > np.quantile(noise[where], 1 - share)) if where.any() else where
 
 
-def _chest(organs: Mask, outline: _Outline) -> tuple[Mask, Mask]:
-    """Lungs: what lies above a smooth dome over the organs; and what lies between them, in front of the spine."""
+def _generate_chest(organs: Mask, outline: _Outline) -> tuple[Mask, Mask]:
+    """The lungs, above a smooth dome over the organs, and the mediastinum between them, in front of the spine."""
     d, h, w = organs.shape
     spacing = outline.spacing_mm
     top = np.where(organs.any(0), d - np.argmax(organs[::-1], axis=0), -1)
@@ -149,19 +152,19 @@ def _chest(organs: Mask, outline: _Outline) -> tuple[Mask, Mask]:
     closed = ndimage.grey_closing(top[tuple(nearest)] - 0.7 * distance, size=round(60 / spacing))
     dome = np.maximum(ndimage.gaussian_filter(closed, 12 / spacing), top)
     above = np.arange(d)[:, None, None] > dome[None] + 4 / spacing
-    # the heart lies to the left of the middle
-    x = (np.arange(w) * spacing - outline.middle_mm + 15)[None, None, :]
+    # The heart is to the left of the center.
+    x = (np.arange(w) * spacing - outline.center_mm + 15)[None, None, :]
     y = (np.arange(h) * spacing)[None, :, None] - (outline.back_mm + 85)[:, None, None]
-    between = np.square(x / 45) + np.square(y / 60) < 1
-    return above & ~between, above & between
+    mediastinum = np.square(x / 45) + np.square(y / 60) < 1
+    return above & ~mediastinum, above & mediastinum
 
 
-def _column(outline: _Outline, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
-    """A spine: vertebral bodies with arches behind, and the disks between them."""
+def _generate_spine(outline: _Outline, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
+    """Vertebral bodies with arches behind, and the disks between them."""
     d, h, w = shape
     spacing = outline.spacing_mm
     z = np.arange(d)[:, None, None] * spacing
-    x = (np.arange(w) * spacing - outline.middle_mm)[None, None, :]
+    x = (np.arange(w) * spacing - outline.center_mm)[None, None, :]
     y = (np.arange(h) * spacing)[None, :, None] - outline.back_mm[:, None, None]
     front = np.square(x / 23) + np.square((y - 22) / 17) < 1
     arches = (np.abs(x) < 20 * np.exp(-np.square((y + 12) / 14)) - 4) & (y < 2) & (z % 34 < 24)

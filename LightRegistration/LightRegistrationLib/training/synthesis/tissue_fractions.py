@@ -1,4 +1,4 @@
-"""Label maps of subjects on one grid, as fractions of tissue in each voxel."""
+"""Converts the label map of a subject to tissue fractions on the grid of the template."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Subject:
 
 @dataclass(frozen=True)
 class TemplateGrid:
-    """The grid of all subjects: its axes run to S, A and R of the template, its middle lies at shift_mm (k, j, i)."""
+    """The grid of all subjects: its axes point to S, A and R of the template, its center is at shift_mm (k, j, i)."""
 
     shape: tuple[int, int, int]
     spacing_mm: float
     shift_mm: tuple[float, float, float]
 
     def affine(self, parts: int) -> FloatArray:
-        """(i, j, k, 1) of the grid with each voxel cut in `parts` along each axis -> template RAS mm."""
+        """(i, j, k, 1) of the grid, each voxel split into `parts` along each axis, -> template RAS mm."""
         step = self.spacing_mm / parts
         size = np.array(self.shape[::-1]) * parts
         return homogeneous(step * np.eye(3), np.array(self.shift_mm[::-1]) - step * (size - 1) / 2)
 
 
 def grid_shape(extent_mm: Sequence[float], spacing_mm: float) -> tuple[int, int, int]:
-    """Voxels (D, H, W) of a field of view: the multiples of STRIDE that come nearest, the smaller of two."""
+    """Voxels (D, H, W) of a field of view: the nearest multiples of STRIDE, the smaller one if there are two."""
     d, h, w = (max(STRIDE, int(np.ceil(n / spacing_mm / STRIDE - 0.5)) * STRIDE) for n in extent_mm)
     return d, h, w
 
 
 def labeled_extent(subjects: Sequence[Subject], maps: Sequence[FloatArray], margin_mm: float = 20.0) -> list[float]:
-    """Size (k, j, i) mm of a field of view around the template's origin that holds all that is labelled."""
+    """Size (k, j, i) mm of a field of view around the template's origin that contains all labeled voxels."""
     largest = np.zeros(3)
     for subject, matrix in zip(subjects, maps, strict=True):
         voxels = np.argwhere(subject.labels)[:, ::-1]
@@ -61,7 +61,7 @@ def labeled_extent(subjects: Sequence[Subject], maps: Sequence[FloatArray], marg
 def tissue_fractions(
     subject: Subject, to_template: FloatArray, anatomy: Anatomy, grid: TemplateGrid
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Fractions (0-255) of every class of the anatomy (classes, D, H, W); first and one past the last known slice.
+    """Fractions (0-255) of every class of the anatomy, (classes, D, H, W); first and one past the last known slice.
 
     to_template: 4x4 subject RAS mm -> template RAS mm.
     """
@@ -100,20 +100,20 @@ def _class_indices(labels: NDArray[np.int32], anatomy: Anatomy) -> NDArray[np.ui
 def _block_shares(classes: NDArray[np.uint8], count: int, parts: int) -> NDArray[np.uint8]:
     """Share (0-255) of each class in blocks of parts^3 voxels, (count, D, H, W)."""
     d, h, w = (n // parts for n in classes.shape)
-    # where voxels of each block are counted, one slab of blocks after the other
-    columns = (np.arange(h)[:, None] * w + np.arange(w)).repeat(parts, 0).repeat(parts, 1) * (UNKNOWN_CLASS + 1)
+    # histogram bin of each voxel: the blocks of one slab are counted at once
+    offsets = (np.arange(h)[:, None] * w + np.arange(w)).repeat(parts, 0).repeat(parts, 1) * (UNKNOWN_CLASS + 1)
     shares = np.zeros((count, d, h, w), dtype=np.uint8)
     for k in range(d):
-        voxels = columns + classes[k * parts : (k + 1) * parts]
-        found = np.bincount(voxels.ravel(), minlength=h * w * (UNKNOWN_CLASS + 1)).reshape(h, w, UNKNOWN_CLASS + 1)
-        shares[:, k] = np.round(found[..., :count] * (255 / parts**3)).transpose(2, 0, 1)
+        voxels = offsets + classes[k * parts : (k + 1) * parts]
+        counts = np.bincount(voxels.ravel(), minlength=h * w * (UNKNOWN_CLASS + 1)).reshape(h, w, UNKNOWN_CLASS + 1)
+        shares[:, k] = np.round(counts[..., :count] * (255 / parts**3)).transpose(2, 0, 1)
     return shares
 
 
 def _covered_slices(to_array: FloatArray, labels_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    """First and one past the last slice of the grid whose middle the label map covers, along the axis nearest to it."""
+    """First and one past the last slice of the grid whose center the label map covers, along its nearest axis."""
     axis = int(np.abs(to_array[:3, 0]).argmax())
-    middle = np.array([0, (shape[1] - 1) / 2, (shape[2] - 1) / 2, 1])
-    positions = to_array[axis] @ middle + to_array[axis, 0] * np.arange(shape[0])
+    center = np.array([0, (shape[1] - 1) / 2, (shape[2] - 1) / 2, 1])
+    positions = to_array[axis] @ center + to_array[axis, 0] * np.arange(shape[0])
     inside = np.flatnonzero((positions > -0.5) & (positions < labels_shape[axis] - 0.5))
     return (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)

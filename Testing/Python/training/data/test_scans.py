@@ -46,7 +46,7 @@ def test_the_stem_keeps_what_belongs_to_the_name(name):
 def test_a_folder_with_label_maps_beside_the_images(tmp_path):
     _touch(tmp_path, "b.nii.gz", "b_seg.nii.gz", "a.nii.gz", "a_seg.nii.gz", "notes.txt")
     config = ImageSourceConfig(files="*.nii.gz", labels="{stem}_seg.nii.gz", skip="*_seg.nii.gz")
-    scans = config.scans(tmp_path)
+    scans = config.list_scans(tmp_path)
     assert [(s.image.name, s.labels.name) for s in scans if s.labels] == [
         ("a.nii.gz", "a_seg.nii.gz"),
         ("b.nii.gz", "b_seg.nii.gz"),
@@ -56,7 +56,7 @@ def test_a_folder_with_label_maps_beside_the_images(tmp_path):
 
 def test_a_folder_for_each_subject_with_equal_file_names_holds_different_subjects(tmp_path):
     _touch(tmp_path, "sub-1/t1.nii.gz", "sub-1/seg.nii.gz", "sub-2/t1.nii.gz", "sub-2/seg.nii.gz")
-    scans = ImageSourceConfig(files="*/t1.nii.gz", labels="seg.nii.gz").scans(tmp_path)
+    scans = ImageSourceConfig(files="*/t1.nii.gz", labels="seg.nii.gz").list_scans(tmp_path)
     assert [s.labels for s in scans] == [tmp_path / "sub-1/seg.nii.gz", tmp_path / "sub-2/seg.nii.gz"]
     assert scans[0].subject != scans[1].subject
     table = read_table(_table(tmp_path, "image\nsub-1/t1.nii.gz\nsub-2/t1.nii.gz\n"))
@@ -73,7 +73,7 @@ def test_an_image_without_its_label_map_is_named(tmp_path):
 
 
 def test_no_image_matches(tmp_path):
-    message = _refusal(ImageSourceConfig(files="*.mha").scans, tmp_path)
+    message = _refusal(ImageSourceConfig(files="*.mha").list_scans, tmp_path)
     assert "*.mha" in message
     assert str(tmp_path) in message
 
@@ -148,7 +148,7 @@ def test_of_a_manifest_only_what_may_be_trained_on_is_taken(tmp_path):
     names = ("train", "evaluate", "validate", "liver", "second", "train_labels")
     _touch(tmp_path, *(f"{name}.nrrd" for name in names))
     _records(tmp_path)
-    scans = ImageSourceConfig(table="manifest.json", anatomy="brain").scans(tmp_path)
+    scans = ImageSourceConfig(table="manifest.json", anatomy="brain").list_scans(tmp_path)
     assert [(s.image.name, s.labels and s.labels.name) for s in scans] == [
         ("train.nrrd", "train_labels.nrrd"),
         ("second.nrrd", None),

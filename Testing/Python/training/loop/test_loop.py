@@ -142,9 +142,9 @@ def test_a_loss_that_is_not_finite_is_one_line_that_names_the_step_and_what_is_l
 KILLED = """
 import sys
 from pathlib import Path
-from training.test_loop import config
+from training.loop.test_loop import config
 from LightRegistrationLib.training.configuration import StudentStage
-from LightRegistrationLib.training.train_student import train_student
+from LightRegistrationLib.training.trainers.student import train_student
 stages = (StudentStage(steps=10000, spacing_mm=6),)
 train_student(config(stages=stages, checkpoint_minutes=1e-9), Path(sys.argv[1]), Path(sys.argv[1]) / "run")
 """
@@ -172,12 +172,12 @@ def test_a_run_that_is_killed_while_it_saves_leaves_a_whole_state(tmp_path):
 def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(tmp_path):
     trainer = StudentTrainer(config(), tmp_path, tmp_path / "run")
     (tmp_path / "run" / "state.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"state\.partial: .*cannot be written .*there is none yet"):
+    with pytest.raises(InputError, match=r"state\.partial: .*cannot be written .*there is no previous state"):
         trainer.save()
     trainer.save()
     saved = trainer.state_file.read_bytes()
     (tmp_path / "run" / "state.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"state\.partial: .*state\.pt still holds the one before") as caught:
+    with pytest.raises(InputError, match=r"state\.partial: .*state\.pt still has the previous state") as caught:
         trainer.save()
     assert "\n" not in str(caught.value)
     assert trainer.state_file.read_bytes() == saved

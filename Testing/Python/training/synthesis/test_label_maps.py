@@ -23,7 +23,7 @@ from LightRegistrationLib.training.synthesis.body import (
     Body,
     fill_body,
 )
-from LightRegistrationLib.training.synthesis.label_maps import prepare, read_label_map
+from LightRegistrationLib.training.synthesis.label_maps import prepare_label_maps, read_label_map
 from LightRegistrationLib.training.synthesis.landmarks import (
     fit_affine,
     residuals,
@@ -112,7 +112,7 @@ def test_the_template_has_the_mean_size_and_orientation_of_the_subjects():
 def test_structures_lie_where_the_affine_says(tmp_path):
     """The same balls in a straight and in an oblique volume of another spacing: equal fractions, at their places."""
     paths = [write_balls(tmp_path / "a.nii.gz"), write_balls(tmp_path / "b.nii.gz", degrees=30, spacing_mm=2.5)]
-    maps = prepare(paths, BALLS, 5, tmp_path / "cache")
+    maps = prepare_label_maps(paths, BALLS, 5, tmp_path / "cache")
     shares = maps.fractions / np.float32(255)
     assert shares.sum(1).max() < 1.02
     assert np.abs(shares[0] - shares[1]).mean() < 0.01
@@ -127,13 +127,13 @@ def test_structures_lie_where_the_affine_says(tmp_path):
 def test_fractions_are_kept_until_a_file_or_a_setting_changes(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz", degrees=n) for n in range(2)]
     cache = tmp_path / "cache"
-    first = prepare(paths, BALLS, 6, cache)
-    assert prepare(paths, BALLS, 6, cache).structures == first.structures
+    first = prepare_label_maps(paths, BALLS, 6, cache)
+    assert prepare_label_maps(paths, BALLS, 6, cache).structures == first.structures
     kept = {p.name for p in cache.glob("*.npy")}
     assert len(kept) == 1
     os.utime(paths[0], (1, 1))
-    prepare(paths, BALLS, 6, cache)
-    prepare(paths, build_anatomy("own", CLASSES, {}, (96, 96, 96)), 6, cache)
+    prepare_label_maps(paths, BALLS, 6, cache)
+    prepare_label_maps(paths, build_anatomy("own", CLASSES, {}, (96, 96, 96)), 6, cache)
     assert len({p.name for p in cache.glob("*.npy")} - kept) == 2
 
 
@@ -141,8 +141,8 @@ def test_unknown_label_values_are_named_unless_they_are_to_be_ignored(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz") for n in range(2)]
     fewer = build_anatomy("own", {k: v for k, v in CLASSES.items() if v != [3]}, {})
     with pytest.raises(InputError, match=r"0\.nii\.gz: label values \[3\] are unknown"):
-        prepare(paths, fewer, 6, tmp_path / "cache")
-    assert len(prepare(paths, fewer, 6, tmp_path / "cache", ignore=(3,)).structures) == 4
+        prepare_label_maps(paths, fewer, 6, tmp_path / "cache")
+    assert len(prepare_label_maps(paths, fewer, 6, tmp_path / "cache", ignore=(3,)).structures) == 4
 
 
 def test_mixed_label_sets_are_refused_with_the_file_named(tmp_path):
@@ -152,20 +152,20 @@ def test_mixed_label_sets_are_refused_with_the_file_named(tmp_path):
     changed = {"centers_mm": CENTERS_MM[order], "radii_mm": tuple(radii[n] for n in order)}
     paths.append(write_balls(tmp_path / "other.nii.gz", **changed))
     with pytest.raises(InputError, match=r"other\.nii\.gz: label value \d is \d+ times \w+ than in .*mixed label sets"):
-        prepare(paths, BALLS, 6, tmp_path / "cache")
+        prepare_label_maps(paths, BALLS, 6, tmp_path / "cache")
 
 
 def test_label_maps_with_left_and_right_swapped_are_refused(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz", degrees=5 * n) for n in range(3)]
     paths.append(write_balls(tmp_path / "mirrored.nii.gz", centers_mm=CENTERS_MM * (-1, 1, 1)))
-    with pytest.raises(InputError, match=r"mirrored\.nii\.gz: its structures do not lie as in the other"):
-        prepare(paths, BALLS, 6, tmp_path / "cache")
+    with pytest.raises(InputError, match=r"mirrored\.nii\.gz: the positions of its structures do not fit the other"):
+        prepare_label_maps(paths, BALLS, 6, tmp_path / "cache")
 
 
 def test_a_label_map_without_a_whole_structure_is_named(tmp_path):
     paths = [write_balls(tmp_path / "a.nii.gz"), write(tmp_path / "full.nii.gz", np.ones((9, 9, 9)), np.eye(4))]
-    with pytest.raises(InputError, match=r"full\.nii\.gz: it holds no whole structure"):
-        prepare(paths, BALLS, 6, tmp_path / "cache")
+    with pytest.raises(InputError, match=r"full\.nii\.gz: it has no complete structure"):
+        prepare_label_maps(paths, BALLS, 6, tmp_path / "cache")
 
 
 def test_grids_are_multiples_of_sixteen_near_the_field_of_view():
@@ -224,7 +224,7 @@ def test_the_abdomen_ends_where_its_label_map_ends(tmp_path):
     labels = balls(affine, shape, centers, (28, 24, 24, 45, 30))
     labels = np.array([0, *values], dtype=np.int16)[labels]
     paths = [write(tmp_path / "whole.nii.gz", labels, affine), write(tmp_path / "lower.nii.gz", labels[:50], affine)]
-    maps = prepare(paths, ABDOMEN, 8, tmp_path / "cache")
+    maps = prepare_label_maps(paths, ABDOMEN, 8, tmp_path / "cache")
     (_, end), (_, lower_end) = maps.known
     assert end > lower_end + 10
     assert not maps.fractions[1, :, lower_end + 1 :].any()
@@ -250,7 +250,7 @@ def test_a_label_map_of_another_part_of_the_body_is_named(tmp_path):
     upper[2, 3] += 4 * 28
     paths = [write(tmp_path / "upper.nii.gz", labels[28:], upper), write(tmp_path / "lower.nii.gz", labels[:41], lower)]
     with pytest.raises(InputError, match=r"upper\.nii\.gz: no other label map shows the same part of the body"):
-        prepare(paths, ABDOMEN, 8, tmp_path / "cache")
+        prepare_label_maps(paths, ABDOMEN, 8, tmp_path / "cache")
 
 
 def test_own_classes_keep_what_the_anatomy_knows_of_them():

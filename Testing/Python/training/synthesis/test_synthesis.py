@@ -14,10 +14,10 @@ from LightRegistrationLib.training.synthesis.anatomies import ABDOMEN, BRAIN, An
 from LightRegistrationLib.training.synthesis.appearance import (
     AppearanceSettings,
     ScannerSettings,
-    ct,
     cut_ends,
-    mri,
-    thick_slices,
+    render_ct,
+    render_mri,
+    simulate_thick_slices,
 )
 from LightRegistrationLib.training.synthesis.body import GENERATED_NAMES
 from LightRegistrationLib.training.synthesis.label_maps import LabelMaps
@@ -164,7 +164,7 @@ def test_only_structures_that_both_have_are_drawn_as_labels():
     chosen = {
         int(n)
         for seed in range(5)
-        for n in source._targets(False, 0, 1, torch.Generator().manual_seed(seed))[-2:].argmax(1)
+        for n in source._draw_target_weights(False, 0, 1, torch.Generator().manual_seed(seed))[-2:].argmax(1)
     }
     assert {source.maps.structures[n].name for n in chosen} == {"liver", "colon"}
 
@@ -178,7 +178,7 @@ def test_subjects_that_show_different_parts_make_no_pair():
     wide = replace(three, known=((0, 20), *known[1:]))
     assert wide.partners == ((1,), (0, 2), (1,))
     source = PairSynthesizer(wide, ABDOMEN, 6, SynthesisConfig())
-    pairs = {source._subjects(torch.Generator().manual_seed(seed)) for seed in range(60)}
+    pairs = {source._draw_subjects(torch.Generator().manual_seed(seed)) for seed in range(60)}
     assert pairs == {(0, 1), (1, 0), (1, 2), (2, 1)}
 
 
@@ -222,26 +222,26 @@ def test_a_cut_is_seen_but_not_judged():
 
 def test_thick_slices_blur_along_their_axis_alone():
     pattern = torch.rand(1, 1, 16, 12, 14, generator=torch.Generator().manual_seed(0))
-    look = ScannerSettings(thick=1, slice_mm=6)
+    settings = ScannerSettings(thick=1, slice_mm=6)
     for axis in range(3):
         for seed in range(3):
-            thick = thick_slices(pattern, look, 2, axis, torch.Generator().manual_seed(seed))
+            thick = simulate_thick_slices(pattern, settings, 2, axis, torch.Generator().manual_seed(seed))
             assert float(thick.mean()) == pytest.approx(float(pattern.mean()), abs=0.01)
             changes = [float(torch.diff(thick, dim=a).std() / torch.diff(pattern, dim=a).std()) for a in (2, 3, 4)]
             assert min(range(3), key=changes.__getitem__) == axis
             across = pattern.mean(axis + 2, keepdim=True).expand(pattern.shape)
             assert torch.allclose(
-                thick_slices(across, look, 2, axis, torch.Generator().manual_seed(seed)), across, atol=1e-5
+                simulate_thick_slices(across, settings, 2, axis, torch.Generator().manual_seed(seed)), across, atol=1e-5
             )
-    assert torch.equal(thick_slices(pattern, look, 8, 0, torch.Generator().manual_seed(0)), pattern)
+    assert torch.equal(simulate_thick_slices(pattern, settings, 8, 0, torch.Generator().manual_seed(0)), pattern)
 
 
 def scanned(**changes: float) -> Tensor:
     """A CT of a block of 50 HU in air: rows 20 to 39 of 64, columns 20 to 43 of 64."""
     channels = torch.zeros(1, 3, 4, 64, 64)
     channels[:, 0, :, 20:40, 20:44] = 1050
-    look = AppearanceSettings(**({"noise": 0, "thick": 0, "couch": 0, "arms": 0} | changes))
-    return ct(channels, look, 5, torch.Generator().manual_seed(3))[0, 0]
+    settings = AppearanceSettings(**({"noise": 0, "thick": 0, "couch": 0, "arms": 0} | changes))
+    return render_ct(channels, settings, 5, torch.Generator().manual_seed(3))[0, 0]
 
 
 def test_couch_and_arms_lie_beside_the_body():
@@ -259,8 +259,8 @@ def test_couch_and_arms_lie_beside_the_body():
 
 
 def test_noise_and_windows_of_ct():
-    look = {"low": -100.0, "high": 200.0}
-    assert float(scanned(**look)[2, 30, 30]) == pytest.approx(0.5, abs=1e-4)
+    settings = {"low": -100.0, "high": 200.0}
+    assert float(scanned(**settings)[2, 30, 30]) == pytest.approx(0.5, abs=1e-4)
     spread = float(scanned(noise=0.1)[:, 22:38, 22:42].std())
     assert 0.005 < spread < 0.11
 
@@ -268,7 +268,7 @@ def test_noise_and_windows_of_ct():
 def test_bias_and_gamma_of_mri_keep_the_range():
     image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     for seed in range(5):
-        seen = mri(image, ScannerSettings(bias=0.5, noise=0.1), 3, torch.Generator().manual_seed(seed))
+        seen = render_mri(image, ScannerSettings(bias=0.5, noise=0.1), 3, torch.Generator().manual_seed(seed))
         assert seen.min() >= 0
         assert float((seen == 1).float().mean()) < 0.02
         assert seen.max() == 1
