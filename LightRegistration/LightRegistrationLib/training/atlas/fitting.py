@@ -1,4 +1,4 @@
-"""Training of a small network that serves as a tool of the training: finite steps, and a state that outlives a kill."""
+"""Trains the auxiliary networks of an atlas, with a state from which an interrupted training resumes exactly."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ logger = logging.getLogger(__name__)
 
 LOG_EVERY = 50
 CLIP = 1.0
+"""Limit of the gradient norm; chosen, not measured."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """Where a run keeps its state, so that a killed one goes on where it was, and how often it writes it.
-
-    The folder has to exist. InputError where the state cannot be read or written.
-    """
+class CheckpointSettings:
+    """State file of a training, and the interval in which it is written. The folder has to exist."""
 
     state_file: Path
     minutes: float = 3.0
@@ -34,10 +32,10 @@ class Run:
 
 @dataclass
 class Fit:
-    """Steps of one network, its learning rate falling linearly to 0.
+    """Training of one network; the learning rate decreases linearly to 0.
 
-    name: what is trained, as the log and the errors say it. The state is that of network, optimizer and generator and
-    the number of steps done.
+    name: of the trained transform, for log and errors. The state has network, optimizer, generator and the number of
+    steps done.
     """
 
     name: str
@@ -48,29 +46,29 @@ class Fit:
     generator: torch.Generator
     done: int = 0
 
-    def run(self, step: Callable[[int], dict[str, float]], count: int, run: Run | None) -> None:
-        """Take the steps that are left, each on one of `count` scans drawn at random.
+    def run(self, step: Callable[[int], dict[str, float]], count: int, checkpoints: CheckpointSettings | None) -> None:
+        """Take the remaining steps, each on one of `count` scans drawn at random.
 
-        Raises InputError for a loss that is not finite.
+        Raises InputError for a loss that is not finite, or a state that cannot be read or written.
         """
-        if run is not None:
-            self._resume(run.state_file)
+        if checkpoints is not None:
+            self._resume(checkpoints.state_file)
         saved, first = time.monotonic(), self.done
         for number in range(first, self.steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * (1 - number / self.steps)
             index = int(torch.randint(count, (), generator=self.generator))
-            terms = self._checked(step, index, number)
+            terms = self._take_step(step, index, number)
             self.done = number + 1
             if self.done % LOG_EVERY == 0 or self.done == self.steps:
-                logger.info("%s %d/%d: %s", self.name, self.done, self.steps, _text(terms))
-            if run is not None and time.monotonic() - saved > 60 * run.minutes:
-                self._save(run.state_file)
+                logger.info("%s %d/%d: %s", self.name, self.done, self.steps, _format_terms(terms))
+            if checkpoints is not None and time.monotonic() - saved > 60 * checkpoints.minutes:
+                self._save(checkpoints.state_file)
                 saved = time.monotonic()
-        if run is not None and self.done > first:
-            self._save(run.state_file)
+        if checkpoints is not None and self.done > first:
+            self._save(checkpoints.state_file)
 
-    def _checked(self, step: Callable[[int], dict[str, float]], index: int, number: int) -> dict[str, float]:
+    def _take_step(self, step: Callable[[int], dict[str, float]], index: int, number: int) -> dict[str, float]:
         try:
             return step(index)
         except FloatingPointError as error:
@@ -92,13 +90,16 @@ class Fit:
                 part.load_state_dict(state[name])
             self.generator.set_state(state["generator"])
         except (RuntimeError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: this is not a state of the {self.name}; delete it.") from error
+            raise InputError(f"{path}: this is no state of the {self.name}; delete it.") from error
         self.done = state["step"]
         logger.info("%s: resumed at step %d", self.name, self.done)
 
 
 def descend(optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]) -> dict[str, float]:
-    """Take a step down the sum of the terms; FloatingPointError, before a weight is changed, if it is not finite."""
+    """Take one optimizer step that minimizes the sum of the terms; returns the terms as numbers.
+
+    Raises FloatingPointError, before a weight changes, if the sum or its gradient is not finite.
+    """
     total = torch.stack(list(terms.values())).sum()
     values = {name: float(term.detach()) for name, term in terms.items()}
     optimizer.zero_grad()
@@ -106,10 +107,10 @@ def descend(optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]) -> dict[
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, CLIP)
     if not (torch.isfinite(total) and torch.isfinite(norm)):
-        raise FloatingPointError(f"the loss or its gradient is not finite ({_text(values)})")
+        raise FloatingPointError(f"the loss or its gradient is not finite ({_format_terms(values)})")
     optimizer.step()
     return values
 
 
-def _text(terms: dict[str, float]) -> str:
+def _format_terms(terms: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in terms.items())

@@ -1,4 +1,4 @@
-"""How the spatial and the appearance transforms of an atlas are learned: steps, resumable runs, and what they yield."""
+"""Learns the spatial and the appearance transforms of an atlas from scans, and applies them to the scans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.network.cascade import RecursiveCascade
 from ...core.network.flows import resize_flow, warp
-from .fitting import Fit, Run, descend
+from .fitting import CheckpointSettings, Fit, descend
 from .networks import (
     AlignedScan,
     AppearanceNetwork,
@@ -30,11 +30,12 @@ _WEIGHTS = "spatial_smoothness appearance_smoothness"
 
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings:
-    """How g (spatial) and h (appearance) are trained.
+    """Settings for the training of g (spatial) and h (appearance).
 
-    *_steps: steps of Adam, one scan each; *_rate: learning rate, falling linearly to 0. spatial_smoothness: weight of
-    the diffusion of the velocity; appearance_smoothness: of the smoothness of psi within the structures. window: of the
-    local correlation, voxels. cascades: of g, 1 to 3. seed: of the weights and of the order of the scans.
+    *_steps: steps of Adam, one scan each. *_rate: initial learning rate, decreases linearly to 0. spatial_smoothness:
+    weight of the diffusion of the velocity. appearance_smoothness: weight of the smoothness of psi within structures.
+    window: size of the windows of the local correlation, voxels. cascades: of g, 1 to 3. seed: of the initial weights
+    and of the order of the scans.
     """
 
     spatial_steps: int = 2000
@@ -62,10 +63,10 @@ class LearningSettings:
 
 @dataclass(frozen=True, eq=False)
 class AtlasTransforms:
-    """What was learned of n scans.
+    """The transforms for n scans.
 
-    flows: (n, 3, d, h, w), fp16, voxels of the half grid, pull the atlas onto each scan. changes: (n, 1, D, H, W),
-    fp16, added to the atlas's intensities give it the look of each scan.
+    flows: (n, 3, d, h, w), fp16, voxels of the half grid, align the atlas with each scan. changes: (n, 1, D, H, W),
+    fp16; added to the intensities of the atlas, they give it the appearance of each scan.
     """
 
     flows: Tensor
@@ -74,7 +75,7 @@ class AtlasTransforms:
 
 @dataclass(frozen=True, eq=False)
 class SpatialTransforms:
-    """What g says of n scans, (n, 3, d, h, w) fp16, voxels of the half grid: phi, atlas to scan, and its inverse."""
+    """Predictions of g for n scans, (n, 3, d, h, w) fp16, voxels of the half grid: phi (atlas to scan), its inverse."""
 
     onto_scan: Tensor
     onto_atlas: Tensor
@@ -87,7 +88,7 @@ def spatial_step(
     scan: AlignedScan,
     settings: LearningSettings,
 ) -> dict[str, float]:
-    """Train g on one scan; the terms of its loss. FloatingPointError where they are not finite."""
+    """Train g on one scan; returns the loss terms. Raises FloatingPointError if they are not finite."""
     terms = spatial_terms(network, atlas, scan, settings.spatial_smoothness, settings.window)
     return descend(optimizer, terms)
 
@@ -100,7 +101,7 @@ def appearance_step(
     transforms: tuple[Tensor, Tensor],
     settings: LearningSettings,
 ) -> dict[str, float]:
-    """Train h on one scan, whose phi and phi^-1, (1, 3, d, h, w) each, are given; returns and raises like g's step."""
+    """Train h on one scan with known phi and phi^-1, (1, 3, d, h, w) each; returns and raises like `spatial_step`."""
     terms = appearance_terms(network, atlas, scan, *transforms, settings.appearance_smoothness)
     return descend(optimizer, terms)
 
@@ -110,10 +111,10 @@ def train_spatial(
     scans: Sequence[AlignedScan],
     settings: LearningSettings,
     generator: torch.Generator,
-    run: Run | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> RecursiveCascade:
-    """Train g on scans; all that is random comes from the generator. For `run` see there."""
-    network = build_spatial(settings.cascades, _seed(generator)).train()
+    """Train g on scans. All randomness comes from the generator. checkpoints: None writes no state."""
+    network = build_spatial(settings.cascades, _draw_seed(generator)).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.spatial_rate)
 
     def step(index: int) -> dict[str, float]:
@@ -122,7 +123,7 @@ def train_spatial(
     fit = Fit(
         "spatial transform of the atlas", network, optimizer, settings.spatial_rate, settings.spatial_steps, generator
     )
-    fit.run(step, len(scans), run)
+    fit.run(step, len(scans), checkpoints)
     return network.eval().requires_grad_(False)
 
 
@@ -132,10 +133,10 @@ def train_appearance(
     transforms: SpatialTransforms,
     settings: LearningSettings,
     generator: torch.Generator,
-    run: Run | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> AppearanceNetwork:
-    """Train h on scans whose spatial transforms are known; otherwise like g."""
-    network = build_appearance(_seed(generator)).train()
+    """Train h on scans whose spatial transforms are known; otherwise like `train_spatial`."""
+    network = build_appearance(_draw_seed(generator)).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.appearance_rate)
 
     def step(index: int) -> dict[str, float]:
@@ -150,7 +151,7 @@ def train_appearance(
         settings.appearance_steps,
         generator,
     )
-    fit.run(step, len(scans), run)
+    fit.run(step, len(scans), checkpoints)
     return network.eval().requires_grad_(False)
 
 
@@ -171,7 +172,7 @@ def predict_spatial_transforms(
 def predict_appearance_changes(
     network: AppearanceNetwork, atlas: Atlas, scans: Sequence[AlignedScan], transforms: SpatialTransforms
 ) -> Tensor:
-    """Apply h once to each scan: psi, (n, 1, D, H, W) fp16, intensity, in the atlas's frame."""
+    """Apply h once to each scan: psi, (n, 1, D, H, W) fp16, intensity, in the frame of the atlas."""
     changes = []
     for scan, flow in zip(scans, transforms.onto_atlas, strict=True):
         in_atlas = warp(scan.image, resize_flow(flow[None].float(), atlas.shape))
@@ -184,15 +185,17 @@ def learn_transforms(
 ) -> AtlasTransforms:
     """Train g, then h, and apply both to each scan.
 
-    folder: where their states are kept, so that a killed run goes on where it was; None keeps nothing. Raises
-    InputError for a state that cannot be read or written, or a loss that is not finite.
+    folder: for their states, from which an interrupted training resumes; None writes no state. Raises InputError for a
+    state that cannot be read or written, or a loss that is not finite.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    runs = [None if folder is None else Run(folder / f"{name}.pt") for name in ("spatial", "appearance")]
-    spatial = predict_spatial_transforms(train_spatial(atlas, scans, settings, generator, runs[0]), atlas, scans)
-    appearance = train_appearance(atlas, scans, spatial, settings, generator, runs[1])
+    checkpoints = [
+        None if folder is None else CheckpointSettings(folder / f"{name}.pt") for name in ("spatial", "appearance")
+    ]
+    spatial = predict_spatial_transforms(train_spatial(atlas, scans, settings, generator, checkpoints[0]), atlas, scans)
+    appearance = train_appearance(atlas, scans, spatial, settings, generator, checkpoints[1])
     return AtlasTransforms(spatial.onto_scan, predict_appearance_changes(appearance, atlas, scans, spatial))
 
 
-def _seed(generator: torch.Generator) -> int:
+def _draw_seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31, (), generator=generator))

@@ -1,13 +1,13 @@
-"""What one labelled atlas learns from unlabelled scans: how they differ from it in space, and how in appearance.
+"""Networks and losses that learn, from unlabeled scans, how they differ from a labeled atlas in space and appearance.
 
 Source: Zhao, Balakrishnan et al., "Data augmentation using learned transformations for one-shot medical image
 segmentation", CVPR 2019, section 3. For an atlas x and scans y, all on one grid and affinely aligned:
 
-- spatial: phi = g(x, y) brings the atlas onto the scan, phi^-1 the scan onto the atlas. g is the student's cascade with
-  its velocity head, so that the inverse is exact up to interpolation: the velocities negated, in reverse order.
-- appearance: psi = h(x, y o phi^-1), added to the atlas's intensities, smooth except across the edges of its labels.
+- spatial: phi = g(x, y) aligns the atlas with the scan, phi^-1 the scan with the atlas. g is the student's cascade with
+  its velocity head; its inverse is exact up to interpolation: the negated velocities in reverse order.
+- appearance: psi = h(x, y o phi^-1) is added to the intensities of the atlas; it is smooth except across label edges.
 
-A labelled image is then tau_s(tau_a(x)) = (x + psi_j) o phi_i, labelled by l_x o phi_i.
+A labeled image is then tau_s(tau_a(x)) = (x + psi_j) o phi_i, with the labels l_x o phi_i.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ LEAK = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """The labelled image: image (1, 1, D, H, W) in [0, 1]; labels (1, 1, D, H, W), integers, 0 is background.
+    """The labeled image: image (1, 1, D, H, W) in [0, 1]; labels (1, 1, D, H, W), integers, 0 is background.
 
-    Raises ValueError if they differ in shape or the axes are no multiples of 16.
+    Raises ValueError if they differ in shape or the axes are not multiples of 16.
     """
 
     image: Tensor
@@ -56,21 +56,23 @@ class Atlas:
 
 @dataclass(frozen=True, eq=False)
 class AlignedScan:
-    """An unlabeled scan on the atlas's grid: image (1, 1, D, H, W) in [0, 1]; view, booleans, where it is to be matched
-    (inside the fields of view of scan and atlas).
+    """An unlabeled scan on the grid of the atlas: image (1, 1, D, H, W) in [0, 1].
+
+    field_of_view: booleans (1, 1, D, H, W), where both scan and atlas have voxels and the losses are computed.
     """
 
     image: Tensor
-    view: Tensor
+    field_of_view: Tensor
 
 
 class AppearanceNetwork(nn.Module):
-    """h: what to add to the atlas's intensities so that it looks like a scan that lies on it; 0 before training.
+    """h: predicts the change of the atlas intensities that gives it the appearance of an aligned scan.
 
-    Input: atlas and scan in the atlas's frame, each (N, 1, D, H, W) in [0, 1], axes multiples of 8. Output: the same
-    shape, intensity. A small U-Net, 16, 32, 32 channels down to an eighth of the resolution (4x4x4, stride 2); at full
-    resolution both images are its skip connection, and 8 channels are mixed and weighed. Features are interpolated up:
-    transposed convolutions leave a lattice that would move with the atlas, a mark to register by that no scan has.
+    Input: atlas and scan in the frame of the atlas, each (N, 1, D, H, W) in [0, 1], axes multiples of 8. Output: the
+    same shape, intensity, 0 before training. A small U-Net with 16, 32, 32 channels at 1/2, 1/4 and 1/8 of the
+    resolution (4x4x4 convolutions, stride 2); both images are the skip connection at full resolution, followed by 8
+    channels. Features are upsampled by interpolation: transposed convolutions leave a lattice pattern that would be
+    warped with the atlas, and a network could register by it although no scan has it.
     """
 
     def __init__(self) -> None:
@@ -99,14 +101,14 @@ class AppearanceNetwork(nn.Module):
 
 
 def build_spatial(cascades: int, seed: int) -> RecursiveCascade:
-    """Make g; the same weights for the same seed, whatever else has been drawn in this process."""
+    """Build g; the same seed gives the same weights, independent of the global random generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RecursiveCascade(CascadeConfig(cascades=cascades))
 
 
 def build_appearance(seed: int) -> AppearanceNetwork:
-    """Make h, repeatable like g."""
+    """Build h, reproducible like g."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AppearanceNetwork()
@@ -126,13 +128,13 @@ def inverse_flow(velocities: Sequence[Tensor], squarings: int) -> Tensor:
 def spatial_terms(
     network: RecursiveCascade, atlas: Atlas, scan: AlignedScan, smoothness: float, window: int
 ) -> dict[str, Tensor]:
-    """What g minimizes on one scan: 1 + local correlation (-1 is the best) in its view, diffusion of the velocities."""
+    """Loss terms of g for one scan: 1 - local correlation in the field of view, and diffusion of the velocities."""
     flow, velocities = network(scan.image, atlas.image)
     warped = warp(atlas.image, resize_flow(flow, atlas.shape))
     local = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window, reduction="none")
     diffusion = torch.stack([roughness(velocity) for velocity in velocities]).mean()
     return {
-        "correlation": 1 + _mean_in(scan.view, local(warped, scan.image)),
+        "correlation": 1 + _mean_in(scan.field_of_view, local(warped, scan.image)),
         "smoothness": smoothness * diffusion,
     }
 
@@ -145,23 +147,23 @@ def appearance_terms(
     onto_atlas: Tensor,
     smoothness: float,
 ) -> dict[str, Tensor]:
-    """What h minimizes on one scan: squared error of (x + psi) o phi in its view, and the masked smoothness of psi.
+    """Loss terms of h for one scan: squared error of (x + psi) o phi in the field of view, masked smoothness of psi.
 
     onto_scan, onto_atlas: phi and its inverse, (1, 3, d, h, w), voxels of their grid.
     """
     psi = network(atlas.image, warp(scan.image, resize_flow(onto_atlas, atlas.shape)))
     restyled = warp(atlas.image + psi, resize_flow(onto_scan, atlas.shape))
     return {
-        "difference": _mean_in(scan.view, (restyled - scan.image).square()),
+        "difference": _mean_in(scan.field_of_view, (restyled - scan.image).square()),
         "smoothness": smoothness * roughness(psi, atlas.labels),
     }
 
 
 def roughness(field: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Mean squared forward difference of (1, C, D, H, W); those across an edge of the label map, if given, count as 0.
+    """Mean squared forward difference of (1, C, D, H, W); differences across label edges, if labels are given, are 0.
 
-    labels: integers (1, 1, D, H, W). The article masks the voxels of the label boundaries; here it is the single
-    differences between neighbors of different labels, so that psi stays smooth along an edge too.
+    labels: integers (1, 1, D, H, W). The article masks the voxels at label edges; here only the differences between
+    neighbors with different labels are masked, so that psi stays smooth along an edge.
     """
     terms = []
     for axis in (2, 3, 4):
@@ -172,5 +174,5 @@ def roughness(field: Tensor, labels: Tensor | None = None) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def _mean_in(view: Tensor, values: Tensor) -> Tensor:
-    return (values * view).sum() / view.sum().clamp(min=1)
+def _mean_in(mask: Tensor, values: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp(min=1)

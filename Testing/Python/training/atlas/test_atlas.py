@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.flows import compose, exponential, resize_flow, voxel_grid, warp
-from LightRegistrationLib.training.atlas.fitting import Run
+from LightRegistrationLib.training.atlas.fitting import CheckpointSettings
 from LightRegistrationLib.training.atlas.learning import (
     AtlasTransforms,
     LearningSettings,
@@ -282,26 +282,26 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(part, tmp_path):
     settings = LearningSettings(spatial_steps=5, appearance_steps=5)
     none = torch.zeros(3, 3, 8, 8, 8)
 
-    def learn(used: Sequence[AlignedScan], run: Run | None) -> torch.nn.Module:
+    def learn(used: Sequence[AlignedScan], checkpoints: CheckpointSettings | None) -> torch.nn.Module:
         generator = torch.Generator().manual_seed(4)
         if part == "spatial":
-            return train_spatial(atlas, used, settings, generator, run)
-        return train_appearance(atlas, used, SpatialTransforms(none, none), settings, generator, run)
+            return train_spatial(atlas, used, settings, generator, checkpoints)
+        return train_appearance(atlas, used, SpatialTransforms(none, none), settings, generator, checkpoints)
 
-    run = Run(tmp_path / "state.pt", minutes=0)
+    checkpoints = CheckpointSettings(tmp_path / "state.pt", minutes=0)
     unbroken = learn(scans, None).state_dict()
     with pytest.raises(Interrupted):
-        learn(Dying(scans, 3), run)
-    resumed = learn(Dying(scans, 2), run).state_dict()
+        learn(Dying(scans, 3), checkpoints)
+    resumed = learn(Dying(scans, 2), checkpoints).state_dict()
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
-    finished = learn(Dying(scans, 0), run).state_dict()
+    finished = learn(Dying(scans, 0), checkpoints).state_dict()
     assert all(torch.equal(unbroken[name], finished[name]) for name in unbroken)
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 
 def test_a_loss_that_is_not_finite_is_said_and_changes_no_weight():
     atlas, (scan, *_) = small_problem()
-    broken = AlignedScan(scan.image * torch.nan, scan.view)
+    broken = AlignedScan(scan.image * torch.nan, scan.field_of_view)
     network = build_spatial(1, 0)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters())
@@ -352,7 +352,7 @@ def test_every_image_is_the_atlas_in_the_look_of_one_scan_and_the_shape_of_one()
     atlas, changes = prepared.atlas, prepared.transforms.changes[:, 0].float()
     flows = [full_flow(prepared, n) for n in range(3)]
     expected = {
-        (i, j): np.clip(pull(atlas.image[0, 0] + changes[j], flows[i]), 0, 1) * prepared.views[i, 0].numpy()
+        (i, j): np.clip(pull(atlas.image[0, 0] + changes[j], flows[i]), 0, 1) * prepared.fields_of_view[i, 0].numpy()
         for i in range(3)
         for j in range(3)
     }
@@ -467,9 +467,9 @@ def test_other_settings_or_files_are_learned_anew(data, tmp_path):
 
 def test_scans_lie_on_the_atlas_and_keep_their_field_of_view(data, tmp_path):
     source = AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
-    views = source.prepared.views.flatten(1).float().mean(1)
+    views = source.prepared.fields_of_view.flatten(1).float().mean(1)
     assert views[2] < 0.85 * views[0]
-    whole = source.prepared.views[2, 0]
+    whole = source.prepared.fields_of_view[2, 0]
     assert not whole[..., -1].any()
     assert whole[16, 16, 12]
 
@@ -494,8 +494,8 @@ def test_a_cache_that_cannot_be_written_is_named(data, tmp_path):
         ({"atlas": "none.nii.gz"}, r"none\.nii\.gz: there is no such file; check the key 'atlas'"),
         ({"atlas_labels": "none.nii.gz"}, r"none\.nii\.gz: there is no such file; check the key 'atlas_labels'"),
         ({"scans": "scan_a*"}, r"data: 1 files match scans = 'scan_a\*'; an atlas needs at least two scans"),
-        ({"structures": (2, 9)}, r"atlas_labels\.nii\.gz: it does not show the label values \[9\]"),
-        ({"atlas_labels": "empty_labels.nii.gz"}, r"empty_labels\.nii\.gz: it does not show any structure"),
+        ({"structures": (2, 9)}, r"atlas_labels\.nii\.gz: it does not have the label values \[9\]"),
+        ({"atlas_labels": "empty_labels.nii.gz"}, r"empty_labels\.nii\.gz: it does not have any structure"),
         ({"scans": "*.nii.gz", "atlas": "flat.nii.gz"}, r"flat\.nii\.gz: all voxels have the same value"),
     ],
 )
