@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry.geometry import FloatArray, Geometry, homogeneous
 from ..geometry.volume import Volume
-from ..sampling.block_means import block_means
+from ..sampling.block_means import average_blocks
 from .flows import sample
 from .intensity import IntensityNormalization
 from .settings import DEFAULT_SETTINGS, GridSettings
@@ -85,7 +85,7 @@ def shrink(volume: Volume, spacing_mm: float, normalization: IntensityNormalizat
     ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
     rounding = DEFAULT_SETTINGS.block_rounding_voxels
     factors = [max(1, min(int(r + rounding), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
-    averaged = block_means(array, factors)
+    averaged = average_blocks(array, factors)
     levels = normalization.find_levels(averaged)
     tensor = torch.from_numpy(np.ascontiguousarray(normalization.apply(averaged, levels)))[None, None]
     steps = np.array(factors[::-1], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Images and segmentations pulled onto the fixed grid by a displacement field, a few rows at a time on all cores."""
+"""Warping of volumes and segmentations to the fixed grid by a displacement field, a few rows at a time on all cores."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ from ..geometry.volume import Segmentation, Volume
 from ..threads import run_in_threads, split_range
 from .coordinates import iterate_moving_rows
 from .label_box import BoxSlices, find_labeled_box
-from .trilinear import corner_views, find_cells, find_nearest_voxels, interpolate
+from .settings import SAMPLING
+from .trilinear import find_cells, find_nearest_voxels, interpolate, make_corner_views
 
 _GATHERED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
-"""Types that torch gathers as they are."""
+"""Types that torch can gather without conversion."""
 
 
 def warp_volume(moving: Volume, field: DisplacementField | None, geometry: Geometry) -> Volume:
-    """Sample the moving volume (trilinear) on `geometry` where the field (None: identity) takes its voxels.
+    """Sample the moving volume (trilinear) at the voxels of `geometry`, mapped by the field (None: identity).
 
-    The result has the moving volume's type; outside the moving field of view it has the moving volume's least value.
+    The result has the moving volume's type. Outside the moving field of view it has the moving volume's smallest value.
     """
     result = np.empty(geometry.shape, dtype=moving.array.dtype)
-    _in_threads([_volume_filler(moving.array, result)], geometry, moving.geometry, field)
+    _fill_in_threads([_make_volume_filler(moving.array, result)], geometry, moving.geometry, field)
     return Volume(result, geometry.affine, moving.name)
 
 
 def warp_segmentation(segmentation: Segmentation, field: DisplacementField | None, geometry: Geometry) -> Segmentation:
-    """Sample the label layers (nearest neighbor) on `geometry` where the field (None: identity) takes its voxels."""
-    places = _places_along_axes(geometry, segmentation.geometry) if field is None else None
-    if places is not None:
-        results = [_picked(layer, places) for layer in segmentation.layers]
+    """Sample the label layers (nearest neighbor) at the voxels of `geometry`, mapped by the field (None: identity)."""
+    indices = _find_indices_along_axes(geometry, segmentation.geometry) if field is None else None
+    if indices is not None:
+        results = [_take_along_axes(layer, indices) for layer in segmentation.layers]
     else:
         results = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
-        _in_threads([_label_filler(segmentation.layers, results)], geometry, segmentation.geometry, field)
+        _fill_in_threads([_make_label_filler(segmentation.layers, results)], geometry, segmentation.geometry, field)
     return Segmentation(tuple(results), geometry.affine, segmentation.segments, segmentation.name)
 
 
 def warp_volume_and_segmentation(
     moving: Volume, segmentation: Segmentation | None, field: DisplacementField, geometry: Geometry
 ) -> tuple[Volume, Segmentation | None]:
-    """`warp_volume` and `warp_segmentation`; where both lie on one grid, each place is looked up only once."""
+    """Do `warp_volume` and `warp_segmentation`; if both lie on one grid, the coordinates are computed only once."""
     if segmentation is None:
         return warp_volume(moving, field, geometry), None
     if not segmentation.geometry.matches(moving.geometry):
         return warp_volume(moving, field, geometry), warp_segmentation(segmentation, field, geometry)
     values = np.empty(geometry.shape, dtype=moving.array.dtype)
     labels = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
-    fillers = [_volume_filler(moving.array, values), _label_filler(segmentation.layers, labels)]
-    _in_threads(fillers, geometry, moving.geometry, field)
+    fillers = [_make_volume_filler(moving.array, values), _make_label_filler(segmentation.layers, labels)]
+    _fill_in_threads(fillers, geometry, moving.geometry, field)
     return (
         Volume(values, geometry.affine, moving.name),
         Segmentation(tuple(labels), geometry.affine, segmentation.segments, segmentation.name),
@@ -62,20 +63,20 @@ def warp_volume_and_segmentation(
 
 
 _Filler = Callable[[int, slice, Tensor], None]
-"""Fills some rows of a slice k of a result, told where they lie in the moving grid (3, n)."""
+"""Fills some rows of slice k of a result from their coordinates in the moving grid (3, n)."""
 
 
-def _volume_filler(array: NDArray, result: NDArray) -> _Filler:
-    shape, background = array.shape, _least(array)
+def _make_volume_filler(array: NDArray, result: NDArray) -> _Filler:
+    shape, background = array.shape, _find_smallest(array)
     box = tuple(slice(0, n) for n in shape)
-    views = corner_views(_flat_tensor(array), shape)
+    views = make_corner_views(_flatten_to_tensor(array), shape)
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        outside = _outside(coordinates, box)
+        outside = _find_outside(coordinates, box)
         if outside is True:
             result[k, rows] = background
             return
-        values = _rounded(interpolate(views, find_cells(list(coordinates), shape)).numpy(), array.dtype)
+        values = _convert_values(interpolate(views, find_cells(list(coordinates), shape)).numpy(), array.dtype)
         if outside is not False:
             values[outside] = background
         result[k, rows] = values.reshape(-1, result.shape[2])
@@ -83,12 +84,12 @@ def _volume_filler(array: NDArray, result: NDArray) -> _Filler:
     return fill
 
 
-def _label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Filler:
+def _make_label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Filler:
     shape, flat = layers[0].shape, [layer.ravel() for layer in layers]
-    box = find_labeled_box(layers)  # beyond it all is 0 anyway
+    box = find_labeled_box(layers)  # outside it all labels are 0
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        outside = _outside(coordinates, box)
+        outside = _find_outside(coordinates, box)
         if outside is True:
             return
         nearest = find_nearest_voxels(list(coordinates), shape).numpy()
@@ -101,15 +102,15 @@ def _label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Fil
     return fill
 
 
-def _places_along_axes(geometry: Geometry, source: Geometry) -> list[NDArray[np.int64]] | None:
-    """Where the axes of two grids run alike: for each of k, j, i the source's nearest index at each of the grid's.
+def _find_indices_along_axes(geometry: Geometry, source: Geometry) -> list[NDArray[np.int64]] | None:
+    """Find, for each of k, j, i, the nearest source index for each index of a grid with parallel axes.
 
-    -1 outside the source. None where they do not run alike.
+    -1 outside the source. None if the axes are not parallel.
     """
     matrix = source.inverse_affine @ geometry.affine
     steps = np.diag(matrix[:3, :3])
-    crooked = np.abs(matrix[:3, :3] - np.diag(steps)).max() * max(geometry.shape)
-    if crooked > 1e-3:
+    deviation = np.abs(matrix[:3, :3] - np.diag(steps)).max() * max(geometry.shape)
+    if deviation > SAMPLING.max_axis_deviation_label_voxels:
         return None
     found = []
     for axis, size in enumerate(geometry.shape):
@@ -119,17 +120,17 @@ def _places_along_axes(geometry: Geometry, source: Geometry) -> list[NDArray[np.
     return found
 
 
-def _picked(layer: NDArray, places: list[NDArray[np.int64]]) -> NDArray:
-    """The labels at places along each axis; 0 where one of them is -1."""
-    result = np.zeros([len(along) for along in places], layer.dtype)
-    inside = [np.flatnonzero(along >= 0) for along in places]
+def _take_along_axes(layer: NDArray, indices: list[NDArray[np.int64]]) -> NDArray:
+    """Take the labels at the indices along each axis; 0 where one of them is -1."""
+    result = np.zeros([len(along) for along in indices], layer.dtype)
+    inside = [np.flatnonzero(along >= 0) for along in indices]
     box = tuple(slice(int(n[0]), int(n[-1]) + 1) if len(n) else slice(0, 0) for n in inside)
-    slices, rows, columns = (along[part] for along, part in zip(places, box, strict=True))
-    picked = result[box]
+    slices, rows, columns = (along[part] for along, part in zip(indices, box, strict=True))
+    target = result[box]
 
     def work(number: int) -> None:
         for k in parts[number]:
-            picked[k] = layer[slices[k]][rows][:, columns]
+            target[k] = layer[slices[k]][rows][:, columns]
 
     parts = split_range(len(slices), min(torch.get_num_threads(), len(slices)))
     if parts:
@@ -138,62 +139,62 @@ def _picked(layer: NDArray, places: list[NDArray[np.int64]]) -> NDArray:
 
 
 def compute_moving_coordinates(geometry: Geometry, moving: Geometry, field: DisplacementField | None) -> Tensor:
-    """Voxel coordinates (1, 3, D, H, W), components i, j, k, in the moving grid of each voxel of `geometry`."""
+    """Compute voxel coordinates (1, 3, D, H, W), components i, j, k, in the moving grid of the voxels of `geometry`."""
     result = torch.empty(1, 3, *geometry.shape)
 
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
         result[0, :, k, rows] = coordinates.view(3, -1, geometry.shape[2])
 
-    _in_threads([fill], geometry, moving, field)
+    _fill_in_threads([fill], geometry, moving, field)
     return result
 
 
-def _in_threads(
+def _fill_in_threads(
     fillers: Sequence[_Filler], geometry: Geometry, moving: Geometry, field: DisplacementField | None
 ) -> None:
-    """Call the fillers with all stretches of the grid (see `core.sampling.coordinates`), each thread with slices of its own."""
+    """Call the fillers with all rows of the grid (see `core.sampling.coordinates`); threads share the slices."""
     threads = min(torch.get_num_threads(), geometry.shape[0])
     parts = split_range(geometry.shape[0], threads)
 
     def work(number: int) -> None:
-        for stretch in iterate_moving_rows(geometry, moving, field, parts[number]):
+        for block in iterate_moving_rows(geometry, moving, field, parts[number]):
             for fill in fillers:
-                fill(*stretch)
+                fill(*block)
 
     run_in_threads(work, threads)
 
 
-def _outside(coordinates: Tensor, box: BoxSlices) -> NDArray[np.bool_] | bool:
-    """Which coordinates (3, n) lie outside a box of voxels (k, j, i): True for all, False for none, else a mask (n)."""
+def _find_outside(coordinates: Tensor, box: BoxSlices) -> NDArray[np.bool_] | bool:
+    """Find the coordinates (3, n) outside a box of voxels (k, j, i): True for all, False for none, else a mask (n)."""
     mask: Tensor | bool = False
     bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()
-    for position, part, least, largest in zip(coordinates, reversed(box), *bounds, strict=True):
+    for position, part, smallest, largest in zip(coordinates, reversed(box), *bounds, strict=True):
         low, high = part.start - 0.5, part.stop - 0.5
-        if largest < low or least > high:
+        if largest < low or smallest > high:
             return True
-        if least < low or largest > high:
+        if smallest < low or largest > high:
             mask = mask | (position < low) | (position > high)
     return mask.numpy() if isinstance(mask, Tensor) else mask
 
 
-def _least(array: NDArray) -> float:
-    """The least finite value."""
-    least = array.min()
-    return float(least if np.isfinite(least) else array[np.isfinite(array)].min())
+def _find_smallest(array: NDArray) -> float:
+    """Find the smallest finite value."""
+    smallest = array.min()
+    return float(smallest if np.isfinite(smallest) else array[np.isfinite(array)].min())
 
 
-def _flat_tensor(array: NDArray) -> Tensor:
-    """The voxels in a row, without a copy where torch can gather their type."""
+def _flatten_to_tensor(array: NDArray) -> Tensor:
+    """Return the voxels as a flat tensor, without a copy if torch can gather their type."""
     if array.dtype == np.uint16 and array.max() <= np.iinfo(np.int16).max:
         array = array.view(np.int16)
     if array.dtype.name not in _GATHERED or not array.dtype.isnative:
         array = array.astype(np.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch knows no arrays that are read-only; this one is only read
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of read-only arrays; this one is only read
         return torch.from_numpy(array.ravel())
 
 
-def _rounded(values: NDArray[np.float32], dtype: np.dtype) -> NDArray:
+def _convert_values(values: NDArray[np.float32], dtype: np.dtype) -> NDArray:
     if dtype.kind == "b":
         return values >= 0.5
     if dtype.kind in "iu":

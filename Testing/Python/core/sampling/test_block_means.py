@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from LightRegistrationLib.core.sampling.block_means import block_means
+from LightRegistrationLib.core.sampling.block_means import average_blocks
 
 VIEWS = {
     "as stored": lambda a: a,
@@ -33,7 +33,7 @@ def test_means_are_those_of_the_voxels(view, factors, dtype):
     rng = np.random.default_rng(0)
     values = rng.random((19, 23, 31)) > 0.5 if dtype == "bool" else rng.uniform(0, 200, (19, 23, 31))
     array = VIEWS[view](values.astype(dtype))
-    found = block_means(array, factors)
+    found = average_blocks(array, factors)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected_means(array, factors), rtol=1e-5)
 
@@ -43,7 +43,7 @@ def test_what_is_not_finite_counts_as_the_least_value(bad):
     array = np.random.default_rng(1).uniform(5, 9, (6, 8, 10)).astype(np.float32)
     array[3, 4, 5] = bad
     clean = np.where(np.isfinite(array), array, array[np.isfinite(array)].min())
-    np.testing.assert_allclose(block_means(array, (2, 2, 5)), expected_means(clean, (2, 2, 5)), rtol=1e-5)
+    np.testing.assert_allclose(average_blocks(array, (2, 2, 5)), expected_means(clean, (2, 2, 5)), rtol=1e-5)
 
 
 def test_threads_change_nothing():
@@ -52,6 +52,6 @@ def test_threads_change_nothing():
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        results.append(block_means(array, (3, 2, 4)))
+        results.append(average_blocks(array, (3, 2, 4)))
     torch.set_num_threads(before)
     np.testing.assert_array_equal(*results)

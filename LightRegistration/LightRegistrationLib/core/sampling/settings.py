@@ -1,0 +1,22 @@
+"""Tuning constants of sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """Tuning constants; none of them changes a result by more than rounding."""
+
+    chunk_voxels: int = 1 << 15
+    """Number of voxels that are processed together, so that their values stay in the CPU cache. Chosen, not measured;
+    time: `Testing/Benchmarks/speed.py`."""
+    max_axis_deviation_field_voxels: float = 1e-4
+    """The axes of a field are parallel to those of a grid if they deviate by less than this over the whole grid.
+    Chosen, not measured."""
+    max_axis_deviation_label_voxels: float = 1e-3
+    """The same for label arrays that are read along the axes. Chosen, not measured."""
+
+
+SAMPLING = SamplingSettings()
