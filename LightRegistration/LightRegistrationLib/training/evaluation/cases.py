@@ -1,8 +1,8 @@
-"""What a registration does for a pair, in numbers: before, after the affine stage, after the model.
+"""Evaluates one pair: runs the methods on it and scores it before, after the affine stage, and after each method.
 
-The measures are those of Learn2Reg (Hering et al., IEEE TMI 2023): Dice, 95th percentile of the surface distances,
-target registration error, and of the raw Jacobian determinant the share that is not positive and the spread of its
-logarithm; Jaccard beside them, as in Tran et al., IEEE TMI 2022.
+The measures are those of Learn2Reg (Hering et al., IEEE TMI 2023): Dice, 95th percentile of the surface distances
+(HD95), target registration error (TRE), and from the raw Jacobian determinant the share that is not positive and the
+standard deviation of its logarithm; and Jaccard, as in Tran et al., IEEE TMI 2022.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BEFORE, AFFINE = "before", "affine"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A pair that is loaded. Labels hold only the structures that are compared; landmarks are (n, 2, 3) RAS mm."""
+    """A loaded pair. Labels have only the compared structures; landmarks (n, 2, 3), fixed and moving, RAS mm."""
 
     pair: EvaluationPair
     fixed: Volume
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class AffineStart:
-    """Where a method begins: the affine alignment, fixed -> moving, and the seconds that it took."""
+    """The affine alignment, fixed -> moving, that a method starts from, and its duration in seconds."""
 
     transform: AffineTransform
     seconds: float = 0.0
@@ -51,12 +51,12 @@ class AffineStart:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a method made of a case.
+    """The result of a method for a case.
 
-    warped_labels: the moving labels on the fixed volume's grid. landmarks_mm: where the fixed landmarks lie in the
-    moving volume, (n, 3) RAS mm. seconds: wall time of the whole registration, the affine stage included; grid_seconds:
-    of that, the network with everything on its grid. field: None where a peer does not give one. start: the alignment
-    that a method found for itself.
+    warped_labels: the moving labels on the grid of the fixed volume. landmarks_mm: the fixed landmarks mapped to the
+    moving volume, (n, 3) RAS mm. seconds: wall time of the whole registration, including the affine stage;
+    grid_seconds: its part for the network and everything on the network grid. field: None if a peer returns none.
+    start: the affine alignment that the method computed.
     """
 
     jacobian: JacobianSummary
@@ -72,10 +72,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to register.
+    """A registration method.
 
-    key: changes wherever its results may change. run: takes a case and the affine stage of the first method (None for
-    the first method itself).
+    key: has to change whenever its results may change. run: takes a case and the affine alignment of the first method
+    (None for the first method itself).
     """
 
     name: str
@@ -85,7 +85,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Scores:
-    """The numbers of one method on one pair; None is what cannot be said (no labels, no landmarks).
+    """The scores of one method on one pair; None if unknown (no labels, no landmarks).
 
     dice, jaccard, hd95_mm: means over the structures. tre_mm: mean over the landmarks. structures: Dice of each.
     """
@@ -103,7 +103,7 @@ class Scores:
     structures: Mapping[str, float | None] = field(default_factory=dict)
 
     def is_worse_than(self, other: Scores) -> bool:
-        """Whether it lies below another method in what both could be measured by."""
+        """Whether Dice is smaller or TRE is larger than those of another method, where both have them."""
         dice = self.dice is not None and other.dice is not None and self.dice < other.dice
         tre = self.tre_mm is not None and other.tre_mm is not None and self.tre_mm > other.tre_mm
         return dice or tre
@@ -112,7 +112,7 @@ class Scores:
 def load_case(pair: EvaluationPair, minimum_voxels: int = 100) -> Case:
     """Read the files of a pair; structures with fewer voxels than the minimum in one of the two are left out.
 
-    Raises InputError, naming the file, for one that cannot be used, and where no structure can be compared.
+    Raises InputError, naming the file, for a file that cannot be used, and if no structure can be compared.
     """
     case = Case(pair, read_volume(pair.fixed), read_volume(pair.moving))
     if pair.landmarks is not None:
@@ -120,49 +120,51 @@ def load_case(pair: EvaluationPair, minimum_voxels: int = 100) -> Case:
     if pair.fixed_labels is None or pair.moving_labels is None:
         return case
     fixed, moving = read_labels(pair.fixed_labels), read_labels(pair.moving_labels)
-    kept = comparable(fixed, moving, minimum_voxels)
-    if not kept:
+    compared = find_comparable_structures(fixed, moving, minimum_voxels)
+    if not compared:
         raise InputError(
             f"{pair.fixed_labels}: no structure has {minimum_voxels} voxels both here and in {pair.moving_labels}; "
-            "check the label values or ask for fewer voxels."
+            "check the label values or lower the minimum."
         )
     return replace(
         case,
-        fixed_labels=replace(fixed, segments=tuple(ours for ours, _ in kept)),
-        moving_labels=replace(moving, segments=tuple(theirs for _, theirs in kept)),
-        structures_left_out=len({s.name for s in (*fixed.segments, *moving.segments)}) - len(kept),
+        fixed_labels=replace(fixed, segments=tuple(in_fixed for in_fixed, _ in compared)),
+        moving_labels=replace(moving, segments=tuple(in_moving for _, in_moving in compared)),
+        structures_left_out=len({s.name for s in (*fixed.segments, *moving.segments)}) - len(compared),
     )
 
 
-def comparable(fixed: Segmentation, moving: Segmentation, minimum_voxels: int) -> list[tuple[Segment, Segment]]:
-    """The structures that both segmentations have, with at least so many voxels in each."""
-    counts = [_voxel_counts(s) for s in (fixed, moving)]
+def find_comparable_structures(
+    fixed: Segmentation, moving: Segmentation, minimum_voxels: int
+) -> list[tuple[Segment, Segment]]:
+    """The structures that have at least `minimum_voxels` voxels in both segmentations."""
+    counts = [_count_voxels(s) for s in (fixed, moving)]
     return [
-        (ours, theirs)
-        for ours, theirs in match_segments(fixed, moving)
-        if min(counts[0][ours], counts[1][theirs]) >= minimum_voxels
+        (in_fixed, in_moving)
+        for in_fixed, in_moving in match_segments(fixed, moving)
+        if min(counts[0][in_fixed], counts[1][in_moving]) >= minimum_voxels
     ]
 
 
-def _voxel_counts(segmentation: Segmentation) -> dict[Segment, int]:
-    found = [dict(zip(*np.unique(layer, return_counts=True), strict=True)) for layer in segmentation.layers]
-    return {s: int(found[s.layer].get(s.value, 0)) for s in segmentation.segments}
+def _count_voxels(segmentation: Segmentation) -> dict[Segment, int]:
+    counts = [dict(zip(*np.unique(layer, return_counts=True), strict=True)) for layer in segmentation.layers]
+    return {s: int(counts[s.layer].get(s.value, 0)) for s in segmentation.segments}
 
 
 def evaluate_case(
     case: Case, methods: Sequence[Method], *, surfaces: bool = True
 ) -> tuple[dict[str, Scores], dict[str, Outcome]]:
-    """Scores and outcomes of a case by method: as loaded, after the affine stage, and after each of the methods.
+    """Scores and outcomes of a case by name: before, after the affine stage, and after each of the methods.
 
-    surfaces: whether the surface distances are wanted, which take most of the time of scoring. Raises InputError where
-    a method cannot register the pair.
+    surfaces: whether to compute the surface distances, which take most of the time of scoring. Raises InputError if a
+    method cannot register the pair.
     """
     outcomes = run_methods(case, methods)
     return score(case, outcomes, surfaces=surfaces), outcomes
 
 
 def run_methods(case: Case, methods: Sequence[Method]) -> dict[str, Outcome]:
-    """What becomes of a case: as loaded, after the affine stage of the first method, and after each of the methods."""
+    """Outcomes of a case by name: before, after the affine stage of the first method, and after each of the methods."""
     outcomes = {BEFORE: evaluate_affine(case, AffineTransform.identity())}
     start: AffineStart | None = None
     for method in methods:
@@ -175,17 +177,17 @@ def run_methods(case: Case, methods: Sequence[Method]) -> dict[str, Outcome]:
 
 
 def evaluate_affine(case: Case, transform: AffineTransform, seconds: float = 0.0) -> Outcome:
-    """What an affine map alone does."""
+    """The outcome of an affine map alone."""
     geometry = case.fixed.geometry
-    # Between two nodes along each axis a trilinear field is an affine map exactly.
-    to_corners = _right_angled(geometry)
-    points = to_corners.points_mm
-    displacement = DisplacementField(transform(points) - points, to_corners.affine)
+    # A trilinear field with two nodes along each axis represents an affine map exactly.
+    corners = _bounding_grid(geometry)
+    points = corners.points_mm
+    displacement = DisplacementField(transform(points) - points, corners.affine)
     return replace(evaluate_field(case, displacement, JacobianSummary(0.0, 1.0, 0.0)), seconds=seconds)
 
 
-def _right_angled(geometry: Geometry) -> Geometry:
-    """A grid of two nodes along each world axis around a volume."""
+def _bounding_grid(geometry: Geometry) -> Geometry:
+    """A grid of two nodes along each world axis that encloses a volume."""
     corners = geometry.corners_mm
     low, high = corners.min(0), corners.max(0)
     matrix = np.diag([*(high - low), 1.0])
@@ -194,7 +196,7 @@ def _right_angled(geometry: Geometry) -> Geometry:
 
 
 def evaluate_field(case: Case, found: DisplacementField, jacobian: JacobianSummary | None = None) -> Outcome:
-    """What a displacement field does to the labels and the landmarks of a case."""
+    """The outcome of a displacement field: warped labels, mapped landmarks, Jacobian determinants."""
     geometry = case.fixed.geometry
     return Outcome(
         jacobian=jacobian or summarize_jacobian(found, geometry),
@@ -205,7 +207,7 @@ def evaluate_field(case: Case, found: DisplacementField, jacobian: JacobianSumma
 
 
 def score(case: Case, outcomes: Mapping[str, Outcome], *, surfaces: bool = True) -> dict[str, Scores]:
-    """The numbers of each outcome, by its name."""
+    """The scores of each outcome, by its name."""
     overlaps = _overlaps(case, outcomes, surfaces)
     return {name: _scores(case, outcome, overlaps.get(name, {})) for name, outcome in outcomes.items()}
 
@@ -228,20 +230,20 @@ def _scores(case: Case, outcome: Outcome, overlaps: Mapping[str, Overlap]) -> Sc
 
 
 def _overlaps(case: Case, outcomes: Mapping[str, Outcome], surfaces: bool) -> dict[str, dict[str, Overlap]]:
-    """The overlap of each structure under each outcome.
+    """The overlap of each structure for each outcome.
 
-    Surface distances of a hundred structures take seconds and one comparison is of two states, so that the outcomes are
-    compared two by two: what counts as `before` there is the first of the two.
+    `compare_segmentations` compares two states at once, called `before` and `after`. The outcomes are therefore scored
+    two by two, because the surface distances of a hundred structures take seconds.
     """
     labels = [(name, o.warped_labels) for name, o in outcomes.items() if o.warped_labels is not None]
     if case.fixed_labels is None or not labels:
         return {}
-    found = {}
+    overlaps = {}
     for (first, one), (second, other) in zip(labels[::2], [*labels[1::2], labels[-1]], strict=False):
         compared = compare_segmentations(case.fixed_labels, one, other, case.fixed.geometry, surfaces=surfaces)
-        found[first] = {s.name: s.before for s in compared}
-        found[second] = {s.name: s.after for s in compared}
-    return found
+        overlaps[first] = {s.name: s.before for s in compared}
+        overlaps[second] = {s.name: s.after for s in compared}
+    return overlaps
 
 
 def _tre_mm(case: Case, outcome: Outcome) -> float | None:

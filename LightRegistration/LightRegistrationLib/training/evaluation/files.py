@@ -1,4 +1,4 @@
-"""Volumes, label maps and landmarks of an evaluation, read from files."""
+"""Reads the volumes, label maps and landmarks of an evaluation from files."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for ax
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a scalar volume of any format that SimpleITK knows. Raises InputError, naming the file."""
+    """Read a scalar volume of any format that SimpleITK supports. Raises InputError, naming the file."""
     return replace(read_image(path), name=str(path))
 
 
 def read_labels(path: Path) -> Segmentation:
-    """Read a label map of any format that SimpleITK knows. Raises InputError, naming the file."""
+    """Read a label map of any format that SimpleITK supports. Raises InputError, naming the file."""
     volume = read_image(path)
     labels = Segmentation.from_labels(volume.array, volume.affine, str(path))
     if not labels.segments:
-        raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
+        raise InputError(f"{path}: the label map is empty; it has no label other than 0.")
     return labels
 
 
@@ -53,7 +53,7 @@ def read_landmarks(path: Path) -> FloatArray:
 
 
 def to_sitk_image(volume: Volume) -> sitk.Image:
-    """The volume as SimpleITK has it (LPS)."""
+    """Convert a volume to a SimpleITK image (LPS)."""
     image = sitk.GetImageFromArray(volume.array)
     lps = LPS @ volume.affine
     spacing = volume.geometry.spacing_mm

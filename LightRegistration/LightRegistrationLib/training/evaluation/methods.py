@@ -1,4 +1,4 @@
-"""What is evaluated: models of the product, each through the product's own registration."""
+"""Builds the methods of an evaluation from models; each runs the registration of `core.registration`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...core.registration import register
 from ...core.result.settings import RefinementPreset, RegistrationSettings, parse_choice
 from .cases import AffineStart, Case, Method, Outcome, evaluate_field
 
-_ON_GRID = ("shrink", "resample", "network", "field")
+_GRID_STAGES = ("shrink", "resample", "network", "field")
 
 
 def build_model_methods(
@@ -29,14 +29,15 @@ def build_model_methods(
     registry: ModelRegistry | None = None,
     refine: Sequence[str] = ("none",),
 ) -> list[Method]:
-    """A model by name, or `auto`, with each number of cascades (none given: as it was trained) and each refinement.
+    """Methods for a model by name, or `auto`, with each number of cascades and each refinement preset.
 
-    Raises InputError for an unknown model, a refinement that there is not or a number of cascades that no student has.
+    cascades: empty for the number that the model was trained with. Raises InputError for an unknown model or
+    refinement, or a number of cascades that no student has.
     """
-    known = registry or ModelRegistry()
-    card = known.card(model)
-    concerned = list(known.cards.values()) if model == "auto" else [card]
-    cards = [(c.folder / CARD_FILE).read_text(encoding="utf-8") for c in concerned]
+    models = registry or ModelRegistry()
+    card = models.card(model)
+    used = list(models.cards.values()) if model == "auto" else [card]
+    cards = [(c.folder / CARD_FILE).read_text(encoding="utf-8") for c in used]
     name = "auto" if model == "auto" else card.name
     methods = []
     for count, preset in product(cascades or (None,), refine):
@@ -44,29 +45,29 @@ def build_model_methods(
             model, count, threads=threads, refine=parse_choice(RefinementPreset, preset, "refinement")
         )
         key = hashlib.sha256(json.dumps([count, threads, preset, cards]).encode()).hexdigest()
-        methods.append(build_model_method(_title(name, settings), key, settings, known))
+        methods.append(build_model_method(_format_name(name, settings), key, settings, models))
     return methods
 
 
-def _title(name: str, settings: RegistrationSettings) -> str:
+def _format_name(name: str, settings: RegistrationSettings) -> str:
     count, preset = settings.cascades, settings.refine
     cascades = "" if count is None else f", {count} cascade{'s' * (count > 1)}"
     return f"{name}{cascades}" + (f", {preset}" if preset != "none" else "")
 
 
 def build_model_method(name: str, key: str, settings: RegistrationSettings, registry: ModelRegistry) -> Method:
-    """Register as the product does, with a model of a registry; the affine stage counts into the seconds."""
+    """A method that registers with a model of a registry; its seconds include the affine stage."""
 
     def run(case: Case, start: AffineStart | None) -> Outcome:
-        asked = settings if start is None else replace(settings, initial=start.transform)
-        result = register(case.fixed, case.moving, asked, registry=registry)
+        used = settings if start is None else replace(settings, initial=start.transform)
+        result = register(case.fixed, case.moving, used, registry=registry)
         seconds = {stage: value for stage, value in result.seconds.items() if stage != "load model"}
         if start is not None:
             seconds["initial alignment"] = start.seconds
         return replace(
             evaluate_field(case, result.field, result.jacobian),
             seconds=sum(seconds.values()),
-            grid_seconds=sum(seconds.get(stage, 0.0) for stage in _ON_GRID),
+            grid_seconds=sum(seconds.get(stage, 0.0) for stage in _GRID_STAGES),
             start=AffineStart(result.initial, seconds["initial alignment"]),
             model=result.model,
             warnings=result.warnings,
@@ -76,9 +77,9 @@ def build_model_method(name: str, key: str, settings: RegistrationSettings, regi
 
 
 class NetworkRegistry(ModelRegistry):
-    """A registry of one network that is in no model folder: a student in training, or a teacher.
+    """A registry of one network that has no model folder: a student in training, or a teacher.
 
-    network: called as a student is, (fixed, moving, cascades) -> (flow, predictions), see `core.network.cascade`.
+    network: called like a student, (fixed, moving, cascades) -> (flow, predictions), see `core.network.cascade`.
     """
 
     def __init__(

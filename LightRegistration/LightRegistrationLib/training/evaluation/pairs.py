@@ -1,4 +1,4 @@
-"""The pairs to evaluate: a CSV file, or the pairs of a manifest.json; every mistake is told with its line."""
+"""Reads the list of pairs of an evaluation, a CSV file or a manifest.json; errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "lan
 FILES = REQUIRED + OPTIONAL
 COLUMNS = (*FILES, "id", "group")
 _SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-_SHOWN_MISTAKES = 3
+_SHOWN_ERRORS = 3
 
 
 @dataclass(frozen=True)
 class EvaluationPair:
     """One pair as files.
 
-    name: unique in its list and fit to be a file's name. group: pairs of one group are averaged together. landmarks:
-    CSV with the columns fixed_x, fixed_y, fixed_z, moving_x, moving_y, moving_z, world RAS mm.
+    name: unique in its list and usable as a file name. group: pairs of one group are averaged. landmarks: CSV file with
+    the columns fixed_x, fixed_y, fixed_z, moving_x, moving_y, moving_z, world RAS mm.
     """
 
     name: str
@@ -37,33 +37,33 @@ class EvaluationPair:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Every file that was given, by its role."""
+        """The files of the pair by role."""
         return {role: getattr(self, role) for role in FILES if getattr(self, role) is not None}
 
 
 def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
-    """Read a list of pairs, .csv or .json; paths are relative to its folder. groups: take only these.
+    """Read a list of pairs, .csv or .json; paths are relative to its folder. groups: if given, only pairs of these.
 
-    A CSV file has the columns fixed and moving, and may have fixed_labels, moving_labels, landmarks, id and group; a
-    JSON file has a list `pairs` of tables with the same keys, its groups are called anatomy. Raises InputError that
-    names the file and the line (of JSON: the number of the pair) for whatever is wrong, before anything is computed.
+    A CSV file has the columns fixed and moving, and optionally fixed_labels, moving_labels, landmarks, id and group; a
+    JSON file has a list `pairs` of objects with the same keys, or `anatomy` for the group. Raises InputError that
+    names the file and the line (JSON: the number of the pair) for every error in the list.
     """
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
-    known = list(dict.fromkeys(str(row.get("group") or "") for _, row in rows))
-    unknown = [name for name in groups if name not in known]
+    available = list(dict.fromkeys(str(row.get("group") or "") for _, row in rows))
+    unknown = [name for name in groups if name not in available]
     if unknown:
-        named = ", ".join(name for name in known if name) or "none"
-        raise InputError(f"{path}: there is no pair of '{unknown[0]}'; the groups in it are: {named}.")
+        names = ", ".join(name for name in available if name) or "none"
+        raise InputError(f"{path}: there is no pair of '{unknown[0]}'; the groups in it are: {names}.")
     chosen = [(place, row) for place, row in rows if not groups or row.get("group") in groups]
-    pairs, mistakes = _pairs_of(chosen, path.parent)
-    _raise_mistakes(path, mistakes)
+    pairs, errors = _build_pairs(chosen, path.parent)
+    _raise_errors(path, errors)
     if not pairs:
         raise InputError(f"{path}: there is no pair in this list.")
     return pairs
 
 
 def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header of a CSV file and its rows that are not blank, with their line numbers; InputError if unreadable."""
+    """The header of a CSV file and its non-blank rows with their line numbers; InputError if it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -89,7 +89,7 @@ def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         for number, cells in rows
         if len(cells) != len(header)
     ]
-    _raise_mistakes(path, wrong_lengths)
+    _raise_errors(path, wrong_lengths)
     return [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
 
 
@@ -106,25 +106,25 @@ def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     return [(f"pair {n + 1}", {**row, "group": row.get("group", row.get("anatomy"))}) for n, row in enumerate(rows)]
 
 
-def _pairs_of(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) -> tuple[list[EvaluationPair], list[str]]:
+def _build_pairs(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) -> tuple[list[EvaluationPair], list[str]]:
     pairs: dict[str, EvaluationPair] = {}
-    mistakes = []
+    errors = []
     for place, row in rows:
-        wrong = list(_mistakes(row, folder))
-        mistakes += [f"{place}: {what}" for what in wrong]
-        if wrong:
+        row_errors = list(_find_errors(row, folder))
+        errors += [f"{place}: {what}" for what in row_errors]
+        if row_errors:
             continue
         name = _name(row)
         if name in pairs and row.get("id"):
-            mistakes.append(f"{place}: the id '{row['id']}' occurs twice")
+            errors.append(f"{place}: the id '{row['id']}' occurs twice")
         elif name in pairs:
             name = f"{name}_{place.replace(' ', '_')}"
         files = {role: folder / row[role] for role in FILES if row.get(role)}
         pairs[name] = EvaluationPair(name, group=str(row.get("group") or ""), **files)
-    return list(pairs.values()), mistakes
+    return list(pairs.values()), errors
 
 
-def _mistakes(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _find_errors(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
     for role in FILES:
         value = row.get(role)
         if not value and role in REQUIRED:
@@ -134,25 +134,25 @@ def _mistakes(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
         elif value and not (folder / value).is_file():
             yield f"'{role}': there is no file {value}"
     if bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
-        yield "labels are compared, so that both or neither of fixed_labels and moving_labels have to be given"
+        yield "labels are compared: give both or neither of fixed_labels and moving_labels"
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """The pair's id, or what its two files are called, as a name for files of its own."""
-    return _fit(str(row["id"])) if row.get("id") else f"{_stem(row['fixed'])}__{_stem(row['moving'])}"
+    """The id of the pair, or the names of its two files, as a file name."""
+    return _to_file_name(str(row["id"])) if row.get("id") else f"{_stem(row['fixed'])}__{_stem(row['moving'])}"
 
 
 def _stem(path: str) -> str:
     suffix = next((s for s in _SUFFIXES if path.lower().endswith(s)), "")
-    return _fit("-".join(p for p in Path(path[: len(path) - len(suffix)]).parts if p.strip("./\\")))
+    return _to_file_name("-".join(p for p in Path(path[: len(path) - len(suffix)]).parts if p.strip("./\\")))
 
 
-def _fit(name: str) -> str:
+def _to_file_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", name)[-90:].lstrip(".")
 
 
-def _raise_mistakes(path: Path, mistakes: Sequence[str]) -> None:
-    if mistakes:
-        more = len(mistakes) - _SHOWN_MISTAKES
-        told = "; ".join(mistakes[:_SHOWN_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
-        raise InputError(f"{path}, {told}.")
+def _raise_errors(path: Path, errors: Sequence[str]) -> None:
+    if errors:
+        more = len(errors) - _SHOWN_ERRORS
+        shown = "; ".join(errors[:_SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
+        raise InputError(f"{path}, {shown}.")

@@ -1,4 +1,4 @@
-"""A picture of a pair: its middle slices fixed, after the affine stage and after the model, with outlines."""
+"""Draws a pair: middle slices of the fixed, the affinely aligned and the warped moving image, with outlines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FIXED_COLOR, _MOVING_COLOR = (0, 1, 0, 0.9), (1, 0, 0, 0.7)
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """An image (k, j, i) on the fixed grid, axes toward R, A, S: 0 to 1, or -1 to 1 for a difference.
+    """An image (k, j, i) on the fixed grid, axes toward R, A, S; values 0 to 1, or -1 to 1 for a difference.
 
-    outlines: label arrays and the colors to outline them in.
+    outlines: label arrays and the colors of their outlines.
     """
 
     title: str
@@ -38,9 +38,9 @@ class _Column:
 def draw_case(case: Case, outcomes: Mapping[str, Outcome], file: Path) -> None:
     """Draw a row for each plane: fixed, moving affine, warped, and the differences of both from the fixed image.
 
-    Fixed structures are outlined in green, moving ones in red; the warped image is that of the last method that gives a
-    field. The planes lie in the middle of the structures, else of the volume. Raises InputError if the file cannot be
-    written.
+    Fixed structures are outlined in green, moving ones in red; the warped image is that of the last method that returns
+    a field. The planes are in the middle of the structures, or of the volume without structures. Raises InputError if
+    the file cannot be written.
     """
     last = [name for name, o in outcomes.items() if o.field is not None and name not in (AFFINE, BEFORE)][-1:]
     shown = {name: outcomes[name] for name in (AFFINE, *last) if name in outcomes}
@@ -52,7 +52,7 @@ def draw_case(case: Case, outcomes: Mapping[str, Outcome], file: Path) -> None:
     for axis, index in enumerate(_middle(fixed_labels, columns[0].image.shape)):
         height, width = np.delete(spacing, axis)
         for cell, column in zip(axes[axis], columns, strict=True):
-            _show(cell, column, axis, index, float(height / width))
+            _draw_cell(cell, column, axis, index, float(height / width))
             cell.set_title(f"{column.title}, {_PLANES[axis]}", fontsize=8)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _columns(case: Case, outcomes: Mapping[str, Outcome], fixed_labels: NDArray 
 
 
 def _gray(volume: Volume, original: Volume) -> NDArray:
-    """Intensities between the 1st and 99th percentile of the original as 0 to 1."""
+    """Scale intensities so that the 1st to 99th percentile of the original become 0 to 1."""
     low, high = np.nanpercentile(original.array[::2, ::2, ::2].astype(np.float32), (1, 99))
     array, _ = reorient_to_ras(volume.array, volume.affine)
     scaled = (np.nan_to_num(array.astype(np.float32), nan=float(low)) - low) / max(float(high - low), 1e-6)
@@ -97,7 +97,7 @@ def _middle(labels: NDArray | None, shape: tuple[int, ...]) -> list[int]:
     return [2 * int(n) for n in np.median(found, axis=0)] if len(found) else [n // 2 for n in shape]
 
 
-def _show(cell: Any, column: _Column, axis: int, index: int, aspect: float) -> None:
+def _draw_cell(cell: Any, column: _Column, axis: int, index: int, aspect: float) -> None:
     low, colors = (-1, "RdBu") if column.is_difference else (0, "gray")
     cell.imshow(np.take(column.image, index, axis), cmap=colors, vmin=low, vmax=1, origin="lower", aspect=aspect)
     for labels, color in column.outlines:
@@ -108,7 +108,7 @@ def _show(cell: Any, column: _Column, axis: int, index: int, aspect: float) -> N
 
 
 def _edges(labels: NDArray) -> NDArray[np.bool_]:
-    """Where the label changes; a contour for each of a hundred structures would take long."""
+    """The pixels where the label changes; drawing a contour for each of a hundred structures would be slow."""
     edges = np.zeros(labels.shape, dtype=bool)
     edges[1:] |= labels[1:] != labels[:-1]
     edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]

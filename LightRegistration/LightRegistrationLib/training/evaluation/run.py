@@ -1,4 +1,4 @@
-"""Evaluates many pairs and can be stopped at any time: what is done stays done until files or settings change."""
+"""Evaluates many pairs; each result is stored and used again until files, settings or code change."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def ignore_pair_progress(fraction: float, pair: str) -> None:
 
 @dataclass(frozen=True)
 class PairRecord:
-    """What is known of one pair: the scores by method, in order, or the line that says why there are none.
+    """The result of one pair: the scores by method, in order, or an error message.
 
-    key: stands for everything that the scores depend on.
+    key: a hash of everything that the scores depend on.
     """
 
     name: str
@@ -42,9 +42,10 @@ class PairRecord:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """minimum_voxels: structures that are smaller in one of the two are left out. pictures: also draw each pair.
+    """Options of an evaluation.
 
-    surfaces: whether the surface distances are wanted, which take most of the time of scoring.
+    minimum_voxels: structures that are smaller in one of the two label maps are left out. pictures: whether to draw
+    each pair. surfaces: whether to compute the surface distances, which take most of the time of scoring.
     """
 
     minimum_voxels: int = 100
@@ -59,11 +60,11 @@ def evaluate_pairs(
     options: EvaluationOptions = EvaluationOptions(),
     progress: PairProgress = ignore_pair_progress,
 ) -> list[PairRecord]:
-    """Evaluate every pair with every method and keep each in `output`/pairs as soon as it is done.
+    """Evaluate every pair with every method and write each record to `output`/pairs as soon as it is done.
 
-    A pair that is there already is taken from there, unless one of its files, a method or an option has changed since.
-    A pair that cannot be evaluated yields a record with its error, and is tried again the next time. Raises InputError
-    only where nothing can be written.
+    An existing record is used again unless a file of the pair, a method, an option or the code has changed. A pair that
+    cannot be evaluated gives a record with its error, and is evaluated again next time. Raises InputError only if a
+    record cannot be written.
     """
     digests: dict[Path, str] = {}
     records = []
@@ -71,7 +72,7 @@ def evaluate_pairs(
         progress(number / len(pairs), pair.name)
         try:
             key = _key(pair, methods, options, digests)
-            record = _finished(output, pair, key, options) or _evaluate(pair, key, methods, output, options)
+            record = _read_record(output, pair, key, options) or _evaluate(pair, key, methods, output, options)
         except InputError as error:
             record = PairRecord(pair.name, pair.group, error=str(error))
         write_text(output / PAIRS_FOLDER / f"{pair.name}.json", json.dumps(asdict(record), indent=1, allow_nan=False))
@@ -81,7 +82,7 @@ def evaluate_pairs(
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file aside and move it into place. Raises InputError, naming the file, if it cannot be written."""
+    """Write a temporary file and move it into place. Raises InputError, naming the file, if it cannot be written."""
     partial = file.with_name(file.name + ".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def picture_file(output: Path, pair: EvaluationPair) -> Path:
-    """Where the picture of a pair is."""
+    """The picture file of a pair."""
     return output / PICTURES_FOLDER / f"{pair.name}.png"
 
 
@@ -107,14 +108,14 @@ def _evaluate(
 
 
 def _draw(case: Case, outcomes: Mapping[str, Outcome], file: Path) -> None:
-    # Matplotlib takes a second to import.
+    # Importing Matplotlib takes a second.
     from .pictures import draw_case
 
     draw_case(case, outcomes, file)
 
 
-def _finished(output: Path, pair: EvaluationPair, key: str, options: EvaluationOptions) -> PairRecord | None:
-    """The record of an earlier run, if it is still true."""
+def _read_record(output: Path, pair: EvaluationPair, key: str, options: EvaluationOptions) -> PairRecord | None:
+    """The record of an earlier run; None if there is no valid one."""
     file = output / PAIRS_FOLDER / f"{pair.name}.json"
     if not file.is_file() or (options.pictures and not picture_file(output, pair).is_file()):
         return None
@@ -124,7 +125,7 @@ def _finished(output: Path, pair: EvaluationPair, key: str, options: EvaluationO
             return None
         scores = {name: _scores(value) for name, value in values["scores"].items()}
         return PairRecord(pair.name, pair.group, key, scores, values["structures_left_out"])
-    except (ValueError, KeyError, TypeError):  # not one of ours, or of another version
+    except (ValueError, KeyError, TypeError):  # another program or version wrote it
         return None
 
 
@@ -155,6 +156,6 @@ def _digest(path: Path) -> str:
 
 
 def _code_digest() -> str:
-    """Of the code that registers and measures: an old result says nothing of a new version."""
+    """A hash of the code that registers and scores, so that results of an older version are not used again."""
     files = [*Path(errors.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
