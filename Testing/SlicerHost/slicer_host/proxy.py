@@ -155,6 +155,8 @@ class QObjectProxy(metaclass=ExportedType):
     _exported_name = "QObject"
     _native: QtCore.QObject
     _declared_signals: frozenset[str] = frozenset()
+    _to_python = staticmethod(wrap)
+    _to_qt = staticmethod(unwrap)
 
     def __init__(self, *args: Any) -> None:
         _bind(self, self._native_class(*(unwrap(a) for a in args)))

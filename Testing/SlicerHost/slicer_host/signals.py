@@ -5,15 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import shiboken6
 from PySide6 import QtCore
 
-from .contract import argument_types, bare_name, normalized
-
-if TYPE_CHECKING:
-    from .proxy import QObjectProxy
+from .contract import ClassContract, argument_types, bare_name, normalized
 
 # Signals that Qt 6 renamed or dropped, under the name that Slicer's Qt 5 has.
 _RENAMED = {
@@ -24,6 +21,22 @@ _RENAMED = {
     "valueChanged(QString)": "textChanged(QString)",
     "buttonClicked(int)": "idClicked(int)",
 }
+
+
+class SignalOwner(Protocol):
+    """What this module needs of a proxy: its Qt object, its contract, and the conversion of arguments both ways."""
+
+    _native: QtCore.QObject
+    _exported_name: str
+    _declared_signals: frozenset[str]
+
+    def _class_contract(self) -> ClassContract: ...
+
+    @staticmethod
+    def _to_python(value: Any) -> Any: ...
+
+    @staticmethod
+    def _to_qt(value: Any) -> Any: ...
 
 
 class Signal:
@@ -47,7 +60,7 @@ _connections: dict[int, list[_Connection]] = {}
 class BoundSignal:
     """``button.clicked``: connect and disconnect; only signals declared with ``qt.Signal`` can be emitted."""
 
-    def __init__(self, proxy: QObjectProxy, name: str) -> None:
+    def __init__(self, proxy: SignalOwner, name: str) -> None:
         self._proxy = proxy
         self._name = name
 
@@ -63,22 +76,21 @@ class BoundSignal:
         getattr(self._proxy._native, self._name).emit(*args)
 
     def __call__(self, *args: Any) -> Any:
-        from .proxy import unwrap, wrap
-
         native = getattr(self._proxy._native, self._name)
+        qt_arguments = [self._proxy._to_qt(a) for a in args]
         if not isinstance(native, QtCore.SignalInstance):
             # QProcess.error was signal and getter in Qt 5.
-            return wrap(native(*(unwrap(a) for a in args)))
-        return native.emit(*(unwrap(a) for a in args))
+            return self._proxy._to_python(native(*qt_arguments))
+        return native.emit(*qt_arguments)
 
 
-def connect_signal(proxy: QObjectProxy, signal: str, *target: Any) -> bool:
+def connect_signal(proxy: SignalOwner, signal: str, *target: Any) -> bool:
     """Connect ``signal`` (full signature); raises AttributeError where Slicer's class has no such signal."""
     signature = _checked(proxy, signal)
     return _connect(proxy, bare_name(signature), signature, _callable(target))
 
 
-def disconnect_signal(proxy: QObjectProxy, signal: str, *target: Any) -> bool:
+def disconnect_signal(proxy: SignalOwner, signal: str, *target: Any) -> bool:
     return _disconnect(proxy, bare_name(_checked(proxy, signal)), target)
 
 
@@ -89,7 +101,7 @@ def native_signal_names(native: QtCore.QObject) -> list[str]:
     return [bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QtCore.QMetaMethod.Signal]
 
 
-def _checked(proxy: QObjectProxy, signal: str) -> str:
+def _checked(proxy: SignalOwner, signal: str) -> str:
     signature = normalized(signal)
     contract = proxy._class_contract()
     declared = bare_name(signature) in proxy._declared_signals
@@ -100,7 +112,7 @@ def _checked(proxy: QObjectProxy, signal: str) -> str:
     return signature
 
 
-def _longest(proxy: QObjectProxy, name: str) -> str:
+def _longest(proxy: SignalOwner, name: str) -> str:
     contract = proxy._class_contract()
     overloads = [s for s in contract.overloads(name, contract.signals) if not s.endswith("(QString)")]
     overloads = overloads or contract.overloads(name, contract.signals) or [f"{name}({','.join(['QVariant'] * 9)})"]
@@ -116,7 +128,7 @@ def _callable(target: tuple) -> Callable:
     raise TypeError("connect takes a callable, or a receiver object and a slot")
 
 
-def slot_of(receiver: QObjectProxy, slot: str) -> Callable:
+def slot_of(receiver: SignalOwner, slot: str) -> Callable:
     """The receiver's slot with exactly this signature as a callable; raises AttributeError if it has none."""
     signature = normalized(slot)
     contract = receiver._class_contract()
@@ -127,13 +139,12 @@ def slot_of(receiver: QObjectProxy, slot: str) -> Callable:
     return lambda *args: method(*args[:count])
 
 
-def _connect(proxy: QObjectProxy, name: str, signature: str, target: Callable) -> bool:
-    from .proxy import wrap
-
+def _connect(proxy: SignalOwner, name: str, signature: str, target: Callable) -> bool:
     types = argument_types(signature)[: accepted_arguments(target)]
+    to_python = proxy._to_python  # not the proxy itself: the connection must not keep it alive
 
     def adapter(*args: Any) -> None:
-        target(*(_argument(wrap(a), t) for a, t in zip(args, types, strict=False)))
+        target(*(_argument(to_python(a), t) for a, t in zip(args, types, strict=False)))
 
     native_signal = _native_signal(proxy._native, _RENAMED.get(signature, signature))
     native_signal.connect(adapter)
@@ -147,7 +158,7 @@ def _argument(value: Any, qt_type: str) -> Any:
     return bool(value) if qt_type == "bool" else value
 
 
-def _connections_of(proxy: QObjectProxy) -> list[_Connection]:
+def _connections_of(proxy: SignalOwner) -> list[_Connection]:
     address = shiboken6.getCppPointer(proxy._native)[0]
     if address not in _connections:
         _connections[address] = []
@@ -155,7 +166,7 @@ def _connections_of(proxy: QObjectProxy) -> list[_Connection]:
     return _connections[address]
 
 
-def _disconnect(proxy: QObjectProxy, name: str, target: tuple) -> bool:
+def _disconnect(proxy: SignalOwner, name: str, target: tuple) -> bool:
     wanted = _callable(target) if target else None
     known = _connections_of(proxy)
     found = [c for c in known if c.name == name and (wanted is None or c.target == wanted)]
