@@ -1,19 +1,59 @@
-"""What tests ask of processes: whether they live, and whether they end in time."""
+"""What tests ask of processes: whether they live, whether they end, and whether a call waits for one of them."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+PATIENCE_S = 600.0
+"""The longest wait for something that must happen. A correct program never needs it, however busy the machine is."""
 
-def alive(process_id: int) -> bool:
+
+def is_alive(process_id: int) -> bool:
     """Whether the process exists and is not merely waiting to be reaped."""
-    stat = Path(f"/proc/{process_id}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def gone_within(process_id: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while alive(process_id) and time.monotonic() < deadline:
+def ends(process_id: int, patience_s: float = PATIENCE_S) -> bool:
+    """Wait until the process has ended; False if it is still alive after ``patience_s`` seconds."""
+    deadline = time.monotonic() + patience_s
+    while is_alive(process_id) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return not alive(process_id)
+    return not is_alive(process_id)
+
+
+@contextlib.contextmanager
+def paused(process_id: int, patience_s: float = 60.0) -> Iterator[None]:
+    """Within it the process stands still, so a call that returns has not waited for its answer.
+
+    A call that does wait gets the process back after ``patience_s`` seconds and fails the test instead of blocking it.
+    The process may be killed within, but cannot take part in its own end.
+    """
+    resumed_for_a_waiting_call = threading.Event()
+
+    def resume() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGCONT)
+
+    def give_up() -> None:
+        resumed_for_a_waiting_call.set()
+        resume()
+
+    timer = threading.Timer(patience_s, give_up)
+    os.kill(process_id, signal.SIGSTOP)
+    timer.start()
+    try:
+        yield
+        assert not resumed_for_a_waiting_call.is_set(), f"waited for process {process_id}, which stood still"
+    finally:
+        timer.cancel()
+        resume()

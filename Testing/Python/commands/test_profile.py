@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import numpy as np
 import pytest
 
 from LightRegistrationLib.commands.main import main
@@ -13,6 +14,16 @@ from LightRegistrationLib.commands.profile.measure import FUNCTIONS
 from LightRegistrationLib.commands.profile.tracing import Trace
 from LightRegistrationLib.core.network import cascade, flows, grid
 from LightRegistrationLib.core.network.light_network import LightNetwork
+
+
+def numpy_product_gflops(size: int = 1000) -> float:
+    """The yardstick on this machine: the fastest of three matrix products, 10^9 operations a second."""
+    a, times = np.ones((size, size), np.float32), []
+    for _ in range(3):
+        started = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - started)
+    return 2 * size**3 / min(times) / 1e9
 
 
 def test_a_small_pair_is_taken_apart(tmp_path, capsys):
@@ -33,7 +44,7 @@ def test_a_small_pair_is_taken_apart(tmp_path, capsys):
     assert report["threads"] == 1
     assert 100 < report["peak_memory_mb"] < 20_000
     machine = report["machine"]
-    assert machine["matrix_product_gflops"]["float32"] > 1
+    assert 0.05 < machine["matrix_product_gflops"]["float32"] / numpy_product_gflops() < 50
     assert machine["least_ms"] < machine["convolutions_ms"]
 
 
@@ -46,15 +57,17 @@ def test_every_step_names_a_function_that_exists():
 
 def test_nested_steps_and_stages_are_timed_once():
     trace = Trace()
+    started = time.perf_counter()
     trace.enter("first")
     with trace.step("part"):
-        time.sleep(0.02)
+        time.sleep(0.1)
     trace.enter("second")
     trace.enter(None)
+    elapsed = time.perf_counter() - started
     assert [(depth, span.name) for depth, span in trace.root.walk()] == [(0, "first"), (1, "part"), (0, "second")]
     first, second = trace.root.parts.values()
-    assert first.wall >= first.parts["part"].wall >= 0.02
-    assert second.wall < 0.02
+    assert first.wall >= first.parts["part"].wall >= 0.1
+    assert first.wall + second.wall <= elapsed
     assert trace.root.total("part").calls == 1
 
 

@@ -26,6 +26,8 @@ from LightRegistrationLib.worker.protocol import (
     WorkerExited,
 )
 
+from ..processes import PATIENCE_S
+
 MODEL = "tiny"
 
 
@@ -59,7 +61,7 @@ class Watched:
     client: WorkerClient
     messages: list[Message] = field(default_factory=list)
 
-    def wait(self, kinds=(Finished, Refused, WorkerExited), request_id=None, seconds=60.0):
+    def wait(self, kinds=(Finished, Refused, WorkerExited), request_id=None, seconds=PATIENCE_S):
         """Poll until a message of these kinds comes (for this request) and return it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
