@@ -22,6 +22,7 @@ from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
 
 from ..analytic import phantom
+from ..processes import PATIENCE_S
 from .conftest import FOLDER, Finished, RunBenchmark
 
 DATA = os.environ.get("LIGHTREG_DATA")
@@ -167,7 +168,7 @@ def test_goes_on_where_it_was_killed(comparison, data, tmp_path):
     process = subprocess.Popen(
         command, env={**os.environ, "TMPDIR": str(temporary)}, start_new_session=True, stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not row_files(tmp_path) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)

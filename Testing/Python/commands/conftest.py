@@ -16,6 +16,8 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 
+from ..processes import PATIENCE_S
+
 COMMAND = (sys.executable, "-m", "LightRegistrationLib.commands")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -51,7 +53,12 @@ class PairFiles:
 def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run light-registration in a process of its own."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=ONE_THREAD, timeout=300, check=False
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ONE_THREAD,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

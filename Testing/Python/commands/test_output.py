@@ -18,6 +18,7 @@ import pytest
 from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, staging_folder
 from LightRegistrationLib.core.errors import InputError
 
+from ..processes import PATIENCE_S
 from .conftest import COMMAND, ONE_THREAD, PairFiles
 
 
@@ -138,7 +139,7 @@ def test_ended_run_leaves_the_earlier_result_alone(pair_files: PairFiles, tmp_pa
     process = subprocess.Popen([*COMMAND, *arguments, "--views"], stderr=subprocess.PIPE, env=ONE_THREAD, text=True)
     _wait_until_it_writes(tmp_path, process)
     process.send_signal(end)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0, "it was over before the signal came"
     assert _tree(output) == before
     if end != signal.SIGKILL:
@@ -157,7 +158,7 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     process = subprocess.Popen([*COMMAND, *arguments], stderr=theirs, stdout=subprocess.PIPE, env=ONE_THREAD)
     os.close(theirs)
     shown = _read_all(terminal)
-    assert process.wait(60) == 0, shown
+    assert process.wait(PATIENCE_S) == 0, shown
     assert "network" in shown
     assert "Model brain-mri: both volumes look like MRI" in shown
     assert "%" in shown
@@ -168,14 +169,14 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
 def test_a_program_without_standard_error_is_served_too(pair_files: PairFiles, tmp_path: Path) -> None:
     arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(tmp_path / "result")]
     done = subprocess.run(
-        ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, *arguments], env=ONE_THREAD, timeout=60, check=False
+        ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, *arguments], env=ONE_THREAD, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0
     assert (tmp_path / "result" / "report.json").exists()
 
 
 def _wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not list(folder.glob(".*.unfinished-*/transform.h5")):
         assert process.poll() is None, "ended too early"
         assert time.monotonic() < deadline

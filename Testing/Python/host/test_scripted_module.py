@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import slicer
 
+from ..processes import PATIENCE_S
+
 MODULE = """
 import logging
 
@@ -245,7 +247,7 @@ def run_self_test(folder: Path, slicer_source: str | None) -> subprocess.Complet
     repository = Path(__file__).resolve().parents[3]
     environment["PYTHONPATH"] = str(repository / "Testing" / "SlicerHost")
     command = [sys.executable, "-m", "slicer_host", str(folder), "--test", "TinyHost"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.fixture(params=["stand-ins", "Slicer's own files"])

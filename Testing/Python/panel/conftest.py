@@ -9,6 +9,8 @@ import pytest
 
 from slicer_host.pytest_plugin import slicer_host, slicer_host_process
 
+from ..processes import PATIENCE_S
+
 __all__ = ["opened", "slicer_host", "slicer_host_process"]
 
 
@@ -41,10 +43,10 @@ class Opened:
     def start(self) -> None:
         """Press Register and come back in the middle of the work."""
         self.ui.registerButton.click()
-        self.host.process_events(until=lambda: self.ui.progressBar.value > 0, timeout_s=60)
+        self.host.process_events(until=lambda: self.ui.progressBar.value > 0, timeout_s=PATIENCE_S)
 
     def finish(self) -> None:
-        self.host.process_events(until=lambda: not self.panel.logic.is_busy, timeout_s=120)
+        self.host.process_events(until=lambda: not self.panel.logic.is_busy, timeout_s=PATIENCE_S)
         self.host.raise_slot_errors()
 
     def registered(self, segmentations: bool = True) -> Any:

@@ -8,6 +8,7 @@ import slicer
 
 from LightRegistrationLib.worker.protocol import FieldFound, Finished, WorkerExited
 
+from ..processes import PATIENCE_S
 from .test_result import pixels
 
 
@@ -56,7 +57,7 @@ class Halt:
         self.wait()
 
     def wait(self):
-        self._opened.host.process_events(until=lambda: bool(self._held), timeout_s=120)
+        self._opened.host.process_events(until=lambda: bool(self._held), timeout_s=PATIENCE_S)
         self._opened.host.raise_slot_errors()
 
     def go_on(self):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ..processes import PATIENCE_S
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -23,7 +25,7 @@ def run_self_test(slicer_source: str) -> subprocess.CompletedProcess:
         "--test",
         "LightRegistration",
     ]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_passes_on_the_host_double():
@@ -51,6 +53,6 @@ def test_opening_the_module_imports_no_torch():
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.split()[-1:] == ["False"], done.stderr[-3000:]

@@ -3,9 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ..processes import PATIENCE_S
+
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_importing_the_scene_layer_has_no_side_effects() -> None:

@@ -132,7 +132,7 @@ class Host:
         self._modules[name].runTest(msec=0)
         self.raise_slot_errors()
 
-    def process_events(self, until: Callable[[], bool] | None = None, timeout_s: float = 10.0) -> None:
+    def process_events(self, until: Callable[[], bool] | None = None, timeout_s: float = 300.0) -> None:
         """Let Qt work once, or until the condition holds; raises TimeoutError when it does not in time."""
         deadline = time.monotonic() + timeout_s
         QtWidgets.QApplication.processEvents()

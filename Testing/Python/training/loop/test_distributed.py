@@ -17,6 +17,7 @@ from LightRegistrationLib.training.loop.hardware import Hardware
 from LightRegistrationLib.training.loop.trainer import make_generator
 from LightRegistrationLib.training.state import load_state
 
+from ...processes import PATIENCE_S
 from ..toy import Same, ToySource
 from ..two_processes import student_trainer, teacher_trainer
 
@@ -30,7 +31,7 @@ def output(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("output")
     environment = os.environ | {"PYTHONPATH": f"{LIBRARY}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-m", "training.two_processes", str(folder)]
-    run = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=180)
+    run = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert run.returncode == 0, run.stderr
     (folder / "stdout").write_text(run.stdout)
     return folder
