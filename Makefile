@@ -40,7 +40,7 @@ demo: $(READY)
 	  $(if $(MODEL),--model "$(MODEL)")
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGUMENTS)
 
 lint: $(READY)
 	$(BIN)/ruff check

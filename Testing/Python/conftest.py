@@ -1,3 +1,5 @@
+"""Fixtures and process settings that all tests share."""
+
 from __future__ import annotations
 
 import os
@@ -18,6 +20,13 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 # No test, and no process that one starts, sees the models of whoever runs it. The folder does not exist.
 os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{os.getpid()}")
+
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _workers > 1:
+    # Before torch, SimpleITK and VTK are imported: each test process, with all that it starts, gets its share of cores.
+    _share = str(max(1, (os.cpu_count() or 1) // _workers))
+    for _variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "VTK_SMP_MAX_THREADS"):
+        os.environ.setdefault(_variable, _share)
 
 
 @pytest.fixture(scope="session")
