@@ -271,7 +271,7 @@ def test_a_busy_worker_ends_with_its_parent(watched, long_request):
         watched.client._session._process.stdin.close()  # what the system does when a parent dies
         assert ends(process)
         kinds = [json.loads(line)["kind"] for line in messages]
-    assert "advanced" in kinds
+    assert "progress" in kinds
     assert "finished" not in kinds
     assert not folder.exists()
 

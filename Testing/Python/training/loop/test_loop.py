@@ -28,6 +28,7 @@ from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.trainers.student import StudentTrainer, train_student
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
 
+from ...processes import PATIENCE_S
 from ..toy import SOURCES, ToySourceConfig, losses_of
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -142,7 +143,7 @@ def test_a_loss_that_is_not_finite_is_one_line_that_names_the_step_and_what_is_l
 KILLED = """
 import sys
 from pathlib import Path
-from training.loop.test_loop import config
+from Testing.Python.training.loop.test_loop import config
 from LightRegistrationLib.training.configuration import StudentStage
 from LightRegistrationLib.training.trainers.student import train_student
 stages = (StudentStage(steps=10000, spacing_mm=6),)
@@ -152,10 +153,10 @@ train_student(config(stages=stages, checkpoint_minutes=1e-9), Path(sys.argv[1]),
 
 def test_a_run_that_is_killed_while_it_saves_leaves_a_whole_state(tmp_path):
     library = TESTS.parents[1] / "LightRegistration"
-    environment = os.environ | {"PYTHONPATH": f"{library}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{library}{os.pathsep}{TESTS.parents[1]}", "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], env=environment)
     state, partial = tmp_path / "run" / "state.pt", tmp_path / "run" / "state.partial"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not (state.exists() and partial.exists()) and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.002)
     run.send_signal(signal.SIGKILL)
