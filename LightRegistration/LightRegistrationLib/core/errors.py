@@ -1,10 +1,10 @@
-"""Errors that are meant to be read by the person who uses the software."""
+"""Errors whose messages are written for the user."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """The user's input cannot be used; the message is one line that says what is wrong and what to do."""
+    """The user's input cannot be used; the message is one line with the problem and what to do."""
 
 
 class ModelError(InputError):

@@ -1,4 +1,4 @@
-"""Geometries that registration tools get wrong: oblique, anisotropic, left-handed, permuted, far from the origin."""
+"""Difficult geometries: oblique, anisotropic, left-handed, permuted, far from the origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_geometry(
     order: tuple[int, int, int] = (0, 1, 2),
     center_mm: tuple[float, float, float] = (0, 0, 0),
 ) -> Geometry:
-    """A grid whose middle is at `center_mm`; `order` and `flips` say along which anatomical axis i, j, k run."""
+    """Make a grid with its center at `center_mm`; `order` and `flips` give the anatomical axes of i, j, k."""
     axes = Rotation.from_euler("xyz", rotation_degrees, degrees=True).as_matrix()[:, list(order)] * flips
     matrix = axes * spacing_mm
     half = (np.array(shape[::-1]) - 1) / 2

@@ -1,0 +1,4 @@
+"""Image files.
+
+In: paths of image files. Out: an error for a damaged NIfTI file, or a compressed file.
+"""

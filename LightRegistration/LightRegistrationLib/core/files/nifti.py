@@ -1,4 +1,4 @@
-"""Notice NIfTI files that are damaged: ITK reads them without complaint and fills in zeros."""
+"""Checks for damaged NIfTI files: ITK reads them without an error and fills in zeros."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
-
-_CHUNK = 1 << 22
+from .settings import FILES
 
 
 def check_nifti(path: Path) -> None:
-    """Raise InputError if a .nii or .nii.gz file is damaged or cut off, holds only NaN, or has an axis without length.
+    """Raise InputError if a .nii or .nii.gz file is damaged or incomplete, holds only NaN, or has a spacing of 0.
 
-    ITK notices none of these: it reads missing and not-a-number voxels as 0, and takes a spacing of 0 for 1.
+    ITK detects none of these: it reads missing and NaN voxels as 0, and replaces a spacing of 0 by 1.
     """
     try:
         with path.open("rb") as raw:
@@ -28,22 +27,22 @@ def check_nifti(path: Path) -> None:
             raw.seek(0)
             if compressed:
                 with gzip.GzipFile(fileobj=raw) as stream:
-                    _check(stream, path)
+                    _check_stream(stream, path)
             else:
-                _check(raw, path)
+                _check_stream(raw, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the file is damaged (its compressed data cannot be read to the end).") from error
 
 
-def _check(stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
-    layout = _layout(stream.read(540))
+def _check_stream(stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
+    layout = _read_layout(stream.read(540))
     if layout is None:
         raise InputError(f"{path}: this is not a NIfTI image, or its header is damaged.")
     if min(layout.spacing) == 0:
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     stream.seek(layout.offset)
     length, finite = 0, layout.float_type is None
-    while chunk := stream.read(_CHUNK):
+    while chunk := stream.read(FILES.read_bytes):
         length += len(chunk)
         if not finite:
             usable = len(chunk) - len(chunk) % 8
@@ -56,7 +55,7 @@ def _check(stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the voxels lie in the file, bytes; their type where it is a floating point one; the header's spacing."""
+    """Offset and length of the voxels in the file, bytes; their type if it is floating point; the header's spacing."""
 
     offset: int
     length: int
@@ -64,7 +63,7 @@ class _Layout:
     spacing: tuple[float, ...]
 
 
-def _layout(header: bytes) -> _Layout | None:
+def _read_layout(header: bytes) -> _Layout | None:
     for order in "<>":
         if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
             dimensions = struct.unpack_from(order + "8h", header, 40)

@@ -1,4 +1,4 @@
-"""Where the voxels of an array lie in the world."""
+"""The voxel grid of an array in world coordinates."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def apply_affine(affine: FloatArray, points: ArrayLike) -> FloatArray:
 class Geometry:
     """A voxel grid in the world: shape (k, j, i), slowest first, and the 4x4 matrix (i, j, k, 1) -> RAS mm.
 
-    Raises InputError where the grid cannot be used: not 3-D, an empty axis, an axis of length zero, axes in one
-    plane, or a matrix that is not finite.
+    Raises InputError if the grid is not 3-D, has an empty axis, a spacing of zero, axes in one plane, or a matrix that
+    is not finite.
     """
 
     shape: tuple[int, ...]
@@ -75,7 +75,7 @@ class Geometry:
 
     @property
     def center_mm(self) -> FloatArray:
-        """The middle of the grid, RAS mm."""
+        """The center of the grid, RAS mm."""
         return apply_affine(self.affine, (self.size_ijk - 1) / 2)
 
     @property
@@ -91,10 +91,10 @@ class Geometry:
         return apply_affine(self.affine, np.stack([i, j, k], axis=-1))
 
     def contains(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
-        """Which of the points (..., 3) RAS mm lie in a voxel of the grid (up to its outer edges): (...)."""
+        """Find the points (..., 3) RAS mm that lie in a voxel of the grid, up to its outer edges: booleans (...)."""
         indices = apply_affine(self.inverse_affine, points_mm)
         return np.asarray(((indices >= -0.5) & (indices <= self.size_ijk - 0.5)).all(-1))
 
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
-        """Whether both grids have the same voxels: equal shape, corners nowhere further apart than the tolerance."""
+        """Tell whether both grids have the same voxels: equal shape, and corners equal to within the tolerance."""
         return self.shape == other.shape and bool(np.abs(self.corners_mm - other.corners_mm).max() <= tolerance_mm)

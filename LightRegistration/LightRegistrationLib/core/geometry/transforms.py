@@ -1,4 +1,4 @@
-"""Spatial transforms as values: affine matrices and dense displacement fields, fixed -> moving, RAS mm."""
+"""Spatial transforms as immutable values: affine matrices and displacement fields, fixed -> moving, RAS mm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .volume import make_read_only
 
 @dataclass(frozen=True, eq=False)
 class AffineTransform:
-    """A 4x4 matrix that maps fixed points to moving points, RAS mm. Raises InputError if it is singular."""
+    """A 4x4 matrix that maps fixed points to moving points, RAS mm. Raises InputError unless it is invertible."""
 
     matrix: FloatArray
 
@@ -31,7 +31,7 @@ class AffineTransform:
 
     @classmethod
     def identity(cls) -> AffineTransform:
-        """The transform that moves nothing."""
+        """Return the identity."""
         return cls(np.eye(4))
 
     def __call__(self, points_mm: ArrayLike) -> FloatArray:
@@ -39,21 +39,21 @@ class AffineTransform:
         return apply_affine(self.matrix, points_mm)
 
     def inverse(self) -> AffineTransform:
-        """The transform moving -> fixed."""
+        """Return the transform moving -> fixed."""
         return AffineTransform(np.linalg.inv(self.matrix))
 
     def after(self, first: AffineTransform) -> AffineTransform:
-        """The transform x -> self(first(x))."""
+        """Return the transform x -> self(first(x))."""
         return AffineTransform(self.matrix @ first.matrix)
 
 
 @dataclass(frozen=True, eq=False)
 class DisplacementField:
-    """A dense displacement field: a fixed point x mm lies at x + d(x) mm in the moving image.
+    """A dense displacement field: the fixed point x mm corresponds to the moving point x + d(x) mm.
 
     array: float32 (k, j, i, 3), components R, A, S in mm. affine: 4x4 (i, j, k, 1) -> RAS mm of the field's own grid,
-    whose axes are orthogonal (a transform file cannot hold sheared ones). Between nodes the field is trilinear.
-    Raises InputError for another shape, for values that are not finite and for a sheared grid.
+    whose axes are orthogonal (transform files cannot store sheared grids). Between its nodes the field is trilinear.
+    Raises InputError for another shape, for values that are not finite, and for a sheared grid.
     """
 
     array: FloatArray
@@ -78,7 +78,7 @@ class DisplacementField:
         return Geometry(self.array.shape[:3], self.affine)
 
     def __call__(self, points_mm: ArrayLike) -> FloatArray:
-        """Map fixed points (..., 3) RAS mm to moving points; outside the grid the nearest border displacement holds."""
+        """Map fixed points (..., 3) RAS mm to moving points; outside the grid the nearest displacement is used."""
         points = np.asarray(points_mm, dtype=np.float64)
         indices = apply_affine(self.geometry.inverse_affine, points)[..., ::-1].reshape(-1, 3).T
         columns = [map_coordinates(self.array[..., c], indices, order=1, mode="nearest") for c in range(3)]

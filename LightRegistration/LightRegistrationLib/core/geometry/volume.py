@@ -1,4 +1,4 @@
-"""Images and segmentations with their geometry: immutable values that the whole house passes along."""
+"""Images and segmentations with their geometry, as immutable values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .geometry import FloatArray, Geometry
 
 
 def make_read_only(array: ArrayLike) -> NDArray:
-    """A contiguous view (or copy, where needed) of the array that cannot be written through."""
+    """Return a contiguous read-only view of the array, or a copy if needed."""
     result = np.ascontiguousarray(array).view()
     result.setflags(write=False)
     return result
@@ -24,7 +24,7 @@ def make_read_only(array: ArrayLike) -> NDArray:
 class Volume:
     """A scalar image: array (k, j, i) of any real type, affine 4x4 (i, j, k, 1) -> RAS mm.
 
-    Raises InputError for an array that is not 3-D, not numeric, empty, or without one finite value.
+    Raises InputError for an array that is not 3-D, not numeric, empty, or without any finite value.
     """
 
     array: NDArray
@@ -37,7 +37,7 @@ class Volume:
             raise InputError(f"{self.name}: a 3-D scalar volume is needed, but the array has shape {array.shape}.")
         if array.dtype.kind not in "buif":
             raise InputError(f"{self.name}: voxels of type {array.dtype} cannot be registered; convert to numbers.")
-        geometry = _named_geometry(self.name, array.shape, self.affine)
+        geometry = _make_geometry(self.name, array.shape, self.affine)
         if array.dtype.kind == "f" and not np.isfinite(array).any():
             raise InputError(f"{self.name}: the volume holds no finite value (only NaN or infinity).")
         object.__setattr__(self, "array", make_read_only(array))
@@ -51,7 +51,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Segment:
-    """One structure of a segmentation: its name, the label value it has, and the layer it is drawn in."""
+    """One structure of a segmentation: its name, its label value, and the index of its layer."""
 
     name: str
     value: int
@@ -60,10 +60,10 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Structures on one voxel grid, in one or more layers so that they may overlap.
+    """Structures on one voxel grid, in one or more layers, so that they can overlap.
 
     layers: arrays (k, j, i) of integers, all of one shape; 0 is background. affine: 4x4 (i, j, k, 1) -> RAS mm.
-    segments: which value in which layer is which structure.
+    segments: name, value and layer of each structure.
     Raises InputError for layers that are not 3-D integers of one shape.
     """
 
@@ -79,7 +79,7 @@ class Segmentation:
         shapes = {layer.shape for layer in layers}
         if len(shapes) != 1 or any(layer.dtype.kind not in "bui" for layer in layers):
             raise InputError(f"{self.name}: label layers must be integers of one 3-D shape, got {sorted(shapes)}.")
-        geometry = _named_geometry(self.name, layers[0].shape, self.affine)
+        geometry = _make_geometry(self.name, layers[0].shape, self.affine)
         if any(not 0 <= s.layer < len(layers) for s in self.segments):
             raise InputError(f"{self.name}: a segment names a layer that does not exist.")
         object.__setattr__(self, "layers", layers)
@@ -88,13 +88,13 @@ class Segmentation:
 
     @classmethod
     def from_labels(cls, array: ArrayLike, affine: ArrayLike, name: str = "segmentation") -> Segmentation:
-        """Make a one-layer segmentation of a label map (k, j, i); each value other than 0 is a segment.
+        """Make a segmentation with one layer from a label map (k, j, i); each value other than 0 is a segment.
 
         Segments are named as Slicer names them on import: `Label_<value>`.
         """
         labels = np.asarray(array)
         if labels.dtype.kind == "f":
-            labels = _integers(labels, name)
+            labels = _convert_to_integers(labels, name)
         values = [int(v) for v in np.unique(labels) if v != 0]
         segments = tuple(Segment(f"Label_{value}", value) for value in values)
         return cls((labels,), np.asarray(affine, dtype=np.float64), segments, name)
@@ -105,35 +105,35 @@ class Segmentation:
         return Geometry(self.layers[0].shape, self.affine)
 
     def mask(self, segment: Segment) -> NDArray[np.bool_]:
-        """Where the structure is: booleans (k, j, i)."""
+        """Return the voxels of the structure: booleans (k, j, i)."""
         return np.asarray(self.layers[segment.layer] == segment.value)
 
 
 def match_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
-    """Pair structures by equal name; where no name is shared, by equal label value.
+    """Pair structures by equal name, or if no name is shared, by equal label value.
 
-    A name or value that occurs twice in one of the two says nothing and is left out.
+    Names and values that occur twice in one of the two are ambiguous and left out.
     """
     for key in ("name", "value"):
-        ours, theirs = _by_unique(key, fixed), _by_unique(key, moving)
-        pairs = [(segment, theirs[value]) for value, segment in ours.items() if value in theirs]
+        by_key = _index_unique(key, moving)
+        pairs = [(segment, by_key[value]) for value, segment in _index_unique(key, fixed).items() if value in by_key]
         if pairs:
             return pairs
     return []
 
 
-def _by_unique(key: str, segmentation: Segmentation) -> dict[Any, Segment]:
+def _index_unique(key: str, segmentation: Segmentation) -> dict[Any, Segment]:
     counts = Counter(getattr(s, key) for s in segmentation.segments)
     return {getattr(s, key): s for s in segmentation.segments if counts[getattr(s, key)] == 1}
 
 
-def _integers(labels: NDArray, name: str) -> NDArray:
+def _convert_to_integers(labels: NDArray, name: str) -> NDArray:
     if not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")
     return labels.astype(np.int32)
 
 
-def _named_geometry(name: str, shape: tuple[int, ...], affine: FloatArray) -> Geometry:
+def _make_geometry(name: str, shape: tuple[int, ...], affine: FloatArray) -> Geometry:
     try:
         return Geometry(shape, affine)
     except InputError as error:

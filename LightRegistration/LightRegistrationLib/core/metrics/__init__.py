@@ -1,0 +1,5 @@
+"""Metrics: how well two segmentations agree.
+
+In: the fixed, the moving and the warped moving segmentation. Out: for each common structure Dice, Jaccard, HD95 and
+volume change, before and after registration.
+"""

@@ -1,4 +1,4 @@
-"""Folded cells are repaired, and the rest of the field is left alone."""
+"""Folded cells are repaired, and the rest of the field is unchanged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..fields import bending_field
 from ..geometries import make_geometry
 
 
-def test_unfolding_mends_the_folded_cells_and_leaves_the_rest_alone():
+def test_folded_cells_are_repaired_and_the_rest_is_unchanged():
     geometry = make_geometry((30, 30, 30), (4, 4, 4), (10, -20, 5))
     smooth = bending_field(geometry, amplitude_mm=3.0)
     array = np.array(smooth.array)
     array[15, 15, 15] += (-9.0, 5.0, 0.0)
-    mended, rounds = repair_folding(DisplacementField(array, smooth.affine))
+    repaired, rounds = repair_folding(DisplacementField(array, smooth.affine))
     assert (compute_corner_determinants(DisplacementField(array, smooth.affine)) <= 0).any()
-    assert compute_corner_determinants(mended).min() > 0
+    assert compute_corner_determinants(repaired).min() > 0
     assert 0 < rounds < 50
-    change = np.linalg.norm(mended.array - array, axis=-1)
+    change = np.linalg.norm(repaired.array - array, axis=-1)
     assert change[:8].max() == 0
-    assert np.linalg.norm(mended.array - smooth.array, axis=-1).max() < 4
+    assert np.linalg.norm(repaired.array - smooth.array, axis=-1).max() < 4
     assert repair_folding(smooth) == (smooth, 0)

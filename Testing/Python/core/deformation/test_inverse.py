@@ -1,4 +1,4 @@
-"""The inverse of a field brings points back; a folded field is refused."""
+"""The inverse of a field, and the refusal of folded fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..fields import nodes
 from ..geometries import AWKWARD, make_geometry
 
 
-def test_the_inverse_brings_points_back():
+def test_field_and_inverse_cancel():
     geometry = AWKWARD["oblique"]
     turn = homogeneous(np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.1]]), (40, -20, 10))
     grid = make_geometry((40, 40, 40), (4, 4, 4), center_mm=tuple(geometry.center_mm))
@@ -29,7 +29,7 @@ def test_the_inverse_brings_points_back():
     np.testing.assert_allclose(field(inverse(exact)), exact, atol=0.02)
 
 
-def test_a_folded_field_has_no_inverse_and_says_so():
+def test_a_folded_field_is_refused():
     geometry = make_geometry((12, 12, 12), (2, 2, 2))
     array = np.zeros((12, 12, 12, 3))
     array[6, 6, 6, 0] = -3.0

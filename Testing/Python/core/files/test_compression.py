@@ -1,4 +1,4 @@
-"""Files compressed in parallel are read back by the readers that people use, whatever their length."""
+"""Files compressed in parallel can be read by common readers, for any length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from LightRegistrationLib.core.files.compression import compress_file
 
 
 @pytest.mark.parametrize("length", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 9_500_000])
-def test_the_content_comes_back_and_is_one_member(tmp_path, length):
+def test_the_content_is_restored_from_one_gzip_member(tmp_path, length):
     content = np.random.default_rng(0).integers(0, 20, length, dtype=np.uint8).tobytes()
     (tmp_path / "plain").write_bytes(content)
     compress_file(tmp_path / "plain", tmp_path / "file.gz")
@@ -35,7 +35,7 @@ def test_threads_do_not_change_the_file(tmp_path):
     assert (tmp_path / "1.gz").read_bytes() == (tmp_path / "3.gz").read_bytes()
 
 
-def test_itk_reads_an_image_that_was_compressed_so(tmp_path):
+def test_itk_reads_a_compressed_image(tmp_path):
     array = np.random.default_rng(2).integers(-1000, 1000, (30, 256, 256)).astype(np.int16)
     sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "image.nii"))
     compress_file(tmp_path / "image.nii", tmp_path / "image.nii.gz")

@@ -1,6 +1,8 @@
-"""Scores against brute force, on structures whose overlap is known."""
+"""Scores compared with brute force, on structures whose overlap is known."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, match_segments
 from LightRegistrationLib.core.metrics import label_counts
-from LightRegistrationLib.core.metrics.overlap import compare_segmentations, hausdorff_95
+from LightRegistrationLib.core.metrics.overlap import compare_segmentations, compute_hausdorff_95
 from LightRegistrationLib.core.result.scores import Overlap, mean_overlap
 
 from ..geometries import AWKWARD, make_geometry
@@ -51,7 +53,7 @@ def test_hd95_against_all_pairs_of_surface_points_on_an_oblique_anisotropic_grid
         points.append(np.argwhere(padded & ~binary_erosion(padded))[:, ::-1] @ GEOMETRY.affine[:3, :3].T)
     distances = cdist(*points)
     expected = np.percentile(np.r_[distances.min(1), distances.min(0)], 95)
-    assert hausdorff_95(first, second, GEOMETRY) == pytest.approx(expected)
+    assert compute_hausdorff_95(first, second, GEOMETRY) == pytest.approx(expected)
 
 
 def ball(center: tuple[float, float, float], radius: float, geometry=GEOMETRY) -> np.ndarray:
@@ -72,23 +74,23 @@ def brute_force(first: np.ndarray, second: np.ndarray, geometry) -> float:
 @pytest.mark.parametrize("shift", [0, 1, 3, 9, 20])
 @pytest.mark.parametrize("name", ["plain", "oblique", "sheared"])
 def test_hd95_of_structures_that_touch_and_that_are_far_apart(shift, name):
-    """Near surfaces are found among the neighbors, far ones by a search, a specked one by both."""
+    """Near surfaces are found by looking up neighbors, distant ones by a search, and one with specks by both."""
     geometry = AWKWARD["plain" if name == "sheared" else name]
     if name == "sheared":
         shear = np.array([[1, 0.3, 0, 0], [0, 1, 0.2, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
         geometry = Geometry(geometry.shape, shear @ geometry.affine)
     first, second = ball((15, 18, 12), 7, geometry), ball((16, 19, 12 + shift), 6, geometry)
-    assert hausdorff_95(first, second, geometry) == pytest.approx(brute_force(first, second, geometry))
+    assert compute_hausdorff_95(first, second, geometry) == pytest.approx(brute_force(first, second, geometry))
     specks = np.random.default_rng(shift).random(geometry.shape) > 0.999
     expected = brute_force(first, second | specks, geometry)
-    assert hausdorff_95(first, second | specks, geometry) == pytest.approx(expected)
+    assert compute_hausdorff_95(first, second | specks, geometry) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_many_structures_are_counted_as_one_by_one(dtype, threads, monkeypatch):
-    """Values in no order, some below zero or huge, some that only one side has; several slabs for several threads."""
-    monkeypatch.setattr(label_counts, "_SLAB_VOXELS", 5000)
+    """Unordered values, some negative or huge, some in one segmentation only; several slabs for several threads."""
+    monkeypatch.setattr(label_counts, "METRICS", replace(label_counts.METRICS, slab_voxels=5000))
     values = np.array({"uint8": (3, 200, 7, 90), "int16": (-4, 900, 3, 55), "int32": (9, 10**9, 2, -7)}[dtype])
     rng = np.random.default_rng(2)
     fixed, moving, warped = (
@@ -163,7 +165,7 @@ def test_a_structure_that_vanished_scores_zero_and_has_no_distance():
     assert score.after.volume_change_percent == -100
 
 
-def test_means_leave_out_what_is_not_defined_and_refuse_nothing_at_all():
+def test_means_leave_out_undefined_values_and_an_empty_list_is_refused():
     mean = mean_overlap([Overlap(0.5, 0.4, 2.0, 1.0), Overlap(0.7, 0.6, float("nan"), 3.0)])
     assert (mean.dice, mean.hd95_mm) == (pytest.approx(0.6), 2.0)
     with pytest.raises(InputError, match="no structure in common"):
@@ -171,7 +173,7 @@ def test_means_leave_out_what_is_not_defined_and_refuse_nothing_at_all():
 
 
 def test_segmentations_without_a_labeled_voxel_can_be_compared():
-    """A structure that is listed but drawn nowhere: no overlap, no distance, and no error."""
+    """A structure that is listed but has no voxel: no overlap, no distance, and no error."""
     fixed = Segmentation((np.ones((4, 5, 6), np.uint8),), np.eye(4), (Segment("a", 1),))
     empty = Segmentation((np.zeros((4, 5, 6), np.uint8),), np.eye(4), (Segment("a", 1),))
     (score,) = compare_segmentations(fixed, empty, empty, fixed.geometry)

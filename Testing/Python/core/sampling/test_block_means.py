@@ -1,4 +1,4 @@
-"""Block means against sums written out, for every way in which an array may be stored."""
+"""Averages of blocks compared with sums over all voxels, for every way in which an array may be stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VIEWS = {
 
 
 def expected_means(array: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
-    """Every voxel of every block looked up, the last voxel for those beyond it."""
+    """Average over every voxel of every block; beyond the last voxel, that one is repeated."""
     lines = [
         np.minimum(np.arange(-(-n // f) * f), n - 1).reshape(-1, f) for n, f in zip(array.shape, factors, strict=True)
     ]
@@ -29,7 +29,7 @@ def expected_means(array: np.ndarray, factors: tuple[int, int, int]) -> np.ndarr
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("factors", [(1, 1, 1), (2, 3, 4), (5, 1, 2), (9, 50, 7)])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64", "bool"])
-def test_means_are_those_of_the_voxels(view, factors, dtype):
+def test_averages_equal_those_of_the_voxels(view, factors, dtype):
     rng = np.random.default_rng(0)
     values = rng.random((19, 23, 31)) > 0.5 if dtype == "bool" else rng.uniform(0, 200, (19, 23, 31))
     array = VIEWS[view](values.astype(dtype))
@@ -39,7 +39,7 @@ def test_means_are_those_of_the_voxels(view, factors, dtype):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_counts_as_the_least_value(bad):
+def test_values_that_are_not_finite_count_as_the_smallest_value(bad):
     array = np.random.default_rng(1).uniform(5, 9, (6, 8, 10)).astype(np.float32)
     array[3, 4, 5] = bad
     clean = np.where(np.isfinite(array), array, array[np.isfinite(array)].min())

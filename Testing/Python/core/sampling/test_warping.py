@@ -22,7 +22,7 @@ from ..fields import bending_field, sitk_resample, to_sitk
 from ..geometries import AWKWARD, make_geometry
 
 GEOMETRIES = AWKWARD | {
-    # Along the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
+    # Parallel to the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
     "supine": make_geometry((33, 40, 47), (1.2, 1.7, 2.6), flips=(-1, -1, 1), center_mm=(40, -35, 80)),
     "sagittal": make_geometry((31, 44, 36), (2.2, 1.3, 1.9), flips=(1, -1, -1), order=(1, 2, 0)),
 }
@@ -42,7 +42,7 @@ def recentered(name: str, center_mm: np.ndarray) -> Geometry:
 
 
 @pytest.mark.parametrize(("fixed_name", "moving_name"), PAIRS)
-def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
+def test_a_warped_volume_equals_that_of_simpleitk(fixed_name, moving_name):
     fixed = GEOMETRIES[fixed_name]
     moving_geometry = recentered(moving_name, fixed.center_mm + 5)
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_a_warped_volume_is_what_simpleitk_makes_of_it(fixed_name, moving_name):
     ours = warp_volume(moving, field, fixed)
     theirs = sitk_resample((array.astype(np.float32), moving.affine), field, fixed, sitk.sitkLinear, float(array.min()))
     assert ours.array.dtype == np.int16
-    assert (np.abs(ours.array - theirs) > 1).mean() < 1e-3  # only at the rim, where rounding decides what is inside
+    assert (np.abs(ours.array - theirs) > 1).mean() < 1e-3  # only at the border, where rounding decides what is inside
     assert np.ptp(ours.array) > 300
 
 
@@ -71,8 +71,8 @@ def test_a_warped_segmentation_equals_simpleitks_nearest_neighbor(fixed_name, mo
 
 @pytest.mark.parametrize("fixed_name", ["oblique", "supine", "sagittal"])
 @pytest.mark.parametrize("reach", ["inside", "beyond"])
-def test_moving_coordinates_are_those_of_the_field(fixed_name, reach):
-    """To a thousandth of a voxel, also where the fixed grid reaches beyond the field and its border holds."""
+def test_moving_coordinates_equal_the_mapped_points(fixed_name, reach):
+    """To a thousandth of a voxel, also where the fixed grid reaches beyond the field and its border is used."""
     fixed = GEOMETRIES[fixed_name]
     moving = recentered("left-handed", fixed.center_mm)
     field = bending_field(fixed)
@@ -85,7 +85,7 @@ def test_moving_coordinates_are_those_of_the_field(fixed_name, reach):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", ">i2", "int32", "uint32", "float32", "float64"])
-def test_a_volume_of_any_type_keeps_it_and_its_values(dtype):
+def test_the_voxel_type_and_its_values_are_kept(dtype):
     """Half a voxel along i lies between two voxels; the last one is at the border, and a voxel further outside."""
     geometry = make_geometry((4, 5, 6), (1, 1, 1))
     ramp = np.broadcast_to(np.array([0, 0, 1, 1, 1, 0]), (4, 5, 6)) if dtype == "bool" else np.indices((4, 5, 6))[2]
@@ -98,7 +98,7 @@ def test_a_volume_of_any_type_keeps_it_and_its_values(dtype):
     np.testing.assert_array_equal(warped, np.broadcast_to(expected, (4, 5, 6)).astype(dtype))
 
 
-def test_not_a_number_does_not_hide_the_least_value():
+def test_nan_does_not_hide_the_smallest_value():
     array = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4) - 7
     array[0, 0, 0] = np.nan
     geometry = make_geometry((2, 3, 4), (1, 1, 1))
@@ -120,28 +120,28 @@ def test_threads_do_not_change_a_voxel(threads):
     torch.set_num_threads(before)
 
 
-ALONGSIDE = {
+PARALLEL = {
     "finer": make_geometry((61, 50, 70), (1.13, 1.71, 0.93), center_mm=(3.1, -4.2, 7.3)),
     "flipped": make_geometry((30, 44, 40), (2.31, 2, 2), flips=(-1, 1, -1), center_mm=(-8.3, 2.5, 4.4)),
     "beside": make_geometry((20, 20, 20), (2, 2, 2), center_mm=(0, 500, 0)),
-    "almost alongside": make_geometry((40, 44, 48), (2, 2, 2), (0, 0, 0.2)),
+    "almost parallel": make_geometry((40, 44, 48), (2, 2, 2), (0, 0, 0.2)),
 }
 
 
-@pytest.mark.parametrize("name", ALONGSIDE)
-def test_labels_on_a_grid_alongside_are_those_of_simpleitk(name):
-    """Without a field, grids whose axes run alike are read along each axis; SimpleITK looks up every voxel."""
-    fixed, moving = AWKWARD["plain"], ALONGSIDE[name]
+@pytest.mark.parametrize("name", PARALLEL)
+def test_labels_on_a_parallel_grid_equal_those_of_simpleitk(name):
+    """Without a field, grids with parallel axes are read along each axis; SimpleITK looks up every voxel."""
+    fixed, moving = AWKWARD["plain"], PARALLEL[name]
     labels = np.random.default_rng(2).integers(0, 200, moving.shape).astype(np.uint8)
     segmentation = Segmentation((labels,), moving.affine, ())
     reference = to_sitk(np.zeros(fixed.shape, np.uint8), fixed.affine)
     expected = sitk.Resample(to_sitk(labels, moving.affine), reference, sitk.Transform(), sitk.sitkNearestNeighbor)
     agree = warp_segmentation(segmentation, None, fixed).layers[0] == sitk.GetArrayFromImage(expected)
-    assert agree.mean() > 0.999  # voxels just between two others may be taken either way
+    assert agree.mean() > 0.999  # ties between two voxels may differ
 
 
 @pytest.mark.parametrize("same_grid", [True, False])
-def test_a_volume_and_its_structures_are_warped_together_as_each_alone(same_grid):
+def test_warping_a_volume_and_its_structures_together_equals_each_alone(same_grid):
     fixed, moving = AWKWARD["plain"], recentered("oblique", AWKWARD["plain"].center_mm)
     own = moving if same_grid else recentered("permuted", fixed.center_mm)
     random = np.random.default_rng(5)
@@ -159,7 +159,7 @@ def test_a_volume_and_its_structures_are_warped_together_as_each_alone(same_grid
     assert warp_volume_and_segmentation(volume, None, field, fixed)[1] is None
 
 
-def test_overlapping_layers_are_warped_alike_and_keep_their_segments():
+def test_overlapping_layers_are_warped_and_keep_their_segments():
     geometry = AWKWARD["plain"]
     first = np.zeros(geometry.shape, np.uint8)
     first[10:30, 10:30, 10:30] = 5
