@@ -1,4 +1,4 @@
-"""Deformable registration of two volumes as a 3D Slicer module; everything but the glue is in LightRegistrationLib."""
+"""The 3D Slicer module: deformable registration of two volumes; LightRegistrationLib does the work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from slicer import (
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
 )
-from slicer.i18n import tr as _
-from slicer.i18n import translate
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -32,59 +30,62 @@ from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
-    initial_items,
-    model_items,
-    refinement_items,
+    list_initial_items,
+    list_model_items,
+    list_refinement_items,
 )
-from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, python_executable
+from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
 from LightRegistrationLib.panel.file_dialogs import choose_and_load_segmentation, choose_and_load_volume
 from LightRegistrationLib.panel.inputs import (
-    Choice,
+    SelectedNodes,
     list_preservable_segments,
     read_preserved_segments,
     read_selected_nodes,
     read_settings,
 )
-from LightRegistrationLib.panel.outputs import Registered, publish
+from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
-from LightRegistrationLib.panel.slice_views import Layers, ResultViews
+from LightRegistrationLib.panel.slice_views import ResultViews, ViewContent
+from LightRegistrationLib.panel.translation import translate
 from LightRegistrationLib.panel.widget_states import PanelWidgets
 
 
 class LightRegistration(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """The module's description: title, category, help."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        self.parent.title = _("LightRegistration")
+        self.parent.title = translate("LightRegistration", "LightRegistration")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         self.parent.dependencies = []
         self.parent.contributors = ["The LightRegistration developers"]
-        self.parent.helpText = _(
-            "Deforms a moving volume so that it matches a fixed one, in about a second on an ordinary CPU.<br>"
-            "Choose two volumes and press Register. With a segmentation of each, the module also shows how well "
-            "the structures match before and after. Your own data is never changed: the deformation, the warped "
-            "volume and the warped segmentation are new nodes."
+        self.parent.helpText = translate(
+            "LightRegistration",
+            "Deforms a moving volume so that it matches a fixed volume, in about a second on an ordinary CPU.<br>"
+            "Choose two volumes and press Register. With a segmentation of each volume, the module also shows how "
+            "well the structures match before and after registration. Your own data is never changed: transform, "
+            "warped volume, and warped segmentation are new nodes.",
         )
-        self.parent.acknowledgementText = _(
-            "The method follows Tran et al., Light-weight Deformable Registration using Adversarial Learning with "
-            "Distilling Knowledge, IEEE Transactions on Medical Imaging, 2022."
+        self.parent.acknowledgementText = translate(
+            "LightRegistration",
+            "The method follows Tran et al.: Light-weight Deformable Registration using Adversarial Learning with "
+            "Distilling Knowledge, IEEE Transactions on Medical Imaging, 2022.",
         )
 
 
-# Slicer's connectors know a Union with None, but not the newer A | B.
+# Slicer's parameter node supports a Union with None, but not the newer A | B.
 SegmentationOrLabels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 
 
 @parameterNodeWrapper
 class LightRegistrationParameterNode:
-    """What the user chose and what came of it; saved with the scene.
+    """The user's choices and the latest result; saved with the scene.
 
-    Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one in each line.
-    An output that is None is created anew by each run. result: the transform of the latest run, which refers to
-    everything that belongs to it. report: its numbers as JSON.
+    Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
+    An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
+    that run. report: the numbers of that run as JSON.
     """
 
     fixedVolume: vtkMRMLScalarVolumeNode
@@ -109,7 +110,7 @@ class LightRegistrationParameterNode:
 
 
 class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Connects the panel's widgets with the parameter node and the logic."""
+    """The module's panel: connects its widgets with the parameter node and the logic."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -118,7 +119,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.view = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._endedChoice = None
+        self._endedSelection = None
         self._shown = None
 
     def setup(self):
@@ -130,9 +131,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
-        self.modelBox = ChoiceBox(self.ui.modelBox, model_items(), self._setter("model"))
-        self.initialBox = ChoiceBox(self.ui.initialBox, initial_items(), self._setter("initial"))
-        self.refineBox = ChoiceBox(self.ui.refineBox, refinement_items(), self._setter("refine"))
+        self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
+        self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
+        self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
         setKeepVolume = self._setter("keepVolume")
         self.keepList = CheckList(self.ui.keepVolumeList, lambda names: setKeepVolume("\n".join(names)))
         self._connect()
@@ -154,7 +155,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             button.connect("clicked()", lambda p=parameter, b=button, f=load: self.onLoadButton(p, b.toolTip, f))
 
     def cleanup(self):
-        """End everything when the module is unloaded or the application closes."""
+        """End the worker and all observations when the module is unloaded or the application closes."""
         if self.logic is None:  # setup() has failed
             return
         slicer.app.disconnect("aboutToQuit()", self.logic.close)
@@ -163,34 +164,34 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.close()
 
     def enter(self):
-        """The user opens this module; models may have been added since."""
-        self.modelBox.offer(model_items())
+        """Update the panel when the user opens this module; models may have been added since."""
+        self.modelBox.set_items(list_model_items())
         self.initializeParameterNode()
 
     def exit(self):
-        """The user opens another module; a registration under way goes on."""
+        """Disconnect the panel when the user opens another module; a running registration goes on."""
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event):
-        """The parameter node goes with the scene."""
+        """Disconnect from the parameter node, which is removed with the scene."""
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
-        """Start over if the user is looking."""
+        """Start again with a new parameter node if this module is open."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller, event):
-        """Read the parameters anew: they came before the nodes that they refer to."""
+        """Read the parameters again: they are imported before the nodes that they reference."""
         if self._parameterNode is not None:
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
-        """Make sure that there is a parameter node and that the panel shows it."""
+        """Connect the panel with the parameter node, which is created if needed."""
         self.setParameterNode(self.logic.getParameterNode())
 
     def setParameterNode(self, parameterNode):
-        """Connect the panel with this parameter node, or with none."""
+        """Connect the panel with a parameter node; disconnect it for None."""
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -198,12 +199,12 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self._parameterNode:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
-            # Opening the module changes no view; only what the user does from now on.
-            self._shown = self._layers()
+            # Opening the module does not change the views; later changes of the parameters do.
+            self._shown = self._readViewState()
             self.onParametersModified()
 
     def onParametersModified(self, caller=None, event=None):
-        """Show what the parameter node says, unless a registration is under way or a scene is half loaded."""
+        """Update the panel from the parameter node, except during a registration or while a scene is being imported."""
         if slicer.mrmlScene.IsImporting():
             return
         parameters = self._parameterNode
@@ -213,26 +214,26 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
         if self.logic.is_busy:
             return
-        choice = read_selected_nodes(self._parameterNode)
-        if choice != self._endedChoice:
-            self._endedChoice = None
-            self.view.show_ready(choice.problem())
-            self._warmUp(choice)
+        selected = read_selected_nodes(self._parameterNode)
+        if selected != self._endedSelection:
+            self._endedSelection = None
+            self.view.show_ready(selected.find_problem())
+            self._warmUp(selected)
         self.view.show_result(json.loads(parameters.report) if parameters.result and parameters.report else None)
         self.view.select_before_or_after(parameters.showAfter)
-        self._showLayers()
+        self._updateViews()
 
     def onRegisterButton(self):
-        """Start, or cancel what is under way."""
+        """Start a registration, or cancel the running one."""
         if self.logic.is_busy:
             self.logic.cancel()
             return
-        parameters, choice, problem = self._parameterNode, read_selected_nodes(self._parameterNode), None
-        # Slicer's windows live while packages are installed: the button must not be pressed a second time.
+        parameters, selected, problem = self._parameterNode, read_selected_nodes(self._parameterNode), None
+        # Slicer handles events while packages are installed: the button must not be pressed a second time.
         self.view.show_starting()
         try:
             self.logic.start(
-                choice, read_settings(parameters), self.onEnd, self.view.show_progress, self._previewLayers
+                selected, read_settings(parameters), self.onEnd, self.view.show_progress, self._readPreviewContent
             )
         except InputError as error:
             problem = str(error)
@@ -240,12 +241,12 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             if self.logic.is_busy:
                 self.view.show_progress(ProgressUpdate(0.0, Stage.STARTING))
             else:
-                self.view.show_ready(choice.problem())
+                self.view.show_ready(selected.find_problem())
         if problem is not None:
             self._showEnd(problem, isError=True)
 
     def onEnd(self, registered, outcome):
-        """Keep the result in the parameter node and show it."""
+        """Store the result in the parameter node and show it."""
         if registered is not None:
             parameters = self.logic.getParameterNode()
             parameters.report = json.dumps(registered.report)
@@ -256,7 +257,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         )
 
     def onLoadButton(self, parameter, title, load):
-        """Load a file and choose what was in it."""
+        """Load a file and choose the loaded node."""
         try:
             node = load(self.parent, title)
         except InputError as error:
@@ -269,27 +270,27 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is None:
             return
-        self._endedChoice = read_selected_nodes(self._parameterNode)
+        self._endedSelection = read_selected_nodes(self._parameterNode)
         self.onParametersModified()
         self.view.show_outcome(line, isError)
-        self._warmUp(self._endedChoice)
+        self._warmUp(self._endedSelection)
 
-    def _warmUp(self, choice):
-        """Have the worker ready when the user presses Register; what is wrong is said then."""
-        if choice.problem() is None and not find_missing_packages():
+    def _warmUp(self, selected):
+        """Start the worker before the user presses Register; missing packages are reported only then."""
+        if selected.find_problem() is None and not find_missing_packages():
             self.logic.warm_up()
 
-    def _layers(self):
+    def _readViewState(self):
         p = self._parameterNode
-        return (p.result, Layers(after=p.showAfter, grid=p.showGrid, outlines=p.showOutlines, match=p.showMatch))
+        return (p.result, ViewContent(after=p.showAfter, grid=p.showGrid, outlines=p.showOutlines, match=p.showMatch))
 
-    def _previewLayers(self):
-        """What a first picture is shown with, if the user is looking."""
-        return None if self._parameterNode is None else self._layers()[1]
+    def _readPreviewContent(self):
+        """Return what the views show beside a preview; None while another module is open."""
+        return None if self._parameterNode is None else self._readViewState()[1]
 
-    def _showLayers(self):
-        if self._layers() != self._shown:
-            self._shown = self._layers()
+    def _updateViews(self):
+        if self._readViewState() != self._shown:
+            self._shown = self._readViewState()
             try:
                 self.logic.show(*self._shown)
             except InputError as error:
@@ -306,7 +307,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 DEFAULT_SETTINGS = RegistrationSettings()
 
 
-def no_preview() -> Layers | None:
+def ask_for_no_preview() -> ViewContent | None:
     """Show nothing before the result is complete."""
     return None
 
@@ -319,60 +320,60 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._runner = RegistrationRunner(slicer.mrmlScene, python_executable())
-        self._layers = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic())
+        self._runner = RegistrationRunner(slicer.mrmlScene, find_python_executable())
+        self._views = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic())
 
     def getParameterNode(self):
-        """The module's parameters, typed."""
+        """Return the module's parameters, typed."""
         return LightRegistrationParameterNode(super().getParameterNode())
 
     @property
     def is_busy(self) -> bool:
-        """Whether a registration is under way."""
+        """Whether a registration is running."""
         return self._runner.is_busy
 
     @property
     def worker_process_id(self) -> int | None:
-        """The number of the worker process, None where there is none."""
+        """The ID of the worker process, None if there is none."""
         return self._runner.worker_process_id
 
     def start(
         self,
-        choice: Choice,
+        selected: SelectedNodes,
         settings: RegistrationSettings,
-        on_end: Callable[[Registered | None, Outcome], None],
+        on_end: Callable[[PublishedResult | None, Outcome], None],
         on_progress: Progress = ignore_progress,
-        preview: Callable[[], Layers | None] = no_preview,
+        preview: Callable[[], ViewContent | None] = ask_for_no_preview,
     ) -> None:
-        """Begin a registration and return; `on_end` is called once, with the nodes that were made or None.
+        """Start a registration and return; `on_end` is called once, with the new nodes or None.
 
-        preview: asked when a deformation is found, the student's and then a refined one, seconds before the result is
-        complete: the layers that its first picture is shown with, or None for no picture.
-        Raises InputError, in one line for the user, for what cannot be registered.
+        preview: called with each deformation (first the network's, then the refined one), seconds before the result is
+        complete; returns what the views show beside the preview, or None for no preview.
+        Raises InputError, with one line for the user, for nodes that cannot be registered.
         """
-        problem = choice.problem()
+        problem = selected.find_problem()
         if problem is not None:
             raise InputError(problem)
         ensure_packages()
 
         def publish_and_end(outcome: Outcome) -> None:
             try:
-                registered = publish(slicer.mrmlScene, choice, outcome.reply) if outcome.reply else None
+                registered = publish_reply(slicer.mrmlScene, selected, outcome.reply) if outcome.reply else None
             except InputError as error:
                 registered, outcome = None, Outcome(line=str(error))
             if registered is None:
-                self._layers.end_preview()
+                self._views.end_preview()
             else:
-                self._layers.replace_preview(registered.nodes)
+                self._views.replace_preview(registered.nodes)
             on_end(registered, outcome)
 
-        def show_first_picture(field: DisplacementField) -> None:
-            layers = preview()
-            if layers is not None:
-                self._layers.preview(choice, request.moving.affine, field, layers)
+        def show_preview(field: DisplacementField) -> None:
+            content = preview()
+            if content is not None:
+                self._views.show_preview(selected, request.moving.affine, field, content)
 
-        request = choice.request(settings)
-        self._runner.start(request, publish_and_end, on_progress, show_first_picture, tuple(choice.inputs()))
+        request = selected.make_request(settings)
+        self._runner.start(request, publish_and_end, on_progress, show_preview, tuple(selected.list_inputs()))
 
     def register(
         self,
@@ -385,17 +386,17 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         moving_mask: vtkMRMLSegmentationNode | None = None,
         settings: RegistrationSettings = DEFAULT_SETTINGS,
         timeout_s: float = 600.0,
-    ) -> Registered:
-        """Register and wait for the result; windows stay alive meanwhile.
+    ) -> PublishedResult:
+        """Register and wait for the result; windows respond meanwhile.
 
         Masks: where the volumes are compared. Returns the new nodes and the numbers.
-        Raises InputError where there is none, TimeoutError (and cancels).
+        Raises InputError if there is no result, TimeoutError (and cancels) if it takes longer than `timeout_s`.
         """
-        ends: list[tuple[Registered | None, Outcome]] = []
-        choice = Choice(
+        ends: list[tuple[PublishedResult | None, Outcome]] = []
+        selected = SelectedNodes(
             fixed, moving, fixed_segmentation, moving_segmentation, fixed_mask=fixed_mask, moving_mask=moving_mask
         )
-        self.start(choice, settings, lambda registered, outcome: ends.append((registered, outcome)))
+        self.start(selected, settings, lambda registered, outcome: ends.append((registered, outcome)))
         try:
             self._runner.wait(timeout_s)
         finally:
@@ -405,27 +406,27 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
             raise InputError(outcome.line)
         return registered
 
-    def show(self, transform: vtkMRMLTransformNode | None, layers: Layers) -> None:
-        """Show a result in the slice views: overlay before or after, grid, outlines, match and mismatch."""
-        self._layers.show(transform, layers)
+    def show(self, transform: vtkMRMLTransformNode | None, content: ViewContent) -> None:
+        """Show a result in the slice views: overlay before or after, deformation grid, outlines, match map."""
+        self._views.show(transform, content)
 
     def warm_up(self) -> None:
-        """Start the worker in the background. Raises InputError where it cannot be started."""
+        """Start the worker in the background. Raises InputError if it cannot be started."""
         self._runner.warm_up()
 
     def wait(self, timeout_s: float = 600.0) -> None:
-        """Return when nothing is under way any more; windows stay alive meanwhile. Raises TimeoutError."""
+        """Return when no registration is running; windows respond meanwhile. Raises TimeoutError."""
         self._runner.wait(timeout_s)
 
     def cancel(self) -> None:
-        """End what is under way at once."""
+        """Cancel the running registration at once."""
         self._runner.cancel()
 
     def close(self) -> None:
-        """End everything, the worker too."""
+        """End the worker and restore the views."""
         self._runner.close()
-        self._layers.close()
+        self._views.close()
 
 
 class LightRegistrationTest(LightRegistrationScenarios, ScriptedLoadableModuleTest):
-    """The self-test: what the panel promises, tried on a made-up pair of scans; runs in Slicer and without it."""
+    """The self-test: scenarios on a synthetic pair of volumes; runs in Slicer and without it."""

@@ -1,4 +1,4 @@
-"""Run the module's self-test inside a real Slicer and leave with its verdict (`make slicer-test`)."""
+"""Run the module's self-test inside a real Slicer and exit with its result (`make slicer-test`)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import unittest
 import slicer
 
 
-def verdict() -> int:
-    """Run every scenario of LightRegistrationTest: 0 if all passed, 1 if not, 2 if they could not be run."""
+def run_self_test() -> int:
+    """Run every scenario of LightRegistrationTest. Returns 0 if all passed, 1 if not, 2 if they could not run."""
     if not hasattr(slicer.modules, "lightregistration"):
         print("Slicer did not load the module LightRegistration: see the messages above.")
         return 2
     environment = importlib.import_module("LightRegistrationLib.panel.environment")
-    wishes = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.find_missing_packages()]
-    if wishes:
-        print(f'Install first: "{environment.python_executable()}" -m pip install {" ".join(wishes)}')
+    requirements = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.find_missing_packages()]
+    if requirements:
+        print(f'Install first: "{environment.find_python_executable()}" -m pip install {" ".join(requirements)}')
         return 2
     scenarios = importlib.import_module("LightRegistration").LightRegistrationTest
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(scenarios)
@@ -26,7 +26,7 @@ def verdict() -> int:
 
 status = 1
 try:
-    status = verdict()
+    status = run_self_test()
 finally:
-    # An error above must end Slicer too: it would wait for the user otherwise.
+    # Exit after an error too: Slicer would wait for the user otherwise.
     slicer.util.exit(status)

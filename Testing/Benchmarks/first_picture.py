@@ -149,8 +149,8 @@ def click(host: Any, panel: Any) -> Row:
 
     with (
         watch.around(client, "encode_request", "copy to the worker"),
-        watch.around(ResultViews, "preview", "publish the preview"),
-        watch.around(sys.modules["LightRegistration"], "publish", "then: publish the result"),
+        watch.around(ResultViews, "show_preview", "publish the preview"),
+        watch.around(sys.modules["LightRegistration"], "publish_reply", "then: publish the result"),
         watch.around(ResultViews, "replace_preview", "then: show the result"),
         mock.patch.object(runner, "_handle", handle_and_draw),
     ):

@@ -1,4 +1,4 @@
-"""Combo boxes whose items have a value and a readable name, and lists of names to check."""
+"""Combo boxes whose items have a value and a readable name, and lists of names with check boxes."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
 
 from ..core.models.cards import list_cards
 from ..core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
+from .translation import translate
 
 
 class ChoiceBox:
-    """A QComboBox as a choice of one value; `on_chosen` is called with the value when the user chooses."""
+    """A QComboBox for one value; `on_chosen` is called with the value when the user chooses."""
 
     def __init__(self, box: Any, items: list[tuple[str, str]], on_chosen: Callable[[str], None]) -> None:
         """Fill the box. items: (value, name) pairs."""
         self._box = box
         self._values: list[str] = []
         self._on_chosen = on_chosen
-        self.offer(items)
+        self.set_items(items)
         box.connect("currentIndexChanged(int)", self._on_index)
 
-    def offer(self, items: list[tuple[str, str]]) -> None:
-        """Replace what can be chosen, without choosing; `show` comes next."""
+    def set_items(self, items: list[tuple[str, str]]) -> None:
+        """Replace the items without choosing one; call `show` afterwards."""
         blocked = self._box.blockSignals(True)
         self._box.clear()
         self._values = [value for value, _name in items]
@@ -33,7 +33,7 @@ class ChoiceBox:
         self._box.blockSignals(blocked)
 
     def show(self, value: str) -> None:
-        """Select a value; one that is not offered is shown as it is (a scene made with another set of models)."""
+        """Select a value; an unknown one (from a scene made with other models) is added under its own name."""
         if value not in self._values:
             self._values.append(value)
             self._box.addItem(value)
@@ -43,48 +43,52 @@ class ChoiceBox:
         self._on_chosen(self._values[index])
 
 
-def model_items() -> list[tuple[str, str]]:
-    """The models behind `auto`, the user's own with their names; from their cards, without torch.
+def list_model_items() -> list[tuple[str, str]]:
+    """Return `auto`, the bundled models by title, and the user's models by title and name; reads cards, without torch.
 
-    Damaged ones come last and as such: to choose one is answered with what is wrong with it.
+    Damaged models come last and are marked; registering with one ends with an error message that says what is wrong.
     """
     cards = list_cards()
-    items = [(AUTO_MODEL, _("Automatic"))]
+    items = [(AUTO_MODEL, translate("LightRegistration", "Automatic"))]
     for name, card in cards.items():
         items.append((name, card.title if card.is_bundled else f"{card.title} ({name})"))
-    return items + [(name, _("{name} (damaged)").format(name=name)) for name in cards.damaged]
+    damaged = translate("LightRegistration", "{name} (damaged)")
+    return items + [(name, damaged.format(name=name)) for name in cards.damaged]
 
 
-def initial_items() -> list[tuple[str, str]]:
-    """The ways to bring the volumes together before the deformation is found."""
+def list_initial_items() -> list[tuple[str, str]]:
+    """Return the methods of initial alignment."""
     return [
-        (InitialAlignment.AFFINE, _("Automatic (recommended)")),
-        (InitialAlignment.CENTERS, _("Centers only")),
-        (InitialAlignment.NONE, _("None (already aligned)")),
+        (InitialAlignment.AFFINE, translate("LightRegistration", "Automatic (recommended)")),
+        (InitialAlignment.CENTERS, translate("LightRegistration", "Centers only")),
+        (InitialAlignment.NONE, translate("LightRegistration", "None (already aligned)")),
     ]
 
 
-def refinement_items() -> list[tuple[str, str]]:
-    """How long the deformation is optimized for the pair at hand."""
+def list_refinement_items() -> list[tuple[str, str]]:
+    """Return the refinement presets."""
     return [
-        (RefinementPreset.NONE, _("None (about a second)")),
-        (RefinementPreset.FAST, _("Fast (a few seconds)")),
-        (RefinementPreset.BEST, _("Best (some ten seconds)")),
+        (RefinementPreset.NONE, translate("LightRegistration", "None (about a second)")),
+        (RefinementPreset.FAST, translate("LightRegistration", "Fast (a few seconds)")),
+        (RefinementPreset.BEST, translate("LightRegistration", "Best (tens of seconds)")),
     ]
 
 
 class CheckList:
-    """A QListWidget of names to check; `on_chosen` is called with the checked ones when the user changes them."""
+    """A QListWidget of names with check boxes.
+
+    `on_chosen` is called with the checked names when the user changes them.
+    """
 
     def __init__(self, box: Any, on_chosen: Callable[[list[str]], None]) -> None:
-        """Begin with an empty list."""
+        """Start with an empty list."""
         self._box = box
         self._names: list[str] = []
         self._on_chosen = on_chosen
         box.connect("itemChanged(QListWidgetItem*)", self._on_changed)
 
     def show(self, names: Sequence[str], checked: Sequence[str]) -> None:
-        """Offer these names, some of them checked."""
+        """Show the names, some of them checked."""
         blocked = self._box.blockSignals(True)
         if list(names) != self._names:
             self._box.clear()

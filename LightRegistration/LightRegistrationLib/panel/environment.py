@@ -1,4 +1,4 @@
-"""Which Python runs the worker, and what it needs installed; nothing is installed without asking."""
+"""The Python interpreter of the worker and the packages that it needs; nothing is installed without asking."""
 
 from __future__ import annotations
 
@@ -13,68 +13,74 @@ from typing import Any
 
 import slicer
 import slicer.util
-from slicer.i18n import tr as _
 
 from ..core.errors import InputError
+from .translation import translate
 
 REQUIREMENTS = {"torch": "torch>=2.6", "safetensors": "safetensors>=0.4", "scipy": "scipy>=1.11"}
-"""Import name -> what pip is asked for; numpy comes with Slicer."""
+"""Import name -> requirement for pip. Slicer contains numpy."""
 
 
-def python_executable() -> str:
-    """The interpreter that shares the application's packages: PythonSlicer, or this one outside of Slicer."""
+def find_python_executable() -> str:
+    """Return the interpreter with the application's packages: PythonSlicer, or the present one outside of Slicer."""
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
     launcher = Path(slicer.app.slicerHome) / "bin" / name
     return str(launcher) if launcher.exists() else sys.executable
 
 
 def find_missing_packages() -> list[str]:
-    """Import names that are not installed; looks for files only, since importing torch takes seconds."""
+    """Return the import names that are not installed; only looks for files, because importing torch takes seconds."""
     return [name for name in REQUIREMENTS if importlib.util.find_spec(name) is None]
 
 
 def ensure_packages() -> None:
-    """Install what is missing if the user agrees.
+    """Install missing packages if the user agrees.
 
-    Raises InputError if the user does not, if installing fails, and in testing mode, where nobody can be asked.
+    Raises InputError if the user does not agree, if the installation fails, and in testing mode, where no user can be
+    asked.
     """
     missing = find_missing_packages()
     if not missing:
         return
     names = ", ".join("PyTorch" if name == "torch" else name for name in missing)
-    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(_question(names)):
-        raise InputError(_("Not installed, but needed for the registration: {names}.").format(names=names))
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(_ask_to_install(names)):
+        line = translate("LightRegistration", "Not installed, but needed for the registration: {names}.")
+        raise InputError(line.format(names=names))
     logging.info("LightRegistration installs %s, as the user agreed", names)
     for name in missing:
         _install(name)
     importlib.invalidate_caches()
     if find_missing_packages():
-        raise InputError(_("Installing {names} failed: see the application log.").format(names=names))
+        line = translate("LightRegistration", "Installing {names} failed: see the application log.")
+        raise InputError(line.format(names=names))
 
 
-def _question(names: str) -> str:
-    return _(
+def _ask_to_install(names: str) -> str:
+    return translate(
+        "LightRegistration",
         "The registration needs Python packages that are not installed yet: {names}.\n\n"
-        "They are downloaded once (PyTorch: up to some gigabytes). Slicer does not react meanwhile. Install them now?"
+        "They are downloaded once (PyTorch: up to several gigabytes). Slicer does not respond during the installation. "
+        "Install them now?",
     ).format(names=names)
 
 
 def _install(name: str) -> None:
     try:
-        torch_installer = _pytorch_extension() if name == "torch" else None
+        torch_installer = _find_pytorch_extension() if name == "torch" else None
         if torch_installer is not None:
             version = REQUIREMENTS[name].removeprefix(name)
             torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=version)
         else:
             slicer.util.pip_install(REQUIREMENTS[name])
-    # What Slicer, pip and light-the-torch raise when they fail; their own output is in the application log.
+    # The exceptions of Slicer, pip, and light-the-torch; their own output is in the application log.
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(_("Installing {name} failed: {line}").format(name=name, line=line)) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = translate("LightRegistration", "Installing {name} failed: {reason}")
+        raise InputError(line.format(name=name, reason=reason)) from error
 
 
-def _pytorch_extension() -> Any:
-    """The logic of the PyTorch extension, which picks the build that fits the graphics card; None if not there."""
+def _find_pytorch_extension() -> Any:
+    """Return the logic of the PyTorch extension, which chooses the build for the graphics card; None without it."""
     if importlib.util.find_spec("PyTorchUtils") is None:
         return None
     return importlib.import_module("PyTorchUtils").PyTorchUtilsLogic()

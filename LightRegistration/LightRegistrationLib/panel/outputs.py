@@ -1,4 +1,4 @@
-"""A finished registration as nodes of the scene."""
+"""The reply of the worker as nodes of the scene."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from typing import Any
 
 from ..scene.nodes.results import OutputNodes, RegistrationNodes, publish_result
 from ..worker.protocol import RegistrationReply
-from .inputs import Choice
+from .inputs import SelectedNodes
 
 
 @dataclass(frozen=True, eq=False)
-class Registered:
-    """What a registration gave: its nodes, and its numbers as in report.json."""
+class PublishedResult:
+    """The result of a registration: its nodes, and its numbers as in report.json."""
 
     nodes: RegistrationNodes
     report: dict[str, Any]
 
 
-def publish(scene: Any, choice: Choice, reply: RegistrationReply) -> Registered:
-    """Put a reply into the scene, into the outputs that were chosen or into new nodes.
+def publish_reply(scene: Any, selected: SelectedNodes, reply: RegistrationReply) -> PublishedResult:
+    """Add a reply to the scene, in the chosen output nodes or in new ones.
 
-    Raises InputError where an output cannot take it; the scene is then as it was.
+    Raises InputError if an output node cannot take it; the scene is then not changed.
     """
     nodes = publish_result(
         scene,
-        choice.fixed,
-        choice.moving,
+        selected.fixed,
+        selected.moving,
         reply.result.field,
         reply.warped,
         reply.warped_segmentation,
-        fixed_segmentation=choice.fixed_segmentation,
-        moving_segmentation=choice.moving_segmentation,
+        fixed_segmentation=selected.fixed_segmentation,
+        moving_segmentation=selected.moving_segmentation,
         outputs=OutputNodes(
             *(
                 node if node is not None and scene.IsNodePresent(node) else None
-                for node in (choice.output_transform, choice.output_volume, choice.output_segmentation)
+                for node in (selected.output_transform, selected.output_volume, selected.output_segmentation)
             )
         ),
-        details=_details(reply.report),
+        details=_make_details(reply.report),
     )
-    return Registered(nodes, reply.report)
+    return PublishedResult(nodes, reply.report)
 
 
-def _details(report: dict[str, Any]) -> dict[str, str]:
+def _make_details(report: dict[str, Any]) -> dict[str, str]:
     settings = {f"settings.{name}": str(value) for name, value in report["settings"].items()}
     return {
         "model": report["model"]["name"],

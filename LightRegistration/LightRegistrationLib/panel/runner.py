@@ -1,4 +1,4 @@
-"""One registration at a time in the worker process, watched by a Qt timer while it is under way."""
+"""One registration at a time in the worker process, polled by a Qt timer while it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
@@ -21,8 +20,8 @@ from ..worker.client import WorkerClient
 from ..worker.protocol import (
     FieldFound,
     Finished,
-    PreviewField,
     Message,
+    PreviewField,
     ProgressMade,
     Ready,
     Refused,
@@ -30,19 +29,20 @@ from ..worker.protocol import (
     RegistrationRequest,
     WorkerExited,
 )
+from .translation import translate
 
 POLL_MILLISECONDS = 15
 OnField = Callable[[DisplacementField], None]
-"""Called when a deformation is found, before anything is warped by it: the student's, and then a refined one."""
+"""Called with each deformation before anything is warped with it: first the network's, then the refined one."""
 
 
 def ignore_field(field: DisplacementField) -> None:
-    """Wait for the whole."""
+    """Do nothing with a deformation; wait for the complete result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a registration ended: with a reply, or with one line that says why there is none."""
+    """How a registration ended: with a reply, or with one line for the user that says why there is none."""
 
     reply: RegistrationReply | None = None
     line: str = ""
@@ -60,10 +60,10 @@ class _Run:
 
 
 class RegistrationRunner(VTKObservationMixin):
-    """Sends requests to the worker and tells how they go.
+    """Sends requests to the worker and passes on progress, deformations, and the outcome.
 
-    scene: its closing ends the worker, and removal of a run's input node ends the run. python_executable: what the
-    worker runs on. model_folders: searched besides the bundled models.
+    scene: closing it ends the worker; removing an input node of a run cancels the run. python_executable: the
+    interpreter of the worker. model_folders: searched in addition to the bundled models.
     """
 
     def __init__(self, scene: Any, python_executable: str, model_folders: tuple[Path, ...] = ()) -> None:
@@ -80,17 +80,17 @@ class RegistrationRunner(VTKObservationMixin):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a registration is under way."""
+        """Whether a registration is running."""
         return self._run is not None
 
     @property
     def worker_process_id(self) -> int | None:
-        """The number of the worker process, None where none was started."""
+        """The ID of the worker process, None if there is none."""
         return self._client.process_id
 
     def warm_up(self) -> None:
-        """Start the worker in the background, so that the first registration need not wait for it."""
-        self._started(self._client.start)
+        """Start the worker in the background, so that the first registration does not wait for it."""
+        self._report_start_error(self._client.start)
 
     def start(
         self,
@@ -100,53 +100,56 @@ class RegistrationRunner(VTKObservationMixin):
         on_field: OnField = ignore_field,
         watched: tuple[Any, ...] = (),
     ) -> None:
-        """Begin a registration and return; `on_field` and then once `on_end` are called from Qt's event loop.
+        """Start a registration and return; Qt's event loop then calls `on_field`, and finally `on_end` once.
 
-        watched: nodes whose removal from the scene ends it. Raises InputError while another one is under way and
-        where the worker cannot be started.
+        watched: nodes whose removal from the scene cancels it. Raises InputError if another registration is running,
+        or if the worker cannot be started.
         """
         if self.is_busy:
-            raise InputError(_("A registration is under way: wait for it or cancel it."))
-        request_id = self._started(lambda: self._client.submit(request))
+            raise InputError(
+                translate("LightRegistration", "A registration is already running: wait for it, or cancel it.")
+            )
+        request_id = self._report_start_error(lambda: self._client.submit(request))
         self._run = _Run(request_id, watched, on_progress, on_field, on_end)
         self._timer.start()
 
     def cancel(self, line: str = "") -> None:
-        """End what is under way at once by killing the worker; the next request starts a new one."""
+        """Cancel the running registration at once by killing the worker; the next request starts a new worker."""
         if self.is_busy:
             self._client.kill()
-            self._end(Outcome(line=line or _("Canceled."), canceled=True))
+            self._end(Outcome(line=line or translate("LightRegistration", "Canceled."), canceled=True))
 
     def wait(self, timeout_s: float = 600.0) -> None:
-        """Return when nothing is under way any more; windows stay alive meanwhile.
+        """Return when no registration is running; windows respond meanwhile.
 
-        Raises TimeoutError, with the registration still under way.
+        Raises TimeoutError; the registration then goes on.
         """
         if not self.is_busy:
             return
         loop = qt.QEventLoop()
         self._loops.append(loop)
-        alarm = qt.QTimer()
-        alarm.setSingleShot(True)
-        alarm.connect("timeout()", loop.quit)
-        alarm.start(int(timeout_s * 1000))
+        timeout = qt.QTimer()
+        timeout.setSingleShot(True)
+        timeout.connect("timeout()", loop.quit)
+        timeout.start(int(timeout_s * 1000))
         loop.exec_()
-        alarm.stop()
+        timeout.stop()
         self._loops.remove(loop)
         if self.is_busy:
             raise TimeoutError(f"the registration has not ended within {timeout_s} s")
 
     def close(self) -> None:
-        """End everything: the run, the worker, the observation of the scene."""
+        """End the run and the worker, and stop observing the scene."""
         self.cancel()
         self._client.close()
         self.removeObservers()
 
-    def _started(self, action: Callable[[], Any]) -> Any:
+    def _report_start_error(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
         except OSError as error:
-            raise InputError(_("The registration process cannot be started: {error}").format(error=error)) from error
+            line = translate("LightRegistration", "The registration process cannot be started: {error}")
+            raise InputError(line.format(error=error)) from error
 
     def _poll(self) -> None:
         for message in self._client.poll():
@@ -185,9 +188,11 @@ class RegistrationRunner(VTKObservationMixin):
                 loop.quit()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
-        self.cancel(_("The scene was closed: the registration was canceled."))
+        self.cancel(translate("LightRegistration", "The scene was closed: the registration was canceled."))
         self._client.kill()
 
     def _on_node_removed(self, _caller: Any, _event: Any) -> None:
         if self._run is not None and not all(self._scene.IsNodePresent(node) for node in self._run.watched):
-            self.cancel(_("An input was removed from the scene: the registration was canceled."))
+            self.cancel(
+                translate("LightRegistration", "An input was removed from the scene: the registration was canceled.")
+            )

@@ -1,4 +1,4 @@
-"""The switches of the result section, carried out by the scene's display; and the first picture of a result to come."""
+"""What the slice views show: the result as the switches of the panel say, or the preview of a running registration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..scene.display.outlines import HiddenIn2D, restore_hidden_segmentations
 from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
 from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
-from .inputs import Choice
+from .inputs import SelectedNodes
 
 
 @dataclass(frozen=True)
-class Layers:
+class ViewContent:
     """What the slice views show of a result. after: the warped volume instead of the moving one."""
 
     after: bool = True
@@ -29,24 +29,24 @@ class Layers:
 
 
 class ResultViews(VTKObservationMixin):
-    """Shows one result at a time in all slice views, and gives the views back when it goes."""
+    """Shows one result or preview at a time in all slice views, and restores the views afterwards."""
 
     def __init__(self, scene: Any, application_logic: Any) -> None:
         VTKObservationMixin.__init__(self)
         self._scene = scene
         self._logic = application_logic
         self._display: ResultDisplay | None = None
-        self._shown: Layers | None = None
+        self._shown: ViewContent | None = None
         self._preview: RegistrationNodes | None = None
-        self._replaced: tuple[Any, Layers] | None = None
+        self._replaced: tuple[Any, ViewContent] | None = None
         self._hidden = HiddenIn2D()
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
-        self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaves)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
         restore_hidden_segmentations(scene)
 
-    def show(self, transform: Any, layers: Layers) -> None:
-        """Show the result of this transform; for None, or one that is no result (any more), give the views back.
+    def show(self, transform: Any, content: ViewContent) -> None:
+        """Show the result that belongs to a transform; restore the views for None or a transform without a result.
 
         Raises InputError if the segmentations have no structure in common.
         """
@@ -58,39 +58,41 @@ class ResultViews(VTKObservationMixin):
         earlier = self._shown
         if self._display is None:
             self._display, earlier = ResultDisplay(self._logic, nodes), None
-        self._shown = layers
-        if earlier is None or layers.after != earlier.after:
-            (self._display.show_after if layers.after else self._display.show_before)()
-        # Matching takes a moment on a large volume, so only what was switched is drawn anew.
+        self._shown = content
+        if earlier is None or content.after != earlier.after:
+            (self._display.show_after if content.after else self._display.show_before)()
+        # Only what changed is drawn again: a match map of a large volume takes time.
         for name in ("grid", "outlines", "match"):
-            on = getattr(layers, name)
+            on = getattr(content, name)
             if on != (earlier is not None and getattr(earlier, name)):
                 getattr(self._display, f"show_{name}")(on)
 
-    def preview(self, choice: Choice, moving_affine: FloatArray, field: DisplacementField, layers: Layers) -> None:
-        """Show the first picture of a result to come, until `replace_preview` or `end_preview` is called.
+    def show_preview(
+        self, selected: SelectedNodes, moving_affine: FloatArray, field: DisplacementField, content: ViewContent
+    ) -> None:
+        """Show a preview of the result, until `replace_preview` or `end_preview` is called.
 
-        moving_affine, field: as for `scene.display.preview.add_preview`. layers: those of the result; where it will have
-        outlines, the segmentations do not lie over its first picture either.
+        moving_affine, field: as for `scene.display.preview.add_preview`. content: of the result; if it will have
+        outlines, the segmentations are hidden in the preview too.
         """
         replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
         self.clear()
-        self._preview = add_preview(self._scene, choice.fixed, choice.moving, moving_affine, field)
+        self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
         self._replaced = replaced
-        segmentations = (choice.fixed_segmentation, choice.moving_segmentation)
-        self._hidden.hide([node for node in segmentations if node is not None and layers.outlines])
+        segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
+        self._hidden.hide([node for node in segmentations if node is not None and content.outlines])
         self._display = ResultDisplay(self._logic, self._preview)
         self._display.show_after()
 
     def replace_preview(self, nodes: RegistrationNodes) -> None:
-        """Put a result in the place of its preview, if there is one."""
+        """Show a result in place of its preview, if there is a preview."""
         if self._preview is not None:
             self._display.replace_nodes(nodes)
             self._remove_preview()
-            self._shown = Layers(outlines=False)
+            self._shown = ViewContent(outlines=False)
 
     def end_preview(self) -> None:
-        """Where no result follows the preview: show again what it had replaced."""
+        """Remove the preview of a registration without a result, and show again what the preview had replaced."""
         if self._preview is None:
             return
         replaced = self._replaced
@@ -99,7 +101,7 @@ class ResultViews(VTKObservationMixin):
             self.show(*replaced)
 
     def clear(self) -> None:
-        """Give the views back as they were before the result was shown."""
+        """Restore what the views showed before the result."""
         display, self._display = self._display, None
         if display is not None:
             display.restore()
@@ -112,7 +114,7 @@ class ResultViews(VTKObservationMixin):
             remove_preview(self._scene, preview)
 
     def close(self) -> None:
-        """Give the views back and stop watching the scene."""
+        """Restore the views and stop observing the scene."""
         self.clear()
         self.removeObservers()
 
@@ -120,11 +122,11 @@ class ResultViews(VTKObservationMixin):
         self._display = self._preview = self._replaced = None
 
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
-        # A scene that was saved while outlines were drawn comes back without them, but with what they had hidden.
+        # A scene that was saved with outlines comes back without them, but with the segmentations still hidden.
         self.clear()
         restore_hidden_segmentations(self._scene)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _on_node_leaves(self, _caller: Any, _event: Any, node: Any) -> None:
+    def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:
         if self._display is not None and node in vars(self._display.nodes).values():
             self.clear()

@@ -1,37 +1,37 @@
-"""The stages of a registration in the words that the user reads."""
+"""The stages of a registration as translated labels, and the line that shows the progress."""
 
 from __future__ import annotations
 
-from slicer.i18n import tr as _
-
 from ..core.result.progress import ProgressUpdate, Stage
+from .translation import translate
 
 
-def stage_labels() -> dict[Stage, str]:
+def make_stage_labels() -> dict[Stage, str]:
     """Return the translated label of every stage."""
     return {
-        Stage.PHANTOM: _("Making the built-in pair"),
-        Stage.READING: _("Reading the files"),
-        Stage.STARTING: _("Starting"),
-        Stage.LOAD_MODEL: _("Loading the model"),
-        Stage.SHRINK: _("Reading the volumes"),
-        Stage.INITIAL_ALIGNMENT: _("Initial alignment"),
-        Stage.RESAMPLE: _("Resampling"),
-        Stage.NETWORK: _("Finding the deformation"),
-        Stage.MULTIMODAL: _("Matching multimodal volumes"),
-        Stage.REFINEMENT: _("Refining"),
-        Stage.FIELD: _("Composing the deformation"),
-        Stage.WARPING: _("Warping"),
-        Stage.COMPARING: _("Comparing the segmentations"),
-        Stage.WRITING: _("Writing the files"),
-        Stage.PICTURES: _("Drawing the pictures"),
-        Stage.DONE: _("Showing the result"),
+        Stage.PHANTOM: translate("LightRegistration", "Making the built-in pair"),
+        Stage.READING: translate("LightRegistration", "Reading the files"),
+        Stage.STARTING: translate("LightRegistration", "Starting"),
+        Stage.LOAD_MODEL: translate("LightRegistration", "Loading the model"),
+        Stage.SHRINK: translate("LightRegistration", "Reading the volumes"),
+        Stage.INITIAL_ALIGNMENT: translate("LightRegistration", "Initial alignment"),
+        Stage.RESAMPLE: translate("LightRegistration", "Resampling"),
+        Stage.NETWORK: translate("LightRegistration", "Computing the deformation"),
+        Stage.MULTIMODAL: translate("LightRegistration", "Matching multimodal volumes"),
+        Stage.REFINEMENT: translate("LightRegistration", "Refining"),
+        Stage.FIELD: translate("LightRegistration", "Composing the deformation"),
+        Stage.WARPING: translate("LightRegistration", "Warping"),
+        Stage.COMPARING: translate("LightRegistration", "Comparing the segmentations"),
+        Stage.WRITING: translate("LightRegistration", "Writing the files"),
+        Stage.PICTURES: translate("LightRegistration", "Drawing the pictures"),
+        Stage.DONE: translate("LightRegistration", "Showing the result"),
     }
 
 
 def format_progress(update: ProgressUpdate) -> str:
     """Return the line that the panel shows while a registration is in a stage."""
-    label = stage_labels()[update.stage]
+    label = make_stage_labels()[update.stage]
     if update.steps:
-        label = _("{stage}, step {step} of {steps}").format(stage=label, step=update.step, steps=update.steps)
+        line = translate("LightRegistration", "{stage}, step {step} of {steps}")
+        label = line.format(stage=label, step=update.step, steps=update.steps)
     return label + " …"

@@ -8,22 +8,22 @@ from LightRegistrationLib.core.result.settings import InitialAlignment, Refineme
 
 
 def test_every_stage_has_a_label(opened):
-    from LightRegistrationLib.panel.stage_labels import format_progress, stage_labels
+    from LightRegistrationLib.panel.stage_labels import format_progress, make_stage_labels
 
-    labels = stage_labels()
+    labels = make_stage_labels()
     assert set(labels) == set(Stage)
     assert len(set(labels.values())) == len(Stage)
     assert format_progress(ProgressUpdate(0.5, Stage.REFINEMENT, 12, 60)) == "Refining, step 12 of 60 …"
 
 
 def test_every_end_of_a_refinement_has_a_reason(opened):
-    from LightRegistrationLib.panel.result_table import refinement_end_labels
+    from LightRegistrationLib.panel.result_table import make_refinement_end_labels
 
-    assert set(refinement_end_labels()) == set(RefinementEnd)
+    assert set(make_refinement_end_labels()) == set(RefinementEnd)
 
 
 def test_every_preset_and_initial_alignment_is_offered(opened):
     from LightRegistrationLib.panel import choices
 
-    assert {value for value, _name in choices.initial_items()} == set(InitialAlignment)
-    assert {value for value, _name in choices.refinement_items()} == set(RefinementPreset)
+    assert {value for value, _name in choices.list_initial_items()} == set(InitialAlignment)
+    assert {value for value, _name in choices.list_refinement_items()} == set(RefinementPreset)

@@ -1,9 +1,9 @@
-"""The scenarios of the module's self-test: what a user does, on a made-up pair of scans, and what must come of it.
+"""The scenarios of the module's self-test: what a user does with a synthetic pair of volumes, and the expected result.
 
-They hold in a running Slicer and under the host double. Each one works on the real panel, worker and scene.
+They run in Slicer and in the host double, with the real panel, worker, and scene.
 """
 
-# ruff: noqa: PT009, PT027 - Slicer runs these with unittest, which tells more through its own assertions
+# ruff: noqa: PT009, PT027 - Slicer runs these with unittest, whose own assertions report more
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from ...core.result.settings import RegistrationSettings
 from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
-from .quality import assert_good_result, mean_dice
+from .quality import assert_good_result, compute_mean_dice
 
 WAIT_SECONDS = 120.0
 _pair: list[PhantomPair] = []
 
 
 def phantom_pair() -> PhantomPair:
-    """The built-in pair in coarse voxels; made once."""
+    """Return the built-in pair with coarse voxels; created once."""
     if not _pair:
         _pair.append(make_phantom_pair(seed=0, spacing_mm=3.0))
     return _pair[0]
 
 
 class LightRegistrationScenarios:
-    """Mixed into a unittest.TestCase."""
+    """The scenarios; a mixin for unittest.TestCase."""
 
     def setUp(self) -> None:
-        """Begin with an empty scene, the phantom in it, and the panel open."""
+        """Start with the phantom in an otherwise empty scene and an open panel."""
         slicer.mrmlScene.Clear()
         pair, scene = phantom_pair(), slicer.mrmlScene
         self.fixed = volume_node_from_volume(scene, pair.fixed, "Phantom fixed")
@@ -52,12 +52,12 @@ class LightRegistrationScenarios:
         self.ui = self.panel.ui
 
     def tearDown(self) -> None:
-        """Leave nothing under way and nothing behind."""
+        """Cancel a running registration and empty the scene."""
         self.panel.logic.cancel()
         slicer.mrmlScene.Clear()
 
     def test_register_pair_with_segmentations(self) -> None:
-        """One click: Dice rises, all results are there, refer to their inputs, and the inputs stay as they were."""
+        """One click: Dice rises, all result nodes exist and reference their inputs, and the inputs are not changed."""
         before = self._fingerprints()
         self._choose(segmentations=True)
         self.ui.registerButton.click()
@@ -78,10 +78,10 @@ class LightRegistrationScenarios:
         self._check_warped_nodes()
 
     def test_quality_check_refuses_identity(self) -> None:
-        """A result that moves nothing must not pass for a registration."""
+        """The quality check fails for the identity and passes for the true transform."""
         grid = phantom_pair().true_field
-        nothing = DisplacementField(np.zeros_like(grid.array), grid.affine)
-        identity = transform_node_from_field(slicer.mrmlScene, nothing, "identity", self.fixed, self.moving)
+        zero_field = DisplacementField(np.zeros_like(grid.array), grid.affine)
+        identity = transform_node_from_field(slicer.mrmlScene, zero_field, "identity", self.fixed, self.moving)
         with self.assertRaises(AssertionError):
             assert_good_result(identity, self.fixed, self.fixed_segmentation, self.moving_segmentation)
         truth = transform_node_from_field(slicer.mrmlScene, grid, "truth", self.fixed, self.moving)
@@ -89,7 +89,7 @@ class LightRegistrationScenarios:
         self.assertGreater(dice, 0.75)
 
     def test_panel_says_what_is_missing(self) -> None:
-        """Each missing or impossible choice is one line, and Register stays off."""
+        """The panel shows one line for each missing or impossible choice, and Register stays disabled."""
         ui = self.ui
         self.assertIn("fixed volume", ui.statusLabel.text)
         ui.fixedSelector.setCurrentNode(self.fixed)
@@ -104,7 +104,7 @@ class LightRegistrationScenarios:
         self.assertFalse(ui.registerButton.enabled)
 
     def test_cancel_at_once(self) -> None:
-        """Cancel ends the work within half a second, leaves no node, and the next try works."""
+        """Cancel ends the registration within half a second and leaves no node; the next registration works."""
         self._choose(segmentations=True)
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         self.ui.registerButton.click()
@@ -120,7 +120,7 @@ class LightRegistrationScenarios:
         self.assertIsNotNone(self._result())
 
     def test_scene_closed_during_registration(self) -> None:
-        """Closing the scene ends the work and the worker; the panel starts over."""
+        """Closing the scene ends the registration and the worker; the panel starts again."""
         self._choose(segmentations=False)
         self.ui.registerButton.click()
         slicer.mrmlScene.Clear()
@@ -130,14 +130,14 @@ class LightRegistrationScenarios:
         self.assertIn("fixed volume", self.ui.statusLabel.text)
 
     def test_input_removed_during_registration(self) -> None:
-        """Removing an input ends the work with one line."""
+        """Removing an input cancels the registration."""
         self._choose(segmentations=False)
         self.ui.registerButton.click()
         slicer.mrmlScene.RemoveNode(self.moving)
         self.assertFalse(self.panel.logic.is_busy)
 
     def test_switches_change_what_views_show(self) -> None:
-        """Before and after, grid, outlines, match and mismatch reach the slice views."""
+        """Before and after, deformation grid, and match map appear in the slice views."""
         self._choose(segmentations=True)
         self.ui.registerButton.click()
         self.panel.logic.wait(WAIT_SECONDS)
@@ -160,7 +160,7 @@ class LightRegistrationScenarios:
         self.assertIsNone(composite.GetLabelVolumeID())
 
     def test_script_waits_for_completion(self) -> None:
-        """A script registers with one call, and gets one line where that is impossible."""
+        """A script registers with one call; impossible input raises InputError."""
         logic = self.panel.logic
         registered = logic.register(
             self.fixed,
@@ -171,15 +171,15 @@ class LightRegistrationScenarios:
         )
         nodes, mean = registered.nodes, registered.report["mean"]
         assert_good_result(nodes.transform, self.fixed, self.fixed_segmentation, self.moving_segmentation)
-        before = mean_dice(self.fixed_segmentation, self.moving_segmentation, self.fixed)
-        after = mean_dice(self.fixed_segmentation, nodes.warped_segmentation, self.fixed)
+        before = compute_mean_dice(self.fixed_segmentation, self.moving_segmentation, self.fixed)
+        after = compute_mean_dice(self.fixed_segmentation, nodes.warped_segmentation, self.fixed)
         self.assertAlmostEqual(mean["before"]["dice"], before, delta=0.005)
         self.assertAlmostEqual(mean["after"]["dice"], after, delta=0.005)
         with self.assertRaises(InputError):
             logic.register(self.fixed, self.fixed)
 
     def test_refinement(self) -> None:
-        """Fast refinement matches more than none, says what it did, and keeps the volume of a chosen structure."""
+        """Fast refinement improves the match, appears in the summary, and preserves the volume of one structure."""
         self._choose(segmentations=True)
         self.ui.registerButton.click()
         self.panel.logic.wait(WAIT_SECONDS)
@@ -215,7 +215,7 @@ class LightRegistrationScenarios:
         return result
 
     def _fingerprints(self) -> list[Any]:
-        """Everything of the user's nodes that must not change."""
+        """Return everything of the user's nodes that must not change."""
         return [
             (
                 node.GetName(),
