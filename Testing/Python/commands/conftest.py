@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 
-from ..processes import PATIENCE_S
-
-COMMAND = (sys.executable, "-m", "LightRegistrationLib.commands")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+from ..command_line import run_command
 
 
 @dataclass(frozen=True)
@@ -48,18 +42,6 @@ class PairFiles:
     moving: Path
     fixed_segmentation: Path
     moving_segmentation: Path
-
-
-def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run light-registration in a process of its own."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=ONE_THREAD,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def write_image(array: np.ndarray, affine: np.ndarray, path: Path) -> Path:

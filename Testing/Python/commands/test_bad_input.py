@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .conftest import COMMAND, PairFiles, run_command, write_image
+from ..command_line import COMMAND, run_command
+from .conftest import PairFiles, write_image
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
     "unknown refinement": (_with_option("--refine", "turbo"), "turbo"),
     "missing mask": (_with_file("--fixed-mask", lambda w: w.folder / "absent.nii.gz"), "there is no such file"),
     "empty mask": (_with_file("--moving-mask", lambda w: w.image(SMALL * 0)), "the label map is empty"),
-    "nothing to keep in": (_with_option("--keep-volume", "Tumor"), "give the moving segmentation"),
-    "unknown structure to keep": (
+    "no segmentation to preserve": (_with_option("--keep-volume", "Tumor"), "give the moving segmentation"),
+    "unknown structure to preserve": (
         lambda w: [
             w.good.fixed,
             w.good.moving,
@@ -157,7 +158,7 @@ def workshop(tmp_path: Path, pair_files: PairFiles) -> Workshop:
 
 
 @pytest.mark.parametrize("kind", BAD_INPUTS)
-def test_bad_input_costs_one_line_and_nothing_else(workshop: Workshop, tmp_path: Path, kind: str) -> None:
+def test_bad_input_gives_one_error_line_and_writes_nothing(workshop: Workshop, tmp_path: Path, kind: str) -> None:
     make, expected = BAD_INPUTS[kind]
     output = tmp_path / "output"
     done = run_command("register", *make(workshop), "--output", output / "deep")
@@ -189,7 +190,7 @@ def test_segmentations_without_common_structures_are_refused(workshop: Workshop,
     assert not (tmp_path / "output").exists()
 
 
-def test_output_that_holds_something_is_refused_and_untouched(pair_files: PairFiles, tmp_path: Path) -> None:
+def test_output_folder_that_is_not_empty_is_refused_and_unchanged(pair_files: PairFiles, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     done = run_command("register", pair_files.fixed, pair_files.moving, "--output", tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -206,7 +207,7 @@ def test_output_that_cannot_be_made_is_refused(pair_files: PairFiles, tmp_path: 
         assert str(output) in done.stderr
 
 
-def test_output_that_would_swallow_an_input_is_refused(pair_files: PairFiles, tmp_path: Path) -> None:
+def test_output_that_would_replace_an_input_is_refused(pair_files: PairFiles, tmp_path: Path) -> None:
     warped = tmp_path / "warped.nii.gz"
     warped.write_bytes(pair_files.moving.read_bytes())
     done = run_command("register", pair_files.fixed, warped, "--output", tmp_path, "--force")
@@ -221,7 +222,7 @@ def test_wrong_usage_is_one_line(arguments: list[str]) -> None:
     assert "--help" in done.stderr
 
 
-def test_simple_mistakes_are_answered_at_once(pair_files: PairFiles, tmp_path: Path) -> None:
+def test_simple_mistakes_are_reported_without_slow_imports(pair_files: PairFiles, tmp_path: Path) -> None:
     arguments = ("register", tmp_path / "absent.nii", pair_files.moving, "--output", tmp_path / "output")
     command = [sys.executable, "-X", "importtime", *COMMAND[1:], *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

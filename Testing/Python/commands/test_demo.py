@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .conftest import Run, run_command
+from ..command_line import run_command
+from .conftest import Run
 
 PICTURES = ("before", "after", "grid", "outlines", "match")
 

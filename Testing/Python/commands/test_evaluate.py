@@ -1,4 +1,4 @@
-"""The command `evaluate` on real files: what it prints and writes, how it ends, and what it does not do twice."""
+"""The command `evaluate` on real files: output, exit status, and reuse of finished pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from LightRegistrationLib.commands.evaluate.command import evaluate_files
 from LightRegistrationLib.core.errors import InputError
 
-from .conftest import PairFiles, run_command
+from ..command_line import run_command
+from .conftest import PairFiles
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def pairs(pair_files: PairFiles, tmp_path: Path) -> Path:
     return path
 
 
-def test_measures_what_it_can_tells_what_failed_and_goes_on_where_it_was(pairs: Path, tmp_path: Path) -> None:
+def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pairs: Path, tmp_path: Path) -> None:
     output = tmp_path / "evaluation"
     arguments = ("evaluate", pairs, "--output", output, "--cascades", "1", "2", "--threads", "1", "--pictures")
     done = run_command(*arguments)
@@ -58,7 +59,7 @@ def test_measures_what_it_can_tells_what_failed_and_goes_on_where_it_was(pairs: 
     assert (output / "pairs" / "good.json").read_text() == before
 
 
-def test_what_is_wrong_with_the_request_is_one_line(pairs: Path, tmp_path: Path) -> None:
+def test_a_wrong_list_of_pairs_is_one_line(pairs: Path, tmp_path: Path) -> None:
     pairs.write_text("fixed,moving\na.nii,b.nii\n")
     done = run_command("evaluate", pairs, "--output", tmp_path / "out")
     assert done.returncode == 2
@@ -79,7 +80,7 @@ def test_what_is_wrong_with_the_request_is_one_line(pairs: Path, tmp_path: Path)
         ({"pairs": "none.csv"}, "none.csv: cannot be read"),
     ],
 )
-def test_wrong_choices_are_said_before_anything_is_computed(pairs: Path, tmp_path: Path, changes, message) -> None:
+def test_wrong_choices_are_refused_before_any_computation(pairs: Path, tmp_path: Path, changes, message) -> None:
     arguments = {"pairs": pairs, "output": tmp_path / "out", **changes}
     for name in ("pairs", "output"):
         arguments[name] = tmp_path / arguments[name]
@@ -97,7 +98,7 @@ def test_each_refinement_is_measured_on_its_own() -> None:
     assert len({method.key for method in methods}) == 4
 
 
-def test_files_of_others_are_not_replaced(pairs: Path, tmp_path: Path) -> None:
+def test_files_of_another_origin_are_not_replaced(pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("mine")
     with pytest.raises(InputError, match=r"results.csv is not of an evaluation"):
         evaluate_files(pairs, tmp_path)

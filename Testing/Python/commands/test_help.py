@@ -1,10 +1,10 @@
-"""What a user can find out without registering anything."""
+"""Help, version and model list of the command line."""
 
 from __future__ import annotations
 
 import pytest
 
-from .conftest import run_command
+from ..command_line import run_command
 
 
 def test_help_of_register_names_every_option_and_file() -> None:

@@ -1,4 +1,4 @@
-"""The order of the house: a floor imports only the floors below it."""
+"""The import contracts: a layer imports only the layers below it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`light-registration models`: what it lists, shows, checks, adds and removes, and how it ends."""
+"""`light-registration models`: lists, shows, verifies, adds and removes models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from LightRegistrationLib.commands import main as command_line
 from LightRegistrationLib.commands.main import main
 from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE, WEIGHTS_FILE, list_cards
 
-from .conftest import ONE_THREAD
+from ..command_line import ONE_THREAD
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return status, shown.out, shown.err
 
 
-def test_the_list_says_what_each_model_is(capsys, knee):
+def test_the_list_describes_each_model(capsys, knee):
     run(capsys, "add", knee)
     for arguments in ([], ["list"]):
         status, out, _ = run(capsys, *arguments)
@@ -66,7 +66,7 @@ def test_the_list_says_what_each_model_is(capsys, knee):
         assert next(r for r in rows if r.startswith("knee")).endswith("knee (added)")
 
 
-def test_the_list_shows_what_is_damaged_and_the_rest(capsys, knee, own):
+def test_the_list_shows_damaged_models_and_the_others(capsys, knee, own):
     run(capsys, "add", knee)
     (own / "knee" / CARD_FILE).write_text("{}")
     status, out, _ = run(capsys)
@@ -77,7 +77,7 @@ def test_the_list_shows_what_is_damaged_and_the_rest(capsys, knee, own):
 
 
 @pytest.mark.parametrize("arguments", [["brain-mri"], ["show", "brain-mri"]])
-def test_a_card_is_shown_in_words(capsys, arguments):
+def test_a_card_is_shown_as_text(capsys, arguments):
     status, out, _ = run(capsys, *arguments)
     assert status == 0
     for words in (
@@ -89,7 +89,7 @@ def test_a_card_is_shown_in_words(capsys, arguments):
         assert words in out
 
 
-def test_a_sound_model_is_verified(capsys, knee):
+def test_an_intact_model_is_verified(capsys, knee):
     run(capsys, "add", knee)
     status, out, err = run(capsys, "verify", "knee")
     assert (status, err) == (0, "")
@@ -121,7 +121,7 @@ def test_damage_is_one_line_and_status_2_and_the_others_are_tried(capsys, knee, 
         assert (status, len(err.splitlines())) == (2, 1)
 
 
-def test_weights_that_answer_with_nonsense_do_not_pass(capsys, knee, own):
+def test_weights_with_a_useless_deformation_fail(capsys, knee, own):
     """Whole by their hash, but no number comes out."""
     import hashlib
 
@@ -137,7 +137,7 @@ def test_weights_that_answer_with_nonsense_do_not_pass(capsys, knee, own):
     assert "Model 'knee': the built-in pair cannot be registered with it" in err
 
 
-def test_what_was_added_is_said_and_used_and_removed(capsys, knee, own):
+def test_an_added_model_is_reported_used_and_removed(capsys, knee, own):
     status, out, _ = run(capsys, "add", knee)
     assert status == 0
     assert f"Added 'knee' to {own}." in out
@@ -150,7 +150,7 @@ def test_what_was_added_is_said_and_used_and_removed(capsys, knee, own):
     assert run(capsys, "show", "knee")[0] == 2
 
 
-def test_replacing_a_bundled_model_is_said(capsys, knee):
+def test_replacing_a_bundled_model_is_reported(capsys, knee):
     source = knee.rename(knee.with_name("brain-mri"))
     assert run(capsys, "add", source)[0] == 2
     out = run(capsys, "add", source, "--replace")[1]
@@ -158,19 +158,19 @@ def test_replacing_a_bundled_model_is_said(capsys, knee):
     assert "The bundled model 'brain-mri' is used again" in run(capsys, "remove", "brain-mri")[1]
 
 
-def test_a_model_that_auto_cannot_choose_is_said(capsys, knee):
+def test_a_model_that_auto_cannot_choose_is_reported(capsys, knee):
     card = json.loads((knee / CARD_FILE).read_text())
     del card["covers"]
     (knee / CARD_FILE).write_text(json.dumps(card))
     assert "never by `auto`" in run(capsys, "add", knee)[1]
-    assert "only when asked for by name" in run(capsys, "show", "knee")[1]
+    assert "only if chosen by name" in run(capsys, "show", "knee")[1]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [("add", "/nowhere"), ("remove", "brain-mri"), ("remove", "../x"), ("verify", "giraffe"), ("show", "giraffe")],
 )
-def test_what_cannot_be_done_is_one_line(capsys, arguments):
+def test_impossible_actions_are_one_line(capsys, arguments):
     status, out, err = run(capsys, *arguments)
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert "Traceback" not in err

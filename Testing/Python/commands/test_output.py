@@ -1,4 +1,4 @@
-"""The folder of a result is whole or not there, whatever happens."""
+"""The folder of a result is complete or unchanged, also after failures and signals."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ import pytest
 from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, staging_folder
 from LightRegistrationLib.core.errors import InputError
 
+from ..command_line import COMMAND, ONE_THREAD
 from ..processes import PATIENCE_S
-from .conftest import COMMAND, ONE_THREAD, PairFiles
+from .conftest import PairFiles
 
 
 def _write(folder: Path, content: str, views: bool = True) -> None:
@@ -51,7 +52,7 @@ def test_failure_leaves_no_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_two_that_write_the_same_new_folder_the_second_is_refused(tmp_path: Path) -> None:
+def test_the_second_of_two_programs_that_write_the_same_folder_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "result"
     with pytest.raises(InputError, match="meanwhile"), staging_folder(output) as folder:
         _write(folder, "second")
@@ -72,7 +73,7 @@ def test_an_empty_folder_whose_parent_is_closed_is_filled(tmp_path: Path, monkey
     assert len(list(output.iterdir())) == 2
 
 
-def test_earlier_result_goes_and_other_files_stay(tmp_path: Path) -> None:
+def test_earlier_result_is_replaced_and_other_files_stay(tmp_path: Path) -> None:
     output = tmp_path / "result"
     output.mkdir()
     _write(output, "old")
@@ -129,7 +130,9 @@ def test_output_in_an_input_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_ended_run_leaves_the_earlier_result_alone(pair_files: PairFiles, tmp_path: Path, end: signal.Signals) -> None:
+def test_a_killed_run_leaves_the_earlier_result_unchanged(
+    pair_files: PairFiles, tmp_path: Path, end: signal.Signals
+) -> None:
     output = tmp_path / "result"
     output.mkdir()
     _write(output, "old")
@@ -153,10 +156,10 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     output.mkdir()
     _write(output, "old")
     arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(output), "--force"]
-    terminal, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    process = subprocess.Popen([*COMMAND, *arguments], stderr=theirs, stdout=subprocess.PIPE, env=ONE_THREAD)
-    os.close(theirs)
+    terminal, child_end = pty.openpty()
+    fcntl.ioctl(child_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=child_end, stdout=subprocess.PIPE, env=ONE_THREAD)
+    os.close(child_end)
     shown = _read_all(terminal)
     assert process.wait(PATIENCE_S) == 0, shown
     assert "network" in shown
@@ -166,7 +169,7 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     assert not (output / "views").exists()
 
 
-def test_a_program_without_standard_error_is_served_too(pair_files: PairFiles, tmp_path: Path) -> None:
+def test_register_works_without_standard_error(pair_files: PairFiles, tmp_path: Path) -> None:
     arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(tmp_path / "result")]
     done = subprocess.run(
         ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, *arguments], env=ONE_THREAD, timeout=PATIENCE_S, check=False

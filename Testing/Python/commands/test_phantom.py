@@ -1,4 +1,4 @@
-"""The built-in pair: its truth holds, it is a real task, and it is the same every time."""
+"""The built-in pair: its true field is right, the task is not trivial, and it is reproducible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_true_field_maps_every_structure(pair: PhantomPair) -> None:
     assert (found == target).mean() > 0.95
 
 
-def test_pair_is_a_task(pair: PhantomPair) -> None:
+def test_structures_do_not_match_before_registration(pair: PhantomPair) -> None:
     target = pair.fixed_segmentation.layers[0]
     found = _looked_up(pair, with_truth=False)
     dice = [_dice(target == s.value, found == s.value) for s in pair.fixed_segmentation.segments]
@@ -75,7 +75,7 @@ def test_same_seed_same_pair_and_other_seed_another() -> None:
     assert np.abs(first.true_field.array - other.true_field.array).max() > 2
 
 
-def test_gray_levels_tell_tissues_apart(pair: PhantomPair) -> None:
+def test_tissues_differ_in_brightness(pair: PhantomPair) -> None:
     """Like T1: white matter over gray matter over fluid, in both scans."""
     for volume, segmentation in ((pair.fixed, pair.fixed_segmentation), (pair.moving, pair.moving_segmentation)):
         labels = segmentation.layers[0]

@@ -1,4 +1,4 @@
-"""The `profile` command: its figures add up, and it leaves the library as it was."""
+"""The `profile` command: its numbers add up, and it leaves the library unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.commands.main import main
-from LightRegistrationLib.commands.profile.machine import network_multiply_adds
+from LightRegistrationLib.commands.profile.machine import count_multiply_adds
 from LightRegistrationLib.commands.profile.measure import FUNCTIONS
 from LightRegistrationLib.commands.profile.tracing import Trace
 from LightRegistrationLib.core.network import cascade, flows, grid
@@ -26,7 +26,7 @@ def numpy_product_gflops(size: int = 1000) -> float:
     return 2 * size**3 / min(times) / 1e9
 
 
-def test_a_small_pair_is_taken_apart(tmp_path, capsys):
+def test_a_small_pair_is_profiled(tmp_path, capsys):
     before = [vars(module).copy() for module in (flows, cascade, grid)], LightNetwork.forward
     file = tmp_path / "profile.json"
     assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
@@ -49,7 +49,7 @@ def test_a_small_pair_is_taken_apart(tmp_path, capsys):
 
 
 def test_every_step_names_a_function_that_exists():
-    with Trace().timing(FUNCTIONS):
+    with Trace().time_functions(FUNCTIONS):
         assert flows.warp.__wrapped__ is not None
         assert cascade.warp is flows.warp
     assert not hasattr(flows.warp, "__wrapped__")
@@ -78,11 +78,11 @@ def test_multiply_adds_are_those_of_the_convolutions():
     down = sum(voxels // 8**n * 64 * a * b for n, a, b in ((1, 2, 16), (2, 16, 32), (3, 32, 64), (4, 64, 128)))
     up = sum(voxels // 8**n * 64 * a * b for n, a, b in ((4, 128, 64), (3, 128, 32), (2, 64, 16)))
     last = voxels // 8 * 27 * 32 * 3
-    assert network_multiply_adds((1, 1, *shape)) == down + up + last
+    assert count_multiply_adds((1, 1, *shape)) == down + up + last
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["only_one.nii"], "Name two volumes"),
         (["--size", "4"], "--size"),
@@ -90,8 +90,8 @@ def test_multiply_adds_are_those_of_the_convolutions():
         (["--initial", "matrix.tfm"], "aligned by one of"),
     ],
 )
-def test_what_cannot_be_profiled_is_said_in_one_line(arguments, said, capsys):
+def test_wrong_options_are_one_line(arguments, message, capsys):
     assert main(["profile", *arguments]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert len(error.splitlines()) == 1

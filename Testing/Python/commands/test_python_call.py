@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import ONE_THREAD, PairFiles, Run
+from ..command_line import ONE_THREAD
+from .conftest import PairFiles, Run
 
 BATCH = """
 import json, sys

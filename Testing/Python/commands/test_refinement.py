@@ -1,4 +1,4 @@
-"""`register` with refinement, masks, a structure that keeps its volume, and files that are not compressed."""
+"""`register` with refinement, masks, a structure whose volume is preserved, and files that are not compressed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .conftest import PairFiles, Run, run_command, write_image
+from ..command_line import run_command
+from .conftest import PairFiles, Run, write_image
 
-KEPT = 10
+PRESERVED = 10
 """The label value of a thalamus of the phantom."""
 
 
@@ -32,7 +33,7 @@ def refined(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> 
         "--moving-segmentation",
         pair_files.moving_segmentation,
         "--keep-volume",
-        str(KEPT),
+        str(PRESERVED),
         "--no-compression",
         "--output",
         folder / "result",
@@ -43,7 +44,7 @@ def refined(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> 
     return Run(done.returncode, done.stdout, done.stderr, folder / "result")
 
 
-def test_refinement_brings_more_of_the_anatomy_together(refined: Run, registered: Run) -> None:
+def test_refinement_raises_dice(refined: Run, registered: Run) -> None:
     refinement = refined.report["refinement"]
     assert refinement["preset"] == refined.report["settings"]["refine"] == "fast"
     assert refinement["steps"] > 0
@@ -52,7 +53,7 @@ def test_refinement_brings_more_of_the_anatomy_together(refined: Run, registered
     assert refined.report["jacobian"]["percent_nonpositive"] == 0
 
 
-def test_files_are_written_as_they_were_asked_for(refined: Run) -> None:
+def test_files_are_written_without_compression(refined: Run) -> None:
     names = {"transform": "transform.h5", "warped": "warped.nii", "warped_segmentation": "warped_segmentation.nii"}
     assert refined.report["outputs"] == names
     assert sorted(p.name for p in refined.output.iterdir()) == ["report.json", *names.values()]
@@ -60,20 +61,20 @@ def test_files_are_written_as_they_were_asked_for(refined: Run) -> None:
     assert (refined.output / "warped.nii").stat().st_size == voxels * 2 + 352
 
 
-def test_a_kept_structure_has_its_volume_in_the_written_labels(refined: Run, pair_files: PairFiles) -> None:
+def test_a_preserved_structure_has_its_volume_in_the_written_labels(refined: Run, pair_files: PairFiles) -> None:
     """Measured again by counting voxels."""
-    (kept,) = refined.report["kept"]
-    assert kept["name"] == f"Label_{KEPT}"
+    (preserved,) = refined.report["kept"]
+    assert preserved["name"] == f"Label_{PRESERVED}"
     moving, warped = (
         sitk.ReadImage(str(path))
         for path in (pair_files.moving_segmentation, refined.output / "warped_segmentation.nii")
     )
     before, after = (
-        float((sitk.GetArrayViewFromImage(image) == KEPT).sum() * np.prod(image.GetSpacing()))
+        float((sitk.GetArrayViewFromImage(image) == PRESERVED).sum() * np.prod(image.GetSpacing()))
         for image in (moving, warped)
     )
-    assert 100 * (after / before - 1) == pytest.approx(kept["change_percent"], abs=4), "voxels are coarse"
-    assert abs(kept["change_percent"]) < max(1.0, 0.5 * abs(kept["change_percent_free"]))
+    assert 100 * (after / before - 1) == pytest.approx(preserved["change_percent"], abs=4), "voxels are coarse"
+    assert abs(preserved["change_percent"]) < max(1.0, 0.5 * abs(preserved["change_percent_free"]))
 
 
 def test_the_report_names_the_masks(refined: Run) -> None:

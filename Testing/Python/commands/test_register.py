@@ -1,4 +1,4 @@
-"""What `light-registration register` leaves behind, held against SimpleITK."""
+"""The files of `light-registration register`, compared with SimpleITK."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 
+from ..command_line import COMMAND, ONE_THREAD
 from ..core.body_phantoms import COVERS, add_model
-from .conftest import COMMAND, ONE_THREAD, PairFiles, Run
+from .conftest import PairFiles, Run
 
 
-def test_succeeds_in_silence_where_no_terminal_listens(registered: Run) -> None:
+def test_prints_nothing_without_a_terminal(registered: Run) -> None:
     assert (registered.status, registered.stdout, registered.stderr) == (0, "", "")
 
 
@@ -37,7 +38,7 @@ def test_outputs_lie_on_the_fixed_grid(registered: Run, pair_files: PairFiles, n
     np.testing.assert_allclose(written.GetDirection(), fixed.GetDirection(), atol=1e-5)
 
 
-def test_warped_volume_is_what_simpleitk_makes_of_the_transform(registered: Run, pair_files: PairFiles) -> None:
+def test_warped_volume_equals_that_of_simpleitk(registered: Run, pair_files: PairFiles) -> None:
     moving = sitk.ReadImage(str(pair_files.moving))
     expected = _resampled(registered, pair_files, moving, sitk.sitkLinear)
     written = registered.image("warped.nii.gz")
@@ -47,7 +48,7 @@ def test_warped_volume_is_what_simpleitk_makes_of_the_transform(registered: Run,
     assert difference.mean() < 0.6
 
 
-def test_warped_segmentation_is_what_simpleitk_makes_of_the_transform(registered: Run, pair_files: PairFiles) -> None:
+def test_warped_segmentation_equals_that_of_simpleitk(registered: Run, pair_files: PairFiles) -> None:
     moving = sitk.ReadImage(str(pair_files.moving_segmentation))
     expected = _resampled(registered, pair_files, moving, sitk.sitkNearestNeighbor)
     written = sitk.GetArrayFromImage(registered.image("warped_segmentation.nii.gz"))
@@ -55,7 +56,7 @@ def test_warped_segmentation_is_what_simpleitk_makes_of_the_transform(registered
     assert (written != expected).mean() < 1e-5, "apart from points halfway between two voxels"
 
 
-def test_registration_brings_the_anatomy_together(registered: Run, pair_files: PairFiles) -> None:
+def test_registration_raises_dice(registered: Run, pair_files: PairFiles) -> None:
     identity = sitk.Transform(3, sitk.sitkIdentity)
     fixed = sitk.ReadImage(str(pair_files.fixed_segmentation))
     moving = sitk.ReadImage(str(pair_files.moving_segmentation))
@@ -76,7 +77,7 @@ def test_registration_brings_the_anatomy_together(registered: Run, pair_files: P
     assert [s["value"] for s in registered.report["structures"]] == values.tolist()
 
 
-def test_report_says_where_the_result_comes_from(registered: Run, pair_files: PairFiles) -> None:
+def test_report_names_inputs_model_settings_and_versions(registered: Run, pair_files: PairFiles) -> None:
     report = registered.report
     assert report["inputs"] == {
         "fixed": str(pair_files.fixed),
@@ -103,14 +104,14 @@ def test_report_says_where_the_result_comes_from(registered: Run, pair_files: Pa
     assert {"python", "torch", "slicer-core", "light-registration"} <= report["versions"].keys()
 
 
-def test_report_says_which_model_and_why(registered: Run) -> None:
+def test_report_names_the_model_and_the_reason(registered: Run) -> None:
     model = registered.report["model"]
     assert model["name"] == "brain-mri"
     assert model["reason"].startswith("both volumes look like MRI, brain or whole head in T1 (")
     assert registered.report["warnings"] == []
 
 
-def test_a_model_that_is_for_other_images_is_warned_of(pair_files: PairFiles, tmp_path: Path) -> None:
+def test_a_model_for_other_images_gives_a_warning(pair_files: PairFiles, tmp_path: Path) -> None:
     add_model(tmp_path / "models", "lung-ct", covers=COVERS["lung-ct"], modality="CT", grid={"spacing_mm": 8.0})
     arguments = ["register", pair_files.fixed, pair_files.moving, "--model", "lung-ct", "--output", tmp_path / "result"]
     done = subprocess.run(
@@ -127,7 +128,7 @@ def test_a_model_that_is_for_other_images_is_warned_of(pair_files: PairFiles, tm
     assert (report["model"]["name"], report["model"]["reason"]) == ("lung-ct", "chosen by name")
 
 
-def test_report_says_how_the_field_behaves(registered: Run, pair_files: PairFiles) -> None:
+def test_report_has_the_jacobian_of_the_field(registered: Run, pair_files: PairFiles) -> None:
     jacobian = registered.report["jacobian"]
     assert jacobian.keys() == {"percent_nonpositive", "minimum", "std_log"}
     determinants = _determinants(

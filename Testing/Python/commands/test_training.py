@@ -1,4 +1,4 @@
-"""`train` and `distill` as a user meets them: what is refused, what a stop leaves behind, what is there at the end."""
+"""`train` and `distill` on the command line: refusals, stops, resumed runs and finished runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from LightRegistrationLib.commands.main import build_parser
 from LightRegistrationLib.commands.train.toy_data import make_toy_data
 from LightRegistrationLib.core.errors import InputError
 
-from .conftest import COMMAND, ONE_THREAD, run_command
+from ..command_line import COMMAND, ONE_THREAD, run_command
+from ..processes import PATIENCE_S
 
 STUDENT = """\
 name = "mini"
@@ -99,7 +100,7 @@ def test_toy_heads_differ_in_shape_and_lie_under_their_structures(heads: Path) -
     assert overlaps[0] < 0.8
 
 
-def test_kept_out_heads_are_not_trained_with_and_make_a_ring_of_pairs(heads: Path) -> None:
+def test_validation_heads_are_not_trained_with_and_make_a_ring_of_pairs(heads: Path) -> None:
     tables = {n: list(csv.DictReader((heads / f"{n}.csv").open())) for n in ("train", "validation", "pairs")}
     trained, kept = ({row["image"] for row in tables[name]} for name in ("train", "validation"))
     assert not trained & kept
@@ -107,7 +108,7 @@ def test_kept_out_heads_are_not_trained_with_and_make_a_ring_of_pairs(heads: Pat
     assert all((heads / value).is_file() for row in tables["pairs"] for key, value in row.items() if key != "id")
 
 
-def test_toy_data_says_what_is_wrong(heads: Path, tmp_path: Path) -> None:
+def test_wrong_options_of_toy_data_are_refused(heads: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not empty.*--force"):
         make_toy_data(heads)
     with pytest.raises(InputError, match="at least two"):
@@ -199,7 +200,7 @@ def test_a_full_disk_leaves_the_last_state(heads: Path, tmp_path: Path, config: 
         capture_output=True,
         text=True,
         env=ONE_THREAD,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
     )
@@ -209,7 +210,7 @@ def test_a_full_disk_leaves_the_last_state(heads: Path, tmp_path: Path, config: 
     assert not list((tmp_path / "run").glob("*.partial"))
 
 
-def test_help_says_what_a_run_leaves_and_how_it_ends() -> None:
+def test_help_names_the_files_and_exit_statuses_of_a_run() -> None:
     for command in (("train", "teacher"), ("train", "student"), ("distill",)):
         done = run_command(*command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
@@ -220,7 +221,7 @@ def test_help_says_what_a_run_leaves_and_how_it_ends() -> None:
 # What a run leaves
 
 
-def test_a_finished_run_is_summed_up_and_leaves_a_model(
+def test_a_finished_run_is_summarized_and_writes_a_model(
     heads: Path, tmp_path: Path, config: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
     train("train", "student", config(validate=9), "--data", heads, "--output", tmp_path / "run", "--seed", "7")
@@ -255,7 +256,7 @@ def stopped_at_the_second_stage(command: list[str | Path], number: int) -> tuple
             break
     running.send_signal(number)
     rest = running.stderr.read().splitlines()
-    return running.wait(60), rest
+    return running.wait(PATIENCE_S), rest
 
 
 def two_stages(file: Path, data: Path) -> list[str | Path]:
@@ -263,15 +264,13 @@ def two_stages(file: Path, data: Path) -> list[str | Path]:
     return [*COMMAND, "train", "student", file, "--data", data, "--threads", "1"]
 
 
-def test_a_stopped_run_goes_on_to_what_an_unbroken_one_reaches(
-    heads: Path, tmp_path: Path, config: Callable[..., Path]
-) -> None:
+def test_a_resumed_run_ends_like_an_unbroken_one(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
     command = two_stages(config(steps=5, validate=99), heads)
     status, said = stopped_at_the_second_stage([*command, "--output", tmp_path / "broken"], signal.SIGINT)
     assert status == 130
     stopped = find_state_file(tmp_path / "broken")["step"]
     assert 5 <= stopped < 35
-    assert said[-1] == f"stopped and saved at step {stopped} of 35; to go on, run the same command again."
+    assert said[-1] == f"stopped and saved at step {stopped} of 35; to resume, run the same command again."
     for name in ("broken", "whole"):
         done = subprocess.run(
             [*command, "--output", tmp_path / name], capture_output=True, text=True, env=ONE_THREAD, check=True
@@ -282,7 +281,7 @@ def test_a_stopped_run_goes_on_to_what_an_unbroken_one_reaches(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["TERM", "HUP"])
-def test_whatever_ends_a_run_lets_it_save_first(
+def test_a_run_saves_before_each_kind_of_stop(
     heads: Path, tmp_path: Path, config: Callable[..., Path], number: int, status: int
 ) -> None:
     command = [*two_stages(config(steps=2), heads), "--output", tmp_path / "run", "--no-tensorboard"]
@@ -291,7 +290,7 @@ def test_whatever_ends_a_run_lets_it_save_first(
     assert said[-1].startswith(f"stopped and saved at step {find_state_file(tmp_path / 'run')['step']} of 32;")
 
 
-def test_ctrl_c_before_the_first_step_ends_at_once(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
+def test_ctrl_c_before_the_first_step_stops_at_once(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
     running = subprocess.Popen(
         [*COMMAND, "train", "student", config(), "--data", heads, "--output", tmp_path / "run"],
         stderr=subprocess.PIPE,
@@ -302,6 +301,6 @@ def test_ctrl_c_before_the_first_step_ends_at_once(heads: Path, tmp_path: Path, 
     assert running.stderr.readline() == "mini: 2 steps\n"
     running.send_signal(signal.SIGINT)
     rest = running.stderr.read().splitlines()
-    assert running.wait(60) == 130
-    assert rest[-1] == "ended; no state was saved yet; to go on, run the same command again."
+    assert running.wait(PATIENCE_S) == 130
+    assert rest[-1] == "stopped; no state was saved yet; to resume, run the same command again."
     assert not (tmp_path / "run" / "state.pt").exists()

@@ -1,4 +1,4 @@
-"""A worker process on a tiny, untrained model: the process is real, only the accuracy is not."""
+"""A worker process on a tiny, untrained model: a real process, but without accuracy."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def model_folder(tmp_path_factory):
 
 
 @dataclass
-class Watched:
-    """A client with everything that it has said so far."""
+class WatchedClient:
+    """A client with all messages so far."""
 
     client: WorkerClient
     messages: list[Message] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Watched:
 @pytest.fixture
 def watched(model_folder):
     client = WorkerClient(sys.executable, model_folders=(model_folder,))
-    yield Watched(client)
+    yield WatchedClient(client)
     client.close()
 
 

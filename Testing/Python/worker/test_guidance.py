@@ -1,4 +1,4 @@
-"""What a request says of masks and of structures that keep their volume."""
+"""The masks and the structures to preserve in a request."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_structures_are_found_by_name_and_else_by_label_value():
         ("tumor", "no structure 'tumor'"),
     ],
 )
-def test_what_is_not_there_or_means_two_things_is_one_line(name, line):
+def test_a_missing_or_ambiguous_structure_is_one_line(name, line):
     with pytest.raises(InputError) as error:
         select_segments(ORGANS, [name])
     assert line in str(error.value)
 
 
-def test_a_request_passes_on_what_it_knows():
+def test_guidance_has_the_masks_and_structures_of_the_request():
     volume = Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
     mask = Segmentation.from_labels(np.ones((2, 2, 2), int), np.eye(4))
     nothing = build_guidance(RegistrationRequest(volume, volume, RegistrationSettings()))

@@ -26,7 +26,7 @@ from ..processes import ends, paused
 
 
 def launcher(folder: Path) -> str:
-    """A stand-in for PythonSlicer: passes standard input on and tells of a crash below it as Slicer's launcher does."""
+    """A stand-in for PythonSlicer: passes standard input on and reports a crash of its child as the real one does."""
     path = folder / "PythonSlicer"
     path.write_text(
         textwrap.dedent(
@@ -48,7 +48,7 @@ def child_of(process_id: int) -> int:
     return int(Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()[0])
 
 
-def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(
+def test_a_worker_below_a_launcher_answers_reports_its_crash_and_is_killed_with_it(
     tmp_path, watched, model_folder, request_of_blobs, long_request
 ):
     client = watched.client = WorkerClient(launcher(tmp_path), model_folders=(model_folder,))
@@ -56,9 +56,9 @@ def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(
         assert isinstance(watched.wait(request_id=client.submit(request_of_blobs)), Finished)
         watched.wait(ProgressMade, client.submit(long_request))
         os.kill(child_of(client.process_id), signal.SIGKILL)
-        died = watched.wait(WorkerExited)
-        assert "memory ran out" in died.line
-        assert "\n" not in died.line
+        exited = watched.wait(WorkerExited)
+        assert "memory ran out" in exited.line
+        assert "\n" not in exited.line
 
         client.start()
         watched.wait(Ready)
@@ -70,7 +70,7 @@ def test_below_a_launcher_it_answers_dies_in_words_and_is_killed_as_a_whole(
         client.close()
 
 
-def test_what_lies_in_the_users_folder_is_not_imported(tmp_path, watched, monkeypatch):
+def test_modules_in_the_users_folder_are_not_imported(tmp_path, watched, monkeypatch):
     (tmp_path / "LightRegistrationLib").mkdir()
     for name in ("LightRegistrationLib/__init__.py", "queue.py", "faulthandler.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong file was imported')\n")
@@ -79,7 +79,7 @@ def test_what_lies_in_the_users_folder_is_not_imported(tmp_path, watched, monkey
     assert isinstance(watched.wait((Ready, WorkerExited)), Ready)
 
 
-def test_a_request_is_let_go_before_the_other_side_may_remove_its_files(tmp_path, request_of_blobs):
+def test_a_request_is_released_before_the_client_may_remove_its_files(tmp_path, request_of_blobs):
     """Windows cannot remove a file that is mapped."""
     seen = []
 

@@ -1,4 +1,4 @@
-"""The worker as a real process: answers, progress, refusals, cancel, crash, and an end with its parent."""
+"""The worker as a real process: answers, progress, refusals, cancel, crash, and exit with its parent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from ..processes import PATIENCE_S, ends, paused
 LIBRARY = Path(__file__).resolve().parents[3] / "LightRegistration"
 
 
-def test_registers_as_the_library_does_and_stays_warm(watched, request_of_blobs, model_folder):
+def test_registers_like_the_library_and_stays_alive(watched, request_of_blobs, model_folder):
     first = watched.wait(Finished, watched.client.submit(request_of_blobs))
     process = watched.client.process_id
     second = watched.wait(Finished, watched.client.submit(request_of_blobs))
@@ -66,7 +66,7 @@ def test_registers_as_the_library_does_and_stays_warm(watched, request_of_blobs,
     assert {"network", "warping"} <= set(first.report["seconds"])
 
 
-def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
+def test_the_field_is_sent_before_anything_is_warped(watched, request_of_blobs):
     number = watched.client.submit(request_of_blobs)
     finished = watched.wait(Finished, number)
 
@@ -82,7 +82,7 @@ def test_the_field_is_said_before_anything_is_warped(watched, request_of_blobs):
     }
 
 
-def test_what_the_student_found_is_said_before_it_is_refined(watched, request_of_blobs, model_folder):
+def test_the_preview_field_is_sent_before_the_refinement(watched, request_of_blobs, model_folder):
     request = replace(request_of_blobs, settings=replace(request_of_blobs.settings, refine="fast"))
     number = watched.client.submit(request)
     watched.wait(Finished, number)
@@ -124,12 +124,12 @@ def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_bl
     assert torch.get_num_threads() == before
 
 
-def test_masks_and_structures_to_keep_reach_the_registration(watched, request_of_blobs):
+def test_masks_and_structures_to_preserve_reach_the_registration(watched, request_of_blobs):
     request = request_of_blobs
-    mask = replace(request.fixed_segmentation, name="where to look")
+    mask = replace(request.fixed_segmentation, name="region to compare")
     settings = replace(request.settings, keep_volume=("1",))
     report = watched.wait(request_id=watched.client.submit(replace(request, settings=settings, fixed_mask=mask))).report
-    assert report["masks"] == {"fixed": "where to look", "moving": None}
+    assert report["masks"] == {"fixed": "region to compare", "moving": None}
     assert report["settings"]["keep_volume"] == ["1"]
     assert [kept["name"] for kept in report["kept"]] == ["Label_1"]
 
@@ -152,7 +152,7 @@ def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
     assert all(m.request_id == number and isinstance(m.update.stage, Stage) for m in steps)
 
 
-def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs):
+def test_a_refusal_is_one_line_and_the_worker_continues(watched, request_of_blobs):
     far = np.eye(4)
     far[:3, 3] = 10_000
     fixed = request_of_blobs.fixed
@@ -166,12 +166,12 @@ def test_a_refusal_is_one_line_and_the_worker_goes_on(watched, request_of_blobs)
     assert "Unknown model 'nonsense'" in refused.line
 
     labels = (fixed.array > fixed.array.mean()).astype(np.uint8)
-    ours, theirs = (Segmentation.from_labels(labels * value, fixed.affine, f"s{value}") for value in (1, 2))
-    unlike = RegistrationRequest(fixed, fixed, RegistrationSettings(model="tiny"), ours, theirs)
+    first, second = (Segmentation.from_labels(labels * value, fixed.affine, f"s{value}") for value in (1, 2))
+    unlike = RegistrationRequest(fixed, fixed, RegistrationSettings(model="tiny"), first, second)
     before = len(watched.messages)
     refused = watched.wait((Refused, WorkerExited), watched.client.submit(unlike))
     assert "s1 and s2 share neither a name nor a label value" in refused.line
-    assert not any(isinstance(m, ProgressMade) for m in watched.messages[before:])  # said before anything is computed
+    assert not any(isinstance(m, ProgressMade) for m in watched.messages[before:])  # refused before any computation
     assert isinstance(watched.wait(request_id=watched.client.submit(request_of_blobs)), Finished)
 
 
@@ -194,10 +194,10 @@ def test_a_killed_worker_is_one_line_and_recovers(watched, long_request, request
     folder = watched.client.session_folder
     os.kill(watched.client.process_id, signal.SIGKILL)
 
-    died = watched.wait(WorkerExited)
-    assert "memory ran out" in died.line
-    assert "press Register again" in died.line
-    assert "\n" not in died.line
+    exited = watched.wait(WorkerExited)
+    assert "memory ran out" in exited.line
+    assert "press Register again" in exited.line
+    assert "\n" not in exited.line
     assert watched.client.poll() == []
     assert not folder.exists()
     assert isinstance(watched.wait(Finished, watched.client.submit(request_of_blobs)), Finished)
@@ -208,13 +208,13 @@ def test_a_programming_error_is_one_line_with_the_traceback_in_the_log(watched, 
     watched.wait(Ready)
     watched.client._session.send('{"id": 1, "value": "not json"}\n')
 
-    died = watched.wait(WorkerExited)
-    assert "JSONDecodeError" in died.line
-    assert "\n" not in died.line
-    assert "Traceback" in died.log
+    exited = watched.wait(WorkerExited)
+    assert "JSONDecodeError" in exited.line
+    assert "\n" not in exited.line
+    assert "Traceback" in exited.log
 
 
-def test_without_torch_the_line_says_so(tmp_path, watched):
+def test_without_torch_the_line_names_pytorch(tmp_path, watched):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
     client = WorkerClient(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
     watched.client = client
@@ -222,7 +222,7 @@ def test_without_torch_the_line_says_so(tmp_path, watched):
     assert "PyTorch is not installed" in watched.wait(WorkerExited).line
 
 
-def test_an_interpreter_that_is_not_there_raises_at_once_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_missing_interpreter_raises_at_once_and_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(OSError, match="no-such-python"):
         WorkerClient("/no-such-python").start()
@@ -276,7 +276,7 @@ def test_a_busy_worker_ends_with_its_parent(watched, long_request):
     assert not folder.exists()
 
 
-def test_a_model_added_meanwhile_is_used_and_a_damaged_one_harms_nobody(
+def test_a_model_added_later_is_used_and_a_damaged_one_is_refused(
     watched, model_folder, request_of_blobs, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What goes through the files between the panel and the worker comes out the same."""
+"""Values that pass through the files between the panel and the worker are unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TYPES = ["uint8", "int8", "int16", "uint16", "int32", "uint32", "float32", "floa
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(TYPES), st.tuples(*[st.integers(1, 7)] * 3), st.booleans(), st.integers(0, 2**31))
-def test_a_volume_of_any_type_and_size_comes_through_bit_for_bit(tmp_path_factory, dtype, shape, mapped, seed):
+def test_a_volume_of_any_type_and_size_is_bit_identical(tmp_path_factory, dtype, shape, mapped, seed):
     array = np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
     folder = tmp_path_factory.mktemp("values") / "v"
     volume = Volume(array, OBLIQUE, "Ünïcode (moving)")
@@ -143,7 +143,7 @@ def test_an_unknown_stage_or_kind_of_message_is_an_error(tmp_path):
             decode_message(line.replace(word, '"dreaming"'), tmp_path)
 
 
-def test_values_are_checked_again_on_the_other_side(tmp_path):
+def test_values_are_checked_again_when_they_are_loaded(tmp_path):
     text = save_value([RegistrationSettings(cascades=3)], tmp_path / "v")
     with pytest.raises(InputError, match="1 to 3 cascades, not 9"):
         load_value(text.replace('"cascades": 3', '"cascades": 9'), tmp_path / "v", mapped=False)

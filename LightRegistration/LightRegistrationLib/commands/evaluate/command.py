@@ -1,4 +1,4 @@
-"""The `evaluate` command: many pairs registered and measured, in a table and in files; can be stopped and resumed."""
+"""The `evaluate` command: registers and measures many pairs; can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
             threads=options.threads,
             progress=progress,
         )
-    print(tables(records))
+    print(format_tables(records))
     failed = sum(bool(record.error) for record in records)
     if failed:
         raise InputError(f"{failed} of {len(records)} pairs could not be evaluated; the table says why.")
@@ -80,26 +80,26 @@ def evaluate_files(
 ) -> list[PairRecord]:
     """Evaluate a model on the pairs of a list and write results.csv, summary.json and pairs/ into the folder `output`.
 
-    The same as `light-registration evaluate`: its help says what the arguments mean and what is written. A pair that
-    cannot be evaluated has its `error` set. Raises InputError for a list, a model or a folder that cannot be used.
+    Does the same as `light-registration evaluate`; its help describes the arguments and the files. A pair that cannot
+    be evaluated has its `error` set. Raises InputError for a list, a model or a folder that cannot be used.
     """
     output = Path(output)
-    for count, preset in product(cascades or (None,), refine):
-        RegistrationSettings(model, count, threads=threads, refine=parse_choice(RefinementPreset, preset, "refinement"))
+    presets = [parse_choice(RefinementPreset, preset, "refinement") for preset in refine]
+    for count, preset in product(cascades or (None,), presets):
+        RegistrationSettings(model, count, threads=threads, refine=preset)
     _check_output(output)
-    cards = list_cards()
-    chosen = find_card(model, cards)
+    find_card(model, list_cards())
     _check_installed(pictures)
     from ...training.evaluation.pairs import read_pairs
 
     listed = read_pairs(Path(pairs), groups)
-    # torch takes seconds to import: it comes after everything that can go wrong without it.
+    # torch takes seconds to import: all checks that do not need it come before.
     from ...core.threads import limit_threads
     from ...training.evaluation.methods import build_model_methods
     from ...training.evaluation.run import EvaluationOptions, evaluate_pairs
     from ...training.evaluation.tables import write_results
 
-    methods = build_model_methods(model, cascades, threads, refine=refine)
+    methods = build_model_methods(model, cascades, threads, refine=presets)
     with limit_threads(threads):
         records = evaluate_pairs(listed, methods, output, EvaluationOptions(minimum_voxels, pictures), progress)
     settings = {
@@ -107,28 +107,34 @@ def evaluate_files(
         "groups": list(groups),
         "model": model,
         "cascades": list(cascades),
-        "refine": list(refine),
+        "refine": presets,
         "minimum_voxels": minimum_voxels,
         "threads": threads,
-        "weights_sha256": {card.name: card.sha256 for card in (cards.values() if model == AUTO_MODEL else [chosen])},
+        "weights_sha256": _list_hashes(model),
         "versions": read_versions(),
     }
     write_results(records, output, settings)
     return records
 
 
-def tables(records: Sequence[PairRecord]) -> str:
-    """A line for each pair, and below it the summary."""
+def _list_hashes(model: str) -> dict[str, str]:
+    """The hash of the weights of a model, or of all models for `auto`."""
+    cards = list_cards()
+    return {card.name: card.sha256 for card in (cards.values() if model == AUTO_MODEL else [find_card(model, cards)])}
+
+
+def format_tables(records: Sequence[PairRecord]) -> str:
+    """Return a line for each pair, and the summary below."""
     from ...training.evaluation.tables import format_pairs_table, format_summary_table
 
-    both = [format_pairs_table(records)]
+    parts = [format_pairs_table(records)]
     if any(record.scores for record in records):
-        both.append(format_summary_table(records))
-    return "\n\n".join(both)
+        parts.append(format_summary_table(records))
+    return "\n\n".join(parts)
 
 
 def _check_output(output: Path) -> None:
-    """Raise InputError for a folder whose files are not those of an earlier evaluation."""
+    """Raise InputError for a folder with files of another origin that would be replaced."""
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: the output is a folder, but this is a file; choose another name.")
     taken = [name for name in ("results.csv", "summary.json") if (output / name).exists()]
@@ -137,7 +143,7 @@ def _check_output(output: Path) -> None:
 
 
 def _check_installed(pictures: bool) -> None:
-    """Raise InputError unless the packages that only training and evaluation need are there."""
+    """Raise InputError if a package that only training and evaluation need is not installed."""
     for name in ("SimpleITK", *(["matplotlib"] if pictures else [])):
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"{name} is missing: install it with pip install 'light-registration[training]'.")
+            raise InputError(f"{name} is not installed: install it with pip install 'light-registration[training]'.")

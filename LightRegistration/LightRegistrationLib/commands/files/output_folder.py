@@ -1,4 +1,4 @@
-"""The folder of a result: made aside, moved into place when it is complete, so that nobody ever finds half of one."""
+"""The folder of a result: written to a staging folder and moved into place when it is complete."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ RESULT_ENTRIES = (
     *(name.removesuffix(".gz") for name in _IMAGE_FILES),
     VIEWS_FOLDER,
 )
-"""What a result consists of. The report is taken away first and put there last: where it is, the result is whole."""
+"""The entries of a result. The report is removed first and added last: a folder with a report is complete."""
 
 
 def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Sequence[str] = RESULT_ENTRIES) -> None:
-    """Raise InputError unless a result may be written to `output` without harm to the inputs or to older files."""
+    """Raise InputError if writing to `output` would damage an input or an older file.
+
+    force: an earlier result may be replaced. entries: what an earlier result consists of.
+    """
     with report_path_errors(output):
         target = output.resolve()
-        exists, holds_something = target.exists(), _holds_something(target)
+        exists, is_filled = target.exists(), _is_filled(target)
     if exists and not target.is_dir():
         raise InputError(f"{output}: the output is a folder, but this is a file; choose another name.")
-    if holds_something and not force:
+    if is_filled and not force:
         raise InputError(f"{output}: the folder is not empty; choose another one or add --force.")
     for path in inputs:
         source = path.resolve()
@@ -49,80 +52,80 @@ def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Seq
 
 @contextlib.contextmanager
 def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Iterator[Path]:
-    """Give a new folder to write into; at the end of the block its content becomes that of `output`.
+    """Yield a new folder to write into; at the end of the block its content is moved to `output`.
 
-    A folder that does not exist yet appears as a whole. In one that exists the `entries` are exchanged, other files
-    stay. If the block fails, everything is as it was before. Raises InputError where nothing can be written, and where
-    a folder that was empty or missing is not so any more at the end.
+    A folder that does not exist yet appears as a whole. In an existing one the `entries` are replaced and other files
+    stay. If the block fails, `output` is unchanged. Raises InputError if nothing can be written, and if another program
+    has written to a folder that was missing or empty at the start.
     """
     target = output.resolve()
     prefix = f".{target.name}.unfinished-"
-    made: list[Path] = []
+    new_parents: list[Path] = []
     staging = target
     try:
-        was_free = not _holds_something(target)
-        made = _make_parents(target.parent)
-        staging = _home(target) / f"{prefix}{secrets.token_hex(4)}"
+        was_empty = not _is_filled(target)
+        new_parents = _make_parents(target.parent)
+        staging = _choose_parent(target) / f"{prefix}{secrets.token_hex(4)}"
         staging.mkdir()
         yield staging
-        if was_free and _holds_something(target, apart_from=prefix):
+        if was_empty and _is_filled(target, apart_from=prefix):
             raise InputError(f"{output}: another program has written there meanwhile; choose another folder.")
-        _publish(staging, target, entries)
-        made = []
+        _move_into_place(staging, target, entries)
+        new_parents = []
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror or error}).") from error
     finally:
         if staging != target:
             shutil.rmtree(staging, ignore_errors=True)
-        for folder in made:
+        for folder in new_parents:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def _holds_something(folder: Path, apart_from: str = "") -> bool:
-    """Whether a folder has an entry, apart from those whose names start with a prefix."""
+def _is_filled(folder: Path, apart_from: str = "") -> bool:
+    """Whether a folder has an entry whose name does not start with the prefix `apart_from`."""
     if not folder.is_dir():
         return False
     return any(not (apart_from and path.name.startswith(apart_from)) for path in folder.iterdir())
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write report.json: valid JSON, one value per line, readable by people too."""
+    """Write report.json: valid JSON, one value in a line."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _make_parents(folder: Path) -> list[Path]:
-    """Make a folder and what it lies in; returns what was made, the innermost first."""
+    """Make a folder and its parents; returns those that were missing, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 
 
-def _home(target: Path) -> Path:
-    """Where to write aside: beside the target, so that it is not touched; inside it where beside is another disk."""
+def _choose_parent(target: Path) -> Path:
+    """Return the folder for the staging folder: beside the target, or inside it if its parent is on another disk."""
     if not target.exists():
         return target.parent
     same_disk = target.stat().st_dev == target.parent.stat().st_dev
     return target.parent if same_disk and os.access(target.parent, os.W_OK) else target
 
 
-def _publish(staging: Path, target: Path, entries: Sequence[str]) -> None:
+def _move_into_place(staging: Path, target: Path, entries: Sequence[str]) -> None:
     if not target.exists():
         staging.rename(target)
         return
-    earlier = staging / ".earlier"
-    earlier.mkdir()
-    report_last = sorted((p for p in staging.iterdir() if p != earlier), key=lambda p: p.name == REPORT_FILE)
-    old = [target / name for name in entries if (target / name).exists()]
-    moves = [(path, earlier / path.name) for path in old]
+    old_folder = staging / ".earlier"
+    old_folder.mkdir()
+    report_last = sorted((p for p in staging.iterdir() if p != old_folder), key=lambda p: p.name == REPORT_FILE)
+    old_entries = [target / name for name in entries if (target / name).exists()]
+    moves = [(path, old_folder / path.name) for path in old_entries]
     moves += [(path, target / path.name) for path in report_last]
-    done: list[tuple[Path, Path]] = []
+    moved: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:
             source.rename(destination)
-            done.append((source, destination))
+            moved.append((source, destination))
     except BaseException:
-        for source, destination in reversed(done):
+        for source, destination in reversed(moved):
             destination.rename(source)
         raise

@@ -1,8 +1,9 @@
-"""The `models` command: which models there are, what their cards say, whether they work, and models of one's own."""
+"""The `models` command: its actions, and the tables and cards that it prints."""
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from ...core.models.coverage import Coverage
 from ..train.options import add_export
 from . import help_texts as texts
 
+_MAX_HEADER_BYTES = 10_000_000
+
 ACTIONS = ("list", "show", "verify", "add", "remove", "export")
 
 
@@ -22,19 +25,19 @@ def add_models(commands: Any) -> None:
     parser = commands.add_parser(
         "models", help="list, show, check and add models", description=texts.MODELS, epilog=texts.MODELS_END
     )
-    parser.set_defaults(run=lambda options: print(models_table(list_cards())))
+    parser.set_defaults(run=lambda options: print(format_models_table(list_cards())))
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     listing = actions.add_parser("list", help="list the models (also without an action)", description=texts.LIST)
-    listing.set_defaults(run=lambda options: print(models_table(list_cards())))
+    listing.set_defaults(run=lambda options: print(format_models_table(list_cards())))
     show = actions.add_parser("show", help="show a model's card (also: models NAME)", description=texts.SHOW)
     show.add_argument("name", metavar="NAME")
-    show.set_defaults(run=lambda options: print(card_text(find_card(options.name, list_cards()))))
-    verify = actions.add_parser("verify", help="check that models are whole and work", description=texts.VERIFY)
+    show.set_defaults(run=lambda options: print(format_card(find_card(options.name, list_cards()))))
+    verify = actions.add_parser("verify", help="check that models are intact and work", description=texts.VERIFY)
     verify.add_argument("name", nargs="?", metavar="NAME", help="default: all models")
     verify.set_defaults(run=lambda options: _verify(options.name))
     add = actions.add_parser("add", help="add a model of your own", description=texts.ADD)
     add.add_argument("folder", type=Path, metavar="FOLDER", help="with card.json and weights.safetensors")
-    add.add_argument("--replace", action="store_true", help="take the place of a model of the same name")
+    add.add_argument("--replace", action="store_true", help="replace a model of the same name")
     add.set_defaults(run=lambda options: _add(options.folder, options.replace))
     remove = actions.add_parser("remove", help="remove a model that was added", description=texts.REMOVE)
     remove.add_argument("name", metavar="NAME")
@@ -43,17 +46,17 @@ def add_models(commands: Any) -> None:
 
 
 def expand_shorthand(arguments: Sequence[str]) -> list[str]:
-    """The command line with `models NAME` written out as `models show NAME`."""
+    """Return the command line with `models NAME` expanded to `models show NAME`."""
     words = list(arguments)
     if words[:1] == ["models"] and len(words) > 1 and words[1] not in ACTIONS and not words[1].startswith("-"):
         words.insert(1, "show")
     return words
 
 
-def models_table(cards: Cards) -> str:
-    """A line for each model, then one for each that is damaged."""
+def format_models_table(cards: Cards) -> str:
+    """Return one line for each model, then one for each damaged model."""
     rows: list[tuple[str, ...]] = [("NAME", "IMAGES", "PARAMETERS", "SIZE", "STEPS", "LICENSE", "FOR")]
-    rows += [_row(card, cards) for card in cards.values()]
+    rows += [_list_columns(card) for card in cards.values()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
@@ -61,36 +64,30 @@ def models_table(cards: Cards) -> str:
     return "\n".join([*lines, *(f"{name}  damaged: {reason}" for name, reason in cards.damaged.items())])
 
 
-def _row(card: ModelCard, cards: Cards) -> tuple[str, ...]:
+def _list_columns(card: ModelCard) -> tuple[str, ...]:
     training = card.details.get("training")
     steps = training.get("steps", "?") if isinstance(training, Mapping) else "?"
-    purposes = "; ".join(entry.anatomy for entry in card.covers) or f"{card.title} (only by its name)"
+    purposes = "; ".join(entry.anatomy for entry in card.covers) or f"{card.title} (only if chosen by name)"
     mark = "" if card.is_bundled else " (added)"
     license_ = str(card.details.get("license", "?"))
-    return (card.name, card.modality, _parameters(card), _size(card), str(steps), license_, purposes + mark)
+    size = (_count_parameters(card), _format_size(card))
+    return (card.name, card.modality, *size, str(steps), license_, purposes + mark)
 
 
-def _parameters(card: ModelCard) -> str:
-    """The number of weights, from the head of the weights file."""
+def _count_parameters(card: ModelCard) -> str:
+    """The number of weights, from the header of the weights file."""
     try:
         with card.weights_file.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            head = json.loads(file.read(min(length, 10_000_000)))
-        tensors = [value for name, value in head.items() if name != "__metadata__"]
-        count = sum(_product(tensor["shape"]) for tensor in tensors)
+            header = json.loads(file.read(min(length, _MAX_HEADER_BYTES)))
+        tensors = [value for name, value in header.items() if name != "__metadata__"]
+        count = sum(math.prod(tensor["shape"]) for tensor in tensors)
     except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError):
         return "damaged"
     return f"{count / 1e6:.2f} M"
 
 
-def _product(shape: Sequence[int]) -> int:
-    result = 1
-    for length in shape:
-        result *= length
-    return result
-
-
-def _size(card: ModelCard) -> str:
+def _format_size(card: ModelCard) -> str:
     if card.weights_of is not None:
         return f"as {card.weights_of}"
     if not card.weights_file.is_file():
@@ -98,49 +95,49 @@ def _size(card: ModelCard) -> str:
     return f"{card.weights_file.stat().st_size / 1e6:.1f} MB"
 
 
-def card_text(card: ModelCard) -> str:
-    """A card in full, for reading."""
+def format_card(card: ModelCard) -> str:
+    """Return the whole card as text."""
     head = {"name": card.name, "title": card.title, "modality": card.modality, "summary": card.summary}
-    covers = [_coverage_text(entry) for entry in card.covers] or "nothing by itself: used only when asked for by name"
+    covers = [_format_coverage(entry) for entry in card.covers] or "nothing: used only if chosen by name"
     details = {key: value for key, value in card.details.items() if key != "covers"}
-    built = {"network": card.network, "grid": card.grid, "intensity": card.intensity}
+    network = {"network": card.network, "grid": card.grid, "intensity": card.intensity}
     end = {"weights_sha256": card.sha256, "folder": str(card.folder)}
-    return "\n".join(_lines({**head, "covers": covers, **details, **built, **end}))
+    return "\n".join(_format_values({**head, "covers": covers, **details, **network, **end}))
 
 
-def _coverage_text(entry: Coverage) -> str:
+def _format_coverage(entry: Coverage) -> str:
     ranges = [f"{name.replace('_', ' ')} {low:g} to {high:g}" for name, (low, high) in entry.ranges.items()]
     return ", ".join([f"{entry.modality}: {entry.anatomy}", *ranges])
 
 
-def _lines(values: Mapping[str, object]) -> list[str]:
+def _format_values(values: Mapping[str, object]) -> list[str]:
     lines = []
     for key, value in values.items():
         title = key.replace("_", " ")
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             lines += [f"{title}:", *(f"  - {item}" for item in value)]
         elif isinstance(value, Mapping):
-            lines += [f"{title}:", *("  " + line for line in _lines(value))]
+            lines += [f"{title}:", *("  " + line for line in _format_values(value))]
         else:
             lines.append(f"{title}: {value if isinstance(value, str) else json.dumps(value)}")
     return lines
 
 
 def _verify(name: str | None) -> None:
-    """Check one model or all; every one is tried, and those that fail are said in the end."""
+    """Check one model or all; failures are raised together after all models were tried."""
     cards = list_cards()
     if name is not None:
         find_card(name, cards)
     names = [name] if name is not None else [*cards, *cards.damaged]
     if not names:
         raise ModelError("No model is installed; install the extension again.")
-    # torch takes seconds to import: it comes after everything that can go wrong without it.
+    # torch takes seconds to import: all checks that do not need it come before.
     from .verification import verify_model
 
     problems = []
-    for each in names:
+    for model in names:
         try:
-            print(f"{each}: {verify_model(find_card(each, cards))}", flush=True)
+            print(f"{model}: {verify_model(find_card(model, cards))}", flush=True)
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -158,7 +155,7 @@ def _add(folder: Path, replace: bool) -> None:
     if card.name in bundled:
         print(f"It is used instead of the bundled model '{card.name}', until it is removed.")
     if not card.covers:
-        print("Its card has no `covers`: it is used only when asked for by name, never by `auto`.")
+        print("Its card has no `covers`: it is used only if chosen by name, never by `auto`.")
 
 
 def _remove(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether a model does what it is there for: a small built-in pair is registered with it."""
+"""Verifies a model: its file, its network, and a registration of a small built-in pair."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ...core.result.settings import RegistrationSettings
 from ..phantom.pair import PhantomPair, make_phantom_pair
 
 SPACING_MM = 5.0
-"""Coarse, so that the check of a model takes about a second."""
+"""Coarse, so that the verification takes about a second."""
 
 
 def verify_model(card: ModelCard) -> str:
-    """Check the weights file, build the network, and register the built-in pair; returns what was found, for people.
+    """Check the weights file, build the network, and register the built-in pair; returns a line for the user.
 
-    Raises ModelError in one line for a model that is damaged, or whose answer is not finite or folds.
+    Raises ModelError for a damaged model, and for a deformation that is not finite or folds.
     """
     started = time.perf_counter()
     student = load_student(card)
@@ -38,9 +38,9 @@ def verify_model(card: ModelCard) -> str:
 
 
 def _register_built_in_pair(student: Student) -> None:
-    pair = _built_in_pair()
-    fixed, moving = (_in_the_models_unit(volume, student) for volume in (pair.fixed, pair.moving))
-    result = register(fixed, moving, RegistrationSettings(model=student.card.name), registry=_Single(student))
+    pair = _make_pair()
+    fixed, moving = (_convert_to_window(volume, student) for volume in (pair.fixed, pair.moving))
+    result = register(fixed, moving, RegistrationSettings(model=student.card.name), registry=_LoadedModel(student))
     if not np.isfinite(result.field.array).all():
         raise InputError("the deformation is not finite.")
     if result.jacobian.percent_nonpositive > 0:
@@ -48,12 +48,12 @@ def _register_built_in_pair(student: Student) -> None:
 
 
 @cache
-def _built_in_pair() -> PhantomPair:
+def _make_pair() -> PhantomPair:
     return make_phantom_pair(spacing_mm=SPACING_MM)
 
 
-def _in_the_models_unit(volume: Volume, student: Student) -> Volume:
-    """The volume as it is, or, for a model with an intensity window, spread over the window."""
+def _convert_to_window(volume: Volume, student: Student) -> Volume:
+    """Return the volume; for a model with an intensity window, its intensities are spread over the window."""
     rule = student.intensity
     if rule.kind != "window":
         return volume
@@ -61,8 +61,8 @@ def _in_the_models_unit(volume: Volume, student: Student) -> Volume:
     return Volume(rule.low + (rule.high - rule.low) * values / values.max(), volume.affine, volume.name)
 
 
-class _Single(ModelRegistry):
-    """A registry of one model that is loaded already."""
+class _LoadedModel(ModelRegistry):
+    """A registry of one model that is already loaded."""
 
     def __init__(self, student: Student) -> None:
         self.cards = {student.card.name: student.card}

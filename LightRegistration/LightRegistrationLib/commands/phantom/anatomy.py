@@ -1,7 +1,7 @@
-"""A head as a function of space: what a T1-weighted scan would show at any point, and which structure lies there.
+"""A synthetic head as a function of space: T1-weighted brightness and structure at any point.
 
-All points are RAS mm in the head's own frame (origin near the middle of the brain), all distances are mm, negative
-inside. A structure is painted over the ones before it, with an edge about as soft as a voxel.
+All points are RAS mm in the frame of the head (origin near the center of the brain). All distances are mm, negative
+inside. Each structure is painted over the previous ones, with an edge about as soft as a voxel.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CORTEX, WHITE_MATTER = 0.58, 0.88
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """Center and radii in mm; pitch turns it about the right axis, yaw about the superior one, degrees."""
+    """Center and radii, mm; pitch: rotation about the right axis, yaw: about the superior axis, degrees."""
 
     center: tuple[float, float, float]
     radii: tuple[float, float, float]
@@ -46,7 +46,7 @@ class Ellipsoid:
     yaw: float = 0.0
 
     def distance(self, x: Array, y: Array, z: Array) -> Array:
-        """The distance to the surface along the ray from the center; exact for a ball, close for the rest."""
+        """The distance to the surface along the ray from the center; exact for a ball, approximate otherwise."""
         dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
         if self.yaw:
             c, s = np.float32(np.cos(np.radians(self.yaw))), np.float32(np.sin(np.radians(self.yaw)))
@@ -62,7 +62,7 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Structure:
-    """A deep structure: label value (of the left one of a pair), brightness, and the parts it is made of."""
+    """A deep structure: label value (of the left one of a pair), brightness, and the ellipsoids of its shape."""
 
     value: int
     brightness: float
@@ -135,7 +135,7 @@ class _Canvas:
         return np.asarray(np.minimum.reduce([part.distance(x, self.y, self.z) for part in parts]))
 
     def paint(self, distance: Array, brightness: float | Array, value: int | None = None) -> None:
-        """Lay a structure over what is there; value None leaves the labels, a left value is mirrored."""
+        """Paint a structure over the previous ones; value None keeps the labels, a left value is mirrored."""
         cover = np.clip(np.float32(0.5) - distance / np.float32(EDGE_MM), 0, 1)
         self.brightness += cover * (brightness - self.brightness)
         if value is not None:
@@ -145,8 +145,8 @@ class _Canvas:
                 self.labels[inside & (self.x > 0)] = LEFT_TO_RIGHT[value]
 
 
-def anatomy_at(points_mm: NDArray, seed: int = 0) -> Anatomy:
-    """The head of this seed at points (..., 3), RAS mm in the head's frame."""
+def evaluate_anatomy(points_mm: NDArray, seed: int = 0) -> Anatomy:
+    """Evaluate the head of a seed at points (..., 3), RAS mm in the frame of the head."""
     canvas = _Canvas(np.asarray(points_mm, dtype=np.float32))
     waves = np.random.default_rng(seed)
     head = _paint_head(canvas, waves)
@@ -154,14 +154,14 @@ def anatomy_at(points_mm: NDArray, seed: int = 0) -> Anatomy:
     _paint_cerebellum(canvas, waves)
     for structure in DEEP_STRUCTURES:
         canvas.paint(canvas.distance(structure.parts), structure.brightness, structure.value)
-    canvas.brightness *= 1 + np.float32(0.04) * plane_waves(canvas.x, canvas.y, canvas.z, 13.0, 8, waves)
+    canvas.brightness *= 1 + np.float32(0.04) * sum_plane_waves(canvas.x, canvas.y, canvas.z, 13.0, 8, waves)
     return Anatomy(canvas.brightness, canvas.labels, head)
 
 
-def plane_waves(
+def sum_plane_waves(
     x: Array, y: Array, z: Array, wavelength_mm: float, count: int, generator: np.random.Generator
 ) -> Array:
-    """Smooth isotropic noise of one wavelength: a sum of plane waves in random directions, standard deviation 1."""
+    """Return smooth isotropic noise of one wavelength: plane waves in random directions, standard deviation 1."""
     total = np.zeros(x.shape, dtype=np.float32)
     for _ in range(count):
         direction = generator.normal(size=3)
@@ -171,9 +171,9 @@ def plane_waves(
 
 
 def _paint_head(canvas: _Canvas, waves: np.random.Generator) -> NDArray[np.bool_]:
-    cap = np.maximum(canvas.distance((SKULL_CAP,)), _cerebral_floor(canvas) - 5 - canvas.z)
+    cap = np.maximum(canvas.distance((SKULL_CAP,)), _cerebral_base(canvas) - 5 - canvas.z)
     skull = np.minimum(cap, canvas.distance(SKULL_BASE))
-    thickness = 1.5 * plane_waves(canvas.x, canvas.y, canvas.z, 70.0, 6, waves)
+    thickness = 1.5 * sum_plane_waves(canvas.x, canvas.y, canvas.z, 70.0, 6, waves)
     skin = np.minimum(skull - 12 - thickness, canvas.distance(FACE))
     canvas.paint(skin, MUSCLE)
     canvas.paint(skin, FAT)
@@ -189,7 +189,7 @@ def _paint_head(canvas: _Canvas, waves: np.random.Generator) -> NDArray[np.bool_
 
 def _paint_cerebrum(canvas: _Canvas, waves: np.random.Generator) -> None:
     cerebrum = canvas.distance(CEREBRUM)
-    above = np.maximum(_cerebral_floor(canvas) - canvas.z, cerebrum)
+    above = np.maximum(_cerebral_base(canvas) - canvas.z, cerebrum)
     envelope = np.minimum(above, canvas.distance((TEMPORAL_LOBE,)))
     hemisphere = np.maximum(envelope, np.float32(0.6) - canvas.side)
     depth = -hemisphere
@@ -199,8 +199,8 @@ def _paint_cerebrum(canvas: _Canvas, waves: np.random.Generator) -> None:
     canvas.paint(np.maximum(canvas.distance((CALLOSUM,)), -depth - 4), WHITE_MATTER, 2)
 
 
-def _cerebral_floor(canvas: _Canvas) -> Array:
-    """Height z of what the cerebrum rests on: the orbits in front, the tentorium over the cerebellum behind."""
+def _cerebral_base(canvas: _Canvas) -> Array:
+    """Height z of the lower boundary of the cerebrum: the orbits in front, the tentorium cerebelli behind."""
     return np.where(canvas.y > 0, np.float32(-22), np.float32(-22) - np.float32(0.14) * canvas.y)
 
 
@@ -210,7 +210,7 @@ def _sulcus_distance(canvas: _Canvas, depth: Array, waves: np.random.Generator) 
     near = (depth > -2) & (depth < 26)
     x, y, z = canvas.x[near], canvas.y[near], canvas.z[near]
     wavelength = 34.0
-    noise = plane_waves(x, y, z, wavelength, 16, waves) + 0.35 * plane_waves(x, y, z, 15.0, 8, waves)
+    noise = sum_plane_waves(x, y, z, wavelength, 16, waves) + 0.35 * sum_plane_waves(x, y, z, 15.0, 8, waves)
     slope = 2 * np.pi / wavelength / np.sqrt(3) * 1.35
     result[near] = np.abs(noise) / np.float32(slope) - 0.7 + 0.8 * np.maximum(0, depth[near] - 14)
     return result
@@ -219,7 +219,7 @@ def _sulcus_distance(canvas: _Canvas, depth: Array, waves: np.random.Generator) 
 def _paint_cerebellum(canvas: _Canvas, waves: np.random.Generator) -> None:
     surface = canvas.distance(CEREBELLUM)
     canvas.paint(surface - 1.8, FLUID, 0)
-    wobble = 2 * plane_waves(canvas.x, canvas.y, canvas.z, 30.0, 6, waves)
+    wobble = 2 * sum_plane_waves(canvas.x, canvas.y, canvas.z, 30.0, 6, waves)
     folia = np.sin((canvas.z * 1.2 + 0.5 * canvas.y + wobble) * np.float32(2 * np.pi / 6.5))
     gray = (CORTEX + 0.06 + 0.12 * folia).astype(np.float32)
     canvas.paint(surface, gray, 8)

@@ -1,4 +1,4 @@
-"""The phantom pair as files, as a scanner and an annotator would leave them."""
+"""Writes the phantom pair as files: volumes, segmentations and the known deformation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRUE_TRANSFORM_FILE = "true_transform.h5"
 
 
 def write_phantom(pair: PhantomPair, folder: Path, scene: Any) -> dict[str, Path]:
-    """Write volumes, segmentations and the known deformation into a folder; returns the files of the pair by role."""
+    """Write volumes, segmentations and the known deformation into a folder; returns the input files by their role."""
     files = {}
     nodes = []
     for volume, segmentation in ((pair.fixed, pair.fixed_segmentation), (pair.moving, pair.moving_segmentation)):

@@ -1,4 +1,4 @@
-"""The `profile` command: where each millisecond of a registration goes, and what the machine would allow."""
+"""The `profile` command: its options, and the table that it prints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from . import help_texts as texts
 if TYPE_CHECKING:
     from ...worker.protocol import RegistrationRequest
 
-PHANTOM_MM = 182.0
+PHANTOM_EXTENT_MM = 182.0
 
 
 def add_profile(commands: Any) -> None:
     """Add the command to the command line's parser."""
     parser = commands.add_parser(
-        "profile", help="say where the time goes", description=texts.PROFILE, epilog=texts.PROFILE_END
+        "profile", help="measure the time of each step", description=texts.PROFILE, epilog=texts.PROFILE_END
     )
     parser.add_argument("fixed", type=Path, nargs="?", metavar="FIXED", help="your own fixed volume")
     parser.add_argument("moving", type=Path, nargs="?", metavar="MOVING", help="your own moving volume")
@@ -34,7 +34,7 @@ def add_profile(commands: Any) -> None:
     parser.add_argument("--size", type=int, default=128, metavar="N", help=texts.SIZE)
     add_setting_options(parser)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs after the first one (default: 3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same in numbers to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same numbers to this file")
     parser.set_defaults(run=_run)
 
 
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError("Name two volumes, FIXED and MOVING, or none for the built-in pair.")
     if not 16 <= options.size <= 512 or options.repeat < 1:
         raise InputError("--size is 16 to 512 voxels, and --repeat at least 1.")
-    with _request(options) as request:
+    with _load_request(options) as request:
         from .measure import profile_request
 
         report = profile_request(request, options.repeat)
@@ -52,12 +52,12 @@ def _run(options: argparse.Namespace) -> None:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"{options.json}: cannot be written ({error.strerror or error}).") from error
-    print(table(report))
+    print(format_profile(report))
 
 
 @contextmanager
-def _request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
-    """The user's files, or the built-in pair, as values."""
+def _load_request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
+    """Yield the request for the user's files or for the built-in pair."""
     settings = RegistrationSettings(
         model=options.model, cascades=options.cascades, threads=options.threads, refine=options.refine
     )
@@ -83,14 +83,14 @@ def _request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
 
     if options.initial not in list(InitialAlignment):
         raise InputError(f"The built-in pair is aligned by one of {', '.join(InitialAlignment)}.")
-    pair = make_phantom_pair(spacing_mm=PHANTOM_MM / options.size)
+    pair = make_phantom_pair(spacing_mm=PHANTOM_EXTENT_MM / options.size)
     settings = replace(settings, initial=InitialAlignment(options.initial))
     yield RegistrationRequest(pair.fixed, pair.moving, settings, pair.fixed_segmentation, pair.moving_segmentation)
 
 
-def table(report: dict[str, Any]) -> str:
-    """The report for the eye."""
-    lines = [_volume_line("fixed", report["fixed"]), _volume_line("moving", report["moving"])]
+def format_profile(report: dict[str, Any]) -> str:
+    """Return the profile as a table."""
+    lines = [_format_volume("fixed", report["fixed"]), _format_volume("moving", report["moving"])]
     lines.append(
         f"model {report['model']}, refinement {report['refine']}, {report['threads']} threads, "
         f"the median of {report['runs']} runs after a first one"
@@ -102,7 +102,7 @@ def table(report: dict[str, Any]) -> str:
     machine, peaks = report["machine"], report["machine"]["matrix_product_gflops"]
     lines += [
         "",
-        f"first picture (the field is there) {report['first_picture_ms']:>9.0f} ms",
+        f"first picture (field is found)     {report['first_picture_ms']:>9.0f} ms",
         f"whole result (warped, compared)    {report['whole_ms']:>9.0f} ms",
     ]
     if report["peak_memory_mb"] is not None:
@@ -120,6 +120,6 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _volume_line(role: str, volume: dict[str, Any]) -> str:
+def _format_volume(role: str, volume: dict[str, Any]) -> str:
     size, spacing = (" x ".join(map(str, volume[key])) for key in ("size_ijk", "spacing_mm"))
     return f"{role}: {size} voxels of {spacing} mm, {volume['type']}"

@@ -1,4 +1,4 @@
-"""What the machine could do at best: its matrix products, the network's multiply-adds, the memory that was used."""
+"""The limits of the machine: rate of matrix products, multiply-adds of the network, memory that was used."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-_SIZE = 1536
-_SECONDS = 0.4
+_MATRIX_SIZE = 1536
+_MEASURING_SECONDS = 0.4
 _STATUS = Path("/proc/self/status")
 
 
-def matrix_product_gflops(precision: str) -> float:
-    """The fastest of some products of square matrices (torch.mm), 10^9 operations a second, on torch's threads.
+def measure_matrix_product_gflops(precision: str) -> float:
+    """Measure the fastest of several products of square matrices (torch.mm), 10^9 operations per second.
 
-    precision: `float32` or `bfloat16`. A multiply-add counts as two operations.
+    precision: `float32` or `bfloat16`. Runs on torch's threads. A multiply-add counts as two operations.
     """
     import torch
 
     with torch.inference_mode():
-        a, b = (torch.rand(_SIZE, _SIZE).to(getattr(torch, precision)) for _ in range(2))
+        a, b = (torch.rand(_MATRIX_SIZE, _MATRIX_SIZE).to(getattr(torch, precision)) for _ in range(2))
         torch.mm(a, b)
-        best, until = float("inf"), time.perf_counter() + _SECONDS
+        best, until = float("inf"), time.perf_counter() + _MEASURING_SECONDS
         while time.perf_counter() < until:
             started = time.perf_counter()
             torch.mm(a, b)
             best = min(best, time.perf_counter() - started)
-    return 2 * _SIZE**3 / best / 1e9
+    return 2 * _MATRIX_SIZE**3 / best / 1e9
 
 
-def network_multiply_adds(shape: Sequence[int]) -> int:
-    """Multiply-adds of one pass of the student's network over images (N, 1, D, H, W)."""
+def count_multiply_adds(shape: Sequence[int]) -> int:
+    """Count the multiply-adds of one pass of the student's network over images (N, 1, D, H, W)."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from ...core.network.light_network import LightNetwork
 
-    # Without values: only the shapes matter.
+    # The meta device has shapes, but no values.
     with torch.device("meta"), torch.no_grad():
         image = torch.empty(tuple(shape))
         network = LightNetwork()
@@ -46,16 +46,16 @@ def network_multiply_adds(shape: Sequence[int]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def forget_peak_memory() -> None:
-    """Let the peak begin anew, where the system can do that."""
+def reset_peak_memory() -> None:
+    """Reset the peak to the current memory, if the system supports it (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return
 
 
-def peak_memory_mb() -> float | None:
-    """The most memory that this process has held at once, 10^6 bytes; None where the system does not say."""
+def read_peak_memory_mb() -> float | None:
+    """Return the peak memory of this process, 10^6 bytes; None if the system does not report it."""
     if _STATUS.exists():
         (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""A registration taken apart: the time of its steps, its memory, and what the machine would allow."""
+"""Measures a registration: the time of its steps, its memory, and the limits of the machine."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .machine import forget_peak_memory, matrix_product_gflops, network_multiply_adds, peak_memory_mb
+from .machine import count_multiply_adds, measure_matrix_product_gflops, read_peak_memory_mb, reset_peak_memory
 from .tracing import Span, Trace
 
 if TYPE_CHECKING:
     from ...worker.protocol import RegistrationReply, RegistrationRequest
 
-CONVOLUTIONS, GRID_WORK = "convolutions", ("squarings", "compositions", "warps", "resizing of flows")
+CONVOLUTIONS, GRID_STEPS = "convolutions", ("squarings", "compositions", "warps", "resizing of flows")
 FUNCTIONS = {
-    "core.models.image_statistics:measure_image_statistics": "look at the volumes",
+    "core.models.image_statistics:measure_image_statistics": "image statistics",
     "core.network.grid:shrink": "average blocks",
     "core.network.grid:resample_to_grid": "sample on the grid",
     "core.affine.stage:align_affine": "affine",
@@ -26,21 +26,21 @@ FUNCTIONS = {
     "core.network.flows:resize_flow": "resizing of flows",
     "core.refinement.optimizer:refine": "steps",
     "core.network.flow_conversion:convert_flow_to_field": "field in mm",
-    "core.deformation.folding:repair_folding": "mend folds",
+    "core.deformation.folding:repair_folding": "repair folding",
     "core.deformation.jacobian:summarize_jacobian": "Jacobian determinants",
     "core.result_warnings:measure_final_correlation": "correlation",
     "core.sampling.warping:warp_volume_and_segmentation": "warp",
     "core.metrics.overlap:compare_segmentations": "compare",
 }
-_WHOLE = frozenset(FUNCTIONS.values()) - {"affine", "compare"}
+_WITHOUT_PARTS = frozenset(FUNCTIONS.values()) - {"affine", "compare"}
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One registration taken apart.
+    """The measurements of one registration.
 
-    steps: its stages and what they consist of. first_picture, whole: seconds until the field is there, and until the
-    warped volume and segmentation are and were compared. shapes: of the images that each pass of the network saw.
+    steps: its stages and their parts. first_picture: seconds until the field is found. whole: seconds until volume and
+    segmentation are warped and compared. shapes: of the input images of each pass of the network.
     """
 
     steps: Span
@@ -52,51 +52,56 @@ class Profile:
 
 
 def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, Any]:
-    """Register a pair some times in this process and say where the time of the median run went (see the help).
+    """Register a pair several times in this process; returns the profile of the median run (see the help).
 
-    Raises InputError as `register_files` does. Times are in ms; the first run, which loads and warms up, is left out.
+    Times are in ms; the first run, which loads the model, is left out. Raises InputError as `register_files` does.
     """
     from ...core.models.registry import ModelRegistry
     from ...core.threads import limit_threads
 
     with limit_threads(request.settings.threads):
         registry = ModelRegistry()
-        profile_once(registry, request)
-        runs = sorted((profile_once(registry, request) for _ in range(repeat)), key=lambda run: run.whole)
+        measure_once(registry, request)
+        runs = sorted((measure_once(registry, request) for _ in range(repeat)), key=lambda run: run.whole)
         run = runs[len(runs) // 2]
         written = _write(run)
-        return {"schema": 1, **_head(request, run, repeat), **_figures(run, written), "machine": _machine(run)}
+        return {
+            "schema": 1,
+            **_describe_run(request, run, repeat),
+            **_list_numbers(run, written),
+            "machine": _measure_machine(run),
+        }
 
 
-def profile_once(registry: Any, request: RegistrationRequest) -> Profile:
-    """Register once and take the time of every step."""
+def measure_once(registry: Any, request: RegistrationRequest) -> Profile:
+    """Register once and measure every step."""
     from ...core.network.light_network import LightNetwork
     from ...worker.task import run_request
 
     trace = Trace()
-    first: list[float] = []
+    first_picture: list[float] = []
     shapes: list[tuple[int, ...]] = []
     forward = LightNetwork.forward
 
-    def seen(self: Any, moving: Any, fixed: Any) -> Any:
+    def record_shape(self: Any, moving: Any, fixed: Any) -> Any:
         shapes.append(tuple(moving.shape))
         return forward(self, moving, fixed)
 
-    def field_is_there(*_: Any) -> None:
+    def on_field(*_: Any) -> None:
         trace.enter(None)
-        first.append(sum(part.wall for part in trace.root.parts.values()))
+        first_picture.append(sum(part.wall for part in trace.root.parts.values()))
 
-    LightNetwork.forward = seen  # type: ignore[method-assign]
-    forget_peak_memory()
+    LightNetwork.forward = record_shape  # type: ignore[method-assign]
+    reset_peak_memory()
     try:
-        with trace.timing(FUNCTIONS, _WHOLE):
-            reply = run_request(registry, request, lambda update: trace.enter(update.stage), field_is_there)
+        with trace.time_functions(FUNCTIONS, _WITHOUT_PARTS):
+            reply = run_request(registry, request, lambda update: trace.enter(update.stage), on_field)
             trace.enter(None)
     finally:
         LightNetwork.forward = forward  # type: ignore[method-assign]
     trace.root.parts.pop("done", None)
     whole = sum(part.wall for part in trace.root.parts.values())
-    return Profile(trace.root, first[0], whole, peak_memory_mb(), shapes, reply)
+    return Profile(trace.root, first_picture[0], whole, read_peak_memory_mb(), shapes, reply)
 
 
 def _write(run: Profile) -> Span:
@@ -118,16 +123,16 @@ def _write(run: Profile) -> Span:
     return trace.root
 
 
-def _head(request: RegistrationRequest, run: Profile, repeat: int) -> dict[str, Any]:
+def _describe_run(request: RegistrationRequest, run: Profile, repeat: int) -> dict[str, Any]:
     import torch
 
-    def described(volume: Any) -> dict[str, Any]:
+    def describe(volume: Any) -> dict[str, Any]:
         spacing = [round(float(s), 4) for s in volume.geometry.spacing_mm]
         return {"size_ijk": list(volume.array.shape[::-1]), "spacing_mm": spacing, "type": volume.array.dtype.name}
 
     return {
-        "fixed": described(request.fixed),
-        "moving": described(request.moving),
+        "fixed": describe(request.fixed),
+        "moving": describe(request.moving),
         "model": run.reply.result.model,
         "refine": request.settings.refine,
         "threads": torch.get_num_threads(),
@@ -135,7 +140,7 @@ def _head(request: RegistrationRequest, run: Profile, repeat: int) -> dict[str, 
     }
 
 
-def _figures(run: Profile, written: Span) -> dict[str, Any]:
+def _list_numbers(run: Profile, written: Span) -> dict[str, Any]:
     steps = [
         {"name": span.name, "depth": depth, "wall_ms": 1e3 * span.wall, "cpu_ms": 1e3 * span.cpu, "calls": span.calls}
         for root in (run.steps, written)
@@ -149,13 +154,13 @@ def _figures(run: Profile, written: Span) -> dict[str, Any]:
     }
 
 
-def _machine(run: Profile) -> dict[str, Any]:
-    """What the network's share could be at best, by the machine's matrix products."""
+def _measure_machine(run: Profile) -> dict[str, Any]:
+    """The least time that the network could take, from the machine's matrix products."""
     from ...core.network.inference import has_fast_bfloat16
 
-    peaks = {precision: matrix_product_gflops(precision) for precision in ("float32", "bfloat16")}
+    peaks = {precision: measure_matrix_product_gflops(precision) for precision in ("float32", "bfloat16")}
     used = "bfloat16" if has_fast_bfloat16() else "float32"
-    multiply_adds = sum(network_multiply_adds(shape) for shape in run.shapes)
+    multiply_adds = sum(count_multiply_adds(shape) for shape in run.shapes)
     convolutions = 1e3 * run.steps.total(CONVOLUTIONS).wall
     least = 2 * multiply_adds / peaks[used] / 1e6
     return {
@@ -164,6 +169,6 @@ def _machine(run: Profile) -> dict[str, Any]:
         "network_multiply_adds": multiply_adds,
         "least_ms": least,
         "convolutions_ms": convolutions,
-        "grid_work_ms": 1e3 * sum(run.steps.total(name).wall for name in GRID_WORK),
+        "grid_work_ms": 1e3 * sum(run.steps.total(name).wall for name in GRID_STEPS),
         "percent_of_peak": 100 * least / convolutions if convolutions else None,
     }

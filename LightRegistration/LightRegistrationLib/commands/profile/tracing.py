@@ -1,4 +1,4 @@
-"""Where the time of a run goes: functions are timed from outside, so that the code itself carries no stopwatches."""
+"""Measures the time of functions from outside, so that the measured code contains no timers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGE = __name__.split(".")[0]
 
 @dataclass
 class Span:
-    """A step of a run: wall and CPU seconds (of all threads), how often it was done, and the steps inside it."""
+    """A step of a run: wall and CPU seconds (of all threads), number of calls, and the steps inside it."""
 
     name: str
     wall: float = 0.0
@@ -26,23 +26,23 @@ class Span:
     parts: dict[str, Span] = field(default_factory=dict)
 
     def part(self, name: str) -> Span:
-        """The step of that name inside this one."""
+        """Return the step of this name inside this one; it is made if it is missing."""
         return self.parts.setdefault(name, Span(name))
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Span]]:
-        """All steps inside, each with its depth, in the order in which they began."""
+        """Yield all steps inside with their depth, in the order in which they started."""
         for part in self.parts.values():
             yield depth, part
             yield from part.walk(depth + 1)
 
     def total(self, name: str) -> Span:
-        """The sum over all steps of a name, wherever they are."""
+        """Return the sum over all steps of a name, at any depth."""
         found = [part for _, part in self.walk() if part.name == name]
         return Span(name, sum(p.wall for p in found), sum(p.cpu for p in found), sum(p.calls for p in found))
 
 
 class Trace:
-    """Collects the steps of one run. Stages follow one another; timed functions are steps inside them."""
+    """Collects the steps of one run: stages, one after another, and timed functions inside them."""
 
     def __init__(self) -> None:
         self.root = Span("run")
@@ -53,7 +53,7 @@ class Trace:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a block as a step of what is running now."""
+        """Measure a block as a step inside the running one."""
         span = self._open[-1].part(name)
         self._open.append(span)
         wall, cpu = time.perf_counter(), time.process_time()
@@ -77,24 +77,27 @@ class Trace:
             self._stage.__enter__()
 
     @contextmanager
-    def timing(self, functions: Mapping[str, str], whole: frozenset[str] = frozenset()) -> Iterator[None]:
-        """Time functions for the length of a block: `module:function` or `module:class.method` -> name of the step.
+    def time_functions(
+        self, functions: Mapping[str, str], without_parts: frozenset[str] = frozenset()
+    ) -> Iterator[None]:
+        """Measure functions during a block.
 
-        module: inside this package. whole: names of steps inside which no further ones are wanted.
+        functions: `module:function` or `module:class.method` inside this package -> name of the step. without_parts:
+        names of steps whose inner steps are not measured.
         """
         undo: list[Callable[[], None]] = []
         try:
             for path, name in functions.items():
-                undo += _replace(path, functools.partial(self._timed, name, whole))
+                undo += _replace(path, functools.partial(self._wrap, name, without_parts))
             yield
         finally:
             for step in reversed(undo):
                 step()
 
-    def _timed(self, name: str, whole: frozenset[str], function: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(self, name: str, without_parts: frozenset[str], function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:
-            if threading.get_ident() != self._thread or self._open[-1].name in whole:
+            if threading.get_ident() != self._thread or self._open[-1].name in without_parts:
                 return function(*arguments, **named)
             with self.step(name):
                 return function(*arguments, **named)
@@ -103,7 +106,7 @@ class Trace:
 
 
 def _replace(path: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[Callable[[], None]]:
-    """Replace a function wherever the package's modules have imported it; returns what undoes that."""
+    """Replace a function in all modules of the package that imported it; returns the calls that undo this."""
     module_name, _, name = path.partition(":")
     owner = importlib.import_module(f"{_PACKAGE}.{module_name}")
     *classes, attribute = name.split(".")

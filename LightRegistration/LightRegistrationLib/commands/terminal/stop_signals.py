@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal in the middle of work that has something to save first."""
+"""Ctrl-C, SIGTERM and SIGHUP during work that must save its state before it ends."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+STOPPING = "stopping after this step; a second signal stops at once and loses the steps since the last saved state"
+
 
 class StopSignals:
-    """Holds such a signal back inside the `with` block until the work asks for it: `wanted` says that one has come.
+    """Defers the first such signal inside the `with` block; the work polls `is_stop_requested`.
 
-    Only the first one is held back, and only while there is something to lose; else it ends the block at once, as a
-    SystemExit with the status of the signal.
+    has_unsaved_work: a signal that arrives while it is False, and any second signal, raises SystemExit at once, with
+    the status of the signal. print_line: told that the work will stop.
     """
 
-    def __init__(self, something_to_lose: Callable[[], bool], tell: Callable[[str], None]) -> None:
+    def __init__(self, has_unsaved_work: Callable[[], bool], print_line: Callable[[str], None]) -> None:
         self.number: int | None = None
-        self._something_to_lose = something_to_lose
-        self._tell = tell
-        self._earlier: dict[int, Any] = {}
+        self._has_unsaved_work = has_unsaved_work
+        self._print_line = print_line
+        self._previous_handlers: dict[int, Any] = {}
 
-    def wanted(self) -> bool:
-        """Whether the work shall save what it has and end."""
+    def is_stop_requested(self) -> bool:
+        """Whether the work should save its state and end."""
         return self.number is not None
 
     @property
@@ -35,19 +37,19 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         for number in SIGNALS:
-            # Under nohup the closed terminal is ignored, and stays so.
+            # Under nohup SIGHUP is ignored and stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                self._earlier[number] = signal.signal(number, self._receive)
+                self._previous_handlers[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._earlier.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        again, self.number = self.number is not None, number
-        if again or not self._something_to_lose():
+        is_second, self.number = self.number is not None, number
+        if is_second or not self._has_unsaved_work():
             sys.exit(self.status)
-        self._tell("stopping after this step; once more ends at once and loses the steps since the last saved state")
+        self._print_line(STOPPING)

@@ -1,4 +1,4 @@
-"""What the `train` and `distill` commands and `models export` understand."""
+"""The options of the `train` and `distill` commands and of `models export`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
-from .request import TrainingRequest
+from .request import TrainingKind, TrainingRequest
 from .run import export_run, train
 from .toy_data import make_toy_data
 
@@ -19,7 +19,7 @@ def add_train(commands: Any) -> None:
         "train", help="train a teacher or a student", description=texts.TRAIN, epilog=texts.TRAIN_END
     )
     kinds = parser.add_subparsers(title="what to train", metavar="KIND", required=True)
-    for kind, summary in (("teacher", texts.TEACHER), ("student", texts.STUDENT)):
+    for kind, summary in ((TrainingKind.TEACHER, texts.TEACHER), (TrainingKind.STUDENT, texts.STUDENT)):
         trained = kinds.add_parser(kind, help=f"train a {kind}", description=summary, epilog=texts.RUN_END)
         _add_run(trained)
         trained.set_defaults(run=_run_training, kind=kind)
@@ -34,7 +34,7 @@ def add_distill(commands: Any) -> None:
     _add_run(parser)
     parser.add_argument("--teacher", type=Path, required=True, metavar="RUN", help=texts.TEACHER_RUN)
     parser.add_argument("--store", type=Path, metavar="DIR", help=texts.STORE)
-    parser.set_defaults(run=_run_training, kind="distillation")
+    parser.set_defaults(run=_run_training, kind=TrainingKind.DISTILLATION)
 
 
 def add_export(commands: Any) -> None:
@@ -49,7 +49,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help=texts.CONFIG)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=texts.DATA)
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help=texts.OUTPUT)
-    parser.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's")
+    parser.add_argument("--seed", type=int, metavar="N", help="replaces the seed of the configuration")
     parser.add_argument("--no-tensorboard", action="store_true", help="write no logs for TensorBoard")
     hardware = parser.add_argument_group("hardware")
     hardware.add_argument("--threads", type=int, metavar="N", help="CPU threads of each process (default: all cores)")
@@ -77,11 +77,11 @@ def _run_training(options: argparse.Namespace) -> None:
 
 def _add_toy_data(kinds: Any) -> None:
     parser = kinds.add_parser(
-        "toy-data", help="make small phantom heads to try it on", description=texts.TOY_DATA, epilog=texts.TOY_DATA_END
+        "toy-data", help="make small phantom heads", description=texts.TOY_DATA, epilog=texts.TOY_DATA_END
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder for the heads")
     parser.add_argument("--subjects", type=int, default=20, metavar="N", help="heads to train with (default: 20)")
-    parser.add_argument("--validation", type=int, default=5, metavar="N", help="heads to keep out (default: 5)")
+    parser.add_argument("--validation", type=int, default=5, metavar="N", help="heads to validate with (default: 5)")
     parser.add_argument("--spacing", type=float, default=4.0, metavar="MM", help="size of a voxel (default: 4)")
     parser.add_argument("--force", action="store_true", help="replace heads that were made before")
     parser.set_defaults(run=_run_toy_data)

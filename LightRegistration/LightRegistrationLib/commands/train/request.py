@@ -1,10 +1,11 @@
-"""What a training command asks for, and what can be said of it before anything is computed."""
+"""What a training command asks for, and the checks that come before any computation."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,25 @@ MODELS_FOLDER, STATE_FILE = "models", "state.pt"
 PACKAGES = ("monai", "SimpleITK", "lightning_fabric", "tensorboard", "PIL", "tqdm")
 
 
+class TrainingKind(StrEnum):
+    """What is trained."""
+
+    TEACHER = "teacher"
+    STUDENT = "student"
+    DISTILLATION = "distillation"
+
+
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A run that is asked for.
+    """One training run.
 
-    kind: `teacher`, `student` or `distillation`. config: a file, or the name of a configuration of the package. data:
-    folder that the sources' files are in. output: folder of the run. teacher: state.pt of a teacher, or the folder of
-    its run. store: folder for the teacher's deformations. seed: instead of the configuration's. hardware: the arguments
-    of `training.loop.hardware.Hardware`. tensorboard: whether to write events for it.
+    config: a file, or the name of a configuration of the package. data: folder with the files of the sources. output:
+    folder of the run. teacher: state.pt of a teacher, or the folder of its run. store: folder for the teacher's
+    deformations. seed: replaces that of the configuration. hardware: the arguments of
+    `training.loop.hardware.Hardware`. tensorboard: whether to write events for TensorBoard.
     """
 
-    kind: str
+    kind: TrainingKind
     config: Path
     data: Path
     output: Path
@@ -41,17 +50,17 @@ class TrainingRequest:
 
 
 def check_installed() -> None:
-    """Raise InputError unless the packages that only training needs are there."""
+    """Raise InputError if a package that only training needs is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"Training needs packages that are missing ({', '.join(missing)}): "
+            f"Training needs packages that are not installed ({', '.join(missing)}): "
             'pip install "light-registration[training]"'
         )
 
 
 def check_paths(request: TrainingRequest) -> None:
-    """Raise InputError for folders and files that cannot be what they are given as."""
+    """Raise InputError for folders and files that are missing or of the wrong kind."""
     with report_path_errors(request.data):
         if not request.data.is_dir():
             raise InputError(f"{request.data}: there is no such folder; --data names the folder of the training data.")
@@ -65,12 +74,12 @@ def check_paths(request: TrainingRequest) -> None:
 
 
 def find_state_file(run: Path) -> Path:
-    """The state file of a run that is named by its folder or by the file itself."""
+    """Return the state file of a run, given its folder or the file itself."""
     return run / STATE_FILE if run.is_dir() else run
 
 
 def find_config(config: Path) -> Path:
-    """The file of a configuration, or of the one of the package that has this name. Raises InputError."""
+    """Return the file of a configuration: the given file, or that of the package's configuration of this name."""
     with report_path_errors(config):
         if config.exists():
             return config
@@ -83,7 +92,7 @@ def find_config(config: Path) -> Path:
 
 
 def read_config(request: TrainingRequest) -> AnyConfig:
-    """The configuration of a request, with the seed that it asks for. Raises InputError."""
+    """Return the configuration of a request, with its seed. Raises InputError."""
     from ...training.configuration import (
         DistillationConfig,
         StudentTrainingConfig,
@@ -93,9 +102,9 @@ def read_config(request: TrainingRequest) -> AnyConfig:
 
     file = find_config(request.config)
     config: AnyConfig
-    if request.kind == "teacher":
+    if request.kind == TrainingKind.TEACHER:
         config = load_config_as(file, TeacherTrainingConfig)
-    elif request.kind == "student":
+    elif request.kind == TrainingKind.STUDENT:
         config = load_config_as(file, StudentTrainingConfig)
     else:
         config = load_config_as(file, DistillationConfig)
@@ -105,9 +114,9 @@ def read_config(request: TrainingRequest) -> AnyConfig:
 
 
 def check_card(file: Path, config: AnyStudentConfig) -> None:
-    """Raise InputError for what the model's card would lack: before the hours of training, not after them."""
+    """Raise InputError, before the hours of training, for keys that the model's card would lack."""
     missing = [key for key in ("title", "modality", "summary") if not config.card.get(key)]
     if missing:
-        raise InputError(f"{file}: [card] lacks {', '.join(missing)}; the model that comes out is listed with it.")
+        raise InputError(f"{file}: [card] lacks {', '.join(missing)}; the list of models shows it.")
     if "spacing_mm" not in config.grid:
-        raise InputError(f"{file}: [grid] lacks spacing_mm; the model registers at it, mostly that of the last stage.")
+        raise InputError(f"{file}: [grid] lacks spacing_mm of the model, usually that of the last stage.")

@@ -1,4 +1,4 @@
-"""The `train` and `distill` commands: a configuration in, a state that resumes and a model folder out."""
+"""Runs the `train` and `distill` commands: trains or resumes, handles stop signals, exports the model."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
     from ...training.monitoring.monitor import RunSummary
     from ...training.monitoring.run_monitor import RunMonitor
 
-HOW_TO_GO_ON = "to go on, run the same command again."
+HOW_TO_RESUME = "to resume, run the same command again."
 
 
 def train(request: TrainingRequest) -> None:
-    """Train, or go on where the state in the output folder stopped; says at the end what came out and what to do next.
+    """Train, or resume from the state in the output folder; prints the outcome and the next command at the end.
 
-    A finished student is exported to models/<name> in the output folder. Raises InputError for all that is wrong, and
-    SystemExit with the status of the signal that ended the run.
+    A finished student is exported to models/<name> in the output folder. Raises InputError for wrong input, and
+    SystemExit with the status of the signal that stopped the run.
     """
     check_installed()
     find_config(request.config)
     check_paths(request)
-    # The training libraries take seconds to import: they come after everything that can go wrong without them.
+    # The training libraries take seconds to import: all checks that do not need them come before.
     from ...training.monitoring.run_monitor import RunMonitor
 
     config = read_config(request)
     monitor = RunMonitor(request.output, sys.stderr, tensorboard=request.tensorboard)
-    summary = _watched(request, config, monitor)
+    summary = _run_until_signal(request, config, monitor)
     print(f"{summary.name} is trained.")
-    rows = _outcome(request, config, summary, monitor)
+    rows = _list_outcome(request, config, summary, monitor)
     print("\n".join(f"  {name:<12}{value}" for name, value in rows))
 
 
 def export_run(run: Path, models: Path | None) -> Path:
-    """Export the student of a run as it stands, also before it is finished; returns the model folder.
+    """Export the student of a run, finished or not; returns the model folder.
 
-    run: the folder of a run, or its state.pt. models: folder of models; the one of the run if None. Raises InputError.
+    run: the folder of a run, or its state.pt. models: folder of models, None for that of the run. Raises InputError.
     """
     check_installed()
     from ...training.configuration import TeacherTrainingConfig, load_state_config
@@ -63,42 +63,43 @@ def export_run(run: Path, models: Path | None) -> Path:
     state_file = find_state_file(run)
     config = load_state_config(state_file)
     if isinstance(config, TeacherTrainingConfig):
-        raise InputError(f"{state_file}: a teacher is used in training only; export the student that it taught.")
+        raise InputError(f"{state_file}: a teacher is used in training only; export its student.")
     check_card(state_file, config)
     return _export(state_file, config, models or state_file.parent / MODELS_FOLDER)
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that speaks, of those that a run on several devices or machines consists of."""
+    """Whether this is the process that prints, of the processes of a run on several devices or machines."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
-def _watched(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> RunSummary:
-    """Run to the end; a signal lets the run save its state first, and then ends the process with its status."""
+def _run_until_signal(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> RunSummary:
+    """Train to the end; after a signal the run saves its state and the process exits with the signal's status."""
     first = is_first_process()
-    say: Callable[[str], None] = monitor.display.write_line if first else _silent
-    # The others are not told of steps; the first process, which saves, needs them until it is done.
-    stop = StopSignals(lambda: not first or monitor.unsaved_steps > 0, say)
-    monitor.is_stop_requested = stop.wanted
-    with stop, _log_lines(say):
+    print_line: Callable[[str], None] = monitor.display.write_line if first else _ignore_line
+    # Only the first process knows the unsaved steps; it saves, and needs the others until then.
+    stop = StopSignals(lambda: not first or monitor.unsaved_steps > 0, print_line)
+    monitor.is_stop_requested = stop.is_stop_requested
+    with stop, _print_log(print_line):
         try:
             summary = _run(request, config, monitor)
         except SystemExit:
-            if stop.wanted():
-                kept = request.output / STATE_FILE
-                say(f"ended; {f'{kept} is intact' if kept.exists() else 'no state was saved yet'}; {HOW_TO_GO_ON}")
+            if stop.is_stop_requested():
+                state = request.output / STATE_FILE
+                kept = f"{state} is intact" if state.exists() else "no state was saved yet"
+                print_line(f"stopped; {kept}; {HOW_TO_RESUME}")
             raise
         finally:
             monitor.close()
-    if stop.wanted() and not summary.is_finished:
-        print(f"stopped and saved at step {summary.step} of {summary.last}; {HOW_TO_GO_ON}", file=sys.stderr)
+    if stop.is_stop_requested() and not summary.is_finished:
+        print(f"stopped and saved at step {summary.step} of {summary.last}; {HOW_TO_RESUME}", file=sys.stderr)
         sys.exit(stop.status)
     return summary
 
 
-def _silent(line: str) -> None:
-    """Say nothing: another process does."""
+def _ignore_line(line: str) -> None:
+    """Print nothing: the first process does."""
 
 
 def _run(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> RunSummary:
@@ -122,31 +123,31 @@ def _run(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> Ru
 
 
 @contextmanager
-def _log_lines(say: Callable[[str], None]) -> Iterator[None]:
-    """Show what the training floor logs as lines of the run's display; its steps are shown there already."""
+def _print_log(print_line: Callable[[str], None]) -> Iterator[None]:
+    """Print the log of the training layer in the run's display, except for the steps, which it shows already."""
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(f"{'warning: ' if record.levelno >= logging.WARNING else ''}{record.getMessage()}")
+            print_line(f"{'warning: ' if record.levelno >= logging.WARNING else ''}{record.getMessage()}")
 
-    floor, steps = (logging.getLogger(f"LightRegistrationLib.training{part}") for part in ("", ".loop"))
+    layer, steps = (logging.getLogger(f"LightRegistrationLib.training{part}") for part in ("", ".loop"))
     handler = Lines()
-    levels = floor.level, steps.level
-    floor.addHandler(handler)
-    floor.setLevel(logging.INFO)
+    levels = layer.level, steps.level
+    layer.addHandler(handler)
+    layer.setLevel(logging.INFO)
     steps.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        floor.removeHandler(handler)
-        floor.setLevel(levels[0])
+        layer.removeHandler(handler)
+        layer.setLevel(levels[0])
         steps.setLevel(levels[1])
 
 
-def _outcome(
+def _list_outcome(
     request: TrainingRequest, config: AnyConfig, summary: RunSummary, monitor: RunMonitor
 ) -> list[tuple[str, str]]:
-    """Export what was trained; returns what there is now, and what to do next, as titles and values."""
+    """Export the model; returns titles and values: steps, losses, files, and the next command."""
     from ...training.configuration import TeacherTrainingConfig
     from ...training.monitoring.run_monitor import EVENTS_FOLDER, format_numbers
 

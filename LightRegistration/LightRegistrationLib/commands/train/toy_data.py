@@ -1,4 +1,4 @@
-"""The `train toy-data` command: a small set of phantom heads, as files, to try the whole training chain on."""
+"""The `train toy-data` command: writes a small set of phantom heads for a try of the whole training chain."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def make_toy_data(
     force: bool = False,
     show_progress: ShowProgress = lambda fraction, label: None,
 ) -> None:
-    """Write heads, their structures and the tables that name them.
+    """Write heads, their structures and the tables that list them.
 
-    subjects: heads to train with (train.csv). validation: heads that are kept out (validation.csv), paired in a ring
-    (pairs.csv, for `evaluate`). Always the same heads. Raises InputError for numbers that make no pair and for a folder
-    that is not empty.
+    subjects: heads to train with (train.csv). validation: heads for validation (validation.csv), paired in a ring
+    (pairs.csv, for `evaluate`). The heads are always the same. Raises InputError for numbers that make no pair and for
+    a folder that is not empty.
     """
     if subjects < 2 or validation < 2:
         raise InputError("A pair needs two heads: ask for at least two to train with and two to validate with.")
@@ -57,7 +57,7 @@ def make_toy_data(
 
 
 def _write_head(folder: Path, seed: int, scan: Volume, structures: Segmentation) -> _HeadFiles:
-    # SimpleITK comes with the training extra, which making data for a training may ask for.
+    # SimpleITK belongs to the training extra.
     import SimpleITK as sitk
 
     from ...training.evaluation.files import to_sitk_image
