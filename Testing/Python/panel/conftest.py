@@ -1,4 +1,4 @@
-"""The panel on the strict Slicer host double, with the built-in pair of scans in the scene."""
+"""The panel in the strict Slicer host double, with the built-in pair of volumes in the scene."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["opened", "slicer_host", "slicer_host_process"]
 
 @dataclass
 class Opened:
-    """The opened module and the phantom's nodes, not chosen yet."""
+    """The opened module, and the nodes of the built-in pair, which are not chosen yet."""
 
     host: Any
     panel: Any
@@ -41,7 +41,7 @@ class Opened:
             self.ui.movingSegmentationSelector.setCurrentNode(self.moving_segmentation)
 
     def start(self) -> None:
-        """Press Register and come back in the middle of the work."""
+        """Press Register and return during the registration."""
         self.ui.registerButton.click()
         self.host.process_events(until=lambda: self.ui.progressBar.value > 0, timeout_s=PATIENCE_S)
 

@@ -1,4 +1,4 @@
-"""Choosing inputs: from files, with models and alignments, and what has to be installed first."""
+"""Choice of inputs: from files, with models and alignments; installation of missing packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TORCH = "torch"
 
 @pytest.fixture
 def without_torch(monkeypatch):
-    """As in a fresh Slicer, used by a person: PyTorch is missing, and dialogs are answered by the test."""
+    """As in a newly installed Slicer with a user: PyTorch is missing, and the test answers the dialogs."""
     import slicer
 
     from LightRegistrationLib.panel import environment
@@ -38,7 +38,7 @@ def test_nothing_is_installed_without_asking(opened, without_torch):
     assert opened.panel.logic.worker_process_id is None
 
 
-def test_it_is_installed_when_the_user_agrees(opened, without_torch):
+def test_packages_are_installed_when_the_user_agrees(opened, without_torch):
     opened.host.dialogs.expect("confirmOkCancelDisplay", True)
     opened.choose()
     opened.ui.registerButton.click()
@@ -46,7 +46,7 @@ def test_it_is_installed_when_the_user_agrees(opened, without_torch):
     assert opened.panel.logic.is_busy
 
 
-def test_the_pytorch_extension_installs_it_where_it_is_there(opened, without_torch, monkeypatch):
+def test_the_pytorch_extension_installs_pytorch_if_present(opened, without_torch, monkeypatch):
     import importlib.util
 
     class Logic:
@@ -75,7 +75,7 @@ def test_in_testing_mode_nothing_is_installed(opened, without_torch, monkeypatch
     assert "PyTorch" in opened.status
 
 
-def test_inputs_are_loaded_from_files_right_there(opened, tmp_path):
+def test_load_buttons_load_and_choose_inputs(opened, tmp_path):
     from LightRegistrationLib.scene.files.saving import save_node, save_segmentation
 
     save_node(opened.moving, tmp_path / "scan.nii.gz")
@@ -92,7 +92,7 @@ def test_inputs_are_loaded_from_files_right_there(opened, tmp_path):
     assert parameters.movingSegmentation.GetSegmentation().GetNumberOfSegments() > 5
 
 
-def test_a_file_that_is_no_image_is_one_line(opened, tmp_path):
+def test_an_unreadable_file_is_one_line(opened, tmp_path):
     (tmp_path / "notes.nrrd").write_text("not an image")
     opened.host.dialogs.expect("QFileDialog.getOpenFileName", str(tmp_path / "notes.nrrd"))
     opened.ui.fixedLoadButton.click()
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_image_is_one_line(opened, tmp_path):
     assert opened.panel.logic.getParameterNode().fixedVolume is None
 
 
-def test_changing_ones_mind_in_the_file_dialog_changes_nothing(opened):
+def test_canceling_the_file_dialog_changes_nothing(opened):
     opened.host.dialogs.expect("QFileDialog.getOpenFileName", "")
     before = opened.status
     opened.ui.fixedLoadButton.click()
@@ -110,7 +110,7 @@ def test_changing_ones_mind_in_the_file_dialog_changes_nothing(opened):
     assert opened.status == before
 
 
-def test_models_and_alignments_are_offered_by_readable_names(opened):
+def test_models_and_alignments_have_readable_names(opened):
     from LightRegistrationLib.core.models.cards import list_cards
 
     box = opened.ui.modelBox
@@ -121,7 +121,7 @@ def test_models_and_alignments_are_offered_by_readable_names(opened):
     assert "already aligned" in opened.ui.initialBox.currentText
 
 
-def test_refinements_are_offered_and_kept_with_the_scene(opened):
+def test_the_refinement_is_stored_in_the_scene(opened):
     box = opened.ui.refineBox
     assert [box.itemText(i).split(" (")[0] for i in range(box.count)] == ["None", "Fast", "Best"]
     box.setCurrentIndex(2)
@@ -130,7 +130,7 @@ def test_refinements_are_offered_and_kept_with_the_scene(opened):
     assert box.currentText.startswith("Fast")
 
 
-def test_a_refinement_of_another_version_is_shown_and_refused_in_one_line(opened):
+def test_an_unknown_refinement_is_shown_and_refused_in_one_line(opened):
     opened.choose(segmentations=False)
     opened.panel.logic.getParameterNode().refine = "turbo"
     opened.host.raise_slot_errors()
@@ -147,7 +147,7 @@ def checked(box) -> list[str]:
     return [item.text() for item in items if item.checkState() == qt.Qt.Checked]
 
 
-def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
+def test_preservable_structures_are_those_of_the_moving_segmentation(opened):
     import qt
 
     from LightRegistrationLib.panel.inputs import read_settings
@@ -175,7 +175,7 @@ def test_structures_to_keep_are_those_of_the_moving_segmentation(opened):
     assert checked(box) == [names[2]]
 
 
-def test_masks_and_structures_to_keep_reach_the_registration(opened):
+def test_masks_and_preserved_structures_reach_the_registration(opened):
     import qt
 
     opened.choose()
@@ -196,13 +196,13 @@ def test_masks_and_structures_to_keep_reach_the_registration(opened):
 
 @pytest.fixture
 def own_models(monkeypatch, tmp_path):
-    """The user's folder of models, empty; what the test adds is there for the panel and for its worker."""
+    """The user's folder of models, empty at first; the panel and its worker both use it."""
     monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     return tmp_path / "own"
 
 
-def test_a_model_of_ones_own_is_offered_as_soon_as_the_module_is_opened_again(own_models, opened):
+def test_a_new_model_of_the_user_appears_when_the_module_is_opened_again(own_models, opened):
     box, parameters = opened.ui.modelBox, opened.panel.logic.getParameterNode()
     before = [box.itemText(i) for i in range(box.count)]
     add_model(own_models, "knee", title="Knee MRI")
@@ -227,7 +227,7 @@ def test_a_model_of_ones_own_is_offered_as_soon_as_the_module_is_opened_again(ow
     assert "\n" not in opened.status
 
 
-def test_a_model_chosen_by_hand_that_is_for_other_images_warns(own_models, opened):
+def test_a_chosen_model_for_other_images_gives_a_warning(own_models, opened):
     add_model(own_models, "lung-ct", covers=COVERS["lung-ct"], modality="CT")
     opened.panel.logic.getParameterNode().model = "lung-ct"
     opened.registered(segmentations=False)
@@ -236,7 +236,7 @@ def test_a_model_chosen_by_hand_that_is_for_other_images_warns(own_models, opene
     assert "fixed does not look like CT (no Hounsfield units), but the model 'lung-ct' was trained on CT" in summary
 
 
-def test_a_model_of_another_installation_is_kept_and_refused_in_one_line(opened):
+def test_a_missing_model_is_shown_and_refused_in_one_line(opened):
     opened.panel.logic.getParameterNode().model = "gone-model"
     assert opened.ui.modelBox.currentText == "gone-model"
     opened.choose(segmentations=False)

@@ -1,4 +1,4 @@
-"""What a running Slicer does around the panel: scenes that are loaded, slow installers, its data tree."""
+"""The panel together with other parts of Slicer: loading of scenes, installation of packages, the data tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_a_scene_with_a_result_is_loaded_while_the_panel_is_open(opened, tmp_path):
-    """Its parameters come before the nodes that they refer to, and nothing of the display's own may be in it."""
+    """Parameters are imported before the nodes that they reference; helper nodes of the display are not saved."""
     import slicer
 
     from LightRegistrationLib.scene.files.saving import save_scene
@@ -62,7 +62,7 @@ def test_a_failed_installation_is_one_line(opened, monkeypatch):
 
 
 def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
-    """pip_install lets the window work, so that the user can press Register again."""
+    """pip_install handles events, so that the user could press Register again."""
     import slicer
 
     from LightRegistrationLib.panel import environment
@@ -88,7 +88,7 @@ def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
     assert not opened.panel.logic.is_busy
 
 
-def test_reload_in_developer_mode_leaves_nothing_of_the_old_panel_in_the_views(opened):
+def test_reload_in_developer_mode_removes_the_old_panels_display(opened):
     import slicer
 
     opened.registered()
@@ -103,20 +103,20 @@ def test_reload_in_developer_mode_leaves_nothing_of_the_old_panel_in_the_views(o
     assert opened.ui.fixedSelector.currentNode() is opened.fixed
 
 
-def test_the_self_test_script_says_what_to_install_and_leaves_with_a_verdict(opened, monkeypatch, capsys):
+def test_the_self_test_script_names_missing_packages_and_sets_the_exit_status(opened, monkeypatch, capsys):
     import slicer
 
     from LightRegistrationLib.panel import environment
 
-    left_with = []
+    exit_statuses = []
     monkeypatch.setattr(environment, "find_missing_packages", lambda: ["torch"])
-    monkeypatch.setattr(slicer.util, "exit", left_with.append)
+    monkeypatch.setattr(slicer.util, "exit", exit_statuses.append)
     runpy.run_path(str(REPOSITORY / "Testing" / "slicer_self_test.py"))
-    assert left_with == [2]
+    assert exit_statuses == [2]
     assert "-m pip install" in capsys.readouterr().out
 
 
-def test_outlines_are_complete_before_slicers_data_tree_sees_them(opened):
+def test_outlines_are_complete_before_they_enter_the_scene(opened):
     """Slicer's Segmentations module logs an error for each later change of a segmentation node that is hidden."""
     import slicer
     import vtk

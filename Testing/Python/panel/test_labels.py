@@ -1,4 +1,4 @@
-"""Every stage, preset, initial alignment and end of a refinement has words of its own in the panel."""
+"""Every stage, preset, initial alignment, and end of a refinement has its own label in the panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first picture: it comes before the resampled volume, gives way to it, and goes without a trace on Cancel."""
+"""The preview: shown before the resampled volume, replaced by it, and removed completely on Cancel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def foregrounds() -> set[str]:
 
 
 def names_of_nodes() -> list[str]:
-    """Of all nodes, without the numbers that make them unique."""
+    """The names of all nodes, without the numbers that make them unique."""
     return sorted(node.GetName().rstrip("_0123456789") for node in slicer.util.getNodes("*", useLists=False).values())
 
 
@@ -34,9 +34,9 @@ def preview_transform():
 
 
 class Halt:
-    """Holds back what comes after the first picture of each registration, so that a test can look at it.
+    """Delays the messages after the preview of each registration, so that a test can inspect it.
 
-    behind: the message that is the first one to be held back.
+    behind: the type of the first message that is delayed.
     """
 
     def __init__(self, opened):
@@ -52,7 +52,7 @@ class Halt:
         else:
             self._handle(message)
 
-    def at_first_picture(self):
+    def wait_for_preview(self):
         self._opened.ui.registerButton.click()
         self.wait()
 
@@ -78,12 +78,12 @@ def halt(opened, monkeypatch):
     return halt
 
 
-def test_the_first_picture_is_the_result_before_it_is_resampled(opened, halt, tmp_path):
+def test_the_preview_shows_the_result_before_it_is_resampled(opened, halt, tmp_path):
     moving = opened.moving
     image, display = moving.GetImageData(), moving.GetDisplayNode()
     times = (moving.GetMTime(), image.GetMTime(), display.GetMTime())
     opened.choose(segmentations=False)
-    halt.at_first_picture()
+    halt.wait_for_preview()
 
     assert foregrounds() == {"moving preview"}
     assert opened.panel.logic.is_busy
@@ -111,11 +111,11 @@ def test_the_first_picture_is_the_result_before_it_is_resampled(opened, halt, tm
     assert (moving.GetMTime(), image.GetMTime(), display.GetMTime()) == times
 
 
-def test_what_the_student_found_is_shown_while_it_is_refined(opened, halt, tmp_path):
+def test_the_networks_deformation_is_shown_during_refinement(opened, halt, tmp_path):
     opened.choose(segmentations=False)
     opened.panel._parameterNode.refine = "fast"
     halt.behind = FieldFound
-    halt.at_first_picture()
+    halt.wait_for_preview()
 
     assert foregrounds() == {"moving preview"}
     early = slicer.util.arrayFromGridTransform(preview_transform()).copy()
@@ -131,19 +131,19 @@ def test_what_the_student_found_is_shown_while_it_is_refined(opened, halt, tmp_p
 
 
 @pytest.mark.parametrize("earlier_result", [False, True])
-def test_cancel_after_the_first_picture_leaves_scene_and_views_as_before(opened, halt, earlier_result):
+def test_cancel_during_the_preview_restores_scene_and_views(opened, halt, earlier_result):
     opened.choose()
     if earlier_result:
-        halt.at_first_picture()
+        halt.wait_for_preview()
         halt.go_on()
     views = [(c.GetBackgroundVolumeID(), c.GetForegroundVolumeID(), c.GetForegroundOpacity()) for c in composites()]
     outlines = len(slicer.util.getNodes("*outlines*"))
     names = names_of_nodes()
-    halt.at_first_picture()
+    halt.wait_for_preview()
     assert foregrounds() == {"moving preview"}
     assert len(slicer.util.getNodes("*outlines*")) == 0
     displays = [node.GetDisplayNode() for node in (opened.fixed_segmentation, opened.moving_segmentation)]
-    assert not any(display.GetVisibility2D() for display in displays), "structures lie over the picture"
+    assert not any(display.GetVisibility2D() for display in displays), "structures cover the preview"
 
     opened.ui.registerButton.click()
     opened.host.process_events()
@@ -157,9 +157,9 @@ def test_cancel_after_the_first_picture_leaves_scene_and_views_as_before(opened,
 
 
 @pytest.mark.parametrize("event", ["scene closed", "input removed", "worker died"])
-def test_whatever_ends_the_run_takes_the_first_picture_away(opened, halt, event):
+def test_every_end_of_a_run_removes_the_preview(opened, halt, event):
     opened.choose(segmentations=False)
-    halt.at_first_picture()
+    halt.wait_for_preview()
     if event == "scene closed":
         slicer.mrmlScene.Clear()
     elif event == "input removed":
@@ -172,7 +172,7 @@ def test_whatever_ends_the_run_takes_the_first_picture_away(opened, halt, event)
     assert not opened.panel.logic.is_busy
 
 
-def test_nobody_who_looks_at_another_module_is_disturbed(opened, halt):
+def test_no_preview_is_shown_while_another_module_is_open(opened, halt):
     opened.choose(segmentations=False)
     opened.ui.registerButton.click()
     opened.host.leave("LightRegistration")
@@ -183,7 +183,7 @@ def test_nobody_who_looks_at_another_module_is_disturbed(opened, halt):
     assert opened.panel.logic.getParameterNode().result is not None
 
 
-def test_scripts_get_the_whole_and_no_picture(opened):
+def test_a_script_gets_the_result_without_a_preview(opened):
     before = [c.GetForegroundVolumeID() for c in composites()]
     registered = opened.panel.logic.register(opened.fixed, opened.moving)
     assert registered.nodes.warped.GetImageData().GetDimensions() == opened.fixed.GetImageData().GetDimensions()

@@ -1,4 +1,4 @@
-"""What happens between Register and the result, and when it goes wrong."""
+"""From Register to the result, and failures on the way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ..processes import PATIENCE_S, ends, paused
 
 
-def test_the_window_lives_and_shows_progress_while_the_worker_works(opened):
+def test_the_window_responds_and_shows_progress_during_registration(opened):
     opened.choose()
     opened.start()
     ui = opened.ui
@@ -63,7 +63,7 @@ def test_cancel_during_refinement_ends_the_worker_without_waiting_for_it(opened)
     assert opened.status == "Canceled."
 
 
-def test_a_dead_worker_is_one_line_and_the_next_try_works(opened):
+def test_a_killed_worker_is_one_line_and_the_next_registration_works(opened):
     opened.choose()
     opened.start()
     os.kill(opened.panel.logic.worker_process_id, signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_a_dead_worker_is_one_line_and_the_next_try_works(opened):
     assert "mean Dice" in opened.status
 
 
-def test_what_the_worker_refuses_is_one_line(opened):
+def test_input_that_the_worker_refuses_is_one_line(opened):
     import slicer
 
     far = np.eye(4)
@@ -111,13 +111,13 @@ def test_cleanup_ends_the_worker(opened):
         assert ends(process)
 
 
-def test_the_worker_is_warm_before_the_user_presses_register(opened):
+def test_the_worker_starts_before_the_user_presses_register(opened):
     assert opened.panel.logic.worker_process_id is None
     opened.choose(segmentations=False)
     assert opened.panel.logic.worker_process_id is not None
 
 
-def test_another_module_may_be_opened_meanwhile(opened):
+def test_another_module_can_be_opened_during_registration(opened):
     opened.choose()
     opened.start()
     opened.host.leave("LightRegistration")
@@ -149,7 +149,7 @@ def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
     assert third.warped_segmentation is first.warped_segmentation
 
 
-def test_wait_gives_up_in_time_and_the_run_goes_on(opened):
+def test_wait_times_out_and_the_registration_goes_on(opened):
     opened.choose()
     opened.ui.registerButton.click()
     with pytest.raises(TimeoutError):

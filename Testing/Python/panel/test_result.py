@@ -21,7 +21,7 @@ def cell(table, row: int, column: int) -> str:
     return table.item(row, column).text()
 
 
-def test_the_table_says_what_the_report_says(opened):
+def test_the_table_shows_the_numbers_of_the_report(opened):
     opened.registered()
     report = json.loads(opened.panel.logic.getParameterNode().report)
     table = opened.ui.resultTable
@@ -36,7 +36,7 @@ def test_the_table_says_what_the_report_says(opened):
     assert report["model"]["name"] in opened.ui.summaryLabel.text
 
 
-def test_the_panel_and_the_transform_say_which_model_and_why(opened):
+def test_panel_and_transform_name_the_model_and_the_reason(opened):
     from LightRegistrationLib.panel.result_table import format_summary
     from LightRegistrationLib.scene.nodes.transforms import read_result_details
 
@@ -63,7 +63,7 @@ def test_nothing_is_shown_before_there_is_a_result(opened):
     assert not opened.ui.resultSection.visible
 
 
-def test_a_structure_that_vanished_has_a_dash(opened):
+def test_an_undefined_number_is_a_dash(opened):
     from LightRegistrationLib.panel.result_table import fill_result_table
 
     empty = {"dice": 0.0, "jaccard": 0.0, "hd95_mm": None, "volume_change_percent": None}
@@ -72,7 +72,7 @@ def test_a_structure_that_vanished_has_a_dash(opened):
     assert cell(opened.ui.resultTable, 1, 3) == "–"
 
 
-def test_reopening_the_module_leaves_the_views_alone(opened):
+def test_reopening_the_module_does_not_change_the_views(opened):
     import slicer
 
     opened.registered()

@@ -19,7 +19,7 @@ from ..analytic import linear_warp, nearest_warp, phantom, smooth_field
 
 @dataclass(frozen=True)
 class Pair:
-    """The nodes that a user would have, and what a registration of them gave."""
+    """The nodes of a user, and the result of their registration."""
 
     fixed: Any
     moving: Any

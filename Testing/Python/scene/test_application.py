@@ -27,7 +27,7 @@ def test_importing_the_scene_layer_has_no_side_effects() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_refuses_to_start_inside_slicer() -> None:
+def test_a_headless_application_is_refused_inside_slicer() -> None:
     code = (
         "import slicer\n"
         "slicer.app = object()\n"
@@ -38,7 +38,7 @@ def test_it_refuses_to_start_inside_slicer() -> None:
     assert "RuntimeError: Slicer is running in this process" in done.stderr
 
 
-def test_the_one_application_starts_and_draws_silently_without_a_display() -> None:
+def test_the_application_starts_and_draws_without_a_display_and_without_messages() -> None:
     code = (
         "from LightRegistrationLib.scene.headless.application import headless_application\n"
         "from LightRegistrationLib.scene.headless.slice_views import SliceView\n"

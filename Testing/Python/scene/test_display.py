@@ -41,7 +41,7 @@ def registered(scene: Any, share: float = 1.0, geometry: Any = PLAIN) -> tuple[P
 
 
 def without_image(pair: Pair, nodes: RegistrationNodes) -> None:
-    """Make the images black, so that only what lies over them is seen."""
+    """Make the images black, so that only grid, outlines, and match map are visible."""
     for node in (pair.fixed, pair.moving, nodes.warped):
         node.GetDisplayNode().SetAutoWindowLevel(False)
         node.GetDisplayNode().SetWindowLevel(1, 1e5)
@@ -101,7 +101,7 @@ def test_the_users_opacity_stays_when_switching(application, scene, view) -> Non
     assert view.logic.GetSliceCompositeNode().GetForegroundOpacity() == pytest.approx(0.8)
 
 
-def test_the_view_is_fitted_once_and_then_left_to_the_user(application, scene, view) -> None:
+def test_the_view_is_fitted_once_and_then_not_changed(application, scene, view) -> None:
     _, nodes = registered(scene)
     display = ResultDisplay(application.logic, nodes)
     display.show_before()
@@ -119,8 +119,8 @@ def straight_lines(picture: np.ndarray, background: np.ndarray) -> int:
 
 def test_the_grid_is_straight_without_deformation_and_bent_with_it(application, scene, view) -> None:
     pair = make_pair(scene, PLAIN)
-    still = DisplacementField(np.zeros_like(pair.field.array), pair.field.affine)
-    for field, bent in ((pair.field, True), (still, False)):
+    zero_field = DisplacementField(np.zeros_like(pair.field.array), pair.field.affine)
+    for field, bent in ((pair.field, True), (zero_field, False)):
         object.__setattr__(pair, "field", field)
         nodes = pair.publish(scene)
         without_image(pair, nodes)
@@ -146,7 +146,7 @@ def test_the_grid_has_round_cells_that_fit_the_volume() -> None:
         assert float(f"{spacing:.0e}"[0]) in (1, 2, 5)
 
 
-def test_the_grid_leaves_the_transforms_own_display_alone_and_is_not_in_3d(application, scene, view) -> None:
+def test_the_grid_does_not_change_the_transforms_display_and_is_not_in_3d(application, scene, view) -> None:
     _, nodes = registered(scene)
     nodes.transform.CreateDefaultDisplayNodes()
     nodes.transform.GetDisplayNode().SetDefaultColors()
@@ -220,7 +220,7 @@ def test_outlines_have_no_fill(application, scene, view) -> None:
     assert 0 < colored.sum() * pixel_area < 0.6 * slice_area
 
 
-def test_outlines_give_the_users_segmentations_back_as_they_were(application, scene, view) -> None:
+def test_hiding_outlines_restores_the_users_segmentations(application, scene, view) -> None:
     pair, nodes = registered(scene)
     for node in (pair.fixed_segmentation, pair.moving_segmentation):
         node.SetDisplayVisibility(True)
@@ -299,7 +299,7 @@ def test_match_of_overlapping_and_differently_numbered_structures() -> None:
         compute_match_map(fixed, Segmentation((shifted,), np.eye(4), (Segment("else", 9),)), fixed.geometry)
 
 
-def test_everything_off_is_as_it_was(application, scene, view) -> None:
+def test_switching_everything_off_restores_the_views(application, scene, view) -> None:
     pair, nodes = registered(scene, share=0.5, geometry=OBLIQUE)
     pair.fixed_segmentation.SetDisplayVisibility(True)
     own = volume_node_from_volume(scene, Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), "own")
@@ -322,7 +322,7 @@ def test_everything_off_is_as_it_was(application, scene, view) -> None:
     assert node_ids(scene) == before
 
 
-def test_the_picture_comes_back_pixel_by_pixel(application, scene, view) -> None:
+def test_restoring_gives_the_same_picture_pixel_by_pixel(application, scene, view) -> None:
     pair, nodes = registered(scene, share=0.5)
     view.logic.GetSliceCompositeNode().SetBackgroundVolumeID(pair.fixed.GetID())
     view.logic.FitSliceToBackground()
@@ -338,7 +338,7 @@ def test_the_picture_comes_back_pixel_by_pixel(application, scene, view) -> None
     assert (view.render() == picture).all()
 
 
-def test_what_the_user_chose_meanwhile_is_left_alone(application, scene, view) -> None:
+def test_what_the_user_chose_meanwhile_is_not_changed(application, scene, view) -> None:
     pair, nodes = registered(scene)
     display = ResultDisplay(application.logic, nodes)
     display.show_after()
@@ -363,8 +363,8 @@ def test_without_segmentations_there_is_an_overlay_only(application, scene, view
 
 
 @pytest.mark.parametrize("leaving", ["fixed", "warped", "fixed_segmentation", "warped_segmentation", "transform"])
-def test_a_node_may_leave_while_it_is_shown(application, scene, view, leaving: str) -> None:
-    """The panel gives the views back when a node of the result is about to be removed."""
+def test_a_displayed_node_can_be_removed(application, scene, view, leaving: str) -> None:
+    """The panel restores the views when a node of the result is about to be removed."""
     _, nodes = registered(scene, share=0.5)
     display = ResultDisplay(application.logic, nodes)
     display.show_after()

@@ -95,7 +95,7 @@ def test_simpleitk_reads_a_saved_volume_the_same(scene, tmp_path, geometry: Geom
     assert np.abs(affine_of(image) - volume.affine).max() < 1e-3
 
 
-def test_numbered_files_in_one_folder_are_volumes_of_their_own(scene, tmp_path) -> None:
+def test_numbered_files_in_one_folder_are_separate_volumes(scene, tmp_path) -> None:
     for number, geometry in ((1, GEOMETRIES[0]), (2, GEOMETRIES[3])):
         volume, _ = phantom(geometry, seed=number)
         sitk.WriteImage(itk_image(volume.array, volume.affine), str(tmp_path / f"brain_{number}.nii.gz"))
@@ -124,7 +124,7 @@ def test_a_dicom_folder_is_one_volume(scene, tmp_path, geometry: Geometry) -> No
         ("gantry tilt", "gantry tilt"),
     ],
 )
-def test_a_dicom_series_that_is_no_even_stack_is_refused(scene, tmp_path, change: str, says: str) -> None:
+def test_an_uneven_dicom_series_is_refused(scene, tmp_path, change: str, says: str) -> None:
     geometry = Geometry((6, 8, 9), GEOMETRIES[0].affine)
     array = np.arange(6 * 72, dtype=np.int16).reshape(6, 8, 9)
     folder, uid = tmp_path / "scan", "1.2.826.0.1.3680043.2.1125.1"
@@ -319,7 +319,7 @@ def test_a_saved_label_image_has_the_segments_own_values(scene, tmp_path, geomet
     ("array", "says"),
     [(np.zeros((4, 5, 6), np.uint8), "label map is empty"), (np.full((4, 5, 6), 0.5), "not a label map")],
 )
-def test_what_is_no_label_map_is_refused(scene, tmp_path, array: np.ndarray, says: str) -> None:
+def test_a_file_that_is_not_a_label_map_is_refused(scene, tmp_path, array: np.ndarray, says: str) -> None:
     path = tmp_path / "labels.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
     with pytest.raises(InputError, match=re.escape(str(path)) + f": .*{says}"):
@@ -375,7 +375,7 @@ def test_every_voxel_type_can_be_written(scene, tmp_path, dtype: str, suffix: st
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_a_volume_that_does_not_fit_on_the_disk_is_said(scene, tmp_path, suffix: str) -> None:
+def test_a_full_disk_is_reported(scene, tmp_path, suffix: str) -> None:
     array = np.random.default_rng(1).random((40, 50, 60))
     node = volume_node_from_volume(scene, Volume(array, np.eye(4)), "scan")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -387,7 +387,7 @@ def test_a_volume_that_does_not_fit_on_the_disk_is_said(scene, tmp_path, suffix:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_cannot_be_written_is_said(scene, tmp_path, capfd) -> None:
+def test_a_failed_write_is_reported(scene, tmp_path, capfd) -> None:
     node = volume_node_from_volume(scene, phantom(GEOMETRIES[0])[0], "scan")
     with pytest.raises(InputError, match=r"nowhere/scan\.nii\.gz: cannot be written .the folder does not exist"):
         save_node(node, tmp_path / "nowhere" / "scan.nii.gz")

@@ -1,4 +1,4 @@
-"""The first picture, before anything is resampled: what it shows, and that it leaves no trace."""
+"""The preview, before anything is resampled: what it shows, and that it is removed completely."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hide_segmentations(pair: Pair, *others: Any) -> None:
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=GEOMETRY_NAMES)
-def test_it_shows_what_the_resampled_volume_will_show(application, scene, views, geometry: Geometry) -> None:
+def test_the_preview_looks_like_the_resampled_volume(application, scene, views, geometry: Geometry) -> None:
     pair = make_pair(scene, geometry)
     hide_segmentations(pair)
     preview = add_preview(scene, pair.fixed, pair.moving, world_affine(pair.moving), pair.field)
@@ -101,7 +101,7 @@ def test_a_moving_volume_under_a_linear_transform_is_shown_where_it_was_register
     assert np.abs(pictures(views, pair) - expected).max() <= 2
 
 
-def test_following_keeps_what_the_views_showed_before(application, scene, views) -> None:
+def test_replacing_nodes_keeps_what_the_views_showed_before(application, scene, views) -> None:
     pair = make_pair(scene, GEOMETRIES[0])
     composites = [view.logic.GetSliceCompositeNode() for view in views]
     composites[0].SetBackgroundVolumeID(pair.moving.GetID())

@@ -11,7 +11,7 @@ def structure(name: str, before: Overlap, after: Overlap) -> dict:
     return {"name": name, "before": _describe_overlap(before), "after": _describe_overlap(after)}
 
 
-def test_the_table_holds_the_reports_describe_overlap(scene) -> None:
+def test_the_table_has_the_numbers_of_the_report(scene) -> None:
     before, after = Overlap(0.6, 0.43, 4.5, 0.0), Overlap(0.8, 0.67, float("nan"), -3.5)
     report = {"structures": [structure("heart", before, after), structure("spine", after, before)]}
     report["mean"] = {"before": _describe_overlap(before), "after": _describe_overlap(after)}

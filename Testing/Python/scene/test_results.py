@@ -21,7 +21,7 @@ from .pair import make_pair
 every_geometry = pytest.mark.parametrize("geometry", GEOMETRIES, ids=GEOMETRY_NAMES)
 
 
-def test_a_result_becomes_nodes_of_its_own(scene) -> None:
+def test_a_result_becomes_new_nodes(scene) -> None:
     pair = make_pair(scene, GEOMETRIES[1])
     nodes = pair.publish(scene, details={"Model": "brain-mri", "Seconds": "0.8"})
     assert nodes.transform.GetName() == "moving to fixed transform"
@@ -49,7 +49,7 @@ def test_the_users_nodes_are_not_touched(scene, geometry: Geometry) -> None:
     assert pair.moving.GetParentTransformNode() is above
 
 
-def test_the_fingerprint_would_notice(scene) -> None:
+def test_the_fingerprint_notices_changes(scene) -> None:
     pair = make_pair(scene, GEOMETRIES[0])
     seen = {fingerprint(*pair.inputs(), times=False)}
     pair.moving.SetName("renamed")
@@ -74,7 +74,7 @@ def test_the_warped_nodes_have_no_parent_transform(scene) -> None:
         assert node.GetParentTransformNode() is None
 
 
-def test_given_outputs_are_written_into(scene) -> None:
+def test_given_outputs_receive_the_result(scene) -> None:
     first = make_pair(scene, GEOMETRIES[0]).publish(scene)
     second = make_pair(scene, GEOMETRIES[3])
     count = scene.GetNumberOfNodes()
@@ -123,7 +123,7 @@ def test_a_failure_leaves_no_node_behind(scene) -> None:
     assert not scene.IsBatchProcessing()
 
 
-def test_a_saved_scene_knows_what_belongs_together(scene, tmp_path) -> None:
+def test_a_saved_scene_keeps_the_references_of_a_result(scene, tmp_path) -> None:
     pair = make_pair(scene, GEOMETRIES[1])
     pair.publish(scene, details={"Model": "brain-mri"})
     save_scene(scene, tmp_path / "result.mrb")
@@ -140,7 +140,7 @@ def test_a_saved_scene_knows_what_belongs_together(scene, tmp_path) -> None:
 @every_geometry
 @pytest.mark.parametrize("fixed_number", [0, 1])
 def test_the_files_agree_with_simpleitks_own_warp(scene, tmp_path, geometry: Geometry, fixed_number: int) -> None:
-    """What we warped, published and saved is what SimpleITK makes of the saved transform, voxel by voxel."""
+    """Saved results equal, voxel by voxel, what SimpleITK computes from the saved transform."""
     pair = make_pair(scene, geometry)
     moving, labels = volume_from_node(pair.moving), segmentation_from_node(pair.moving_segmentation)
     target = geometry
@@ -155,12 +155,12 @@ def test_the_files_agree_with_simpleitks_own_warp(scene, tmp_path, geometry: Geo
     save_node(pair.moving, tmp_path / "moving.nrrd")
     save_segmentation(pair.moving_segmentation, tmp_path / "moving_labels.nrrd")
     transform = sitk.ReadTransform(str(tmp_path / "transform.h5"))
-    ours = sitk.ReadImage(str(tmp_path / "labels.nii.gz"))
+    saved = sitk.ReadImage(str(tmp_path / "labels.nii.gz"))
     grid = sitk.ReadImage(str(tmp_path / "warped.nii.gz"))
-    theirs = sitk.Resample(
+    resampled = sitk.Resample(
         sitk.ReadImage(str(tmp_path / "moving_labels.nrrd")), grid, transform, sitk.sitkNearestNeighbor
     )
-    different = sitk.GetArrayFromImage(ours) != sitk.GetArrayFromImage(theirs)
+    different = sitk.GetArrayFromImage(saved) != sitk.GetArrayFromImage(resampled)
     assert different.sum() <= 1e-5 * different.size
     expected = nearest_warp(labels.layers[0], labels.affine, pair.field, target)
     assert (segmentation_from_node(nodes.warped_segmentation).layers[0] != expected).mean() <= 1e-5

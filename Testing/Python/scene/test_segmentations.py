@@ -80,7 +80,7 @@ def test_an_imported_label_map_is_read_voxel_by_voxel(scene, geometry: Geometry)
 
 
 @every_geometry
-def test_a_segmentation_goes_into_a_node_and_comes_back(scene, geometry: Geometry) -> None:
+def test_a_segmentation_is_written_to_a_node_and_read_back(scene, geometry: Geometry) -> None:
     _, truth = phantom(geometry)
     again = segmentation_from_node(segmentation_node_from_segmentation(scene, truth, "organs"))
     assert again.geometry.matches(truth.geometry)
@@ -101,7 +101,7 @@ def test_overlapping_segments_come_in_layers(scene) -> None:
     assert (mask_on(again, "large", geometry) & mask_on(again, "small", geometry) == large & small).all()
 
 
-def test_layers_on_different_grids_are_brought_together(scene) -> None:
+def test_layers_on_different_grids_are_resampled_to_one_grid(scene) -> None:
     geometry = GEOMETRIES[0]
     finer = Geometry(tuple(2 * n for n in geometry.shape), geometry.affine @ np.diag([0.5, 0.5, 0.5, 1]))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mixed")
@@ -147,7 +147,7 @@ def test_two_segments_of_one_name_keep_their_own_colors(scene) -> None:
     assert [copy.GetSegmentation().GetSegment(i).GetColor() for i in ids] == [(1, 0, 0), (0, 0, 1)]
 
 
-def test_surfaces_are_turned_into_labels_on_a_copy(scene) -> None:
+def test_surfaces_are_converted_to_labels_on_a_copy(scene) -> None:
     geometry = GEOMETRIES[0]
     _, truth = phantom(geometry)
     node = from_label_map(scene, truth.layers[0], geometry)

@@ -98,7 +98,7 @@ def test_a_transform_survives_in_a_saved_scene(scene, tmp_path) -> None:
     assert read_result_details(loaded) == {"Model": "brain-mri"}
 
 
-def test_a_field_that_was_set_the_other_way_round_is_inverted(scene) -> None:
+def test_a_field_set_as_transform_to_parent_is_inverted(scene) -> None:
     geometry = GEOMETRIES[1]
     field = smooth_field(geometry, amplitude_mm=3)
     node = transform_node_from_field(scene, field, "warp")
@@ -132,7 +132,7 @@ def test_the_node_does_not_share_memory_with_the_field(scene) -> None:
     assert (field.array == before).all()
 
 
-def test_what_is_no_displacement_field_is_refused(scene) -> None:
+def test_a_transform_that_is_not_a_displacement_field_is_refused(scene) -> None:
     linear = linear_transform_node(scene, "rigid", tilted())
     with pytest.raises(InputError, match="rigid is not a displacement field"):
         field_from_transform_node(linear)

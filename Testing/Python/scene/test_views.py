@@ -23,8 +23,8 @@ SUBJECTS = ["before", "after", "grid", "outlines", "match"]
     ("orientation", "right", "down"),
     [("Axial", (-1, 0, 0), (0, -1, 0)), ("Sagittal", (0, -1, 0), (0, 0, -1)), ("Coronal", (-1, 0, 0), (0, 0, -1))],
 )
-def test_things_are_drawn_where_they_are(application, scene, geometry, orientation, right, down) -> None:
-    """A ball off the middle appears at its place to a fraction of a voxel: nothing is flipped or shifted."""
+def test_objects_are_drawn_at_their_position(application, scene, geometry, orientation, right, down) -> None:
+    """A ball outside the center is drawn at its position to a fraction of a voxel: nothing is flipped or shifted."""
     ball = geometry.center_mm + (9, -6, 12)
     distance = np.linalg.norm(voxel_centers_mm(geometry) - ball, axis=-1)
     node = volume_node_from_volume(scene, Volume(np.clip(200 - 20 * distance, 0, 100), geometry.affine), "ball")

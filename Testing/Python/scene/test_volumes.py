@@ -20,7 +20,7 @@ every_geometry = pytest.mark.parametrize("geometry", GEOMETRIES, ids=GEOMETRY_NA
 
 
 @every_geometry
-def test_a_volume_goes_into_a_node_and_comes_back(scene, geometry: Geometry) -> None:
+def test_a_volume_is_written_to_a_node_and_read_back(scene, geometry: Geometry) -> None:
     volume, _ = phantom(geometry)
     node = volume_node_from_volume(scene, volume, "scan")
     again = volume_from_node(node)
@@ -74,7 +74,7 @@ def test_linear_parent_transforms_move_the_volume(scene) -> None:
     assert np.shares_memory(world.array, volume_from_node(node).array)
 
 
-def test_a_non_linear_parent_transform_is_refused(scene) -> None:
+def test_a_nonlinear_parent_transform_is_refused(scene) -> None:
     volume, _ = phantom(GEOMETRIES[0])
     node = volume_node_from_volume(scene, volume, "scan")
     outer = warped_transform_node(scene)
