@@ -1,4 +1,4 @@
-"""What the slice views show: the result as the switches of the panel say, or the preview of a running registration."""
+"""What the slice views show: the result as selected in the panel, or the preview of a running registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outlines of segmentations in the slice views; the user's own display settings come back afterwards."""
+"""Outlines of segmentations in the slice views; the user's own display settings are restored afterwards."""
 
 from __future__ import annotations
 
