@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 
-from ..command_line import run_command
+from ..command_line import run_fresh_command
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def pair_files(tmp_path_factory: pytest.TempPathFactory) -> PairFiles:
 def registered(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`register` on the small pair, with both segmentations."""
     output = tmp_path_factory.mktemp("registered") / "new" / "result"
-    done = run_command(
+    done = run_fresh_command(
         "register",
         pair_files.fixed,
         pair_files.moving,
@@ -92,5 +92,5 @@ def registered(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) 
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`demo` on the built-in pair."""
     output = tmp_path_factory.mktemp("demonstrated") / "demo"
-    done = run_command("demo", "--output", output, "--threads", "1")
+    done = run_fresh_command("demo", "--output", output, "--threads", "1")
     return Run(done.returncode, done.stdout, done.stderr, output)

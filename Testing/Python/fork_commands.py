@@ -1,0 +1,72 @@
+"""Fork one process for each command line that standard input tells of; answer with the exit status of each.
+
+A request is a line of JSON: arguments, environment, folder, and the two files that standard output and error go to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+LIBRARIES = ("torch", "slicer", "vtk", "scipy.ndimage", "safetensors.torch")
+TRAINING_LIBRARIES = ("monai", "lightning_fabric", "SimpleITK", "matplotlib.figure", "torch.utils.tensorboard")
+
+
+def load(names: tuple[str, ...]) -> None:
+    for name in names:
+        importlib.import_module(name)
+    gc.freeze()
+    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+    assert threads == 1, "a library started threads, which a forked process would lack"
+
+
+def redirect(request: dict[str, Any]) -> None:
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    descriptors = [os.open(os.devnull, os.O_RDONLY)]
+    descriptors += [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for file in request["files"]]
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+
+
+def run_forked(request: dict[str, Any]) -> int:
+    """Fork; the exit status in the parent. The child becomes the command and does not return."""
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    redirect(request)
+    sys.argv = ["light-registration", *request["arguments"]]
+    os._exit(run_here())
+
+
+def run_here() -> int:
+    """Run the command with the exit functions, but without the end of the interpreter, which touches all its memory."""
+    from LightRegistrationLib.commands.main import main
+
+    try:
+        status = main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def main() -> None:
+    load(LIBRARIES)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["arguments"][:1] in (["train"], ["distill"]):
+            load(TRAINING_LIBRARIES)
+        print(run_forked(request), flush=True)
+
+
+if __name__ == "__main__":
+    main()
