@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the data are, the brain ring, peers, and how tables and plots are written."""
+"""Shared by the benchmarks: the data folder, the brain ring, peers, and the writing of tables and plots."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from typing import Any
 import SimpleITK as sitk
 import torch
 from matplotlib.figure import Figure
-from peers import METHODS
+from peers.method import Start as PeerStart
+from peers.own import affine_stage
+from peers.registry import METHODS, key_of
 
-from LightRegistrationLib.training.evaluation.cases import AffineStart, Case, Method, Outcome, evaluate_field
+from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, Start, evaluate_field
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 
 def benchmark_parser(description: str | None, output: Path) -> argparse.ArgumentParser:
-    """A command line with --data, --output and --threads."""
+    """Make a command line with --data, --output and --threads."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("LIGHTREG_DATA"), help="default: LIGHTREG_DATA")
     parser.add_argument("--output", type=Path, default=output, help=f"default: {output}")
@@ -29,7 +31,7 @@ def benchmark_parser(description: str | None, output: Path) -> argparse.Argument
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments; ends with a line if the data folder is missing. Sets the threads of torch and SimpleITK."""
+    """Parse the arguments and set the threads of torch and SimpleITK; exits if the data folder is missing."""
     arguments = parser.parse_args()
     if arguments.data is None or not (Path(arguments.data) / "manifest.json").is_file():
         parser.error("the data folder is missing: set LIGHTREG_DATA or --data")
@@ -39,13 +41,13 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def use_threads(count: int) -> None:
-    """Use so many CPU threads in torch and in SimpleITK."""
+    """Set the number of CPU threads of torch and SimpleITK."""
     torch.set_num_threads(count)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
 
 
 def brain_ring(data: Path, count: int | None = None) -> list[EvaluationPair]:
-    """Each brain T1 scan as the fixed one with the next in the list, the last with the first; all, or the first few."""
+    """Pair each brain T1 scan (fixed) with the next in the list, the last with the first; all, or the first few."""
     records = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["records"]
     brains = sorted((r for r in records if r["anatomy"] == "brain_t1"), key=lambda r: r["id"])[:count]
     return [
@@ -62,31 +64,33 @@ def brain_ring(data: Path, count: int | None = None) -> list[EvaluationPair]:
 
 
 def peer(name: str) -> Method:
-    """A peer of the comparison as a method of an evaluation: run here, from the pair's files, with affine stage."""
-    contender = METHODS[name]
+    """Make an evaluation's method of a peer: run in this process, from the pair's files, with an affine stage."""
+    method = METHODS[name]
 
-    def run(case: Case, start: AffineStart | None) -> Outcome:
-        contender.check_package()
-        work = contender.make(case.pair.fixed, case.pair.moving, torch.get_num_threads())
+    def run(case: Case, start: Start | None) -> Outcome:
+        method.check_package()
+        files, threads = (case.pair.fixed, case.pair.moving), torch.get_num_threads()
+        own_start: PeerStart | None = affine_stage(*files, threads) if method.needs_start else None
+        work = method.make(*files, threads, own_start)
         started = time.perf_counter()
         work.register()
         seconds = time.perf_counter() - started + work.seconds
         return replace(evaluate_field(case, work.field()), seconds=seconds)
 
-    return Method(contender.title, json.dumps(contender.key()), run)
+    return Method(method.title, json.dumps(key_of(method, None)), run)
 
 
 PEERS = {name: peer(name) for name in ("demons", "syn")}
 
 
 def new_figure(columns: int = 1, width: float = 10.0, height: float = 4.5, rows: int = 1) -> tuple[Any, Any]:
-    """A matplotlib figure for a file, and its axes by row and column."""
+    """Make a matplotlib figure for a file, and its axes by row and column."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def write_report(folder: Path, name: str, text: str, values: Any, figure: Any) -> None:
-    """Leave a benchmark's table (.md), values (.json) and plot (.png) in a folder."""
+    """Write a benchmark's table (.md), values (.json) and plot (.png) into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     (folder / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

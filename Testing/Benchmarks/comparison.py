@@ -1,43 +1,58 @@
-"""Ours beside the tools people trust, on the same files: accuracy, folding, seconds, memory.
+"""Compare ours with other registration tools on the same files: accuracy, folding, seconds, memory.
 
     LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/comparison.py --output Testing/Benchmarks/results
 
 Every method runs on every pair in a process of its own, on so many CPU threads as --threads says. Each row is kept
 in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or its
-model has changed; so the command can be stopped at any time, and goes on when it is called again. A method that fails
-leaves its error in the row, and is tried again the next time. Written to --output: comparison.md (tables, notes, the
-bars), .csv (every row), .json (the means) and .png; with --to-cards also the means of our own methods into the cards of
-the models that registered a set.
+model has changed; so the command can be stopped at any time, and goes on when it is called again. Peers' rows that
+stand in --rows (a comparison.csv of an earlier run) are taken over by the same rule. A method that starts from our
+affine stage gets its map from the row `affine`, and is run again only if that map changes. A method that fails leaves
+its error in the row, and is tried again the next time; `failures.py` says which results count as failed.
 
-The peers elastix and ANTs need packages (versions and settings: `peers.py`), best in an environment of their own, since
-ANTsPy asks for an older numpy than Slicer has. Rows that were made there count here as well:
+Written to --output: comparison.md (tables, notes, the bars), .csv (every row), .json (the means) and .png; with
+--to-cards also the means of our own methods into the cards of the models that registered a set.
+
+The peers elastix, ANTs, Greedy, ConvexAdam and deeds need packages (versions: `peers/registry.py`, settings:
+`peers/settings.py`), best in an environment of their own, since ANTsPy asks for an older numpy than Slicer has. deeds
+is compiled there. Rows that were made there count here as well:
 
     python3 -m venv runs/peers && runs/peers/bin/pip install ".[benchmarks,training]"
-    LIGHTREG_DATA=<data> runs/peers/bin/python Testing/Benchmarks/comparison.py --methods elastix syn syn-cc
+    runs/peers/bin/pip install "cython<3.1" && runs/peers/bin/pip install --no-build-isolation ".[benchmarks-deeds]"
+    LIGHTREG_DATA=<data> runs/peers/bin/python Testing/Benchmarks/comparison.py --methods elastix syn syn-cc greedy
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common import benchmark_parser, parse, write_report
-from comparison_cards import card_results, write_to_cards
-from comparison_plan import SETS, Task
-from comparison_report import plot, report, rows_csv, values
-from peers import METHODS, weights_of
+from compare.cards import card_results, write_to_cards
+from compare.earlier import KEY_LENGTH, read_rows
+from compare.plan import SETS, Task
+from compare.plot import plot
+from compare.report import report, rows_csv, values
+from compare.row import start_of
+from compare.statistics import Row
+from peers.method import Start
+from peers.registry import METHODS, weights_of
 
 from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.evaluation.run import write_text
 
-NAME = "comparison"
-ROW_COMMAND = Path(__file__).with_name("comparison_row.py")
+NAME, AFFINE = "comparison", "affine"
+FOLDER = Path(__file__).parent
+ROWS = FOLDER / "results" / f"{NAME}.csv"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 
@@ -51,8 +66,22 @@ def tasks_of(arguments: Any) -> Iterator[Task]:
             print(f"{group}: {error}", file=sys.stderr)
             continue
         for pair in pairs:
+            start = functools.cache(partial(affine_start, arguments, group, pair))
             for method in arguments.methods:
-                yield Task(group, pair, method, arguments.threads, arguments.surfaces)
+                task = Task(group, pair, method, arguments.threads, arguments.surfaces)
+                yield replace(task, start=start()) if METHODS[method].needs_start else task
+
+
+def affine_start(arguments: Any, group: str, pair: EvaluationPair) -> Start | None:
+    """The affine stage of the product on a pair, taken from its row; the row is measured first if it is not there.
+
+    None where it failed, or where only a report is wanted.
+    """
+    task = Task(group, pair, AFFINE, arguments.threads, arguments.surfaces)
+    row = done(task, arguments.work)
+    if row is None and not arguments.report_only:
+        row = run(task, arguments.work)
+    return None if row is None or row.get("error") else start_of(row)
 
 
 def done(task: Task, work: Path) -> dict[str, Any] | None:
@@ -67,12 +96,16 @@ def done(task: Task, work: Path) -> dict[str, Any] | None:
 
 def run(task: Task, work: Path) -> dict[str, Any]:
     """Run one method on one pair and keep the row."""
+    if METHODS[task.method].needs_start and task.start is None:
+        measured = {"error": "our affine stage failed on this pair"}
+    else:
+        measured = _in_own_process(task)
     row = {
         "set": task.group,
         "pair": task.pair.name,
         "method": task.method,
         "key": task.key(),
-        **_in_own_process(task),
+        **measured,
     }
     write_text(work / task.file, json.dumps(row, indent=1))
     return row
@@ -82,7 +115,7 @@ def _in_own_process(task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "row.json")
         request.write_text(json.dumps(task.request()), encoding="utf-8")
-        command = [sys.executable, str(ROW_COMMAND), str(request), str(answer)]
+        command = [sys.executable, "-m", "compare.row", str(request), str(answer)]
         ended = subprocess.run(
             command,
             env=environment(task.threads),
@@ -101,22 +134,27 @@ def _in_own_process(task: Task) -> dict[str, Any]:
 def environment(threads: int) -> dict[str, str]:
     """The environment of a row's process: its threads, and the same random samples each time."""
     count = dict.fromkeys((*THREAD_VARIABLES, ITK_THREADS), str(threads))
-    library = str(Path(__file__).parents[2] / "LightRegistration")
-    path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
+    folders = [str(FOLDER.resolve()), str(FOLDER.resolve().parents[1] / "LightRegistration")]
+    path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
     return {**os.environ, **count, "ANTS_RANDOM_SEED": "1", "PYTHONPATH": path}
 
 
 def rows_of(arguments: Any) -> list[dict[str, Any]]:
-    """All rows, what was done before and what is run now."""
-    rows = []
+    """Collect all rows: those of the working folder, those of an earlier table, and those that are measured now."""
+    rows, earlier = [], read_rows(arguments.rows)
     for task in tasks_of(arguments):
-        row = None if task.method in arguments.again else done(task, arguments.work)
+        row = None if task.method in arguments.again else done(task, arguments.work) or take_over(task, earlier)
         if row is None and not arguments.report_only:
             row = run(task, arguments.work)
             print(line_of(row), flush=True)
         if row is not None:
             rows.append(row)
     return rows
+
+
+def take_over(task: Task, earlier: Mapping[str, Row]) -> Row | None:
+    """Find a peer's row in an earlier table, measured with the same files, settings and version; never one of ours."""
+    return None if METHODS[task.method].is_ours else earlier.get(task.key()[:KEY_LENGTH])
 
 
 def line_of(row: dict[str, Any]) -> str:
@@ -134,6 +172,7 @@ def command_line() -> Any:
     parser = benchmark_parser(__doc__, Path("runs/comparison"))
     parser.set_defaults(threads=1)
     parser.add_argument("--work", type=Path, default=Path("runs/comparison/work"), help="what is done is kept here")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="table of earlier rows, those of peers are taken over")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--pairs", type=int, help="take only so many pairs of each set")

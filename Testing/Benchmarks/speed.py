@@ -2,10 +2,10 @@
 
 python Testing/Benchmarks/speed.py [--size 512 512 200] [--threads 2] [--repeat 3] [--output FOLDER]
 
-Warp: a CT-like volume (int16) under a displacement field, onto its own grid: ours (core.sampling.warping), SimpleITK's Resample,
-VTK's vtkImageReslice. Sampling: what the network and the refinement do all the time on their grids, ours
-(core.sampling.trilinear) beside torch's grid_sample, with and without gradients. Wall and CPU milliseconds, the best of some
-runs; times on a busy machine mean little, ratios more. Writes speed.json.
+Warp: a CT-like volume (int16) under a displacement field, onto its own grid: ours (core.sampling.warping), SimpleITK's
+Resample, VTK's vtkImageReslice. Sampling: the operation that the network and the refinement repeat on their grids, ours
+(core.sampling.trilinear) beside torch's grid_sample, with and without gradients. Wall and CPU milliseconds, the best of
+some runs; times on a busy machine are unreliable, ratios less so. Writes speed.json.
 """
 
 from __future__ import annotations

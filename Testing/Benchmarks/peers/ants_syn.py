@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import ants
-import numpy as np
 import SimpleITK as sitk
-from peers import RunDefaults
-from peers_fields import displacement_of, lps_grid
 
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 
+from .fields import itk_affine, matrix_of, matrix_of_itk, warp_then_affine
+from .method import RunDefaults, Start
+
 
 class Ants(RunDefaults):
-    """`ants.registration` with some options, its affine stage included."""
+    """`ants.registration` with some options: its affine stage included, or from our affine map."""
 
-    def __init__(self, fixed: Path, moving: Path, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, fixed: Path, moving: Path, threads: int, start: Start | None, options: Mapping[str, Any]
+    ) -> None:
         # The center of mass, where ANTs starts, means nothing if air counts -1000.
         self.target, self.source = (_from_zero(ants.image_read(str(file))) for file in (fixed, moving))
-        self.options = options
+        self.options = dict(options)
         self.folder = tempfile.TemporaryDirectory()
+        if start is not None:
+            file = str(Path(self.folder.name) / "start.mat")
+            sitk.WriteTransform(itk_affine(matrix_of(start)), file)
+            self.options["initial_transform"] = file
+        self.add_time_of(start)
 
     def register(self) -> None:
         prefix = str(Path(self.folder.name) / "found_")
@@ -34,13 +41,9 @@ class Ants(RunDefaults):
         """Of the point x + w(x) the affine image: the transforms pull the moving image in the order of their list."""
         warp_file, affine_file = self.transforms
         warp = sitk.ReadImage(warp_file, sitk.sitkVectorFloat64)
-        affine = sitk.AffineTransform(sitk.ReadTransform(affine_file))
-        _, points = lps_grid(warp)
-        warped = points + sitk.GetArrayViewFromImage(warp)
-        matrix, center = np.array(affine.GetMatrix()).reshape(3, 3), affine.GetCenter()
-        moved = (warped - center) @ matrix.T + center + affine.GetTranslation()
+        matrix = matrix_of_itk(sitk.AffineTransform(sitk.ReadTransform(affine_file)))
         self.folder.cleanup()
-        return displacement_of(moved - points, warp)
+        return warp_then_affine(sitk.GetArrayViewFromImage(warp), matrix, warp)
 
 
 def _from_zero(image: Any) -> Any:

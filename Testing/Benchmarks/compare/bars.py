@@ -1,11 +1,11 @@
-"""What our methods have to reach on the comparison's pairs."""
+"""The bars that our methods have to reach on the comparison's pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from comparison_statistics import Summary
+from .statistics import Summary
 
 OURS = ("ours-none", "ours-fast", "ours-best")
 Summaries = Mapping[str, Mapping[str, Summary]]
@@ -13,7 +13,7 @@ Summaries = Mapping[str, Mapping[str, Summary]]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: what was found, and whether it was reached (None: a row that it needs is missing)."""
+    """One bar: the value found, and whether it was reached (None: a row that it needs is missing)."""
 
     group: str
     method: str
@@ -23,7 +23,7 @@ class Bar:
 
 
 def bars(found: Summaries) -> list[Bar]:
-    """All bars for the sets that were run."""
+    """Check all bars for the sets that were run. A peer's failed runs do not count against it."""
     known = [group for group, methods in found.items() if methods]
     result: list[Bar] = []
     if "brain" in known:
@@ -56,20 +56,21 @@ def _brain(methods: Mapping[str, Summary]) -> Iterator[Bar]:
 
 
 def _dice_bar(group: str, method: str, methods: Mapping[str, Summary], peer: str, gain: float, wanted: str) -> Bar:
-    ours, theirs = _mean(methods, method, "dice"), _mean(methods, peer, "dice")
-    if ours is None or theirs is None or not _same_pairs(methods, method, peer):
+    ours, reference = _mean(methods, method, "dice"), _mean_of_good(methods, peer, "dice")
+    if ours is None or reference is None or not _same_pairs(methods, method, peer):
         return _missing(group, method, wanted)
-    return Bar(group, method, wanted, f"{ours:.4f}, theirs {theirs:.4f}", ours >= theirs + gain)
+    return Bar(group, method, wanted, f"{ours:.4f}, {reference:.4f}", ours >= reference + gain)
 
 
 def _time_bar(method: str, methods: Mapping[str, Summary], peer: str, measure: str, share: int, title: str) -> Bar:
     wanted = f"{'CPU' if measure == 'cpu_seconds' else 'wall'} time ≤ 1/{share} of {title}"
-    ours, theirs = _mean(methods, method, measure), _mean(methods, peer, measure)
-    if not ours or theirs is None or not _same_pairs(methods, method, peer):
+    ours, reference = _mean(methods, method, measure), _mean(methods, peer, measure)
+    if not ours or reference is None or not _same_pairs(methods, method, peer):
         return _missing("brain", method, wanted)
-    return Bar(
-        "brain", method, wanted, f"{ours:.2f} s of {theirs:.1f} s: 1/{theirs / ours:.1f}", ours * share <= theirs
-    )
+    if methods[method].processors != methods[peer].processors:
+        return Bar("brain", method, wanted, "not measured on one processor, see cpu_time.md", None)
+    found = f"{ours:.2f} s of {reference:.1f} s: 1/{reference / ours:.1f}"
+    return Bar("brain", method, wanted, found, ours * share <= reference)
 
 
 def _no_folding(group: str, methods: Mapping[str, Summary]) -> Iterator[Bar]:
@@ -116,6 +117,10 @@ def _never_worse(group: str, methods: Mapping[str, Summary]) -> Iterator[Bar]:
 
 def _mean(methods: Mapping[str, Summary], method: str, measure: str) -> float | None:
     return methods[method].mean[measure] if method in methods else None
+
+
+def _mean_of_good(methods: Mapping[str, Summary], method: str, measure: str) -> float | None:
+    return methods[method].mean_of_good[measure] if method in methods else None
 
 
 def _same_pairs(methods: Mapping[str, Summary], one: str, other: str) -> bool:

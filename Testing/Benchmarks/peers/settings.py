@@ -49,8 +49,33 @@ least_cells: the B-splines are finer than the map says where the shortest side o
 a grid of 10 mm is too coarse for a crop of 35 mm (tried: 5 mm is better there than 10, at the price of folding)."""
 
 SYN = {"type_of_transform": "SyN"}
-SYN_CC = {**SYN, "syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (100, 70, 50, 0)}
+_CC = {"syn_metric": "CC", "syn_sampling": 2, "reg_iterations": (100, 70, 50, 0)}
+SYN_CC = {**SYN, **_CC}
+SYN_FROM_START = {"type_of_transform": "SyNOnly"}
+SYN_CC_FROM_START = {**SYN_FROM_START, **_CC}
 """Arguments of `ants.registration`; what they leave open is its default."""
+
+GREEDY = {
+    "affine": "-a -dof 12 -ia-image-centers -m NCC 2x2x2 -n 100x50x10",
+    "deformable": "-m NCC 2x2x2 -n 100x50x10",
+}
+"""Options of the two calls of `greedy`."""
+
+CONVEX_ADAM = {
+    "mind_r": 1,
+    "mind_d": 2,
+    "lambda_weight": 1.25,
+    "grid_sp": 6,
+    "disp_hw": 4,
+    "selected_niter": 80,
+    "selected_smooth": 0,
+    "grid_sp_adam": 2,
+    "ic": True,
+}
+"""Arguments of `convex_adam_pt`: its defaults, written down."""
+
+DEEDS = {"alpha": 2, "randsamp": 50, "levels": 5}
+"""Arguments of `deedsReg`: its defaults, written down."""
 
 DEMONS = {
     "spacing_mm": 2.0,

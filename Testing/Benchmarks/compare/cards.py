@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from comparison_plan import SETS
-from comparison_statistics import Row, summarize
-
 from LightRegistrationLib.core.models.cards import CARD_FILE, list_cards
+
+from .plan import SETS
+from .statistics import Row, summarize
 
 TITLES = {
     "none": "before",

@@ -1,6 +1,6 @@
 """One method on one pair in a process of its own, so that its seconds and its memory are its own.
 
-python comparison_row.py request.json row.json
+python -m compare.row request.json row.json
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peers import METHODS, Contender, Run
+from peers.method import ComparedMethod, Run, Start
+from peers.registry import METHODS
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
-# To be raised when measuring changes: every row is then run again.
+from .machine import processor_name
+
+# Raise it when measuring changes: every row is then run again.
 REVISION = 1
 MINIMUM_VOXELS = 100
 
 
-def row_of(pair: EvaluationPair, method: Contender, threads: int, *, surfaces: bool = True) -> dict[str, Any]:
-    """Register a pair with a method: what it took, then (with the scoring's own libraries) how good it is."""
+def row_of(
+    pair: EvaluationPair, method: ComparedMethod, threads: int, start: Start | None = None, *, surfaces: bool = True
+) -> dict[str, Any]:
+    """Register a pair with a method: the time and memory, then (with the scoring's own libraries) the accuracy."""
     method.check_package()
-    run = method.make(pair.fixed, pair.moving, threads)
+    run = method.make(pair.fixed, pair.moving, threads, start)
     took = _timed(run)
     return {
         **took,
@@ -35,6 +40,8 @@ def row_of(pair: EvaluationPair, method: Contender, threads: int, *, surfaces: b
         "model": run.model,
         "weights": run.weights,
         "warnings": list(run.warnings),
+        "processor": processor_name(),
+        "matrix": None if run.found_start is None else run.found_start.transform.matrix.tolist(),
     }
 
 
@@ -48,14 +55,21 @@ def _timed(run: Run) -> dict[str, float]:
     }
 
 
+def start_of(values: dict[str, Any] | None) -> Start | None:
+    """Read an affine start from a request or from the row of the affine stage."""
+    if values is None:
+        return None
+    return Start(AffineTransform(values["matrix"]), values["seconds"], values["cpu_seconds"])
+
+
 def cpu_seconds() -> float:
-    """User and system time of this process, all its threads, and of its ended children."""
+    """Return the user and system time of this process, all its threads, and of its ended children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, MB.
+    """Return the most memory that this process has held, MB.
 
     Linux counts what the parent held when it started this process into ru_maxrss, but not into VmHWM.
     """
@@ -67,8 +81,8 @@ def peak_mb() -> float:
 
 
 def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = True) -> dict[str, Any]:
-    """The measures of a deformation, whoever found it: of its values at the fixed volume's voxels."""
-    # Imported now: what has been measured of the method must not contain torch.
+    """Measure a deformation by its values at the fixed volume's voxels, whatever method found it."""
+    # Imported after the method was measured: its memory must not contain torch.
     from LightRegistrationLib.training.evaluation.cases import evaluate_field, load_case, score
 
     case = load_case(pair, MINIMUM_VOXELS)
@@ -85,7 +99,7 @@ def scores_of(pair: EvaluationPair, found: DisplacementField, surfaces: bool = T
 
 
 def resample_to_grid(field: DisplacementField, geometry: Any) -> DisplacementField:
-    """The field's values at the voxels of a grid: one basis on which all methods' folding is counted."""
+    """Sample the field at the voxels of a grid: the same basis for every method's folding."""
     if field.geometry.matches(geometry):
         return field
     points = geometry.points_mm
@@ -93,12 +107,13 @@ def resample_to_grid(field: DisplacementField, geometry: Any) -> DisplacementFie
 
 
 def main() -> None:
-    """Command line; an InputError becomes a line of the row."""
+    """Run the command; an InputError becomes the error of the row."""
     request_file, row_file = map(Path, sys.argv[1:])
     request = json.loads(request_file.read_text(encoding="utf-8"))
     pair = EvaluationPair(request["pair"], **{role: Path(path) for role, path in request["files"].items()})
     try:
-        row = row_of(pair, METHODS[request["method"]], request["threads"], surfaces=request["surfaces"])
+        method, start = METHODS[request["method"]], start_of(request["start"])
+        row = row_of(pair, method, request["threads"], start, surfaces=request["surfaces"])
     except InputError as error:
         row = {"error": str(error)}
     row_file.write_text(json.dumps(row), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The parts of the comparison. In: pairs and methods. Out: measured rows, statistics, tables and a plot."""
