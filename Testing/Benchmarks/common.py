@@ -13,11 +13,11 @@ from typing import Any
 import SimpleITK as sitk
 import torch
 from matplotlib.figure import Figure
-from peers.method import Start as PeerStart
+from peers.method import Start
 from peers.own import affine_stage
 from peers.registry import METHODS, key_of
 
-from LightRegistrationLib.training.evaluation.cases import Case, Method, Outcome, Start, evaluate_field
+from LightRegistrationLib.training.evaluation.cases import AffineStart, Case, Method, Outcome, evaluate_field
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 
 
@@ -67,10 +67,10 @@ def peer(name: str) -> Method:
     """Make an evaluation's method of a peer: run in this process, from the pair's files, with an affine stage."""
     method = METHODS[name]
 
-    def run(case: Case, start: Start | None) -> Outcome:
+    def run(case: Case, start: AffineStart | None) -> Outcome:
         method.check_package()
         files, threads = (case.pair.fixed, case.pair.moving), torch.get_num_threads()
-        own_start: PeerStart | None = affine_stage(*files, threads) if method.needs_start else None
+        own_start: Start | None = affine_stage(*files, threads) if method.needs_start else None
         work = method.make(*files, threads, own_start)
         started = time.perf_counter()
         work.register()

@@ -44,8 +44,11 @@ def weights_of(model: str) -> str:
 
 def key_of(method: ComparedMethod, start: Start | None) -> list[Any]:
     """All that the results of a method depend on, besides the pair: settings, version, and our code or affine map."""
-    own = own_code_digest() if method.is_ours else ""
-    return [method.options, method.package, method.version, start.digest if start and method.needs_start else own]
+    if method.needs_start and start is not None:
+        origin = start.digest
+    else:
+        origin = own_code_digest() if method.is_ours or method.needs_start else ""
+    return [method.options, method.package, method.version, origin]
 
 
 def _run_of(module: str, name: str, options: Mapping[str, Any]) -> Make:

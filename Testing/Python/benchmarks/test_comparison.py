@@ -6,6 +6,7 @@ import csv
 import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,13 +132,53 @@ def test_a_method_that_fails_leaves_its_error_and_the_others_go_on(comparison, d
 
 def test_a_process_that_breaks_down_is_an_error_row(benchmark, data, tmp_path):
     import comparison
-    from comparison_plan import SETS, Task
+    from compare.plan import SETS, Task
 
     pair = SETS["hippocampus"].pairs(data, tmp_path)[0]
     pair.moving.write_bytes(b"no image")
     row = comparison.run(Task("hippocampus", pair, "demons"), tmp_path)
     assert "Unable to determine ImageIO reader" in row["error"]
     assert json.loads((tmp_path / "rows/hippocampus/pair0/demons.json").read_text()) == row
+
+
+def test_a_peer_from_our_affine_stage_is_run_again_only_if_the_map_changes(comparison, tmp_path):
+    methods = ("--methods", "demons", "--pairs", "1")
+    assert ran(comparison(*methods)) == ["pair0/demons"]
+    kept = tmp_path / "work/rows/hippocampus/pair0/affine.json"  # measured on the way
+    values = json.loads(kept.read_text())
+    seconds = values["cpu_seconds"]
+    kept.write_text(json.dumps({**values, "cpu_seconds": seconds + 100}))
+    assert ran(comparison(*methods)) == []
+    values["matrix"][0][3] += 1e-9
+    kept.write_text(json.dumps({**values, "cpu_seconds": seconds + 100}))
+    assert ran(comparison(*methods)) == ["pair0/demons"]
+    assert float(rows(tmp_path)["pair0/demons"]["cpu_seconds"]) > 100  # the affine stage is part of it
+
+
+def test_a_peer_has_no_start_where_our_affine_stage_fails(comparison, data, tmp_path):
+    image = sitk.ReadImage(str(data / "1.nii.gz"))
+    sitk.WriteImage(image * 0, str(data / "1.nii.gz"))
+    assert comparison("--methods", "demons", "--pairs", "1").status == 0
+    assert rows(tmp_path)["pair0/demons"]["error"] == "our affine stage failed on this pair"
+
+
+def test_rows_of_peers_are_taken_over_from_an_earlier_table(comparison, data, tmp_path):
+    methods = ("--methods", "demons", "affine", "none")
+    assert comparison(*methods).status == 0
+    earlier, before = tmp_path / "earlier.csv", rows(tmp_path)
+    (tmp_path / "results" / "comparison.csv").rename(earlier)
+    shutil.rmtree(tmp_path / "work")
+    again = comparison(*methods, "--rows", earlier)
+    assert ran(again) == ["pair0/affine", "pair1/affine"]  # ours are always measured
+    after = rows(tmp_path)
+    assert {name: row for name, row in after.items() if "affine" not in name} == {
+        name: row for name, row in before.items() if "affine" not in name
+    }
+    assert before["pair0/demons"]["processor"]
+
+    image = sitk.ReadImage(str(data / "0.nii.gz"))
+    sitk.WriteImage(image + 1, str(data / "0.nii.gz"))
+    assert "pair0/none" in ran(comparison(*methods, "--rows", earlier))
 
 
 def is_installed(package: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models import cards
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
@@ -48,15 +50,34 @@ def deformed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Geom
     return *files, grid
 
 
-@pytest.mark.parametrize(
-    ("method", "module"), [("demons", "SimpleITK"), ("elastix", "itk"), ("syn", "ants"), ("syn-cc", "ants")]
-)
-def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, method, module):
-    pytest.importorskip(module, reason=f"{method} was NOT tried: install the extra `benchmarks`")
-    from peers import METHODS
+def skip_unless_installed(method: Any) -> None:
+    try:
+        importlib.metadata.version(method.package or "numpy")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{method.title} was NOT tried: install the extras `benchmarks` and `benchmarks-deeds`")
 
+
+def near_start(grid: Geometry) -> Any:
+    """An affine start that is a few millimeters off: a method that does not use it, or uses its inverse, misses."""
+    from peers.method import Start
+
+    linear = np.array([[1.0, 0.02, 0.0], [-0.02, 1.01, 0.0], [0.0, 0.006, 1.0]])
+    return Start(AffineTransform(homogeneous(linear, grid.center_mm - linear @ grid.center_mm + (0.8, -0.7, 0.5))))
+
+
+PEERS = ["demons", "elastix", "syn", "syn-cc", "greedy", "convexadam", "deeds"]
+FROM_START = [f"{name}-from-affine" for name in PEERS[1:]]
+
+
+@pytest.mark.parametrize("name", PEERS + FROM_START)
+def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, name):
+    from peers.registry import METHODS
+
+    method = METHODS[name]
+    skip_unless_installed(method)
     fixed, moving, grid = deformed
-    run = METHODS[method].make(fixed, moving, 1)
+    assert method.needs_start == (name == "demons" or name in FROM_START)
+    run = method.make(fixed, moving, 1, near_start(grid) if method.needs_start else None)
     run.register()
     points = points_inside(grid, margin_voxels=12.0)
     expected = points + displacement_mm(points, grid.center_mm, 4.0)
@@ -65,7 +86,7 @@ def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, m
 
 
 def test_what_was_found_is_measured_on_the_fixed_grid(benchmark: RunBenchmark):
-    from comparison_row import resample_to_grid
+    from compare.row import resample_to_grid
 
     grid = tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0))
     field = smooth_field(grid, spacing_mm=6.0)
@@ -78,8 +99,8 @@ def test_what_was_found_is_measured_on_the_fixed_grid(benchmark: RunBenchmark):
 
 TIMED = """
 import json, time
-from comparison_row import _timed
-from peers import RunDefaults
+from compare.row import _timed
+from peers.method import RunDefaults
 class Busy(RunDefaults):
     seconds, cpu_seconds = 10.0, 20.0
     def register(self):
@@ -108,15 +129,16 @@ def test_a_run_counts_its_own_time_and_memory(benchmark: RunBenchmark):
 
 
 def test_the_extra_names_the_versions_that_the_peers_were_run_with(benchmark: RunBenchmark):
-    from peers import METHODS
+    from peers.registry import METHODS
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = {f"{m.package}=={m.version}" for m in METHODS.values() if m.package}
-    assert wanted <= set(project["optional-dependencies"]["benchmarks"])
+    extras = project["optional-dependencies"]
+    assert wanted <= {*extras["benchmarks"], *extras["benchmarks-deeds"]}
 
 
 def test_our_results_hold_for_one_state_of_the_models(benchmark: RunBenchmark, tmp_path, monkeypatch):
-    from peers import METHODS, own_code_digest
+    from peers.registry import METHODS, key_of, own_code_digest
 
     folder = tmp_path / "models" / "mine"
     folder.mkdir(parents=True)
@@ -133,6 +155,11 @@ def test_our_results_hold_for_one_state_of_the_models(benchmark: RunBenchmark, t
     assert digest() == plain
     assert digest(results={"brain": 1}) == plain
     assert digest(grid={**json.loads(source.file.read_text())["grid"], "spacing_mm": 2.5}) != plain
+    start = near_start(tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0)))
     for name, method in METHODS.items():
-        holds_ours = own_code_digest() in method.key()
-        assert holds_ours == (name in ("affine", "ours-none", "ours-fast", "ours-best", "demons"))
+        is_from_start = name == "demons" or name in FROM_START
+        key = key_of(method, start)
+        assert (own_code_digest() in key) == (name in ("affine", "ours-none", "ours-fast", "ours-best"))
+        assert (start.digest in key) == is_from_start
+        # Without the map itself, what was found depends on the code that would find it.
+        assert (own_code_digest() in key_of(method, None)) == (is_from_start or method.is_ours)

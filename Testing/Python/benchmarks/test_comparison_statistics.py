@@ -18,25 +18,33 @@ Row = dict[str, Any]
 @pytest.fixture
 def report(benchmark: RunBenchmark) -> Any:
     """The module of the tables."""
-    import comparison_report
+    from compare import report
 
-    return comparison_report
+    return report
 
 
 @pytest.fixture
 def statistics(benchmark: RunBenchmark) -> Any:
     """The module of the numbers."""
-    import comparison_statistics
+    from compare import statistics
 
-    return comparison_statistics
+    return statistics
+
+
+@pytest.fixture
+def plots(benchmark: RunBenchmark) -> Any:
+    """The module of the plot."""
+    from compare import plot
+
+    return plot
 
 
 @pytest.fixture
 def bars(benchmark: RunBenchmark) -> Any:
     """The module of the bars."""
-    import comparison_bars
+    from compare import bars
 
-    return comparison_bars
+    return bars
 
 
 def row(group: str, method: str, pair: int, **measures: float) -> Row:
@@ -110,6 +118,59 @@ def test_summaries_use_the_pairs_that_both_have(statistics):
     assert (syn.pairs, syn.errors, syn.wall_ratio) == (2, ("no memory",), 1.0)
 
 
+def failing_rows() -> list[Row]:
+    """Three pairs that a peer registers well, with a mirrored map, and with a map that leads away."""
+    rows = [row("hippocampus", "none", n, dice=0.4, tre_mm=None) for n in range(3)]
+    rows += [row("hippocampus", "ours-fast", n, dice=d) for n, d in enumerate((0.7, 0.8, 0.75))]
+    rows += [row("hippocampus", "syn", 0, dice=0.6), row("hippocampus", "syn", 1, dice=0.5, folding_percent=100.0)]
+    return [*rows, row("hippocampus", "syn", 2, dice=0.0)]
+
+
+def test_a_mirrored_map_and_structures_moved_apart_count_as_failed(statistics):
+    found = statistics.summarize(failing_rows(), "hippocampus")
+    syn = found["syn"]
+    assert syn.failures == {
+        "pair1": "the map is mirrored or collapsed: 100 % of the cells are folded",
+        "pair2": "Dice 0.000, as loaded 0.400",
+    }
+    assert (syn.pairs, syn.mean["dice"], syn.median["dice"]) == (3, pytest.approx(1.1 / 3), 0.5)
+    assert syn.mean_of_good["dice"] == 0.6
+    assert not found["ours-fast"].failures
+    assert found["ours-fast"].mean_of_good == found["ours-fast"].mean
+    gain = statistics.difference(failing_rows(), "hippocampus", "ours-fast", "syn", "dice")
+    assert (gain.pairs, gain.mean) == (1, pytest.approx(0.1))  # a failed run says nothing of the size of the gain
+
+
+def test_our_own_failures_count_like_those_of_a_peer(statistics):
+    rows = [row("liver", "none", n, tre_mm=6.0) for n in range(3)]
+    rows += [row("liver", "ours-best", 0, tre_mm=12.1), row("liver", "ours-best", 1, tre_mm=11.9)]
+    rows += [{"set": "liver", "pair": "pair2", "method": "ours-best", "error": "no memory"}]
+    found = statistics.summarize(rows, "liver")["ours-best"]
+    assert found.failures == {"pair0": "landmark error 12.1 mm, as loaded 6.0 mm", "pair2": "no memory"}
+    assert found.errors == ("no memory",)
+    assert found.pairs == 2
+
+
+def test_a_low_dice_that_was_lower_before_is_no_failure(statistics):
+    rows = [row("brain", "none", 0, dice=0.01), row("brain", "affine", 0, dice=0.05)]
+    assert not statistics.summarize(rows, "brain")["affine"].failures
+    assert statistics.summarize([*rows, row("brain", "syn", 0, dice=0.009)], "brain")["syn"].failures
+
+
+def test_times_of_two_processors_are_not_compared(statistics, bars, report):
+    rows = brain(**REACHED)
+    for r in rows:
+        r["processor"] = "one" if r["method"].startswith("ours") else "another"
+    assert statistics.summarize(rows, "brain")["ours-none"].cpu_ratio is None
+    assert statistics.summarize(rows, "brain")["syn-cc"].cpu_ratio == 5
+    found = results(bars, report, rows)
+    assert {wanted for (_, wanted), reached in found.items() if reached is None} == {
+        "wall time ≤ 1/40 of SyN",
+        "wall time ≤ 1/8 of SyN",
+        "CPU time ≤ 1/15 of SyN-CC",
+    }
+
+
 def test_landmarks_farther_than_the_affine_stage_count_as_below_it(statistics):
     rows = [row("liver", "affine", n, tre_mm=5.0) for n in range(2)]
     rows += [row("liver", "demons", n, tre_mm=t) for n, t in enumerate((4.0, 6.0))]
@@ -164,13 +225,16 @@ def test_the_report_shows_every_number_and_names_every_setting(report):
     rows += [{"set": "liver", "pair": "pair0", "method": "elastix", "error": "too many samples map outside"}]
     text = report.report(rows)
     cells = [[c.strip() for c in line.strip("| ").split("|")] for line in text.splitlines() if line.startswith("|")]
-    ours = next(line for line in cells if line[0] == "ours, no refinement")
-    assert ours[:4] == ["ours, no refinement", "2", "0.590", "0.558"]
-    assert ours[-3:] == ["1/80", "1/80", "0"]
+    head = next(line for line in cells if line[:2] == ["method", "pairs"])
+    ours = dict(zip(head, next(c for c in cells if c[0] == "ours, no refinement" and len(c) == len(head)), strict=True))
+    shown = {"pairs": "2", "failed": "0", "Dice": "0.590", "Dice median": "0.590", "Dice30": "0.558"}
+    assert shown.items() <= ours.items()
+    assert (ours["CPU : SyN"], ours["below affine"]) == ("1/80", "0")
     assert "reg_iterations=(100, 70, 50, 0)" in text
     assert "antspyx 0.6.3" in text
-    assert "elastix B-spline: too many samples map outside" in text
-    assert "0 (1 failed)" in text
+    assert "elastix B-spline, pair0: too many samples map outside" in text
+    elastix = next(line for line in cells if line[0] == "elastix B-spline" and line[1:3] == ["0", "1"])
+    assert not any(elastix[3:])
     values = report.values(rows)
     assert values["sets"]["brain"]["ours-none"]["mean"]["dice"] == pytest.approx(0.59)
     assert sum(bar["reached"] is True for bar in values["bars"]) == 13  # twelve of the brain, and the liver's quarter
@@ -180,15 +244,32 @@ def test_the_report_shows_every_number_and_names_every_setting(report):
     assert table[0]["dice"] == "0.4"
 
 
-def test_the_front_holds_what_no_other_method_beats_in_both(report):
+def test_the_overview_shows_the_mean_with_and_without_failures(report):
+    rows = [*failing_rows(), row("hippocampus", "greedy", 0, dice=0.65)]
+    lines = report.overview_table(report.summaries(rows)).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines}
+    assert cells["ANTs SyN, default"] == "0.367 (0.600 without 2 failed)"
+    assert cells["Greedy"] == "0.650 (1 of 3 pairs)"
+    assert cells["ours, refine fast"] == "0.750"
+
+
+def test_peers_are_sorted_by_what_the_interval_says(report):
+    rows = brain(ours_fast=[0.60, 0.61, 0.62], syn=[0.50, 0.51, 0.53], syn_cc=[0.70, 0.71, 0.73])
+    rows += [row("brain", "greedy", n, dice=d) for n, d in enumerate((0.5, 0.61, 0.7))]
+    lines = report.standing_table(report.differences(rows)).splitlines()
+    cells = [[c.strip() for c in line.strip("| ").split("|")] for line in lines]
+    assert cells[-1][1:] == ["ours, refine fast", "ANTs SyN, default", "Greedy", "ANTs SyN-CC"]
+
+
+def test_the_front_holds_what_no_other_method_beats_in_both(plots):
     times = {"a": (1.0, 0.5), "slower and worse": (2.0, 0.4), "b": (3.0, 0.7), "as good, slower": (4.0, 0.7)}
-    assert report.pareto_front(times, "dice") == [(1.0, 0.5), (3.0, 0.7)]
-    assert report.pareto_front(times, "tre_mm") == [(1.0, 0.5), (2.0, 0.4)]
+    assert plots.pareto_front(times, "dice") == [(1.0, 0.5), (3.0, 0.7)]
+    assert plots.pareto_front(times, "tre_mm") == [(1.0, 0.5), (2.0, 0.4)]
 
 
-def test_the_plot_has_a_panel_a_set_and_a_point_a_method(report):
+def test_the_plot_has_a_panel_a_set_and_a_point_a_method(plots):
     rows = brain(**REACHED) + [row("liver", m, 0, tre_mm=t) for m, t in (("none", 12.0), ("affine", 5.0))]
-    first, second = report.plot(rows).axes
+    first, second = plots.plot(rows).axes
     assert len(first.get_lines()) == len(REACHED) + 1  # and the front
     assert len(second.get_lines()) == 2  # what takes no time has no place on an axis of seconds
     assert second.yaxis_inverted()
@@ -196,7 +277,7 @@ def test_the_plot_has_a_panel_a_set_and_a_point_a_method(report):
 
 
 def test_a_set_belongs_on_the_card_of_the_model_that_registered_all_of_it(benchmark):
-    from comparison_cards import card_results
+    from compare.cards import card_results
 
     rows = [
         row("lung", method, n, tre_mm=tre + n, model=model)
