@@ -25,10 +25,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -40,6 +37,7 @@ from compare.cards import card_results, write_to_cards
 from compare.earlier import KEY_LENGTH, read_rows
 from compare.plan import SETS, Task
 from compare.plot import plot
+from compare.process import measure
 from compare.report import report, rows_csv, values
 from compare.row import start_of
 from compare.statistics import Row
@@ -51,14 +49,11 @@ from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.evaluation.run import write_text
 
 NAME, AFFINE = "comparison", "affine"
-FOLDER = Path(__file__).parent
-ROWS = FOLDER / "results" / f"{NAME}.csv"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+ROWS = Path(__file__).parent / "results" / f"{NAME}.csv"
 
 
 def tasks_of(arguments: Any) -> Iterator[Task]:
-    """Every row that is wanted; sets that cannot be had are said and left out."""
+    """List every row that is wanted; sets whose files are missing are named and left out."""
     for group in arguments.sets:
         try:
             pairs = SETS[group].pairs(arguments.data, arguments.work)[: arguments.pairs]
@@ -73,7 +68,7 @@ def tasks_of(arguments: Any) -> Iterator[Task]:
 
 
 def affine_start(arguments: Any, group: str, pair: EvaluationPair) -> Start | None:
-    """The affine stage of the product on a pair, taken from its row; the row is measured first if it is not there.
+    """Read the affine stage of the product on a pair from its row; the row is measured first if it is not there.
 
     None where it failed, or where only a report is wanted.
     """
@@ -84,67 +79,37 @@ def affine_start(arguments: Any, group: str, pair: EvaluationPair) -> Start | No
     return None if row is None or row.get("error") else start_of(row)
 
 
-def done(task: Task, work: Path) -> dict[str, Any] | None:
-    """The row of an earlier run, if it is still true and no error."""
+def done(task: Task, work: Path, *, with_error: bool = False) -> Row | None:
+    """Read the row of an earlier run, if it still holds; one with an error only if that is wanted."""
     try:
         row = json.loads((work / task.file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    is_true = row.get("key") == task.key() and row.get("weights", "") == weights_of(row.get("model", ""))
-    return row if is_true and not row.get("error") else None
+    holds = row.get("key") == task.key() and row.get("weights", "") == weights_of(row.get("model", ""))
+    return row if holds and (with_error or not row.get("error")) else None
 
 
-def run(task: Task, work: Path) -> dict[str, Any]:
+def run(task: Task, work: Path) -> Row:
     """Run one method on one pair and keep the row."""
-    if METHODS[task.method].needs_start and task.start is None:
-        measured = {"error": "our affine stage failed on this pair"}
-    else:
-        measured = _in_own_process(task)
     row = {
         "set": task.group,
         "pair": task.pair.name,
         "method": task.method,
         "key": task.key(),
-        **measured,
+        **measure(task),
     }
     write_text(work / task.file, json.dumps(row, indent=1))
     return row
 
 
-def _in_own_process(task: Task) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        request, answer = Path(folder, "request.json"), Path(folder, "row.json")
-        request.write_text(json.dumps(task.request()), encoding="utf-8")
-        command = [sys.executable, "-m", "compare.row", str(request), str(answer)]
-        ended = subprocess.run(
-            command,
-            env=environment(task.threads),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if ended.returncode == 0:
-            return json.loads(answer.read_text(encoding="utf-8"))
-        said = [line for line in ended.stderr.splitlines() if line.strip()]
-        return {"error": said[-1] if said else f"ended with status {ended.returncode} without a word"}
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The environment of a row's process: its threads, and the same random samples each time."""
-    count = dict.fromkeys((*THREAD_VARIABLES, ITK_THREADS), str(threads))
-    folders = [str(FOLDER.resolve()), str(FOLDER.resolve().parents[1] / "LightRegistration")]
-    path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **count, "ANTS_RANDOM_SEED": "1", "PYTHONPATH": path}
-
-
-def rows_of(arguments: Any) -> list[dict[str, Any]]:
+def rows_of(arguments: Any) -> list[Row]:
     """Collect all rows: those of the working folder, those of an earlier table, and those that are measured now."""
     rows, earlier = [], read_rows(arguments.rows)
     for task in tasks_of(arguments):
         row = None if task.method in arguments.again else done(task, arguments.work) or take_over(task, earlier)
-        if row is None and not arguments.report_only:
+        if row is None and arguments.report_only:
+            row = done(task, arguments.work, with_error=True)
+        elif row is None:
             row = run(task, arguments.work)
             print(line_of(row), flush=True)
         if row is not None:
@@ -157,8 +122,8 @@ def take_over(task: Task, earlier: Mapping[str, Row]) -> Row | None:
     return None if METHODS[task.method].is_ours else earlier.get(task.key()[:KEY_LENGTH])
 
 
-def line_of(row: dict[str, Any]) -> str:
-    """What is printed of a row."""
+def line_of(row: Row) -> str:
+    """Write the line that is printed for a row."""
     if row.get("error"):
         found = f"FAILED: {row['error']}"
     else:
@@ -168,23 +133,23 @@ def line_of(row: dict[str, Any]) -> str:
 
 
 def command_line() -> Any:
-    """The parser."""
+    """Make the parser."""
     parser = benchmark_parser(__doc__, Path("runs/comparison"))
     parser.set_defaults(threads=1)
-    parser.add_argument("--work", type=Path, default=Path("runs/comparison/work"), help="what is done is kept here")
+    parser.add_argument("--work", type=Path, default=Path("runs/comparison/work"), help="finished rows are kept here")
     parser.add_argument("--rows", type=Path, default=ROWS, help="table of earlier rows, those of peers are taken over")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--pairs", type=int, help="take only so many pairs of each set")
-    parser.add_argument("--again", nargs="+", choices=list(METHODS), default=[], help="run also what is done")
+    parser.add_argument("--again", nargs="+", choices=list(METHODS), default=[], help="measure these again")
     parser.add_argument("--no-surfaces", dest="surfaces", action="store_false", help="no HD95")
-    parser.add_argument("--report-only", action="store_true", help="run nothing, report what is done")
+    parser.add_argument("--report-only", action="store_true", help="measure nothing, report the finished rows")
     parser.add_argument("--to-cards", action="store_true", help="also write our own means into the models' cards")
     return parser
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = command_line()
     arguments = parse(parser)
     try:

@@ -128,6 +128,8 @@ def test_a_method_that_fails_leaves_its_error_and_the_others_go_on(comparison, d
     assert float(found["pair0/none"]["dice"]) > 0
     assert "all voxels have the same value" in (tmp_path / "results" / "comparison.md").read_text()
     assert ran(comparison("--methods", "affine", "none", "--pairs", "1")) == ["pair0/affine"]  # tried again
+    assert ran(comparison("--methods", "affine", "none", "--pairs", "1", "--report-only")) == []
+    assert rows(tmp_path)["pair0/affine"]["error"] == found["pair0/affine"]["error"]
 
 
 def test_a_process_that_breaks_down_is_an_error_row(benchmark, data, tmp_path):
@@ -225,11 +227,11 @@ def test_goes_on_where_it_was_killed(comparison, data, tmp_path):
 
 
 def test_each_process_has_the_threads_that_were_asked_for(benchmark):
-    import comparison
+    from compare.process import environment
 
     code = "import torch, SimpleITK; print(torch.get_num_threads(), end=' ');"
     code += "print(SimpleITK.ProcessObject.GetGlobalDefaultNumberOfThreads())"
-    done = subprocess.run([sys.executable, "-c", code], env=comparison.environment(1), capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment(1), capture_output=True, text=True)
     assert done.stdout.split() == ["1", "1"], done.stderr
 
 
