@@ -1,4 +1,4 @@
-"""The ablation of the paper, ours: what distillation and ALDK add to a student trained by l_rec alone.
+"""The ablation of the paper with our code: the effect of distillation and of ALDK on a student trained by l_rec alone.
 
     LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/ablation.py --output Testing/Benchmarks/results
 
@@ -6,9 +6,9 @@ One command trains (the teacher, then every student: kind x cascades x seed), re
 product does (its affine stage, its grid, its warp), and prints and plots mean and standard deviation over the seeds.
 Everything but the kind of knowledge, the number of cascades and the seed is the same in all runs: data, steps, rates.
 Kinds: `none` (l_rec alone), `distance` (plain distillation) and `adversarial` (ALDK). The configurations are
-training/configs/ablation-*.toml. Can be stopped and run again; a run in --runs that was made with other settings is not
-taken. --report-only trains nothing and shows what is finished: once the teacher is there, several processes can take a
-seed each into the same --runs (with an --output of their own), and --report-only puts them together.
+training/configs/ablation-*.toml. The command can be stopped and run again; a run in --runs that was made with other
+settings is refused. --report-only trains nothing and reports the finished runs: once the teacher is trained, several
+processes can train one seed each into the same --runs (with an --output of their own), and --report-only combines them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CONFIGS = Path(configuration.__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: configurations, data and folders, validation pairs; steps None: as configured."""
+    """The configurations, data and folders, and the validation pairs of an ablation. train: whether to train."""
 
     teacher: TeacherTrainingConfig
     student: DistillationConfig
@@ -65,8 +65,8 @@ class Plan:
     train: bool
 
 
-def with_steps(config: Any, steps: int | None) -> Any:
-    """The configuration with its stages stretched to so many steps in all."""
+def stretch_stages(config: Any, steps: int | None) -> Any:
+    """Stretch the stages of a configuration to this number of steps in all."""
     planned = sum(stage.steps for stage in config.stages)
     if steps is None or steps == planned:
         return config
@@ -81,7 +81,7 @@ def with_steps(config: Any, steps: int | None) -> Any:
 
 
 def config_of(plan: Plan, run: Run) -> DistillationConfig:
-    """The configuration of a run: that of all but for its kind, cascades and seed."""
+    """Make the configuration of a run: the common one with its kind, cascades and seed."""
     return replace(
         plan.student,
         name=f"{plan.student.name}-{run.name}",
@@ -94,14 +94,14 @@ def config_of(plan: Plan, run: Run) -> DistillationConfig:
 
 
 def planned(plan: Plan, run: Run | None) -> tuple[RunConfig[Any], Path]:
-    """Configuration and folder of a run; None is the teacher's."""
+    """Return the configuration and folder of a run; None is the teacher's."""
     if run is None:
         return plan.teacher, plan.runs / TEACHER
     return config_of(plan, run), plan.runs / run.name
 
 
 def finished(config: RunConfig[Any], folder: Path) -> bool:
-    """Whether a run is done; InputError if what is there was made with other settings."""
+    """Check whether a run is finished; InputError if it was made with other settings."""
     file = folder / "state.pt"
     if not file.is_file():
         return False
@@ -113,7 +113,7 @@ def finished(config: RunConfig[Any], folder: Path) -> bool:
 
 
 def train(plan: Plan, run: Run | None) -> Path | None:
-    """The state of the teacher (None) or of a student, trained if it is not yet and may be; None if it is not there."""
+    """Return the state file of the teacher (None) or of a student, trained first if needed and allowed; else None."""
     config, folder = planned(plan, run)
     if not finished(config, folder):
         if not plan.train:
@@ -127,20 +127,20 @@ def train(plan: Plan, run: Run | None) -> Path | None:
 
 
 class TeacherAsStudent(nn.Module):
-    """Lets a teacher be registered with as a student is."""
+    """Gives a teacher the interface of a student."""
 
     def __init__(self, teacher: Teacher) -> None:
         super().__init__()
         self.teacher = teacher
 
     def forward(self, fixed: Tensor, moving: Tensor, cascades: int | None) -> tuple[Tensor, list[Tensor]]:
-        """The whole flow; the teacher's cascades are its own."""
+        """Return the whole flow and those of the teacher's cascades; `cascades` has no effect."""
         result = self.teacher(fixed, moving)
         return result.flow, list(result.cascade_flows)
 
 
 def method_of(plan: Plan, name: str, network: nn.Module, cascades: int | None) -> Method:
-    """Register with a network as the product does, on the grid that the students are trained for."""
+    """Make the method that registers with a network as the product does, on the grid of the students' training."""
     config = plan.student
     registry = NetworkRegistry(
         name,
@@ -156,7 +156,7 @@ def method_of(plan: Plan, name: str, network: nn.Module, cascades: int | None) -
 
 
 def evaluate(plan: Plan, state_file: Path, run: Run | None) -> list[PairRecord]:
-    """The validation pairs registered by the network of a state."""
+    """Register the validation pairs with the network of a state."""
     if run is None:
         name, method = TEACHER, method_of(plan, TEACHER, TeacherAsStudent(load_teacher(state_file)), None)
     else:
@@ -172,7 +172,7 @@ def evaluate(plan: Plan, state_file: Path, run: Run | None) -> list[PairRecord]:
 
 
 def report(plan: Plan, results: dict[Run | None, list[PairRecord]], output: Path) -> str:
-    """Write what is known so far; returns the table."""
+    """Write the results so far; return the table."""
     rows = list(rows_of(results))
     steps = [sum(stage.steps for stage in config.stages) for config in (plan.teacher, plan.student)]
     text = (
@@ -195,7 +195,7 @@ def report(plan: Plan, results: dict[Run | None, list[PairRecord]], output: Path
 
 
 def configs_in(folder: Path) -> tuple[TeacherTrainingConfig, DistillationConfig]:
-    """The teacher's and the student's configuration among the files ablation-*.toml; InputError if one is missing."""
+    """Find the teacher's and the student's configuration among the files ablation-*.toml; InputError if one is missing."""
     found = [load_config(path) for path in sorted(folder.glob("ablation-*.toml"))]
     teachers = [config for config in found if isinstance(config, TeacherTrainingConfig)]
     students = [config for config in found if isinstance(config, DistillationConfig)]
@@ -208,14 +208,14 @@ def configs_in(folder: Path) -> tuple[TeacherTrainingConfig, DistillationConfig]
 
 
 def pairs_of(data: Path, group: str | None) -> list[EvaluationPair]:
-    """The pairs of an anatomy in the manifest, or the 15 of the brain ring."""
+    """Read the pairs of an anatomy in the manifest, or the 15 of the brain ring."""
     return brain_ring(data) if group is None else read_pairs(data / "manifest.json", [group])
 
 
 def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
-    """Train and evaluate everything that is not done; returns the table. The report is renewed after each run."""
+    """Train and evaluate everything that is not finished; return the table. The report is renewed after each run."""
     for run in (None, *runs):
-        finished(*planned(plan, run))  # whatever does not fit is said before anything is done
+        finished(*planned(plan, run))  # settings that do not fit raise an error before the first training
     results: dict[Run | None, list[PairRecord]] = {}
     text = ""
     for run in (None, *runs):
@@ -230,7 +230,7 @@ def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs/ablation/results"))
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
@@ -246,15 +246,15 @@ def main() -> None:
     try:
         teacher, student = configs_in(arguments.configs)
         plan = Plan(
-            replace(with_steps(teacher, arguments.teacher_steps), validate_minutes=0.0),
-            with_steps(student, arguments.steps),
+            replace(stretch_stages(teacher, arguments.teacher_steps), validate_minutes=0.0),
+            stretch_stages(student, arguments.steps),
             arguments.data,
             arguments.runs,
             tuple(pairs_of(arguments.data, arguments.group)),
             arguments.minimum_voxels,
             not arguments.report_only,
         )
-        # Seed by seed, so that what is there after a while is complete for the first seeds.
+        # Seed by seed, so that an interrupted command leaves complete results for the first seeds.
         runs = [Run(k, c, s) for s, c, k in product(arguments.seeds, arguments.cascades, arguments.kinds)]
         print(carry_out(plan, runs, arguments.output))
     except InputError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from common import new_figure
+from failures import failure_reason
 
 from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
 from LightRegistrationLib.training.evaluation.cases import AFFINE, BEFORE
@@ -36,35 +37,51 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: one value for each seed (one in all for what has no seed)."""
+    """A line of the table: one value for each seed (a single value where there is no seed). failed: runs, all seeds."""
 
     kind: str
     cascades: int | None
     seeds: dict[int, MethodSummary]
+    failed: int = 0
 
     def values(self, measure: str) -> dict[int, float]:
-        """The mean over the pairs, by seed."""
+        """Return the mean over the pairs, by seed."""
         found = {seed: summary.mean[measure] for seed, summary in self.seeds.items()}
         return {seed: value for seed, value in found.items() if value is not None}
 
 
 def rows_of(results: Mapping[Run | None, Sequence[PairRecord]]) -> Iterator[Row]:
-    """As loaded, the affine stage, the teacher, and the students by kind and cascades."""
+    """Yield the rows: as loaded, the affine stage, the teacher, and the students by kind and cascades."""
     first = next(iter(results.values()))
     for name in (BEFORE, AFFINE):
-        yield Row(name, None, {0: summarize_method(name, first)})
+        yield Row(name, None, {0: summarize_method(name, first)}, _failed(name, first))
     if None in results:
-        yield Row(TEACHER, None, {0: summarize_method(TEACHER, results[None])})
+        yield Row(TEACHER, None, {0: summarize_method(TEACHER, results[None])}, _failed(TEACHER, results[None]))
     runs = [run for run in results if run is not None]
     for kind, cascades in product(KNOWLEDGE_KINDS, sorted({run.cascades for run in runs})):
         own = [run for run in runs if (run.kind, run.cascades) == (kind, cascades)]
         if own:
             seeds = {run.seed: summarize_method(run.name, results[run]) for run in sorted(own, key=lambda r: r.seed)}
-            yield Row(kind, cascades, seeds)
+            yield Row(kind, cascades, seeds, sum(_failed(run.name, results[run]) for run in own))
+
+
+def _failed(method: str, records: Sequence[PairRecord]) -> int:
+    """Count the failed runs of a method, as `failures.py` defines them."""
+    reasons = (
+        failure_reason(
+            dice=r.scores[method].dice,
+            tre_mm=r.scores[method].tre_mm,
+            folding_percent=r.scores[method].folding_percent,
+            loaded_dice=r.scores[BEFORE].dice,
+            loaded_tre_mm=r.scores[BEFORE].tre_mm,
+        )
+        for r in records
+    )
+    return sum(map(bool, reasons))
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Mean ± standard deviation over the seeds, and the gain over l_rec alone of the same seeds and cascades."""
+    """Write mean ± standard deviation over the seeds, and the gain over l_rec alone of the same seeds and cascades."""
     base = {row.cascades: row for row in rows if row.kind == "none"}
     body = []
     for row in rows:
@@ -77,15 +94,16 @@ def table(rows: Sequence[Row]) -> str:
                 *(_spread(list(row.values(m).values()), 4) for m in MEASURES),
                 "" if plain is None else _spread(_gains(row, plain), 4, "+"),
                 f"{np.mean([len(s.below_affine) for s in row.seeds.values()]):.1f}",
+                str(row.failed),
             ]
         )
     header = ["", "cascades", "seeds", "Dice", "Jaccard", "folding %", "Dice above l_rec only"]
-    return format_markdown_table([*header, "pairs below affine"], body)
+    return format_markdown_table([*header, "pairs below affine", "failed runs"], body)
 
 
 def _gains(row: Row, plain: Row) -> list[float]:
-    ours, theirs = row.values("dice"), plain.values("dice")
-    return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    own, base = row.values("dice"), plain.values("dice")
+    return [own[seed] - base[seed] for seed in own if seed in base]
 
 
 def _spread(values: Sequence[float], digits: int, sign: str = "") -> str:
@@ -96,7 +114,7 @@ def _spread(values: Sequence[float], digits: int, sign: str = "") -> str:
 
 
 def plot(rows: Sequence[Row]) -> Any:
-    """Dice and Jaccard over the number of cascades, one line for each kind, every seed as a dot."""
+    """Plot Dice and Jaccard over the number of cascades, one line for each kind, every seed as a dot."""
     figure, (axes_row,) = new_figure(2, width=10, height=4)
     for axes, measure in zip(axes_row, ("dice", "jaccard"), strict=True):
         for row in rows:

@@ -1,4 +1,4 @@
-"""The affine stage beside SimpleITK's multi-resolution affine registration, as loaded and with spoiled headers.
+"""Compare the affine stage with SimpleITK's multi-resolution affine registration, as loaded and with wrong headers.
 
     LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/affine_start.py --output Testing/Benchmarks/results
 
@@ -6,8 +6,8 @@ The validation pairs of five anatomies, and the first of each with a moving head
 about the S axis or tilted by 20°, and with the lower 40 % of the moving slices cut off. SimpleITK: affine transform
 from CenteredTransformInitializer (moments or geometry), Mattes mutual information with 50 bins on a fifth of the
 voxels, three levels (shrink factors 4, 2, 1, smoothing 2, 1, 0 mm), gradient descent with step 1 and at most 100
-iterations a level, scales from physical shifts. Both start from the same two volumes. Written: affine_start.md, .json
-and .png.
+iterations a level, scales from physical shifts. Both start from the same two volumes. Failed: runs that `failures.py`
+counts as such, measured against the volumes as loaded. Written: affine_start.md, .json and .png.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from common import benchmark_parser, brain_ring, new_figure, parse, write_report
+from failures import failure_reason
 from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.affine.stage import align_affine
@@ -45,7 +46,7 @@ Align = Callable[[Volume, Volume], tuple[FloatArray, tuple[str, ...]]]
 
 
 def ours(fixed: Volume, moving: Volume, registry: ModelRegistry) -> tuple[FloatArray, tuple[str, ...]]:
-    """The product's affine stage with the intensities of the model that it would choose; on one thread."""
+    """Run the product's affine stage with the intensities of the model that it would choose; on one thread."""
     model = choose_model(registry.cards, (measure_image_statistics(fixed), measure_image_statistics(moving))).card.name
     rule = registry.load(model).intensity
     threads = torch.get_num_threads()
@@ -57,7 +58,7 @@ def ours(fixed: Volume, moving: Volume, registry: ModelRegistry) -> tuple[FloatA
 
 
 def simpleitk(fixed: Volume, moving: Volume, start: str) -> tuple[FloatArray, tuple[str, ...]]:
-    """SimpleITK as the head of this file says; start: MOMENTS or GEOMETRY. Where it fails, its start is the result."""
+    """Run SimpleITK as described above; start: MOMENTS or GEOMETRY. If it raises an error, its start is the result."""
     images = [sitk.Cast(to_sitk_image(volume), sitk.sitkFloat32) for volume in (fixed, moving)]
     mode = getattr(sitk.CenteredTransformInitializerFilter, start)
     transform = sitk.CenteredTransformInitializer(*images, sitk.AffineTransform(3), mode)
@@ -85,8 +86,8 @@ def _matrix(transform: sitk.AffineTransform) -> FloatArray:
     return homogeneous(linear, np.array(transform.GetTranslation()) + center - linear @ center)
 
 
-def spoiled(moving: Volume) -> Iterator[tuple[str, Volume, FloatArray]]:
-    """The moving volume as loaded and spoiled: a title, the volume, and what its header was multiplied with."""
+def change_header(moving: Volume) -> Iterator[tuple[str, Volume, FloatArray]]:
+    """Yield the moving volume as loaded, with wrong headers and cut off: title, volume, and the header's error."""
     center = moving.geometry.center_mm
     wrong = {
         AS_LOADED: np.eye(4),
@@ -106,10 +107,11 @@ def _about(center: FloatArray, degrees: Any) -> FloatArray:
     return homogeneous(turn, center - turn @ center)
 
 
-def rows_of(case: Case, methods: dict[str, Align], with_spoiled: bool) -> Iterator[Row]:
-    """Each method on a pair as loaded and, where wanted, spoiled; the truth is that of the unspoiled header."""
-    for title, moving, header in spoiled(case.moving):
-        if title != AS_LOADED and not with_spoiled:
+def rows_of(case: Case, methods: dict[str, Align], with_changed: bool) -> Iterator[Row]:
+    """Run each method on a pair as loaded and, if wanted, changed; it is scored with the header as loaded."""
+    before = score(case, {"": evaluate_affine(case, AffineTransform.identity())}, surfaces=False)[""]
+    for title, moving, header in change_header(case.moving):
+        if title != AS_LOADED and not with_changed:
             return
         for name, align in methods.items():
             wall, cpu = time.perf_counter(), time.process_time()
@@ -118,6 +120,13 @@ def rows_of(case: Case, methods: dict[str, Align], with_spoiled: bool) -> Iterat
             found = AffineTransform(np.linalg.inv(header) @ matrix)
             scores = score(case, {name: evaluate_affine(case, found)}, surfaces=False)[name]
             measured = {"dice": scores.dice, "tre_mm": scores.tre_mm, "seconds": wall, "cpu_seconds": cpu}
+            measured["failure"] = failure_reason(
+                dice=scores.dice,
+                tre_mm=scores.tre_mm,
+                folding_percent=scores.folding_percent,
+                loaded_dice=before.dice,
+                loaded_tre_mm=before.tre_mm,
+            )
             yield {
                 "group": case.pair.group,
                 "pair": case.pair.name,
@@ -129,19 +138,19 @@ def rows_of(case: Case, methods: dict[str, Align], with_spoiled: bool) -> Iterat
 
 
 def pairs_of(data: Path, group: str, count: int | None) -> list[EvaluationPair]:
-    """The validation pairs of an anatomy that can be scored."""
+    """Read the validation pairs of an anatomy that can be scored."""
     pairs = brain_ring(data) if group == "brain_t1" else read_pairs(data / "manifest.json", [group])
     return [p for p in pairs if p.fixed_labels is not None or p.landmarks is not None][:count]
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Means for each anatomy and input: what was reached, CPU seconds, and the share of SimpleITK's better start."""
+    """Write for each anatomy and input: mean and median, failed runs, CPU seconds, and their ratio to SimpleITK's."""
     keys = dict.fromkeys((r["group"], r["input"]) for r in rows)
     lines = []
     for group, title in keys:
         chosen = [r for r in rows if (r["group"], r["input"]) == (group, title)]
         means = {m: _means([r for r in chosen if r["method"] == m]) for m in dict.fromkeys(r["method"] for r in chosen)}
-        cells = [f"{m['shown']} ({m['cpu']:.2f} s)" for m in means.values()]
+        cells = [f"{m['shown']} ({m['cpu']:.2f} s){m['failed']}" for m in means.values()]
         peers = [m for name, m in means.items() if name != OURS]
         best = min(peers, key=lambda m: m["loss"])
         verdict = "ours" if means[OURS]["loss"] <= best["loss"] else "SimpleITK"
@@ -163,14 +172,20 @@ def summary(rows: Sequence[Row]) -> str:
 def _means(rows: Sequence[Row]) -> dict[str, Any]:
     dice = [r["dice"] for r in rows if r["dice"] is not None]
     tre = [r["tre_mm"] for r in rows if r["tre_mm"] is not None]
-    shown = [f"Dice {np.mean(dice):.3f}"] if dice else []
-    shown += [f"TRE {np.mean(tre):.2f} mm"] if tre else []
+    shown = [f"Dice {np.mean(dice):.3f}, median {np.median(dice):.3f}"] if dice else []
+    shown += [f"TRE {np.mean(tre):.2f} mm, median {np.median(tre):.2f} mm"] if tre else []
+    failed = sum(bool(r["failure"]) for r in rows)
     loss = float(np.mean(tre)) if tre else -float(np.mean(dice))
-    return {"shown": ", ".join(shown), "loss": loss, "cpu": float(np.mean([r["cpu_seconds"] for r in rows]))}
+    return {
+        "shown": ", ".join(shown),
+        "loss": loss,
+        "cpu": float(np.mean([r["cpu_seconds"] for r in rows])),
+        "failed": f", {failed} failed" if failed else "",
+    }
 
 
 def plot(rows: Sequence[Row]) -> Any:
-    """Each pair as loaded: Dice, or TRE where there are only landmarks, by method."""
+    """Plot each pair as loaded: Dice, or TRE where there are only landmarks, by method."""
     groups = list(dict.fromkeys(r["group"] for r in rows))
     figure, (row,) = new_figure(len(groups), width=1 + 3 * len(groups))
     for axes, group in zip(row, groups, strict=True):
@@ -186,11 +201,11 @@ def plot(rows: Sequence[Row]) -> Any:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs") / NAME)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--pairs", type=int, help="take only so many pairs of each anatomy")
-    parser.add_argument("--spoiled", type=int, default=1, help="so many pairs of each are also spoiled (default: 1)")
+    parser.add_argument("--spoiled", type=int, default=1, help="pairs of each that also get wrong headers (default: 1)")
     arguments = parse(parser)
     registry = ModelRegistry()
     methods: dict[str, Align] = {
@@ -204,13 +219,15 @@ def main() -> None:
             for row in rows_of(load_case(pair), methods, number < arguments.spoiled):
                 rows.append(row)
                 print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    said = sorted({f"{r['input']} ({r['group']}): {note}" for r in rows if r["method"] == OURS for note in r["notes"]})
+    warnings = sorted(
+        {f"{r['input']} ({r['group']}): {note}" for r in rows if r["method"] == OURS for note in r["notes"]}
+    )
     text = "\n\n".join(
         [
             "Affine registration: mean Dice or landmark error, and CPU seconds per pair; SimpleITK on "
             f"{arguments.threads} threads, ours on 1.",
             summary(rows),
-            "What ours said of the headers:\n\n" + "\n".join(f"- {line}" for line in said),
+            "Warnings of ours about the headers:\n\n" + "\n".join(f"- {line}" for line in warnings),
         ]
     )
     write_report(arguments.output, NAME, text, rows, plot(rows))

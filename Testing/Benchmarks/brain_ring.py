@@ -1,13 +1,14 @@
-"""Brain T1, 15 ordered pairs taken in a ring: no registration, affine stage, student in 1-3 cascades, and peers.
+"""Brain T1, 15 ordered pairs taken in a ring: no registration, affine stage, student with 1-3 cascades, and peers.
 
     LIGHTREG_DATA=<data folder> .venv/bin/python Testing/Benchmarks/brain_ring.py --output Testing/Benchmarks/results
 
 Every method starts from the same files in one run. Dice: mean over all labels that have at least 100 voxels in both
 volumes, labels warped by nearest neighbor onto the fixed grid, counted here and not by the product. Folding: percent of
-cell corners of the field with a raw Jacobian determinant <= 0. Seconds: wall time, the affine stage included, median
-over the pairs; `grid` is the network with all work on its grid (resampling, cascades, composition, field). Peers:
-SimpleITK's diffeomorphic demons, started from our affine map; with `--peers demons syn` also ANTs SyN as ANTsPy runs it
-by default at the full 1 mm, with an affine stage of its own (settings in `peers.py`, environment in `comparison.py`).
+cell corners of the field with a raw Jacobian determinant <= 0. Failed: runs that `failures.py` counts as such. Seconds:
+wall time, the affine stage included, median over the pairs; `grid` is the network with all work on its grid
+(resampling, cascades, composition, field). Peers: SimpleITK's diffeomorphic demons, started from our affine map; with
+`--peers demons syn` also ANTs SyN as ANTsPy runs it by default at the full 1 mm, with an affine stage of its own
+(settings in `peers/settings.py`, environment in `comparison.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
+from failures import failure_reason
 
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.result.settings import RegistrationSettings
@@ -30,7 +32,7 @@ TITLES = {"before": "no registration", "affine": "affine only"}
 
 
 def dice(case: Case, outcome: Outcome) -> dict[int, float]:
-    """Dice of each label with enough voxels in both scans."""
+    """Compute the Dice of each label with enough voxels in both scans."""
     target, moving, warped = (
         s.layers[0].ravel() for s in (case.fixed_labels, case.moving_labels, outcome.warped_labels)
     )
@@ -42,7 +44,7 @@ def dice(case: Case, outcome: Outcome) -> dict[int, float]:
 
 
 def measure(pairs: list[EvaluationPair], methods: list[Method]) -> list[dict[str, Any]]:
-    """Run every method on every pair; one row each."""
+    """Run every method on every pair; one row for each."""
     rows = []
     for pair in pairs:
         case = load_case(pair, MINIMUM_VOXELS)
@@ -53,7 +55,7 @@ def measure(pairs: list[EvaluationPair], methods: list[Method]) -> list[dict[str
 
 
 def row_of(case: Case, method: str, outcome: Outcome) -> dict[str, Any]:
-    """The numbers of a method on a pair."""
+    """Collect the numbers of a method on a pair."""
     scores = dice(case, outcome)
     # The affine stage is not a method that is timed against the others.
     timed = method not in TITLES.values()
@@ -72,28 +74,43 @@ def row_of(case: Case, method: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table: means over pairs, worst pair against affine, medians of seconds."""
+    """Write a Markdown table: means and median over the pairs, failed runs, worst pair against affine, seconds."""
     lines = [
-        "| method | Dice, all labels | subcortical | cortical | above affine (least pair) | folding % "
-        "| SD log J | seconds | of these on the grid |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| method | Dice, all labels | median | failed | subcortical | cortical | above affine (least pair) "
+        "| folding % | SD log J | seconds | of these on the grid |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    base = {r["pair"]: r["dice"] for r in rows if r["method"] == "affine only"}
+    base = _dice_by_pair(rows, TITLES["affine"])
+    loaded = _dice_by_pair(rows, TITLES["before"])
     for name in dict.fromkeys(r["method"] for r in rows):
         own = [r for r in rows if r["method"] == name]
         mean = {key: np.mean([r[key] for r in own]) for key in own[0] if key not in ("pair", "method")}
         gain = [r["dice"] - base[r["pair"]] for r in own]
         wall, grid = (np.median([r[key] for r in own]) for key in ("seconds", "grid_seconds"))
         lines.append(
-            f"| {name} | {mean['dice']:.3f} | {mean['dice_subcortical']:.3f} | {mean['dice_cortical']:.3f} "
+            f"| {name} | {mean['dice']:.3f} | {np.median([r['dice'] for r in own]):.3f} | {_failed(own, loaded)} "
+            f"| {mean['dice_subcortical']:.3f} | {mean['dice_cortical']:.3f} "
             f"| {np.mean(gain):+.3f} ({min(gain):+.3f}) | {mean['folding_percent']:.4f} "
             f"| {mean['std_log_jacobian']:.3f} | {wall:.2f} | {grid:.2f} |"
         )
     return "\n".join(lines)
 
 
+def _dice_by_pair(rows: list[dict[str, Any]], method: str) -> dict[str, float]:
+    return {r["pair"]: r["dice"] for r in rows if r["method"] == method}
+
+
+def _failed(rows: list[dict[str, Any]], loaded: dict[str, float]) -> int:
+    """Count the failed runs; loaded: Dice before any registration, by pair."""
+    reasons = (
+        failure_reason(dice=r["dice"], folding_percent=r["folding_percent"], loaded_dice=loaded.get(r["pair"]))
+        for r in rows
+    )
+    return sum(map(bool, reasons))
+
+
 def plot(rows: list[dict[str, Any]]) -> Any:
-    """Dice of each pair, one line a method."""
+    """Plot the Dice of each pair, one line for each method."""
     figure, ((axes,),) = new_figure()
     for name in dict.fromkeys(r["method"] for r in rows):
         own = [r for r in rows if r["method"] == name]
@@ -106,7 +123,7 @@ def plot(rows: list[dict[str, Any]]) -> Any:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs/brain_ring"))
     parser.add_argument("--model", default="brain-mri")
     parser.add_argument("--models", type=Path, help="folder of models, default: the bundled ones")

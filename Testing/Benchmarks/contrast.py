@@ -1,18 +1,18 @@
-"""Two contrasts: T1 with FLAIR of one head, T1 scans remapped to other contrasts, and how the metric is chosen.
+"""Multimodal pairs: T1 with FLAIR of one head, T1 scans remapped to other contrasts, and the choice of the metric.
 
     LIGHTREG_DATA=<data folder> .venv/bin/python Testing/Benchmarks/contrast.py --output Testing/Benchmarks/results
 
 Methods: no registration, the affine stage, the model that `auto` takes, the same refined (`fast`) with the metric that
 the images ask for, and, from the affine stage without a model, refined with MIND and with local correlation.
 `known`: T1 with the FLAIR (for comparison also the T1) of the same visit, deformed by a known field of up to 6 mm:
-distance to the truth in the brain, mm. How the head moved between the two scans is known to about 0.6 mm.
-`visits`: T1 of one visit with the FLAIR of the other: distance to what T1 with T1 gives, mm; no truth.
+distance to the true position in the brain, mm. The motion of the head between the two scans is known to about 0.6 mm.
+`visits`: T1 of one visit with the FLAIR of the other: distance to the result of T1 with T1, mm; the truth is not known.
 `remapped`: pairs of the brain ring, the moving scan's intensities remapped to T2 and FLAIR: Dice of all labels. That is
-no real contrast: each intensity still means one tissue.
-`choice`: the metric chosen for the manifest's pairs after the affine stage, and the number it is decided by.
+no real contrast: each intensity stands for one tissue.
+`choice`: the metric chosen for the manifest's pairs after the affine stage, and the number on which the choice depends.
 `ct`: head and neck CT with CT remapped so that bone and air are dark and fat is bright, as in MRI. There is no real
-pair of CT and MRI in the data: not measured. With `--syn N`, also ANTs SyN (mutual information, ANTsPy's
-default) on N pairs of `remapped`; for its environment see brain_ring.py.
+pair of CT and MRI in the data: not measured. With `--syn N`, also ANTs SyN (mutual information, ANTsPy's default) on N
+pairs of `remapped`; for its environment see comparison.py. Failed: runs that `failures.py` counts as such.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import torch
 from brain_ring import dice
 from common import PEERS, benchmark_parser, brain_ring, new_figure, parse, write_report
 from contrast_pairs import CONTRASTS, ct_as_mri, known_pairs, remapped, visit_pairs
+from failures import failure_reason
 
 from LightRegistrationLib.core.affine.stage import align_affine
 from LightRegistrationLib.core.deformation.folding import repair_folding
@@ -57,6 +58,7 @@ from LightRegistrationLib.training.evaluation.pairs import read_pairs
 from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 SETS = ["known", "visits", "remapped", "ct", "choice"]
+UNREGISTERED = "no registration"
 MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}
 STIFF = RefinementSettings(
     update_voxels=DEFAULT_SETTINGS.multimodal_update_voxels, elastic_voxels=DEFAULT_SETTINGS.multimodal_elastic_voxels
@@ -70,7 +72,7 @@ FORCED = {
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a method found for a pair; seconds: of CPU time."""
+    """The field that a method found for a pair; seconds: of CPU time."""
 
     method: str
     field: DisplacementField
@@ -79,9 +81,9 @@ class Found:
 
 
 def methods_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> Iterator[Found]:
-    """Every method on one pair; the product's own methods twice, without and with refinement."""
-    still = np.zeros((2, 2, 2, 3), np.float32)
-    yield Found("no registration", DisplacementField(still, fixed.affine), 0.0)
+    """Run every method on one pair; the product's own methods twice, without and with refinement."""
+    no_displacement = np.zeros((2, 2, 2, 3), np.float32)
+    yield Found(UNREGISTERED, DisplacementField(no_displacement, fixed.affine), 0.0)
     plain: RegistrationResult | None = None
     for title, preset in (("model", "none"), ("model, refined", "fast")):
         started = time.process_time()
@@ -99,7 +101,7 @@ def methods_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> Iterat
 
 
 def forced(title: str, fixed: Volume, moving: Volume, plain: RegistrationResult, registry: ModelRegistry) -> Found:
-    """A refinement from the affine stage with a certain metric."""
+    """Refine from the affine stage with one metric, whatever the images ask for."""
     started = time.process_time()
     similarity, rule = FORCED[title]
     student = registry.load(plain.model)
@@ -113,7 +115,7 @@ def forced(title: str, fixed: Volume, moving: Volume, plain: RegistrationResult,
 
 
 def row(kind: str, pair: str, fixed: Volume, found: Found, **measures: float) -> dict[str, Any]:
-    """One line of the results."""
+    """Make one line of the results."""
     jacobian = summarize_jacobian(found.field, fixed.geometry)
     line = {"set": kind, "pair": pair, "method": found.method, "metric": found.metric, **measures}
     line |= {"folding_percent": jacobian.percent_nonpositive, "std_log_jacobian": jacobian.std_log}
@@ -122,12 +124,12 @@ def row(kind: str, pair: str, fixed: Volume, found: Found, **measures: float) ->
 
 
 def distances(errors_mm: FloatArray) -> dict[str, float]:
-    """Mean and 95th percentile."""
+    """Compute the mean and the 95th percentile."""
     return {"mean_mm": float(errors_mm.mean()), "p95_mm": float(np.percentile(errors_mm, 95))}
 
 
 def measure_known(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
-    """Distance to a known deformation."""
+    """Measure the distance to a known deformation."""
     for pair in known_pairs(data):
         kind = f"known, T1 with {pair.moving.name}"
         for found in methods_of(pair.fixed, pair.moving, registry):
@@ -135,7 +137,7 @@ def measure_known(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any
 
 
 def measure_visits(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
-    """Distance to the registration of T1 with T1."""
+    """Measure the distance to the registration of T1 with T1."""
     for pair in visit_pairs(data):
         reference = register(pair.fixed, pair.same, RegistrationSettings(refine="fast"), registry=registry)
         target = pair.between(reference.field(pair.points_mm))
@@ -145,7 +147,7 @@ def measure_visits(data: Path, registry: ModelRegistry) -> Iterator[dict[str, An
 
 
 def measure_remapped(data: Path, registry: ModelRegistry, count: int, with_syn: int) -> Iterator[dict[str, Any]]:
-    """Dice of all labels."""
+    """Measure the Dice of all labels."""
     for number, pair in enumerate(brain_ring(data)[:: 15 // count][:count]):
         case = load_case(pair)
         for contrast in ("T1", *CONTRASTS):
@@ -160,7 +162,7 @@ def measure_remapped(data: Path, registry: ModelRegistry, count: int, with_syn: 
 
 
 def measure_ct_as_mri(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
-    """Dice of the organs; the same pairs as they are, for comparison."""
+    """Measure the Dice of the organs; also of the same pairs as they are, for comparison."""
     for number, pair in enumerate(read_pairs(data / "manifest.json", ["headneck_ct"])[:3]):
         case = load_case(pair)
         for kind, moving in (("CT with CT", case.moving), ("CT with CT as MRI", ct_as_mri(case.moving, number))):
@@ -169,12 +171,12 @@ def measure_ct_as_mri(data: Path, registry: ModelRegistry) -> Iterator[dict[str,
 
 
 def mean_dice(case: Case, field: DisplacementField) -> float:
-    """Mean over all labels of at least 100 voxels."""
+    """Average the Dice over all labels of at least 100 voxels."""
     return float(np.mean(list(dice(case, evaluate_field(case, field, JacobianSummary(0, 1, 0))).values())))
 
 
 def syn_row(case: Case, moving: Volume, contrast: str) -> dict[str, Any]:
-    """ANTs SyN on a pair of `remapped`."""
+    """Run ANTs SyN on a pair of `remapped`."""
     outcome = PEERS["syn"].run(replace(case, moving=moving), None)
     line = {"set": f"remapped, T1 with {contrast}", "pair": case.pair.name, "method": "ANTs SyN (MI)", "metric": ""}
     line["dice"] = float(np.mean(list(dice(case, outcome).values())))
@@ -183,7 +185,7 @@ def syn_row(case: Case, moving: Volume, contrast: str) -> dict[str, Any]:
 
 
 def measure_choice(data: Path, registry: ModelRegistry) -> Iterator[dict[str, Any]]:
-    """What is decided for the manifest's pairs; for the follow-up scans every pair of them."""
+    """Choose the metric for the manifest's pairs; for the follow-up scans every pair of them."""
     scans = sorted((data / "brain_followup").glob("*.nii.gz"))
     pairs = [(a, b, "brain_followup, " + _contrasts(a, b)) for a in scans for b in scans if a != b]
     pairs += [(p.fixed, p.moving, "brain ring, T1") for p in brain_ring(data)]
@@ -201,11 +203,11 @@ def measure_choice(data: Path, registry: ModelRegistry) -> Iterator[dict[str, An
 
 
 def _contrasts(first: Path, second: Path) -> str:
-    return "two contrasts" if ("flair" in first.name) != ("flair" in second.name) else "one contrast"
+    return "multimodal" if ("flair" in first.name) != ("flair" in second.name) else "single contrast"
 
 
 def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
-    """What the choice of the metric is decided by, as in the product."""
+    """Compute the number on which the choice of the metric depends, as in the product."""
     student = registry.load(
         choose_model(registry.cards, (measure_image_statistics(fixed), measure_image_statistics(moving))).card.name
     )
@@ -219,20 +221,22 @@ def gain_of(fixed: Volume, moving: Volume, registry: ModelRegistry) -> float:
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Means over the pairs of each set and method, and the choices."""
+    """Write the means and medians over the pairs of each set and method, and the choices."""
     lines = []
     for kind, method in dict.fromkeys((r["set"], r["method"]) for r in rows if "method" in r):
         own = [r for r in rows if (r["set"], r.get("method")) == (kind, method)]
         metric = ", ".join(sorted({r["metric"] for r in own}))
         values = [_mean(own, key, digits) for key, digits in MEASURES.items()]
-        lines.append([kind, str(len(own)), method, metric, *values])
+        medians = [_median(own, key, MEASURES[key]) for key in ("mean_mm", "dice")]
+        lines.append([kind, str(len(own)), str(_failed(rows, own)), method, metric, *medians, *values])
     choices = []
     for kind in dict.fromkeys(r["set"] for r in rows if "gain" in r):
         own = [r for r in rows if r["set"] == kind]
         gains, metrics = [r["gain"] for r in own], [r["metric"] for r in own]
         counts = ", ".join(f"{m}: {metrics.count(m)}" for m in dict.fromkeys(metrics))
         choices.append([kind, str(len(own)), f"{min(gains):.3f} to {max(gains):.3f}", counts])
-    header = ["set", "pairs", "method", "metric", "mean mm", "p95 mm", "Dice", "folding %", "SD log J", "CPU s"]
+    header = ["set", "pairs", "failed", "method", "metric", "median mm", "median Dice", "mean mm", "p95 mm"]
+    header += ["mean Dice", "folding %", "SD log J", "CPU s"]
     found = [format_markdown_table(header, lines)] if lines else []
     return "\n\n".join(
         found + ([format_markdown_table(["set", "pairs", "gain", "metric"], choices)] if choices else [])
@@ -240,12 +244,38 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def _mean(rows: list[dict[str, Any]], key: str, digits: int) -> str:
-    values = [r[key] for r in rows if key in r and np.isfinite(r[key])]
+    values = _finite(rows, key)
     return f"{np.mean(values):.{digits}f}" if values else ""
 
 
+def _median(rows: list[dict[str, Any]], key: str, digits: int) -> str:
+    values = _finite(rows, key)
+    return f"{np.median(values):.{digits}f}" if values else ""
+
+
+def _finite(rows: list[dict[str, Any]], key: str) -> list[float]:
+    return [r[key] for r in rows if key in r and np.isfinite(r[key])]
+
+
+def _failed(rows: list[dict[str, Any]], own: list[dict[str, Any]]) -> int:
+    """Count the failed runs of a method among all rows."""
+    loaded = {(r["set"], r["pair"]): r for r in rows if r.get("method") == UNREGISTERED}
+    reasons = []
+    for r in own:
+        before = loaded.get((r["set"], r["pair"]), {})
+        reason = failure_reason(
+            dice=r.get("dice"),
+            tre_mm=r.get("mean_mm"),
+            folding_percent=r.get("folding_percent"),
+            loaded_dice=before.get("dice"),
+            loaded_tre_mm=before.get("mean_mm"),
+        )
+        reasons.append(reason)
+    return sum(map(bool, reasons))
+
+
 def plot(rows: list[dict[str, Any]]) -> Any:
-    """One panel a set: every pair a dot over each method."""
+    """Plot one panel for each set: every pair a dot over each method."""
     kinds = list(dict.fromkeys(r["set"] for r in rows if "method" in r))
     figure, (panels,) = new_figure(max(1, len(kinds)), width=2 + 2.6 * len(kinds), height=5)
     for axes, kind in zip(panels, kinds, strict=False):
@@ -261,7 +291,7 @@ def plot(rows: list[dict[str, Any]]) -> Any:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs/contrast"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--pairs", type=int, default=5, help="of `remapped`, 1 to 15")

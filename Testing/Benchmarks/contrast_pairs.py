@@ -1,4 +1,4 @@
-"""Pairs of two contrasts whose true answer is known: remapped T1 scans with labels, and T1 with FLAIR of one head."""
+"""Multimodal pairs with known correspondence: remapped T1 scans with labels, and T1 with FLAIR of one head."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from LightRegistrationLib.training.evaluation.files import read_volume
 
 VENTRICLES, WHITE_MATTER, FIRST_CORTICAL_LABEL = (51, 52), (44, 45), 100
 CONTRASTS = {"T2": (1.0, 0.62, 0.42), "FLAIR": (0.15, 0.8, 0.55)}
-"""Brightness of fluid, gray and white matter; in T1 they rise in this order, here they do not."""
+"""Intensity of fluid, gray and white matter; in T1 they rise in this order, here they do not."""
 DEEP_MM = 18.0
-"""This far from the surface of a head there is brain."""
+"""Points at this distance from the surface of a head lie in the brain."""
 _FIELD_MM, _FIELD_SIGMA_MM = 6.0, 16.0
 _BINS = 32
 
 
 def remapped(volume: Volume, labels: Segmentation, contrast: str, seed: int) -> Volume:
-    """A T1 scan with the brightness of another contrast, a smooth bias of up to 25 % and 2 % of noise.
+    """Give a T1 scan the intensities of another contrast, a smooth bias of up to 25 % and 2 % of noise.
 
     The intensities of the tissues are the medians in the scan's own labels; between them it is linear.
     """
@@ -44,7 +44,7 @@ def remapped(volume: Volume, labels: Segmentation, contrast: str, seed: int) -> 
 
 
 def ct_as_mri(volume: Volume, seed: int) -> Volume:
-    """A CT with the order of brightness of T1 MRI: air and bone dark, muscle gray, fat bright; with a smooth bias."""
+    """Give a CT the order of intensities of T1 MRI: air and bone dark, muscle gray, fat bright; with a smooth bias."""
     units = [-1000, -300, -110, 0, 60, 250, 600, 3000]
     values = np.interp(volume.array.astype(np.float32), units, [0, 0.05, 0.95, 0.25, 0.45, 0.3, 0.05, 0.05])
     random = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ def ct_as_mri(volume: Volume, seed: int) -> Volume:
 
 
 def _bias(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
-    """A smooth factor around 1, from 0.78 to 1.28 at most."""
+    """Make a smooth factor around 1, from 0.78 to 1.28 at most."""
     bias = gaussian_filter(random.normal(size=(24, 24, 24)), 5)
     return np.exp(0.25 * zoom(bias / np.abs(bias).max(), [n / 24 for n in shape], order=1))
 
@@ -62,7 +62,7 @@ def _bias(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
 class Known:
     """Two volumes of one head, the moving one deformed by a known field.
 
-    truth_mm: where the points in the brain (n, 3) RAS mm of the fixed volume lie in the moving one.
+    truth_mm: the true positions in the moving volume of the points in the brain (n, 3) RAS mm of the fixed one.
     """
 
     name: str
@@ -72,27 +72,27 @@ class Known:
     truth_mm: FloatArray
 
     def errors_mm(self, field: DisplacementField) -> FloatArray:
-        """How far off a displacement field is at each of the points."""
+        """Compute the error of a displacement field at each of the points, mm."""
         return np.linalg.norm(field(self.points_mm) - self.truth_mm, axis=1)
 
 
 def known_pairs(data: Path) -> list[Known]:
-    """T1 with the T1 and the FLAIR of the same visit, both visits; all moving volumes deformed by up to 6 mm."""
+    """Make pairs of T1 with the T1 and the FLAIR of the same visit, all moving volumes deformed by up to 6 mm."""
     found = []
     for visit in (1, 2):
-        fixed, flair = (scan(data, kind, visit) for kind in ("t1w", "flair"))
+        fixed, flair = (read_scan(data, kind, visit) for kind in ("t1w", "flair"))
         points = points_in_brain(fixed)
-        still = rigid_motion(fixed, flair)
-        for name, moving, rigid in (("T1", fixed, AffineTransform.identity()), ("FLAIR", flair, still)):
+        motion = rigid_motion(fixed, flair)
+        for name, moving, rigid in (("T1", fixed, AffineTransform.identity()), ("FLAIR", flair, motion)):
             field = random_field(moving.geometry, visit)
             deformed = replace(warp_volume(moving, field, moving.geometry), name=name)
-            truth = origins(field, rigid(points))
+            truth = invert_field_at(field, rigid(points))
             found.append(Known(f"visit {visit}, T1 with {name}", fixed, deformed, points, truth))
     return found
 
 
-def origins(field: DisplacementField, targets_mm: FloatArray) -> FloatArray:
-    """The points (n, 3) that a smooth field takes to the targets: y = target - d(y), repeated."""
+def invert_field_at(field: DisplacementField, targets_mm: FloatArray) -> FloatArray:
+    """Find the points (n, 3) that a smooth field takes to the targets, by the iteration y = target - d(y)."""
     points = targets_mm
     for _ in range(50):
         points = points + targets_mm - field(points)
@@ -103,7 +103,7 @@ def origins(field: DisplacementField, targets_mm: FloatArray) -> FloatArray:
 class Visits:
     """One visit's T1, and T1 and FLAIR of the other one.
 
-    between: how the head moved between the latter two. points_mm: in the brain (n, 3) RAS mm of the fixed volume.
+    between: the motion of the head between the latter two. points_mm: in the brain (n, 3) RAS mm of the fixed volume.
     """
 
     name: str
@@ -115,22 +115,26 @@ class Visits:
 
 
 def visit_pairs(data: Path) -> list[Visits]:
-    """From one visit to the other and back."""
+    """Make the pairs from one visit to the other and back."""
     found = []
     for here, there in ((1, 2), (2, 1)):
-        fixed, same, other = scan(data, "t1w", here), scan(data, "t1w", there), scan(data, "flair", there)
+        fixed, same, other = (
+            read_scan(data, "t1w", here),
+            read_scan(data, "t1w", there),
+            read_scan(data, "flair", there),
+        )
         name = f"visit {here} to {there}"
         found.append(Visits(name, fixed, same, other, rigid_motion(same, other), points_in_brain(fixed)))
     return found
 
 
-def scan(data: Path, kind: str, visit: int) -> Volume:
-    """A follow-up scan."""
+def read_scan(data: Path, kind: str, visit: int) -> Volume:
+    """Read a follow-up scan."""
     return read_volume(data / "brain_followup" / f"ms_patient12_{kind}_study{visit}.nii.gz")
 
 
 def points_in_brain(volume: Volume, step: int = 6) -> FloatArray:
-    """Every few voxels deep inside a head, RAS mm (n, 3)."""
+    """Find points on every few voxels deep inside a head, RAS mm (n, 3)."""
     depth = _depth_mm(volume)
     chosen = np.zeros(depth.shape, dtype=bool)
     chosen[::2, ::step, ::step] = True
@@ -144,7 +148,7 @@ def _depth_mm(volume: Volume) -> NDArray[np.float64]:
 
 
 def random_field(geometry: Geometry, seed: int) -> DisplacementField:
-    """A smooth random displacement on a 4 mm grid around a volume: 6 mm at its 99th percentile, sigma 16 mm."""
+    """Make a smooth random displacement on a 4 mm grid around a volume: 6 mm at its 99th percentile, sigma 16 mm."""
     corners = geometry.corners_mm
     low = corners.min(0) - 20
     size = np.ceil((corners.max(0) + 20 - low) / 4).astype(int) + 1
@@ -159,10 +163,10 @@ def random_field(geometry: Geometry, seed: int) -> DisplacementField:
 
 
 def rigid_motion(fixed: Volume, moving: Volume) -> AffineTransform:
-    """How the head moved between two scans of one visit: most mutual information deep inside it, found by Powell.
+    """Estimate the motion of the head between two scans of one visit: mutual information deep inside it, Powell's method.
 
-    Apart from the product's own measures. The correlation of gradient magnitudes instead moves it by 0.6 mm, so that
-    what is held against it is not known better than that.
+    Independent of the product's own similarity measures. With the correlation of gradient magnitudes the result differs
+    by 0.6 mm: the reference is not known better than that.
     """
     depth = _depth_mm(fixed)
     chosen = np.zeros(depth.shape, dtype=bool)
@@ -185,7 +189,7 @@ def rigid_motion(fixed: Volume, moving: Volume) -> AffineTransform:
 
 
 def _motion(numbers: FloatArray, center: FloatArray) -> AffineTransform:
-    """Three turns, in mm at 60 mm from the center, and three shifts."""
+    """Make a rigid motion of three rotations, in mm at 60 mm from the center, and three translations."""
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(np.asarray(numbers[:3]) / 60).as_matrix()
     matrix[:3, 3] = center + numbers[3:] - matrix[:3, :3] @ center

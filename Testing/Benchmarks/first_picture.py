@@ -1,8 +1,8 @@
-"""How long a user waits from the click on Register to the first picture, and to the whole result, in a warm panel.
+"""Measure the time from the click on Register to the first picture, and to the whole result, in a warm panel.
 
-Clicks in the module's real panel (on the host double) with a real worker process and Slicer's own slice views, on
-made-up pairs of clinical size: a 256³ head MRI, and a trunk CT of 512 x 512 x 200. The table says where the
-milliseconds go, the median of some runs; the first run in a fresh worker is listed on its own. With --segmentations
+The command clicks in the module's real panel (on the host double) with a real worker process and Slicer's own slice views, on
+synthetic pairs of clinical size: a 256³ head MRI, and a trunk CT of 512 x 512 x 200. The table shows the milliseconds
+of each part, the median of some runs; the first run in a fresh worker is listed on its own. With --segmentations
 both volumes come with their structures, which are warped, compared and outlined as well. With --refine the student's
 picture comes before the refinement.
 
@@ -40,7 +40,7 @@ TOTALS = ("first picture", "whole result")
 
 
 def mr_pair() -> tuple[Labelled, Labelled]:
-    """Two phantom heads of 256³ voxels, 0.9 mm, and their structures."""
+    """Make two phantom heads of 256³ voxels, 0.9 mm, and their structures."""
     pair = make_phantom_pair(spacing_mm=2.0)
     shape = (256, 256, 256)
     return (
@@ -50,7 +50,7 @@ def mr_pair() -> tuple[Labelled, Labelled]:
 
 
 def ct_pair() -> tuple[Labelled, Labelled]:
-    """Two made-up trunks of 200 slices of 512 x 512 voxels, Hounsfield units; the second one is wider and bent."""
+    """Make two synthetic trunks of 200 slices of 512 x 512 voxels, Hounsfield units; the second is wider and bent."""
     shape = (200, 512, 512)
     fixed, moving = (_trunk(width, bend) for width, bend in ((1.0, 0.0), (1.07, 9.0)))
     return (
@@ -60,7 +60,7 @@ def ct_pair() -> tuple[Labelled, Labelled]:
 
 
 def _trunk(width: float, bend_mm: float, spacing_mm: float = 5.0) -> Labelled:
-    """A trunk: fat around muscle, a spine, two lungs in the upper part, a liver; labels for all but the first two."""
+    """Make a trunk: fat around muscle, a spine, two lungs in the upper part, a liver; the first two have no label."""
     shape = (80, 88, 88)
     z, y, x = np.meshgrid(*(np.arange(n) * spacing_mm - n * spacing_mm / 2 for n in shape), indexing="ij")
     x, y = x / width + bend_mm * np.sin(z / 60), y / width
@@ -75,7 +75,7 @@ def _trunk(width: float, bend_mm: float, spacing_mm: float = 5.0) -> Labelled:
     values, labels = np.full(shape, -1000.0), np.zeros(shape, np.uint8)
     for number, (where, intensity) in enumerate(organs, 1):
         values[where] = intensity
-        labels[where] = max(0, number - 2)  # fat and muscle are no structures that somebody would draw
+        labels[where] = max(0, number - 2)  # nobody segments fat and muscle
     values += np.random.default_rng(0).normal(scale=20, size=shape)
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     return Volume(values.astype(np.float32), affine, "trunk"), Segmentation.from_labels(labels, affine)
@@ -100,13 +100,13 @@ def _zoomed(array: NDArray, shape: tuple[int, int, int], order: int) -> NDArray:
 
 
 def _affine_of(image: Volume | Segmentation, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """The affine of an image after its edges, not its outermost voxels, were kept in place."""
+    """Compute the affine of a resized image whose edges, not its outermost voxel centers, stay in place."""
     factors = np.array(image.geometry.shape[::-1]) / np.array(shape[::-1])
     return np.asarray(image.affine @ homogeneous(np.diag(factors), (factors - 1) / 2))
 
 
 class Stopwatch:
-    """Seconds of what is called between the click and the picture, by name."""
+    """Seconds of the calls between the click and the picture, by name."""
 
     def __init__(self) -> None:
         self.seconds: Row = {}
@@ -128,7 +128,7 @@ class Stopwatch:
 
 
 def click(host: Any, panel: Any) -> Row:
-    """Register once; the seconds of each part."""
+    """Register once; return the seconds of each part."""
     from LightRegistrationLib.panel.slice_views import ResultViews
     from LightRegistrationLib.worker import client, protocol
 
@@ -137,7 +137,7 @@ def click(host: Any, panel: Any) -> Row:
     runner = logic._runner
     handle = runner._handle
 
-    def handle_and_draw(message: Any) -> None:
+    def handle_and_render(message: Any) -> None:
         handle(message)
         if isinstance(message, protocol.FieldFound):
             watch.seconds.update({f"core: {name}": value for name, value in message.result.seconds.items()})
@@ -152,7 +152,7 @@ def click(host: Any, panel: Any) -> Row:
         watch.around(ResultViews, "show_preview", "publish the preview"),
         watch.around(sys.modules["LightRegistration"], "publish_reply", "then: publish the result"),
         watch.around(ResultViews, "replace_preview", "then: show the result"),
-        mock.patch.object(runner, "_handle", handle_and_draw),
+        mock.patch.object(runner, "_handle", handle_and_render),
     ):
         started = time.perf_counter()
         panel.ui.registerButton.click()
@@ -165,7 +165,7 @@ def click(host: Any, panel: Any) -> Row:
 
 
 def _render() -> None:
-    """Draw the three slice views, in software here; a graphics card takes less."""
+    """Render the three slice views, in software here; a graphics card takes less."""
     import slicer
 
     manager = slicer.app.layoutManager()._native
@@ -176,7 +176,7 @@ def _render() -> None:
 def measure(
     host: Any, panel: Any, pair: tuple[Labelled, Labelled], runs: int, refine: str, with_segmentations: bool
 ) -> list[Row]:
-    """Register a pair again and again; a row for each run, the first one in a fresh worker."""
+    """Register a pair several times; return one row for each run, the first one in a fresh worker."""
     import slicer
 
     from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
@@ -192,12 +192,12 @@ def measure(
             getattr(panel.ui, f"{role}SegmentationSelector").setCurrentNode(labels)
     panel._parameterNode.refine = refine
     _render()
-    until_warm(host, panel)
+    wait_until_warm(host, panel)
     return [click(host, panel) for _run in range(runs + 1)]
 
 
-def until_warm(host: Any, panel: Any) -> None:
-    """Wait for the worker that the panel has started by now."""
+def wait_until_warm(host: Any, panel: Any) -> None:
+    """Wait until the worker that the panel started is ready."""
     from LightRegistrationLib.worker import protocol
 
     runner, ready = panel.logic._runner, []
@@ -207,7 +207,7 @@ def until_warm(host: Any, panel: Any) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """Median milliseconds by part, and those of the first run."""
+    """Write the median milliseconds of each part, and those of the first run."""
     names = sorted((name for name in rows[-1] if name not in TOTALS), key=lambda name: name.startswith("then"))
     lines = [f"| {'part':<32} | median ms | first run |", f"| {'-' * 32} | --------: | --------: |"]
     for name in [*names, *TOTALS]:

@@ -1,4 +1,4 @@
-"""Speed of what the user waits for, beside the tools that do the same: ratios within one run, on made-up volumes.
+"""Compare the speed of warping and sampling with other tools: ratios within one run, on synthetic volumes.
 
 python Testing/Benchmarks/speed.py [--size 512 512 200] [--threads 2] [--repeat 3] [--output FOLDER]
 
@@ -37,8 +37,8 @@ AIR = -1000
 SPACING_MM = (0.8, 0.8, 1.5)
 
 
-def made_up(size_ijk: tuple[int, int, int]) -> tuple[Volume, DisplacementField]:
-    """A volume of waves and noise in Hounsfield units, and a field of up to 8 mm on a network grid."""
+def make_synthetic_pair(size_ijk: tuple[int, int, int]) -> tuple[Volume, DisplacementField]:
+    """Make a volume of waves and noise in Hounsfield units, and a field of up to 8 mm on a network grid."""
     i, j, k = (np.arange(n, dtype=np.float32) for n in size_ijk)
     noise = np.random.default_rng(0).normal(scale=15, size=(size_ijk[1], size_ijk[0])).astype(np.float32)
     slices = [300 * np.sin(i / 9) * np.cos(j / 7)[:, None] * np.sin(number / 5) + noise for number in k]
@@ -50,7 +50,7 @@ def made_up(size_ijk: tuple[int, int, int]) -> tuple[Volume, DisplacementField]:
 
 
 def measured(work: Callable[[], Any], repeat: int) -> dict[str, float]:
-    """The best wall and CPU time of some calls, ms."""
+    """Return the best wall and CPU time of some calls, ms."""
     walls, cpus = [], []
     for _ in range(repeat):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -61,7 +61,7 @@ def measured(work: Callable[[], Any], repeat: int) -> dict[str, float]:
 
 
 def simpleitk_warp(volume: Volume, field: DisplacementField) -> Callable[[], NDArray]:
-    """The same warp by SimpleITK (physical space taken as RAS; only the volume's own copy is made beforehand)."""
+    """Prepare the same warp by SimpleITK (its physical space taken as RAS; only the volume is copied beforehand)."""
 
     def image(array: NDArray, affine: NDArray, vector: bool) -> sitk.Image:
         result = sitk.GetImageFromArray(array, isVector=vector)
@@ -76,7 +76,7 @@ def simpleitk_warp(volume: Volume, field: DisplacementField) -> Callable[[], NDA
 
 
 def vtk_warp(volume: Volume, field: DisplacementField, threads: int) -> Callable[[], NDArray]:
-    """The same warp by VTK, as Slicer hardens a transform."""
+    """Prepare the same warp by VTK, as Slicer hardens a transform."""
 
     def image(array: NDArray, affine: NDArray, components: int) -> vtk.vtkImageData:
         result = vtk.vtkImageData()
@@ -105,15 +105,15 @@ def vtk_warp(volume: Volume, field: DisplacementField, threads: int) -> Callable
 
 
 def compare_warps(size_ijk: tuple[int, int, int], threads: int, repeat: int) -> dict[str, Any]:
-    """Times of the three warps, and how far theirs are from ours away from the rim (intensity units)."""
-    volume, field = made_up(size_ijk)
+    """Measure the three warps, and the difference of the other two to ours inside the volume (intensity units)."""
+    volume, field = make_synthetic_pair(size_ijk)
     methods: dict[str, Callable[[], NDArray]] = {
         "ours": lambda: warp_volume(volume, field, volume.geometry).array,
         "SimpleITK Resample": simpleitk_warp(volume, field),
         "vtkImageReslice": vtk_warp(volume, field, threads),
     }
     answers = {name: method() for name, method in methods.items()}
-    # At the rim the tools differ in what counts as inside, and ours fills in the volume's least value.
+    # At the border the tools differ in which voxels count as inside, and ours fills in the volume's least value.
     shown = np.logical_and.reduce([answer != AIR for answer in answers.values()])
     rows = {}
     for name, method in methods.items():
@@ -139,7 +139,7 @@ def torch_warp(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 
 
 def compare_samplers(shape: tuple[int, int, int], repeat: int) -> dict[str, Any]:
-    """Times of a warp, of an exponential by six squarings, and of the latter with its gradient; ours and torch's."""
+    """Measure a warp, an exponential by six squarings, and the latter with its gradient; ours and torch's."""
     torch.manual_seed(0)
     flow = 2 * F.interpolate(torch.randn(1, 3, 6, 6, 6), size=shape, mode="trilinear")
     image = torch.rand(1, 1, *shape)
@@ -167,7 +167,7 @@ def compare_samplers(shape: tuple[int, int, int], repeat: int) -> dict[str, Any]
 
 
 def table(title: str, rows: dict[str, Any], reference: Callable[[str], str]) -> str:
-    """Times and their ratios to those of the reference row."""
+    """Write times and their ratios to those of the reference row."""
     lines = [title, f"{'':<42}{'wall ms':>10}{'CPU ms':>10}{'wall ratio':>12}{'CPU ratio':>11}"]
     for name, row in rows.items():
         base = rows[reference(name)]

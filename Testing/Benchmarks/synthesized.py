@@ -32,7 +32,7 @@ def synthesized_pairs(
 ) -> list[EvaluationPair]:
     """Draw pairs from the [[validation]] sources of a configuration, in turn, and write them into a folder.
 
-    The images are what a network would see (with noise): in Hounsfield units where the configuration has a window of
+    The images are the network's input (with noise): in Hounsfield units where the configuration has a window of
     intensities, else from 0 to 1000. The labels are the structure with more than half of a voxel. The same seed draws
     the same pairs. Raises InputError if the configuration is missing or has no such source.
     """
@@ -59,7 +59,7 @@ def synthesized_pairs(
 def _draw(
     sources: tuple[SourceConfig, ...], data: Path, cache: Path, spacing_mm: float, count: int, seed: int
 ) -> Iterator[tuple[Pair, float]]:
-    """Pairs and the spacing of their grids."""
+    """Draw pairs, each with the spacing of its grid."""
     opened = []
     for source in sources:
         every = replace(source, labels=EVERY_STRUCTURE) if isinstance(source, LabelMapSourceConfig) else source
@@ -71,16 +71,16 @@ def _draw(
 
 
 def with_units(image: Tensor, rule: IntensityNormalization) -> NDArray[np.int16]:
-    """What a scanner would have given for an image (1, 1, D, H, W) in [0, 1]: the inverse of an intensity rule."""
+    """Convert an image (1, 1, D, H, W) in [0, 1] to scanner units: the inverse of an intensity rule."""
     values = image[0, 0].numpy()
     if rule.kind != "window":
         return np.round(1000 * values).astype(np.int16)
-    # What lies below the window is air nearly everywhere, and CT is known by its air.
+    # Voxels below the window are air nearly everywhere, and models recognize CT by its air.
     return np.where(values <= 0, AIR_HU, np.round(rule.low + values * (rule.high - rule.low))).astype(np.int16)
 
 
 def label_map(memberships: Tensor) -> NDArray[np.uint8]:
-    """The number (from 1) of the structure that has more than half of each voxel, (1, L, D, H, W) -> (D, H, W)."""
+    """Find the number (from 1) of the structure with more than half of each voxel, (1, L, D, H, W) -> (D, H, W)."""
     share, structure = memberships[0].max(0)
     return torch.where(share > 0.5, structure + 1, 0).numpy().astype(np.uint8)
 

@@ -1,12 +1,12 @@
-"""Teacher against student at one grid: parameters, multiply-adds, CPU seconds of a cascade, in one run.
+"""Compare teacher and student on one grid: parameters, multiply-adds, CPU seconds of a cascade, in one run.
 
     .venv/bin/python Testing/Benchmarks/teacher_student.py --output Testing/Benchmarks/results --threads 2
 
 Multiply-adds are those of convolutions and dense layers, counted by torch's FlopCounterMode (half of its operations).
 Seconds are medians over the repetitions, in which all networks take turns, so that a busy machine slows all of them:
 CPU seconds are of the whole process, wall seconds beside them; on a busy machine use one thread, since threads that
-wait for each other use up CPU seconds too. `network` is a prediction alone; `cascade` adds what the deformation of a
-cascade needs before the next can start (integration of a velocity, one warp of the moving image).
+wait for each other use CPU seconds too. `network` is a prediction alone; `cascade` adds the work that a cascade needs
+before the next one can start (integration of a velocity, one warp of the moving image).
 Student rows: one cascade of the published net (head `full`), and of the velocity net run one way and symmetrically (the
 network runs twice, as a batch of two); teacher rows: one VTN cascade and the affine stem, both with 16 channels.
 """
@@ -39,8 +39,8 @@ PRECISIONS = {"fp32": False, "bf16": True}
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A network and what is timed of it: the prediction alone, and with the work on its grid."""
+class TimedNetwork:
+    """A network and its two timed functions: the prediction alone, and with the work on its grid."""
 
     name: str
     module: nn.Module
@@ -48,8 +48,8 @@ class Contender:
     cascade: Callable[[Images], Any]
 
 
-def contenders() -> Iterator[Contender]:
-    """Everything that is compared, ready to run."""
+def make_networks() -> Iterator[TimedNetwork]:
+    """Make all networks that are compared, ready to run."""
     kinds = {
         "student, published (full head)": CascadeConfig(1, "full", symmetric=False),
         "student, velocity head, one way": CascadeConfig(1, "half", symmetric=False),
@@ -65,27 +65,27 @@ def _ready(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def _student(name: str, student: RecursiveCascade) -> Contender:
+def _student(name: str, student: RecursiveCascade) -> TimedNetwork:
     _ready(student)
 
     def cascade(images: Images) -> Tensor:
         flow, _ = student(*images)
         return warp(images[1], resize_flow(flow.float(), tuple(images[1].shape[2:])))
 
-    return Contender(name, student, lambda images: student._predict(student.networks[0], *images), cascade)
+    return TimedNetwork(name, student, lambda images: student._predict(student.networks[0], *images), cascade)
 
 
-def _teacher(name: str, network: VolumeTweeningNetwork) -> Contender:
+def _teacher(name: str, network: VolumeTweeningNetwork) -> TimedNetwork:
     _ready(network)
 
     def predict(images: Images) -> Tensor:
         fixed, moving = images
         return network(moving, fixed)
 
-    return Contender(name, network, predict, lambda images: warp(images[1], predict(images).float()))
+    return TimedNetwork(name, network, predict, lambda images: warp(images[1], predict(images).float()))
 
 
-def _stem(name: str, stem: AffineStem) -> Contender:
+def _stem(name: str, stem: AffineStem) -> TimedNetwork:
     _ready(stem)
 
     def predict(images: Images) -> tuple[Tensor, Tensor]:
@@ -96,30 +96,30 @@ def _stem(name: str, stem: AffineStem) -> Contender:
         matrix, offset = (part.float() for part in predict(images))
         return warp(images[1], affine_displacement(matrix, offset, tuple(images[1].shape[2:])))
 
-    return Contender(name, stem, predict, cascade)
+    return TimedNetwork(name, stem, predict, cascade)
 
 
-def multiply_adds(contender: Contender, images: Images) -> int:
-    """Multiply-adds of one prediction."""
+def multiply_adds(network: TimedNetwork, images: Images) -> int:
+    """Count the multiply-adds of one prediction."""
     with FlopCounterMode(display=False) as counter:
-        contender.network(images)
+        network.network(images)
     return counter.get_total_flops() // 2
 
 
-def measure(size: int, repetitions: int, everything: list[Contender]) -> list[dict[str, Any]]:
-    """One row for each network, its seconds by precision and part."""
+def measure(size: int, repetitions: int, networks: list[TimedNetwork]) -> list[dict[str, Any]]:
+    """Measure one row for each network, its seconds by precision and part."""
     generator = torch.Generator().manual_seed(1)
     fixed, moving = (torch.rand(1, 1, size, size, size, generator=generator) for _ in range(2))
     images = tuple(i.to(memory_format=torch.channels_last_3d) for i in (fixed, moving))
     rows = []
-    for contender in everything:
-        parameters = sum(p.numel() for p in contender.module.parameters())
-        rows.append({"name": contender.name, "parameters": parameters, "macs": multiply_adds(contender, images)})
+    for network in networks:
+        parameters = sum(p.numel() for p in network.module.parameters())
+        rows.append({"name": network.name, "parameters": parameters, "macs": multiply_adds(network, images)})
     times: dict[tuple[int, str], list[tuple[float, float]]] = {}
-    turns = list(product(range(len(everything)), PRECISIONS, ("network", "cascade")))
+    turns = list(product(range(len(networks)), PRECISIONS, ("network", "cascade")))
     for repetition in range(repetitions + 1):
         for number, precision, part in turns:
-            seconds = _timed(getattr(everything[number], part), images, PRECISIONS[precision])
+            seconds = _timed(getattr(networks[number], part), images, PRECISIONS[precision])
             if repetition:  # the first one is for warming up
                 times.setdefault((number, f"{part}_{precision}"), []).append(seconds)
     for (number, what), found in times.items():
@@ -136,7 +136,7 @@ def _timed(work: Callable[[Images], Any], images: Images, bfloat16: bool) -> tup
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as Markdown; in parentheses how many times less than the teacher's cascade."""
+    """Write the rows as Markdown; in parentheses how many times less than the teacher's cascade."""
     (teacher,) = (row for row in rows if row["name"] == TEACHER)
 
     def cell(row: dict[str, Any], key: str, text: str) -> str:
@@ -156,8 +156,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     return format_markdown_table(header, body)
 
 
-def whole(rows: list[dict[str, Any]]) -> str:
-    """What it adds up to for three cascades."""
+def sum_up(rows: list[dict[str, Any]]) -> str:
+    """Add up the parameters of three cascades."""
     count = {row["name"]: row["parameters"] / 1e6 for row in rows}
     student = count["student, velocity head, symmetric"]
     teacher = count["teacher, affine stem"] + 3 * count[TEACHER]
@@ -168,7 +168,7 @@ def whole(rows: list[dict[str, Any]]) -> str:
 
 
 def plot(rows: list[dict[str, Any]]) -> Any:
-    """Bars: parameters, multiply-adds, CPU seconds of a cascade."""
+    """Plot bars: parameters, multiply-adds, CPU seconds of a cascade."""
     figure, (row,) = new_figure(3, width=13, height=3.2)
     names = [r["name"] for r in rows]
     for axes, (title, key, scale) in zip(
@@ -193,7 +193,7 @@ def plot(rows: list[dict[str, Any]]) -> Any:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/teacher_student"))
     parser.add_argument("--size", type=int, default=128, help="voxels along each axis (a multiple of 16)")
@@ -202,11 +202,11 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
     torch.manual_seed(1)
-    rows = measure(arguments.size, arguments.repetitions, list(contenders()))
+    rows = measure(arguments.size, arguments.repetitions, list(make_networks()))
     text = (
         f"One cascade at {arguments.size}³, threads: {arguments.threads}, torch {torch.__version__}, bf16 "
         f"{'in hardware' if has_fast_bfloat16() else 'without hardware support'}; in parentheses how many times less "
-        f"than the teacher's cascade\n\n{table(rows)}\n\n{whole(rows)}"
+        f"than the teacher's cascade\n\n{table(rows)}\n\n{sum_up(rows)}"
     )
     write_report(arguments.output, "teacher_student", text, {"size": arguments.size, "rows": rows}, plot(rows))
     print(text)

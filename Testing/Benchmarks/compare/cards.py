@@ -1,4 +1,4 @@
-"""What the comparison measured of our own methods, for the cards of the models."""
+"""The comparison's results of our own methods, for the cards of the models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMAND = "Testing/Benchmarks/comparison.py"
 
 
 def card_results(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """By model, then by the title of each set whose pairs it registered all: how many they are, and the means."""
+    """Collect the results by model, then by the title of each set whose pairs it registered all: count and means."""
     results: dict[str, dict[str, Any]] = defaultdict(dict)
     for group, plan in SETS.items():
         models = {r["model"] for r in rows if r["set"] == group and r["method"] == "ours-none" and not r.get("error")}
@@ -45,7 +45,7 @@ def card_results(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
 
 
 def write_to_cards(results: dict[str, dict[str, Any]]) -> None:
-    """Put the results into the models' cards, in place of all that was there before."""
+    """Write the results into the models' cards; they replace all earlier results."""
     cards = list_cards()
     for model, own in results.items():
         file = cards[model].folder / CARD_FILE
