@@ -195,7 +195,7 @@ def report(plan: Plan, results: dict[Run | None, list[PairRecord]], output: Path
 
 
 def configs_in(folder: Path) -> tuple[TeacherTrainingConfig, DistillationConfig]:
-    """Find the teacher's and the student's configuration among the files ablation-*.toml; InputError if one is missing."""
+    """Find the teacher's and the student's configuration among ablation-*.toml; InputError if one is missing."""
     found = [load_config(path) for path in sorted(folder.glob("ablation-*.toml"))]
     teachers = [config for config in found if isinstance(config, TeacherTrainingConfig)]
     students = [config for config in found if isinstance(config, DistillationConfig)]

@@ -163,7 +163,7 @@ def random_field(geometry: Geometry, seed: int) -> DisplacementField:
 
 
 def rigid_motion(fixed: Volume, moving: Volume) -> AffineTransform:
-    """Estimate the motion of the head between two scans of one visit: mutual information deep inside it, Powell's method.
+    """Estimate the motion of the head between two scans of one visit: mutual information deep inside it, by Powell.
 
     Independent of the product's own similarity measures. With the correlation of gradient magnitudes the result differs
     by 0.6 mm: the reference is not known better than that.
