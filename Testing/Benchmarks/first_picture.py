@@ -2,9 +2,9 @@
 
 The command clicks in the module's real panel (on the host double) with a real worker process and Slicer's own slice
 views, on synthetic pairs of clinical size: a 256³ head MRI, and a trunk CT of 512 x 512 x 200. The table shows the
-milliseconds of each part, the median of some runs; the first run in a fresh worker is listed on its own. With --segmentations
-both volumes come with their structures, which are warped, compared and outlined as well. With --refine the student's
-picture comes before the refinement.
+milliseconds of each part, the median of some runs; the first run in a fresh worker is listed on its own. With
+--segmentations both volumes come with their structures, which are warped, compared and outlined as well. With --refine
+the student's picture comes before the refinement.
 
     .venv/bin/python Testing/Benchmarks/first_picture.py --segmentations
 """
