@@ -94,11 +94,10 @@ def test_other_work_is_seen(benchmark: RunBenchmark):
         pytest.skip("the load of the machine was NOT measured: only Linux counts it")
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        work, started = OtherWork(), time.perf_counter()
+        work = OtherWork()
         own = time.process_time()
         time.sleep(1.0)
         share = work.share(time.process_time() - own)
-        waited = time.perf_counter() - started
         none_left = OtherWork()
         time.sleep(0.2)
         all_of_it = none_left.share(1e6)
@@ -107,5 +106,4 @@ def test_other_work_is_seen(benchmark: RunBenchmark):
         busy.wait()
     assert share is not None
     assert share > 0.1
-    assert waited >= 1.0
     assert all_of_it == 0.0
