@@ -1,15 +1,16 @@
-"""Model cards: what a model is, read and checked without torch, so that Slicer can list models at once.
+"""Model cards: the description of a model, read and checked without torch, so that Slicer lists models at once.
 
 A model is a folder: its name is the model's, `card.json` describes it, `weights.safetensors` holds the weights.
 
-Required keys of a card: `title`, `modality` (`MRI`, `CT` or `any`) and `summary`, for people; `sha256` of the weights
-file; `network`, `grid` and `intensity`, how the student is built and fed (the fields of `core.network.cascade.CascadeConfig`,
-`core.network.grid.GridSettings` and `core.network.intensity.IntensityNormalization`; what is left out has its default).
+Required keys of a card: `title`, `modality` (`MRI`, `CT` or `any`) and `summary`, for the user; `sha256` of the weights
+file; three tables: `network` (fields of `core.network.cascade.CascadeConfig`), `grid` (fields of
+`core.network.settings.GridSettings`) and `intensity` (fields of `core.network.intensity.IntensityNormalization`).
 
-Optional keys that are understood: `covers`, the kinds of images that the model is for, in numbers (see `core.models.coverage`;
-a model without it is used only when it is asked for by name); `weights_of`, the name of another model whose weights
-file this one shares instead of having one (`sha256` is that file's); `license` and `training.steps`, shown in lists.
-Everything else (data, results, limits ...) is kept as written and shown with the card.
+Optional keys: the table `refinement` (the plain fields of `core.refinement.settings.RefinementSettings`); `covers`, the
+images that the model is for (`core.models.coverage`; a model without it is used only if it is chosen by name);
+`weights_of`, the name of another model whose weights file this one shares (`sha256` is then that of the shared file);
+`license` and `training.steps`, shown in lists. All other keys (data, results, limits ...) are kept as written and shown
+with the card. Fields that a table leaves out have their defaults; a model with an unknown field is refused on loading.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ _TABLES = ("network", "grid", "intensity")
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model's card; the module says what the keys mean.
+    """A model's card; the module's docstring explains the keys.
 
-    folder: the model's own. details: the keys that are only shown, as written. weights_folder: with `weights_of`, the
+    folder: of the model. details: the keys that are only shown, as written. weights_folder: with `weights_of`, the
     folder of the model that has the weights file.
     """
 
@@ -60,32 +61,32 @@ class ModelCard:
 
     @property
     def file(self) -> Path:
-        """Where the card is."""
+        """The path of the card."""
         return self.folder / CARD_FILE
 
     @property
     def weights_file(self) -> Path:
-        """Where the weights are."""
+        """The path of the weights."""
         return (self.weights_folder or self.folder) / WEIGHTS_FILE
 
     @property
     def is_bundled(self) -> bool:
-        """Whether the model came with the software."""
+        """Whether the model ships with the software."""
         return self.folder.parent == BUNDLED_MODELS_FOLDER
 
     def check_weights(self) -> None:
-        """Raise ModelError unless the weights file is there and is the one that the card describes."""
-        mend = "install the extension again" if self.is_bundled else "add the model again"
+        """Raise ModelError unless the weights file exists and has the SHA-256 of the card."""
+        advice = "install the extension again" if self.is_bundled else "add the model again"
         try:
             found = hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
         except FileNotFoundError as error:
-            raise ModelError(f"Model '{self.name}': {self.weights_file} is missing; {mend}.") from error
+            raise ModelError(f"Model '{self.name}': {self.weights_file} is missing; {advice}.") from error
         except OSError as error:
             raise ModelError(f"Model '{self.name}': {self.weights_file}: {error.strerror}.") from error
         if found != self.sha256:
             raise ModelError(
                 f"Model '{self.name}': {self.weights_file} is damaged or was exchanged (SHA-256 {found[:12]}…, "
-                f"the card says {self.sha256[:12]}…); {mend}."
+                f"the card says {self.sha256[:12]}…); {advice}."
             )
 
 
@@ -93,30 +94,30 @@ class ModelCard:
 class Cards(Mapping[str, ModelCard]):
     """The cards of all models, by name, sorted.
 
-    damaged: why a model cannot be used, by name; these are not in the mapping, but looking one up raises ModelError
-    with the reason.
+    usable: the content of the mapping. damaged: the reason why a model cannot be used, by name; these are not in the
+    mapping, but looking one up raises ModelError with the reason.
     """
 
-    sound: Mapping[str, ModelCard]
+    usable: Mapping[str, ModelCard]
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ModelCard:
         if name in self.damaged:
             raise ModelError(self.damaged[name])
-        return self.sound[name]
+        return self.usable[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.sound
+        return name in self.usable
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.sound)
+        return iter(self.usable)
 
     def __len__(self) -> int:
-        return len(self.sound)
+        return len(self.usable)
 
 
 def read_card(folder: Path) -> ModelCard:
-    """Read the card of a model folder. Raises ModelError that names the file and the key that is wrong."""
+    """Read the card of a model folder. Raises ModelError with the file and the wrong key."""
     file = folder / CARD_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -155,7 +156,7 @@ def _check_keys(values: Any, file: Path) -> None:
 
 
 def get_user_models_folder() -> Path:
-    """Where a user's own models are kept; the environment variable LIGHTREG_MODELS names another place."""
+    """Return the folder of the user's own models; the environment variable LIGHTREG_MODELS replaces it."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -170,42 +171,42 @@ def get_user_models_folder() -> Path:
 
 
 def get_model_folders() -> tuple[Path, ...]:
-    """Where models are looked for: those that came with the software, then the user's own."""
+    """Return the folders that are searched for models: the bundled models, then the user's own."""
     return BUNDLED_MODELS_FOLDER, get_user_models_folder()
 
 
 def list_cards(folders: tuple[Path, ...] | None = None) -> Cards:
-    """The cards of all models in the folders (default: `get_model_folders`); a later folder's replaces an earlier one's.
+    """List the cards of all models in the folders (default: `get_model_folders`); a later folder takes precedence.
 
-    A card that cannot be used is listed as damaged and leaves the others alone. Folders that begin with a dot are
-    not looked at.
+    A card that cannot be used is listed as damaged and does not affect the others. Folders that begin with a dot are
+    skipped.
     """
-    sound: dict[str, ModelCard] = {}
+    usable: dict[str, ModelCard] = {}
     damaged: dict[str, str] = {}
     for folder in get_model_folders() if folders is None else folders:
         for file in sorted(folder.glob(f"[!.]*/{CARD_FILE}")):
             name = file.parent.name
-            sound.pop(name, None)
+            usable.pop(name, None)
             damaged.pop(name, None)
             try:
-                sound[name] = read_card(file.parent)
+                usable[name] = read_card(file.parent)
             except ModelError as error:
                 damaged[name] = str(error)
-    return _with_shared_weights(dict(sorted(sound.items())), damaged)
+    return _resolve_all_shared_weights(dict(sorted(usable.items())), damaged)
 
 
-def _with_shared_weights(sound: dict[str, ModelCard], damaged: dict[str, str]) -> Cards:
+def _resolve_all_shared_weights(usable: dict[str, ModelCard], damaged: dict[str, str]) -> Cards:
     resolved: dict[str, ModelCard] = {}
-    for name, card in sound.items():
+    for name, card in usable.items():
         try:
-            resolved[name] = resolve_shared_weights(card, Cards(sound, damaged))
+            resolved[name] = resolve_shared_weights(card, Cards(usable, damaged))
         except ModelError as error:
             damaged[name] = str(error)
     return Cards(resolved, dict(sorted(damaged.items())))
 
 
 def resolve_shared_weights(card: ModelCard, cards: Cards) -> ModelCard:
-    """The card, with `weights_of` followed to the other model. Raises ModelError where it leads nowhere."""
+    """Set the weights folder of a card with `weights_of`. Raises ModelError if that model cannot be used for it."""
     if card.weights_of is None:
         return card
     where = f"{card.file}: weights_of: the model '{card.weights_of}'"
@@ -220,9 +221,9 @@ def resolve_shared_weights(card: ModelCard, cards: Cards) -> ModelCard:
 
 
 def find_card(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
-    """The card of a model; for `auto` any, since which one is taken depends on the volumes (see `core.models.selection`).
+    """Find the card of a model; for `auto` any card, since the choice needs the volumes (`core.models.selection`).
 
-    Raises ModelError that lists the known names, or says why the model is damaged.
+    Raises ModelError with the known names, or with the reason why the model is damaged.
     """
     damaged = cards.damaged if isinstance(cards, Cards) else {}
     if name in damaged:

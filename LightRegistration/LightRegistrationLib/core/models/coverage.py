@@ -1,4 +1,4 @@
-"""What a model is for, in numbers: the `covers` key of its card, held against what a volume looks like."""
+"""Coverage: the images that a model is for, as ranges of image statistics (the `covers` key of its card)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ MODALITIES = ("MRI", "CT", "any")
 
 STATISTICS = {
     "longest_mm": "{0} mm long",
-    "cut_percent": "{0} % of the view's edge lies in the body",
+    "cut_percent": "the body covers {0} % of the surface of the field of view",
     "air_percent": "{0} % of the body is air",
     "narrow_mm": "{0} mm wide where it is narrow",
     "narrowing_percent": "{0} % narrower there than where it is wide",
-    "calm_rank_percent": "its most even tissue is brighter than {0} % of the rest",
+    "calm_rank_percent": "its most homogeneous tissue is brighter than {0} % of the rest",
 }
-"""The numbers that `core.models.image_statistics.measure_image_statistics` measures, and how they are said.
+"""The numbers of `core.models.image_statistics.measure_image_statistics`, and the text in which each is shown.
 
-longest_mm: longest side of the box around what is shown (the body without the air around it), mm.
-cut_percent: the share of the volume's outer surface that lies in the body: 0 where it lies free in the field of view,
-near 100 for a piece cut out of the inside.
-air_percent (CT): the share of the body that is air: lungs, airways, bowel.
-narrow_mm (CT): diameter of a disk as large as the body's axial cross-section, the lower quartile of all slices.
-narrowing_percent (CT): by how much that is less than where the body is wide (the 90th percentile): half for a neck
-between head and shoulders, little along a trunk.
-calm_rank_percent (MRI): how bright the most even tissue deep inside is, as its rank in all tissue there. In a brain
-this is the white matter: above 70 in T1, where it is the brightest tissue; below 65 in T2, FLAIR and proton density.
+longest_mm: longest side of the bounding box of the body, mm.
+cut_percent: fraction of the volume's outer surface that lies in the body: 0 if the whole body lies in the field of
+view, near 100 for a crop of its inside.
+air_percent (CT): fraction of the body that is air: lungs, airways, bowel.
+narrow_mm (CT): diameter of a disk with the area of the body's axial cross-section, lower quartile of all slices.
+narrowing_percent (CT): by how much that is less than the 90th percentile: half for a neck between head and shoulders,
+little along a trunk.
+calm_rank_percent (MRI): how bright the most homogeneous tissue deep inside is, as its rank in all tissue there. In a
+brain this is the white matter: above 70 in T1, where it is the brightest tissue; below 65 in T2, FLAIR and proton
+density.
 """
+
+
+UNKNOWN_DISTANCE = 2.0
+"""Distance of a statistic that could not be measured: outside, since an edge is at 1. Chosen."""
 
 
 @dataclass(frozen=True)
 class Coverage:
     """One kind of image that a model is for.
 
-    modality: `MRI`, `CT` or `any`. anatomy: for people. ranges: least and greatest value of some of the `STATISTICS`.
+    modality: `MRI`, `CT` or `any`. anatomy: words for the user. ranges: least and greatest value of some of the
+    `STATISTICS`.
     """
 
     modality: str
@@ -45,27 +51,30 @@ class Coverage:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def is_for(self, modality: str) -> bool:
-        """Whether images of this modality are meant."""
+        """Whether images of this modality are covered."""
         return self.modality in (modality, "any")
 
-    def outside(self, facts: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        """The ranges that the facts do not lie in; a fact that could not be measured lies in none."""
+    def find_outside(self, statistics: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Find the ranges outside which the statistics lie; one that could not be measured lies outside."""
         return {
             name: (least, greatest)
             for name, (least, greatest) in self.ranges.items()
-            if name not in facts or not least <= facts[name] <= greatest
+            if name not in statistics or not least <= statistics[name] <= greatest
         }
 
-    def distance(self, facts: Mapping[str, float]) -> float:
-        """How near the facts lie to an edge of the ranges, the worst of them: 1 is the edge, more is outside."""
-        return max((_edge_distance(name, facts.get(name), limits) for name, limits in self.ranges.items()), default=0.0)
+    def measure_distance(self, statistics: Mapping[str, float]) -> float:
+        """Measure how far the statistics lie from the middle of the ranges, the largest: 1 is an edge, more outside."""
+        return max(
+            (_measure_range_distance(name, statistics.get(name), limits) for name, limits in self.ranges.items()),
+            default=0.0,
+        )
 
 
-def _edge_distance(name: str, value: float | None, limits: tuple[float, float]) -> float:
-    """0 in the middle of the range and 1 at its edges; an edge that no value can cross is as good as the middle."""
+def _measure_range_distance(name: str, value: float | None, limits: tuple[float, float]) -> float:
+    """0 in the middle of the range and 1 at its edges; at a limit that no value can cross, 0 as in the middle."""
     low, high = limits
     if value is None:
-        return 2.0
+        return UNKNOWN_DISTANCE
     if low <= 0:
         return (value - low) / (high - low)
     if name.endswith("_percent") and high >= 100:
@@ -74,7 +83,7 @@ def _edge_distance(name: str, value: float | None, limits: tuple[float, float]) 
 
 
 def parse_coverages(value: Any, file: Path) -> tuple[Coverage, ...]:
-    """The `covers` of a card: a list of tables, or one table. Raises ModelError that names the file and the key."""
+    """Parse the `covers` of a card, a list of tables or one table. Raises ModelError with the file and the key."""
     entries = [value] if isinstance(value, Mapping) else value
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ModelError(f"{file}: covers: a table or a list of tables is needed.")
@@ -86,7 +95,7 @@ def _parse_coverage(entry: Mapping[str, Any], file: Path) -> Coverage:
         raise ModelError(f"{file}: covers.modality: one of {', '.join(MODALITIES)} is needed.")
     anatomy = entry.get("anatomy")
     if not isinstance(anatomy, str) or not anatomy:
-        raise ModelError(f"{file}: covers.anatomy: words that say what is shown are needed.")
+        raise ModelError(f"{file}: covers.anatomy: words for the part of the body are needed.")
     ranges = {key: value for key, value in entry.items() if key not in ("modality", "anatomy")}
     for key, limits in ranges.items():
         if key not in STATISTICS:

@@ -1,4 +1,4 @@
-"""Bundled and added models: found by their cards, checked by their hash, loaded once."""
+"""The registry of bundled and added models: found by their cards, checked by their hash, loaded once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, eq=False)
 class Student:
-    """A model ready to run.
-
-    Its card, the network with its weights, how images are prepared for it, and how what it finds is refined.
-    """
+    """A loaded model: its card, its network with the weights, and its settings from the card."""
 
     card: ModelCard
     network: RecursiveCascade
@@ -38,7 +35,7 @@ class Student:
 
 
 class ModelRegistry:
-    """The models in one or more folders (default: `core.models.cards.get_model_folders`); each is loaded once and kept."""
+    """The models in one or more folders (default: `core.models.cards.get_model_folders`), each loaded once."""
 
     def __init__(self, folders: tuple[Path, ...] | None = None) -> None:
         self._folders = folders
@@ -46,7 +43,7 @@ class ModelRegistry:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the cards again: models may have been added, changed or removed meanwhile."""
+        """Read the cards again, since models may have been added, changed or removed."""
         self.cards: Mapping[str, ModelCard] = list_cards(self._folders)
         self._loaded = {name: student for name, student in self._loaded.items() if self.cards.get(name) == student.card}
 
@@ -55,11 +52,11 @@ class ModelRegistry:
         return list(self.cards)
 
     def card(self, name: str) -> ModelCard:
-        """The card of a model, as `core.models.cards.find_card` finds it. Raises ModelError."""
+        """Find the card of a model (`core.models.cards.find_card`). Raises ModelError."""
         return find_card(name, self.cards)
 
     def load(self, name: str) -> Student:
-        """The student of a model, its weights checked against the card. Raises ModelError."""
+        """Load a model, if it is not loaded yet, and check its weights. Raises ModelError."""
         card = self.card(name)
         if card.name not in self._loaded:
             self._loaded[card.name] = load_student(card)
@@ -67,11 +64,11 @@ class ModelRegistry:
 
 
 def load_student(card: ModelCard) -> Student:
-    """Build the student that a card describes and load its weights, checked by hash, name and shape."""
+    """Build the network of a card and load its weights, checked by hash, name and shape. Raises ModelError."""
     card.check_weights()
-    config, grid = _configured(CascadeConfig, "network", card), _configured(GridSettings, "grid", card)
-    intensity = _configured(IntensityNormalization, "intensity", card)
-    refinement = _configured(RefinementSettings, "refinement", card)
+    config, grid = _parse_table(CascadeConfig, "network", card), _parse_table(GridSettings, "grid", card)
+    intensity = _parse_table(IntensityNormalization, "intensity", card)
+    refinement = _parse_table(RefinementSettings, "refinement", card)
     _check_numbers(config, grid, refinement, card)
     network = RecursiveCascade(config)
     try:
@@ -86,10 +83,13 @@ def load_student(card: ModelCard) -> Student:
     return Student(card, network, grid, intensity, refinement)
 
 
-def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
-    """Build what a table of the card configures. Raises ModelError that names the file and the key."""
+def _parse_table(kind: type[Config], key: str, card: ModelCard) -> Config:
+    """Build a settings value from a table of the card. Raises ModelError with the file and the wrong key.
+
+    A card can set the plain fields of the value; groups of fields are the same for all models.
+    """
     values = getattr(card, key)
-    known = get_type_hints(kind)
+    known = {name: hint for name, hint in get_type_hints(kind).items() if hint in _WANTED}
     for name, value in values.items():
         if name not in known:
             raise ModelError(f"{card.file}: {key}.{name}: unknown; use {', '.join(known)}.")
@@ -102,7 +102,7 @@ def _configured(kind: type[Config], key: str, card: ModelCard) -> Config:
 
 
 def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: RefinementSettings, card: ModelCard) -> None:
-    """Raise ModelError for numbers that no network could run with."""
+    """Raise ModelError for numbers with which no registration could run."""
     for key, good, wanted in (
         ("network.head", config.head in ("half", "full"), "half or full"),
         ("network.squarings", 0 <= config.squarings <= 12, "a number from 0 to 12"),
@@ -112,10 +112,19 @@ def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: Refine
         ("grid.multiple", grid.multiple > 0 and grid.multiple % STRIDE == 0, f"a multiple of {STRIDE}"),
         ("grid.max_voxels", grid.max_voxels >= (2 * grid.multiple) ** 3, "the cube of twice `multiple`, or more,"),
         ("grid.margin_voxels", grid.margin_voxels >= 0, "0 or more"),
+        ("grid.max_growth_percent", 0 <= grid.max_growth_percent <= 100, "a number from 0 to 100"),
         ("refinement.update_voxels", refinement.update_voxels >= 0.7, "0.7 or more"),
         ("refinement.elastic_voxels", 0 <= refinement.elastic_voxels <= 4, "a number from 0 to 4"),
         ("refinement.window_voxels", 1 <= refinement.window_voxels <= 6, "a number from 1 to 6"),
         ("refinement.coarsest", refinement.coarsest in (1, 2, 4, 8), "1, 2, 4 or 8"),
+        ("refinement.finest", 0.25 <= refinement.finest <= 1, "a number from 0.25 to 1"),
+        ("refinement.min_headers_similarity", refinement.min_headers_similarity >= 0, "0 or more"),
+        ("refinement.multimodal_update_voxels", refinement.multimodal_update_voxels >= 0.7, "0.7 or more"),
+        (
+            "refinement.multimodal_elastic_voxels",
+            0 <= refinement.multimodal_elastic_voxels <= 4,
+            "a number from 0 to 4",
+        ),
     ):
         if not good:
             raise ModelError(f"{card.file}: {key}: {wanted} is needed.")

@@ -1,6 +1,6 @@
-"""Which model suits a pair of volumes, and why: what cards say models are for, held against what volumes look like.
+"""The choice of a model for two volumes, by the coverage in the cards and the image statistics of the volumes.
 
-No model is named here: a card's `covers` makes a model eligible, the user's own models too. Needs no torch.
+No model is named here: `covers` in a card makes a model eligible, also a user's own model. Without torch.
 """
 
 from __future__ import annotations
@@ -13,125 +13,138 @@ from .cards import Cards, ModelCard
 from .coverage import STATISTICS, Coverage
 from .image_statistics import ImageStatistics
 
-Looks = tuple[ImageStatistics, ImageStatistics]
-"""Of the fixed and of the moving volume."""
+PairStatistics = tuple[ImageStatistics, ImageStatistics]
+"""Image statistics of the fixed and of the moving volume."""
 
-WRONG_MODALITY = 1000.0
-"""Farther than any number can be off: a model for the modality is always nearer than one for another."""
+WRONG_MODALITY_DISTANCE = 1000.0
+"""More than any distance of statistics: a model for the modality is always nearer than one for another. Chosen."""
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model, why it is used (one line, without its name), and what the user should know about that."""
+    """The chosen model, the reason (one line, without its name), and warnings for the user."""
 
     card: ModelCard
     reason: str
     warnings: tuple[str, ...] = ()
 
 
-def choose_model(cards: Mapping[str, ModelCard], looks: Looks) -> ModelChoice:
-    """The model whose images are most like both volumes; one for any image only where no other is for both.
+def choose_model(cards: Mapping[str, ModelCard], pair: PairStatistics) -> ModelChoice:
+    """Choose the model that covers both volumes; a model for any image only if no other covers both.
 
-    Of several, the one whose ranges hold the two volumes nearest to their middle, and the user's own before a bundled
-    one. If none is for such volumes, the nearest one, with warnings. Raises ModelError if there is none to choose.
+    Of several, the one in whose ranges both volumes lie nearest to the middle, and a user's own before a bundled one.
+    If none covers both, the nearest one, with warnings. Raises ModelError if no card has `covers`.
     """
     eligible = [card for card in cards.values() if card.covers]
     if not eligible:
-        raise ModelError("No installed model says what it is for (`covers` in its card): choose one by its name.")
-    fitting = [card for card in eligible if all(_entry_for(card, look) for look in looks)]
+        raise ModelError("No installed model has `covers` in its card: choose one by its name.")
+    fitting = [card for card in eligible if all(_find_entry(card, statistics) for statistics in pair)]
     card = min(
-        fitting or eligible, key=lambda card: (_is_general(card, looks), _distance(card, looks), card.is_bundled)
+        fitting or eligible, key=lambda card: (_is_general(card, pair), _measure_distance(card, pair), card.is_bundled)
     )
-    warnings = [*_damage(cards), *_misfits(card, looks)]
+    warnings = [*_warn_of_damaged(cards), *_warn_of_misfits(card, pair)]
     if not fitting:
         return ModelChoice(card, "the nearest of the installed models; none is for volumes like these", tuple(warnings))
-    reason = _why_general(looks) if _is_general(card, looks) else _why(card, looks)
+    reason = _explain_general(pair) if _is_general(card, pair) else _explain(card, pair)
     return ModelChoice(card, reason, tuple(warnings))
 
 
-def check_model(card: ModelCard, looks: Looks) -> ModelChoice:
-    """The model that the user asked for, with warnings where the volumes are not what it is for."""
-    return ModelChoice(card, "chosen by name", tuple(_misfits(card, looks)))
+def check_model(card: ModelCard, pair: PairStatistics) -> ModelChoice:
+    """Take the model that the user asked for, with warnings if it does not cover the volumes."""
+    return ModelChoice(card, "chosen by name", tuple(_warn_of_misfits(card, pair)))
 
 
-def _entry_for(card: ModelCard, look: ImageStatistics) -> Coverage | None:
-    """The entry of the card's `covers` that holds what the volume looks like, None if there is none."""
-    entries = [entry for entry in card.covers if entry.is_for(look.modality) and not entry.outside(look.facts)]
-    return min(entries, key=lambda entry: (entry.modality == "any", entry.distance(look.facts)), default=None)
-
-
-def _is_general(card: ModelCard, looks: Looks) -> bool:
-    """Whether the card is for these volumes only because it is for images of any modality."""
-    return any(entry is not None and entry.modality == "any" for entry in (_entry_for(card, look) for look in looks))
-
-
-def _distance(card: ModelCard, looks: Looks) -> float:
-    return max(min(_entry_distance(entry, look) for entry in card.covers) for look in looks)
-
-
-def _entry_distance(entry: Coverage, look: ImageStatistics) -> float:
-    return entry.distance(look.facts) + (0 if entry.is_for(look.modality) else WRONG_MODALITY)
-
-
-def _why(card: ModelCard, looks: Looks) -> str:
-    fixed, moving = (_entry_for(card, look) for look in looks)
-    assert fixed is not None
-    assert moving is not None
-    if fixed is moving:
-        words = "CT (Hounsfield units)" if fixed.modality == "CT" else fixed.modality
-        return f"both volumes look like {words}, {fixed.anatomy} ({_facts(looks, fixed.ranges)})"
-    return (
-        f"the fixed volume looks like {fixed.modality}, {fixed.anatomy} ({_facts(looks[:1], fixed.ranges)}), "
-        f"the moving one like {moving.modality}, {moving.anatomy} ({_facts(looks[1:], moving.ranges)})"
+def _find_entry(card: ModelCard, statistics: ImageStatistics) -> Coverage | None:
+    """Find the entry of the card's `covers` in whose ranges the volume lies, None if there is none."""
+    entries = [
+        entry
+        for entry in card.covers
+        if entry.is_for(statistics.modality) and not entry.find_outside(statistics.values)
+    ]
+    return min(
+        entries, key=lambda entry: (entry.modality == "any", entry.measure_distance(statistics.values)), default=None
     )
 
 
-def _why_general(looks: Looks) -> str:
-    if looks[0].modality != looks[1].modality:
+def _is_general(card: ModelCard, pair: PairStatistics) -> bool:
+    """Whether the card covers these volumes only because it is for images of any modality."""
+    return any(
+        entry is not None and entry.modality == "any"
+        for entry in (_find_entry(card, statistics) for statistics in pair)
+    )
+
+
+def _measure_distance(card: ModelCard, pair: PairStatistics) -> float:
+    return max(min(_measure_entry_distance(entry, statistics) for entry in card.covers) for statistics in pair)
+
+
+def _measure_entry_distance(entry: Coverage, statistics: ImageStatistics) -> float:
+    return entry.measure_distance(statistics.values) + (
+        0 if entry.is_for(statistics.modality) else WRONG_MODALITY_DISTANCE
+    )
+
+
+def _explain(card: ModelCard, pair: PairStatistics) -> str:
+    fixed, moving = (_find_entry(card, statistics) for statistics in pair)
+    assert fixed is not None
+    assert moving is not None
+    if fixed is moving:
+        modality = "CT (Hounsfield units)" if fixed.modality == "CT" else fixed.modality
+        return f"both volumes look like {modality}, {fixed.anatomy} ({_describe_statistics(pair, fixed.ranges)})"
+    fixed_text, moving_text = (
+        f"{entry.modality}, {entry.anatomy} ({_describe_statistics((statistics,), entry.ranges)})"
+        for entry, statistics in zip((fixed, moving), pair, strict=True)
+    )
+    return f"the fixed volume looks like {fixed_text}, the moving one like {moving_text}"
+
+
+def _explain_general(pair: PairStatistics) -> str:
+    if pair[0].modality != pair[1].modality:
         return "one of the volumes looks like CT (Hounsfield units), the other does not"
-    words = "CT (Hounsfield units)" if looks[0].modality == "CT" else "MRI (or CT that is not in Hounsfield units)"
-    return f"both volumes look like {words}, but not like what a special model is for ({_facts(looks, STATISTICS)})"
+    modality = "CT (Hounsfield units)" if pair[0].modality == "CT" else "MRI (or CT that is not in Hounsfield units)"
+    numbers = _describe_statistics(pair, STATISTICS)
+    return f"both volumes look like {modality}, but no special model covers them ({numbers})"
 
 
-def _facts(looks: tuple[ImageStatistics, ...], names: Mapping[str, object]) -> str:
-    """The measured numbers in words, with both volumes' values where they differ."""
+def _describe_statistics(pair: tuple[ImageStatistics, ...], names: Mapping[str, object]) -> str:
+    """The statistics in words, with the values of both volumes where they differ."""
     parts = []
     for name in names:
-        values = dict.fromkeys(f"{look.facts[name]:.0f}" for look in looks if name in look.facts)
+        values = dict.fromkeys(f"{statistics.values[name]:.0f}" for statistics in pair if name in statistics.values)
         if values:
             parts.append(STATISTICS[name].format(" and ".join(values)))
     return "; ".join(parts)
 
 
-def _damage(cards: Mapping[str, ModelCard]) -> Iterator[str]:
+def _warn_of_damaged(cards: Mapping[str, ModelCard]) -> Iterator[str]:
     if isinstance(cards, Cards) and cards.damaged:
         names = ", ".join(cards.damaged)
         yield f"Not considered, because damaged: {names}; `light-registration models` says what is wrong."
 
 
-def _misfits(card: ModelCard, looks: Looks) -> Iterator[str]:
-    """What speaks against the model, a line for each volume, and what is doubtful about the volumes themselves."""
-    for look in looks:
-        if look.doubt:
-            yield look.doubt
-        problem = _misfit(card, look)
+def _warn_of_misfits(card: ModelCard, pair: PairStatistics) -> Iterator[str]:
+    """Yield warnings about the intensities of each volume, and about volumes that the model does not cover."""
+    for statistics in pair:
+        if statistics.intensity_warning:
+            yield statistics.intensity_warning
+        problem = _describe_misfit(card, statistics)
         if problem:
-            yield f"{look.name} {problem}; check the result with care."
+            yield f"{statistics.name} {problem}; check the result with care."
 
 
-def _misfit(card: ModelCard, look: ImageStatistics) -> str:
+def _describe_misfit(card: ModelCard, statistics: ImageStatistics) -> str:
     modalities = {entry.modality for entry in card.covers} or {card.modality}
-    if look.modality not in modalities and "any" not in modalities:
-        words = "does not look like CT (no Hounsfield units)" if look.modality == "MRI" else "looks like CT"
-        unit = " in Hounsfield units" if look.modality == "unclear" and "CT" in modalities else ""
+    if statistics.modality not in modalities and "any" not in modalities:
+        words = "does not look like CT (no Hounsfield units)" if statistics.modality == "MRI" else "looks like CT"
+        unit = " in Hounsfield units" if statistics.modality == "unclear" and "CT" in modalities else ""
         return f"{words}, but the model '{card.name}' was trained on {' and '.join(sorted(modalities))}{unit}"
-    if not card.covers or _entry_for(card, look):
+    if not card.covers or _find_entry(card, statistics):
         return ""
-    nearest = min(card.covers, key=lambda entry: _entry_distance(entry, look))
+    nearest = min(card.covers, key=lambda entry: _measure_entry_distance(entry, statistics))
     limits = [
-        f"{STATISTICS[name].format(f'{look.facts[name]:.0f}')} (not {low:.0f} to {high:.0f})"
-        for name, (low, high) in nearest.outside(look.facts).items()
-        if name in look.facts
+        f"{STATISTICS[name].format(f'{statistics.values[name]:.0f}')} (not {low:.0f} to {high:.0f})"
+        for name, (low, high) in nearest.find_outside(statistics.values).items()
+        if name in statistics.values
     ]
     why = "; ".join(limits) or "too little is shown to tell"
     return f"is not like what the model '{card.name}' was trained on, {nearest.anatomy}: {why}"

@@ -1,4 +1,4 @@
-"""The user's own models: a folder that models are added to and removed from as a whole, never in part."""
+"""The folder of the user's own models; models are added and removed as a whole, never in part."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ RESERVED_NAMES = ("auto", "list", "show", "verify", "add", "remove")
 
 
 def add_model(source: Path, *, replace: bool = False) -> ModelCard:
-    """Copy a model folder into the user's folder (`core.models.cards.get_user_models_folder`), where all find it; returns its card.
+    """Copy a model folder into the user's models folder (`core.models.cards.get_user_models_folder`); returns its card.
 
-    All is checked before anything is changed: the card, the hash, that the network loads, that the name is free.
-    replace: take the place of a model of that name; a bundled one comes back when the added one is removed.
-    Raises ModelError, InputError where the folder cannot be written.
+    Before anything is changed, the card, the hash and the name are checked and the network is loaded. replace: replace
+    a model with that name; a bundled one is used again when the added one is removed. Raises ModelError, or InputError
+    if the folder cannot be written.
     """
     source = source.resolve()
     card = read_card(source)
     _check_name(card.name)
     cards = list_cards()
-    with _errors_named(source):
+    with _name_errors(source):
         load_student(resolve_shared_weights(card, cards))
     taken = get_user_models_folder() / card.name
     if not replace and (taken.exists() or card.name in cards):
         kind = "an added" if taken.exists() else "a bundled"
         raise ModelError(f"There is {kind} model '{card.name}' already: rename the folder, or --replace that model.")
     _check_dependents(card.name, None if card.weights_of else card.sha256)
-    with _errors_named(get_user_models_folder()):
+    with _name_errors(get_user_models_folder()):
         _copy_into_place(source, taken)
     return list_cards()[card.name]
 
 
 def remove_model(name: str) -> None:
-    """Remove a model that was added. Raises ModelError for others, and where another model uses its weights."""
+    """Remove an added model. Raises ModelError for other models, and if another model uses its weights."""
     _check_name(name)
     folder = get_user_models_folder() / name
     if not folder.is_dir():
@@ -59,10 +59,10 @@ def remove_model(name: str) -> None:
         added = ", ".join(sorted(card.name for card in list_cards((get_user_models_folder(),)).values())) or "none"
         raise ModelError(f"No model '{name}' was added (added: {added}).")
     _check_dependents(name, None)
-    with _errors_named(folder):
-        aside = _beside(folder)
-        folder.rename(aside / name)
-        shutil.rmtree(aside)
+    with _name_errors(folder):
+        temporary = _make_temporary_folder(folder)
+        folder.rename(temporary / name)
+        shutil.rmtree(temporary)
 
 
 def _check_name(name: str) -> None:
@@ -74,7 +74,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_dependents(name: str, sha256: str | None) -> None:
-    """Raise ModelError if models share the weights of this one and would not find them (sha256: the new weights)."""
+    """Raise ModelError if other models share the weights of this one; sha256: of the new weights, None if removed."""
     dependents = [
         c.name for c in list_cards().values() if c.weights_of == name and c.name != name and c.sha256 != sha256
     ]
@@ -83,11 +83,11 @@ def _check_dependents(name: str, sha256: str | None) -> None:
 
 
 def _copy_into_place(source: Path, target: Path) -> None:
-    """Copy aside, check the copy, and exchange by renaming, so that no half of a model is ever seen."""
+    """Copy to a temporary folder, check the copy, and exchange by renaming, so that no partial model is ever found."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = _beside(target)
+    temporary = _make_temporary_folder(target)
     try:
-        new, old = aside / target.name, aside / "old"
+        new, old = temporary / target.name, temporary / "old"
         new.mkdir()
         for name in (CARD_FILE, WEIGHTS_FILE):
             if (source / name).is_file():
@@ -104,16 +104,16 @@ def _copy_into_place(source: Path, target: Path) -> None:
                 old.rename(target)
             raise
     finally:
-        shutil.rmtree(aside)
+        shutil.rmtree(temporary)
 
 
-def _beside(folder: Path) -> Path:
-    """A new folder that is not looked at for models, on the same disk."""
+def _make_temporary_folder(folder: Path) -> Path:
+    """Make a folder on the same disk that is not searched for models."""
     return Path(tempfile.mkdtemp(prefix=f".{folder.name}-{os.getpid()}-", dir=folder.parent))
 
 
 @contextlib.contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
+def _name_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

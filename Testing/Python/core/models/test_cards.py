@@ -152,7 +152,7 @@ def test_the_users_folder_is_where_the_system_keeps_such_things_or_where_one_say
 
 
 def test_the_bundled_card_and_its_configuration_cover_the_same():
-    library = Path(list_cards.__code__.co_filename).parents[1]
+    library = Path(list_cards.__code__.co_filename).parents[2]
     trained = [card for card in list_cards((BUNDLED_MODELS_FOLDER,)).values() if card.weights_of is None]
     assert trained
     for card in trained:

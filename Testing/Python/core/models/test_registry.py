@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from LightRegistrationLib.core.errors import ModelError
 from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE, WEIGHTS_FILE, list_cards
 from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.refinement.settings import RefinementSettings
 
 
 @pytest.fixture
@@ -106,12 +107,33 @@ def test_weights_that_are_no_safetensors_are_refused(models):
         ({"grid": {"multiple": 8}}, r"card\.json: grid\.multiple: a multiple of 16"),
         ({"grid": {"max_voxels": 1000}}, r"card\.json: grid\.max_voxels"),
         ({"intensity": {"kind": "magic"}}, "Unknown intensity normalization 'magic'"),
+        ({"refinement": {"coarsest": 3}}, r"card\.json: refinement\.coarsest: 1, 2, 4 or 8 is needed"),
+        ({"refinement": {"finest": 2}}, r"card\.json: refinement\.finest: a number from 0\.25 to 1"),
+        ({"refinement": {"multimodal_update_voxels": 0.1}}, r"card\.json: refinement\.multimodal_update_voxels: 0\.7"),
+        ({"refinement": {"damping": 0.1}}, r"card\.json: refinement\.damping: unknown; use update_voxels"),
+        ({"refinement": {"optimizer": {}}}, r"card\.json: refinement\.optimizer: unknown; use update_voxels"),
+        ({"grid": {"max_growth_percent": -1}}, r"card\.json: grid\.max_growth_percent: a number from 0 to 100"),
     ],
 )
 def test_a_wrong_card_is_refused_with_the_reason(models, changes, words):
     change_card(models, **changes)
     with pytest.raises(ModelError, match=words):
         ModelRegistry((models,)).load("mine")
+
+
+def test_a_card_sets_what_depends_on_the_anatomy_and_the_rest_has_its_default(models):
+    change_card(models, refinement={"coarsest": 8, "multimodal_update_voxels": 3.0})
+    settings = ModelRegistry((models,)).load("mine").refinement
+    assert settings == RefinementSettings(coarsest=8, multimodal_update_voxels=3.0)
+
+
+def test_a_card_without_refinement_has_the_defaults(models):
+    """As the cards of models that were trained before there was a refinement."""
+    file = models / "mine" / CARD_FILE
+    card = json.loads(file.read_text())
+    del card["refinement"]
+    file.write_text(json.dumps(card))
+    assert ModelRegistry((models,)).load("mine").refinement == RefinementSettings()
 
 
 def test_an_added_folder_adds_to_the_bundled_models(models):

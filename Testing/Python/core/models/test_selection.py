@@ -21,14 +21,14 @@ from LightRegistrationLib.core.models.image_statistics import ImageStatistics, m
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.models.selection import check_model, choose_model
 from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.result import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RegistrationSettings
 
 from ..body_phantoms import COVERS, add_model, head_and_neck, trunk
 
 DATA = os.environ.get("LIGHTREG_DATA")
 HEADS = [make_head(seed, 3.0)[0] for seed in (1, 2)]
 T1 = tuple(measure_image_statistics(head) for head in HEADS)
-FLAIR = dataclasses.replace(T1[1], facts={**T1[1].facts, "calm_rank_percent": 58.0})
+FLAIR = dataclasses.replace(T1[1], values={**T1[1].values, "calm_rank_percent": 58.0})
 CROP = ImageStatistics("crop", "MRI", {"longest_mm": 51.0, "cut_percent": 90.0})
 CHEST, ABDOMEN, NECK = (
     measure_image_statistics(trunk(350, 0.7)),
@@ -57,7 +57,7 @@ def all_cards(all_folder: Path) -> Cards:
 
 
 @pytest.mark.parametrize(
-    ("looks", "name", "words"),
+    ("pair", "name", "words"),
     [
         (T1, "brain-mri", "both volumes look like MRI, brain or whole head in T1"),
         ((CROP, CROP), "brain-mri", "both volumes look like MRI, a small crop"),
@@ -66,22 +66,22 @@ def all_cards(all_folder: Path) -> Cards:
         ((ABDOMEN, ABDOMEN), "abdomen-ct", "abdomen or pelvis"),
         ((NECK, NECK), "head-neck-ct", "head and neck .*mm wide where it is narrow"),
         ((NECK, T1[0]), "general", "one of the volumes looks like CT .* the other does not"),
-        ((T1[0], FLAIR), "general", "but not like what a special model is for"),
-        ((ODD, ODD), "general", "but not like what a special model is for .268 mm long"),
-        ((VESSELS, VESSELS), "general", "but not like what a special model is for .159 mm long"),
-        ((CHEST, NECK), "general", "not like what a special model is for"),
+        ((T1[0], FLAIR), "general", "but no special model covers them"),
+        ((ODD, ODD), "general", "but no special model covers them .268 mm long"),
+        ((VESSELS, VESSELS), "general", "but no special model covers them .159 mm long"),
+        ((CHEST, NECK), "general", "no special model covers them"),
     ],
 )
-def test_the_model_for_both_volumes_is_taken_and_the_line_says_why(all_cards, looks, name, words):
-    for order in (looks, looks[::-1]):
+def test_the_model_for_both_volumes_is_taken_and_the_line_says_why(all_cards, pair, name, words):
+    for order in (pair, pair[::-1]):
         choice = choose_model(all_cards, order)
         assert (choice.card.name, choice.warnings) == (name, ())
         assert "\n" not in choice.reason
-    assert re.search(words, choose_model(all_cards, looks).reason)
+    assert re.search(words, choose_model(all_cards, pair).reason)
 
 
 def test_the_reason_has_the_numbers_of_both_volumes(all_cards):
-    shares = [ImageStatistics("a", "CT", {**CHEST.facts, "air_percent": share}) for share in (31.4, 27.0)]
+    shares = [ImageStatistics("a", "CT", {**CHEST.values, "air_percent": share}) for share in (31.4, 27.0)]
     assert "31 and 27 % of the body is air" in choose_model(all_cards, tuple(shares)).reason
     assert "31 % of the body is air" in choose_model(all_cards, (shares[0], shares[0])).reason
 
@@ -99,7 +99,7 @@ def test_without_a_general_model_the_nearest_is_taken_with_a_warning_for_each_vo
     assert "nearest of the installed models" in choice.reason
     (warning,) = choice.warnings
     assert warning.startswith("slab is not like what the model 'brain-mri' was trained on, brain or whole head in T1")
-    assert "44 % of the view's edge lies in the body (not 0 to 32)" in warning
+    assert "the body covers 44 % of the surface of the field of view (not 0 to 32)" in warning
     far = ImageStatistics(
         "knee", "CT", {"longest_mm": 200.0, "air_percent": 0.0, "narrow_mm": 130.0, "narrowing_percent": 5.0}
     )
@@ -120,8 +120,8 @@ def test_of_two_that_cover_a_pair_the_one_it_lies_deeper_in_is_taken(tmp_path):
     for name, limits in (("wide", [0, 100]), ("narrow", [20, 40]), ("other", [28, 90])):
         entry = {"modality": "CT", "anatomy": name, "longest_mm": [100, 500], "narrow_mm": [v * 10 for v in limits]}
         add_model(tmp_path, name, covers=[entry])
-    look = ImageStatistics("a", "CT", {"longest_mm": 300.0, "narrow_mm": 300.0})
-    assert choose_model(list_cards((tmp_path,)), (look, look)).card.name == "narrow"
+    statistics = ImageStatistics("a", "CT", {"longest_mm": 300.0, "narrow_mm": 300.0})
+    assert choose_model(list_cards((tmp_path,)), (statistics, statistics)).card.name == "narrow"
 
 
 def test_a_model_that_does_not_say_what_it_is_for_is_never_chosen(tmp_path):
