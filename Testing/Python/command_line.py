@@ -10,10 +10,11 @@ import atexit
 import functools
 import json
 import os
-import select
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,13 +32,13 @@ def run_command(
     """Run light-registration in a process that is forked from a warm one, or in a fresh one where there is no fork."""
     if not hasattr(os, "fork"):
         return run_fresh_command(*arguments, environment=environment, folder=folder)
-    return _warm_process().run([*map(str, arguments)], environment, Path(folder).resolve())
+    return start_command(*arguments, environment=environment, folder=folder).wait()
 
 
 def run_fresh_command(
     *arguments: str | Path, environment: Mapping[str, str] = ONE_THREAD, folder: str | Path = "."
 ) -> Finished:
-    """Run light-registration as a user does: a new Python process."""
+    """Run light-registration as a user does: in a new Python process."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -50,8 +51,44 @@ def run_fresh_command(
     )
 
 
+def start_command(
+    *arguments: str | Path, environment: Mapping[str, str] = ONE_THREAD, folder: str | Path = "."
+) -> RunningCommand:
+    """Fork a process that runs light-registration; no other may be started before it has ended."""
+    return _start_warm_process().start([*map(str, arguments)], environment, Path(folder).resolve())
+
+
+class RunningCommand:
+    """A command that runs: what it says on standard error can be read line by line, and it can be sent signals."""
+
+    def __init__(self, warm: _WarmProcess, arguments: list[str], streams: tempfile.TemporaryDirectory[str]) -> None:
+        self._warm = warm
+        self._arguments = arguments
+        self._streams = streams
+        self._watchdog = threading.Timer(PATIENCE_S, self.send_signal, (signal.SIGKILL,))
+        self._watchdog.start()
+        self.stderr = (Path(streams.name) / "stderr").open(encoding="utf-8", errors="surrogateescape")
+
+    @property
+    def process_id(self) -> int:
+        return self._warm.child
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process_id, number)
+
+    def wait(self) -> Finished:
+        """Read the rest of its output and wait for its end."""
+        stderr = self.stderr.read()
+        status = self._warm.read_number()
+        self._watchdog.cancel()
+        self.stderr.close()
+        stdout = (Path(self._streams.name) / "stdout").read_bytes().decode("utf-8", "surrogateescape")
+        self._streams.cleanup()
+        return subprocess.CompletedProcess([*COMMAND, *self._arguments], status, stdout, stderr)
+
+
 @functools.cache
-def _warm_process() -> _WarmProcess:
+def _start_warm_process() -> _WarmProcess:
     process = _WarmProcess()
     atexit.register(process.close)
     return process
@@ -65,24 +102,27 @@ class _WarmProcess:
         self._process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ONE_THREAD, encoding="utf-8"
         )
+        self.child = 0
 
-    def run(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> Finished:
+    def start(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> RunningCommand:
         assert self._process.stdin is not None
-        with tempfile.TemporaryDirectory() as streams:
-            files = [str(Path(streams) / name) for name in ("stdout", "stderr")]
-            request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder), "files": files}
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            status = self._answer()
-            texts = [Path(file).read_bytes().decode("utf-8", "surrogateescape") for file in files]
-        return subprocess.CompletedProcess([*COMMAND, *arguments], status, *texts)
+        streams = tempfile.TemporaryDirectory()
+        files = [Path(streams.name) / name for name in ("stdout", "stderr")]
+        files[0].touch()
+        os.mkfifo(files[1])
+        request = {
+            "arguments": arguments,
+            "environment": dict(environment),
+            "folder": str(folder),
+            "files": [str(file) for file in files],
+        }
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        self.child = self.read_number()
+        return RunningCommand(self, arguments, streams)
 
-    def _answer(self) -> int:
+    def read_number(self) -> int:
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_S)
-        if not ready:
-            self._process.kill()
-            raise TimeoutError(f"a command did not end within {PATIENCE_S} s")
         return int(self._process.stdout.readline())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Fork one process for each command line that standard input tells of; answer with the exit status of each.
+"""Fork one process for each command line that standard input tells of; answer with its number, then its exit status.
 
 A request is a line of JSON: arguments, environment, folder, and the two files that standard output and error go to.
 """
@@ -26,19 +26,20 @@ def load(names: tuple[str, ...]) -> None:
 
 
 def redirect(request: dict[str, Any]) -> None:
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["folder"])
     descriptors = [os.open(os.devnull, os.O_RDONLY)]
-    descriptors += [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for file in request["files"]]
+    descriptors += [os.open(file, os.O_WRONLY) for file in request["files"]]
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)
         os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
 
 
 def run_forked(request: dict[str, Any]) -> int:
     """Fork; the exit status in the parent. The child becomes the command and does not return."""
     if child := os.fork():
+        print(child, flush=True)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     redirect(request)
     sys.argv = ["light-registration", *request["arguments"]]

@@ -18,8 +18,8 @@ import pytest
 from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, staging_folder
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import COMMAND, ONE_THREAD
-from ..processes import PATIENCE_S
+from ..command_line import COMMAND, ONE_THREAD, RunningCommand, start_command
+from ..processes import PATIENCE_S, is_alive
 from .conftest import PairFiles
 
 
@@ -139,15 +139,15 @@ def test_a_killed_run_leaves_the_earlier_result_unchanged(
     before = _tree(output)
     arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(output), "--force"]
     # Drawing the views leaves a second between the first file and the end.
-    process = subprocess.Popen([*COMMAND, *arguments, "--views"], stderr=subprocess.PIPE, env=ONE_THREAD, text=True)
-    _wait_until_it_writes(tmp_path, process)
-    process.send_signal(end)
-    _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode != 0, "it was over before the signal came"
+    running = start_command(*arguments, "--views")
+    _wait_until_it_writes(tmp_path, running)
+    running.send_signal(end)
+    done = running.wait()
+    assert done.returncode != 0, "it was over before the signal came"
     assert _tree(output) == before
     if end != signal.SIGKILL:
-        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}[end]
-        assert errors == ""
+        assert done.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}[end]
+        assert done.stderr == ""
         assert [p.name for p in tmp_path.iterdir()] == ["result"]
 
 
@@ -178,10 +178,10 @@ def test_register_works_without_standard_error(pair_files: PairFiles, tmp_path: 
     assert (tmp_path / "result" / "report.json").exists()
 
 
-def _wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
+def _wait_until_it_writes(folder: Path, running: RunningCommand) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not list(folder.glob(".*.unfinished-*/transform.h5")):
-        assert process.poll() is None, "ended too early"
+        assert is_alive(running.process_id), "ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.005)
 

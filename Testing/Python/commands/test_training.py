@@ -20,7 +20,7 @@ from LightRegistrationLib.commands.main import build_parser
 from LightRegistrationLib.commands.train.toy_data import make_toy_data
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import COMMAND, ONE_THREAD, run_command
+from ..command_line import COMMAND, ONE_THREAD, run_command, start_command
 from ..processes import PATIENCE_S
 
 STUDENT = """\
@@ -249,19 +249,18 @@ def test_an_unfinished_run_can_be_exported(heads: Path, tmp_path: Path, config: 
 
 def stopped_at_the_second_stage(command: list[str | Path], number: int) -> tuple[int, list[str]]:
     """Start a run and send it a signal when its second stage begins; its exit status and what it said from there on."""
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
-    assert running.stderr is not None
+    running = start_command(*command)
     for line in running.stderr:
         if line.startswith("stage 2 of 2"):
             break
     running.send_signal(number)
-    rest = running.stderr.read().splitlines()
-    return running.wait(PATIENCE_S), rest
+    done = running.wait()
+    return done.returncode, done.stderr.splitlines()
 
 
 def two_stages(file: Path, data: Path) -> list[str | Path]:
     file.write_text(file.read_text() + "[[stage]]\nsteps = 30\nspacing_mm = 8\n")
-    return [*COMMAND, "train", "student", file, "--data", data, "--threads", "1"]
+    return ["train", "student", file, "--data", data, "--threads", "1"]
 
 
 def test_a_resumed_run_ends_like_an_unbroken_one(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
@@ -272,9 +271,8 @@ def test_a_resumed_run_ends_like_an_unbroken_one(heads: Path, tmp_path: Path, co
     assert 5 <= stopped < 35
     assert said[-1] == f"stopped and saved at step {stopped} of 35; to resume, run the same command again."
     for name in ("broken", "whole"):
-        done = subprocess.run(
-            [*command, "--output", tmp_path / name], capture_output=True, text=True, env=ONE_THREAD, check=True
-        )
+        done = run_command(*command, "--output", tmp_path / name)
+        assert done.returncode == 0, done.stderr
         assert (f"resumed at step {stopped} of 35" in done.stderr) == (name == "broken")
     ours, theirs = (find_state_file(tmp_path / name)["student"] for name in ("broken", "whole"))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
@@ -291,16 +289,10 @@ def test_a_run_saves_before_each_kind_of_stop(
 
 
 def test_ctrl_c_before_the_first_step_stops_at_once(heads: Path, tmp_path: Path, config: Callable[..., Path]) -> None:
-    running = subprocess.Popen(
-        [*COMMAND, "train", "student", config(), "--data", heads, "--output", tmp_path / "run"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-    )
-    assert running.stderr is not None
+    running = start_command("train", "student", config(), "--data", heads, "--output", tmp_path / "run")
     assert running.stderr.readline() == "mini: 2 steps\n"
     running.send_signal(signal.SIGINT)
-    rest = running.stderr.read().splitlines()
-    assert running.wait(PATIENCE_S) == 130
-    assert rest[-1] == "stopped; no state was saved yet; to resume, run the same command again."
+    done = running.wait()
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "stopped; no state was saved yet; to resume, run the same command again."
     assert not (tmp_path / "run" / "state.pt").exists()
