@@ -1,4 +1,4 @@
-"""Label maps of balls at known places, so that what is made of them can be told from their formula."""
+"""Label maps of balls at known positions, so that expected results have a formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scans of one analytic anatomy in files: soft balls in a soft body, seen through any header and any affine map."""
+"""Scan files of one analytic anatomy: smooth balls in a smooth body, with any header and any affine map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from LightRegistrationLib.training.sources import ImageSourceConfig
 CENTERS_MM = np.array([[-14.0, 8.0, 6.0], [12.0, -10.0, 9.0], [4.0, 12.0, -12.0]])
 RADII_MM = (9.0, 8.0, 7.0)
 LEVELS = (0.9, 0.15, 0.7)
-STILL = ImageVariation(**{f.name: 0.0 for f in fields(ImageVariation)} | {"node_mm": 32.0})
+NO_VARIATION = ImageVariation(**{f.name: 0.0 for f in fields(ImageVariation)} | {"node_mm": 32.0})
 WINDOW = {"kind": "window", "low": 0.0, "high": 1.0}
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -84,7 +84,7 @@ def write_scan(folder: Path, name: str, affine: NDArray[np.float64] | None = Non
 def config_of(**changes: object) -> ImageSourceConfig:
     """Images of a folder that `write_scan` filled, without any variation."""
     values = {"files": "*[a-z].nii.gz", "labels": "{stem}_seg.nii.gz", "skip": "*_seg.nii.gz"}
-    return ImageSourceConfig(**values | {"intensity": WINDOW, "variation": STILL} | changes)
+    return ImageSourceConfig(**values | {"intensity": WINDOW, "variation": NO_VARIATION} | changes)
 
 
 def make_generator(seed: int = 0) -> torch.Generator:

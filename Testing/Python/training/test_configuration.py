@@ -1,4 +1,4 @@
-"""What a configuration may say, and the one line that names file and key if it says something else."""
+"""Valid configurations, and the error line with file and key of invalid ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_configurations_in_the_repository_are_valid(file):
         (STAGE, "", r"mine.toml: .*\[\[stage\]\]"),
     ],
 )
-def test_what_is_wrong_with_a_teachers_configuration_is_one_line(tmp_path, old, new, message):
+def test_an_error_in_a_teachers_configuration_is_one_line(tmp_path, old, new, message):
     expect_refusal(tmp_path / "mine.toml", TEACHER, old, new, message)
 
 
@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_teachers_configuration_is_one_line(tmp_path, old, 
         ('"distillation"', '"teacher"', "mine.toml: unknown key"),
     ],
 )
-def test_what_is_wrong_with_a_distillations_configuration_is_one_line(tmp_path, old, new, message):
+def test_an_error_in_a_distillation_configuration_is_one_line(tmp_path, old, new, message):
     expect_refusal(tmp_path / "mine.toml", DISTILLATION, old, new, message)
 
 
@@ -84,13 +84,13 @@ def expect_refusal(file: Path, text: str, old: str, new: str, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_configuration_of_another_kind_is_said(tmp_path):
+def test_a_configuration_of_another_kind_is_refused(tmp_path):
     (tmp_path / "mine.toml").write_text(TEACHER)
     assert load_config_as(tmp_path / "mine.toml", TeacherTrainingConfig).teacher.channels == 1
     with pytest.raises(InputError, match=r"mine.toml: this configures a teacher, not a distillation"):
         load_config_as(tmp_path / "mine.toml", DistillationConfig)
 
 
-def test_a_missing_configuration_is_said(tmp_path):
+def test_a_missing_configuration_is_reported(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.toml: the configuration cannot be read"):
         load_config(tmp_path / "nowhere.toml")

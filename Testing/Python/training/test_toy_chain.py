@@ -18,7 +18,7 @@ from LightRegistrationLib.commands.train.request import CONFIGS
 
 MODEL = "toy-aldk"
 SMALLER = {"steps": "110", "spacing_mm": "6", "channels": "4", "validate_minutes": "0"}
-"""At 6 mm a step takes a third of the time. The critic's channels are a list and stay as they are."""
+"""At 6 mm a step takes a third of the time. The channels of the discriminator are a list and stay unchanged."""
 
 
 def smaller(name: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A source of analytic pairs, so that what is tested of the training depends on no file format and takes no time."""
+"""A source of analytic pairs, for fast training tests that depend on no file format."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class ToySourceConfig(SourceConfig):
 SOURCES = (ToySourceConfig(),)
 
 
-class Same:
-    """Draws one pair again and again; stands for a mixture."""
+class RepeatedPair:
+    """Replaces a mixture: always draws the same pair."""
 
     shapes = (SHAPE,)
 

@@ -34,7 +34,7 @@ def teacher_trainer(output: Path, steps: int, processes: Processes | None) -> Te
 
 
 def student_trainer(output: Path, steps: int, processes: Processes | None) -> DistillationTrainer:
-    """Two networks of which the first stage uses one, and a critic."""
+    """Two networks of which the first stage uses one, and a discriminator."""
     stages = (DistillationStage(steps=2), DistillationStage(steps=steps - 2, cascades=2))
     config = DistillationConfig(
         name="s",

@@ -58,7 +58,7 @@ def analytic_atlas(shape: tuple[int, int, int] = SHAPE, scale: float = 1.0) -> A
 
 @dataclass
 class KnownScan:
-    """A scan made of the atlas: flow, scan -> atlas, and its inverse in voxels; what was added to each label."""
+    """A scan made from the atlas: flow, scan -> atlas, and its inverse, voxels; the intensity added to each label."""
 
     scan: AlignedScan
     flow: Tensor
@@ -100,7 +100,7 @@ def known(atlas) -> list[KnownScan]:
 
 @pytest.fixture(scope="module")
 def spatial(atlas, known) -> SpatialTransforms:
-    """What g says of the known scans after some training."""
+    """Predictions of g for the known scans after some training."""
     settings = LearningSettings(spatial_steps=80, spatial_rate=2e-3, spatial_smoothness=0.3)
     scans = [k.scan for k in known]
     return predict_spatial_transforms(
@@ -110,7 +110,7 @@ def spatial(atlas, known) -> SpatialTransforms:
 
 @pytest.fixture(scope="module")
 def changes(atlas, known) -> Tensor:
-    """What h says of the known scans after some training with their true deformations."""
+    """Predictions of h for the known scans after some training with their true deformations."""
     half = tuple(n // 2 for n in SHAPE)
     true = SpatialTransforms(
         *(
@@ -125,7 +125,7 @@ def changes(atlas, known) -> Tensor:
 
 
 def random_prepared(count: int = 3, seed: int = 0) -> PreparedAtlas:
-    """A small atlas with made-up transforms; the last scan sees half of the grid."""
+    """A small atlas with random transforms; the field of view of the last scan is half of the grid."""
     atlas = analytic_atlas((16, 16, 16), 0.5)
     generator = torch.Generator().manual_seed(seed)
     flows = 0.7 * torch.randn(count, 3, 4, 4, 4, generator=generator)
@@ -142,7 +142,7 @@ def without_change(prepared: PreparedAtlas) -> PreparedAtlas:
 
 
 def pull(image: Tensor, flow: Tensor) -> np.ndarray:
-    """An image (D, H, W) where the flow (3, D, H, W) takes the voxels, by scipy."""
+    """Sample an image (D, H, W) at the voxels displaced by a flow (3, D, H, W), with scipy."""
     i, j, k = flow.double().numpy()
     grid = np.indices(image.shape)
     return map_coordinates(image.double().numpy(), grid + np.stack([k, j, i]), order=1, mode="nearest")
@@ -168,7 +168,7 @@ def test_the_smoothness_leaves_out_what_crosses_an_edge_of_the_labels():
 
 
 class Free(nn.Module):
-    """Any change of appearance at all, in the place of h."""
+    """Replaces h: every voxel of the change is a free parameter."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ def test_the_spatial_transforms_find_the_known_deformations(spatial, known):
         assert error < 0.85 * identity
 
 
-def test_the_inverse_brings_a_scan_onto_the_atlas(spatial, atlas, known):
+def test_the_inverse_aligns_a_scan_with_the_atlas(spatial, atlas, known):
     for n, truth in enumerate(known):
         back = resize_flow(spatial.onto_atlas[n][None].float(), SHAPE)
         restyled = atlas.image + truth.change[atlas.labels.long()]
@@ -240,7 +240,7 @@ def test_the_appearance_changes_are_those_of_each_structure(changes, atlas, know
             assert inside == pytest.approx(change, abs=0.5 * CHANGE)
 
 
-def test_learning_is_the_same_for_the_same_seed_alone():
+def test_only_the_seed_determines_the_learning():
     atlas, scans = small_problem()
     results = []
     for seed, other in ((0, 5), (0, 6), (1, 6)):
@@ -259,25 +259,25 @@ class Interrupted(Exception):
     pass
 
 
-class Dying(Sequence[AlignedScan]):
-    """Scans that can be looked at so many times."""
+class InterruptingScans(Sequence[AlignedScan]):
+    """Scans that raise Interrupted after a number of accesses."""
 
-    def __init__(self, scans: Sequence[AlignedScan], looks: int) -> None:
+    def __init__(self, scans: Sequence[AlignedScan], accesses: int) -> None:
         self.scans = scans
-        self.looks = looks
+        self.accesses = accesses
 
     def __len__(self) -> int:
         return len(self.scans)
 
     def __getitem__(self, index):
-        if self.looks == 0:
+        if self.accesses == 0:
             raise Interrupted
-        self.looks -= 1
+        self.accesses -= 1
         return self.scans[index]
 
 
 @pytest.mark.parametrize("part", ["spatial", "appearance"])
-def test_a_killed_run_goes_on_as_if_it_had_not_been(part, tmp_path):
+def test_a_killed_run_resumes_exactly(part, tmp_path):
     atlas, scans = small_problem()
     settings = LearningSettings(spatial_steps=5, appearance_steps=5)
     none = torch.zeros(3, 3, 8, 8, 8)
@@ -291,15 +291,15 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(part, tmp_path):
     checkpoints = CheckpointSettings(tmp_path / "state.pt", minutes=0)
     unbroken = learn(scans, None).state_dict()
     with pytest.raises(Interrupted):
-        learn(Dying(scans, 3), checkpoints)
-    resumed = learn(Dying(scans, 2), checkpoints).state_dict()
+        learn(InterruptingScans(scans, 3), checkpoints)
+    resumed = learn(InterruptingScans(scans, 2), checkpoints).state_dict()
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
-    finished = learn(Dying(scans, 0), checkpoints).state_dict()
+    finished = learn(InterruptingScans(scans, 0), checkpoints).state_dict()
     assert all(torch.equal(unbroken[name], finished[name]) for name in unbroken)
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 
-def test_a_loss_that_is_not_finite_is_said_and_changes_no_weight():
+def test_a_loss_that_is_not_finite_is_reported_and_changes_no_weight():
     atlas, (scan, *_) = small_problem()
     broken = AlignedScan(scan.image * torch.nan, scan.field_of_view)
     network = build_spatial(1, 0)
@@ -346,7 +346,7 @@ def test_labels_move_with_the_image():
         assert not torch.equal(labels, labels.round())
 
 
-def test_every_image_is_the_atlas_in_the_look_of_one_scan_and_the_shape_of_one():
+def test_every_image_is_the_atlas_with_the_appearance_and_the_shape_of_scans():
     prepared = random_prepared()
     source, generator = AtlasSource(prepared), torch.Generator().manual_seed(5)
     atlas, changes = prepared.atlas, prepared.transforms.changes[:, 0].float()
@@ -451,7 +451,7 @@ def test_a_source_is_opened_from_files_and_then_from_the_cache(data, tmp_path):
     assert again.draw(torch.Generator()).fixed_labels.shape[1] == 2
 
 
-def test_other_settings_or_files_are_learned_anew(data, tmp_path):
+def test_other_settings_or_files_are_learned_again(data, tmp_path):
     cache, two = tmp_path / "cache", replace(SETTINGS, scans="scan_[ab].nii.gz")
     AtlasSource.open(two, data, cache, 2.0)
     seen = folders(cache)
@@ -465,7 +465,7 @@ def test_other_settings_or_files_are_learned_anew(data, tmp_path):
     assert len(folders(cache) - seen) == 1
 
 
-def test_scans_lie_on_the_atlas_and_keep_their_field_of_view(data, tmp_path):
+def test_scans_are_aligned_to_the_atlas_and_have_their_field_of_view(data, tmp_path):
     source = AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
     views = source.prepared.fields_of_view.flatten(1).float().mean(1)
     assert views[2] < 0.85 * views[0]
@@ -521,6 +521,6 @@ def test_bad_input_is_one_line_that_names_file_and_key(change, message, data, tm
         {"intensity": {"hihg": 99.0}},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(change):
+def test_invalid_settings_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         replace(SETTINGS, **change)

@@ -132,7 +132,7 @@ def test_a_cut_empties_one_end_of_one_axis_up_to_the_share():
     assert np.mean(shares) == pytest.approx(0.2, abs=0.04)
 
 
-def test_a_cut_happens_as_often_as_its_chance_says():
+def test_a_cut_has_its_probability():
     generator, image = _generator(), torch.ones(1, 1, 50, 50, 50)
     often = np.mean([_emptied(cut_field_of_view(image, 0.3, 0.5, generator))[0] >= 0 for _ in range(COUNT)])
     assert often == pytest.approx(0.3, abs=0.1)

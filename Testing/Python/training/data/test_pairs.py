@@ -9,19 +9,19 @@ from LightRegistrationLib.training.data.pairs import Mixture, Pair, join
 
 
 class Constant:
-    """Pairs of one value; fixed_labels hold a number that the generator gives."""
+    """Pairs of one value; fixed_labels are random numbers of the generator."""
 
     spacing_mm = 2.0
 
-    def __init__(self, value: float, size: int = 16, *, labelled: bool = True) -> None:
+    def __init__(self, value: float, size: int = 16, *, labeled: bool = True) -> None:
         self.value = value
         self.shape = (size, size, size)
-        self.labelled = labelled
+        self.labeled = labeled
 
     def draw(self, generator: torch.Generator) -> Pair:
         image = torch.full((1, 1, *self.shape), self.value)
         drawn = torch.rand((1, 2, *self.shape), generator=generator)
-        labels = (drawn, drawn + 1) if self.labelled else ()
+        labels = (drawn, drawn + 1) if self.labeled else ()
         return Pair(image, image + 1, image.expand(1, 3, *self.shape), image + 2, *labels)
 
 
@@ -39,7 +39,7 @@ def test_sources_are_drawn_by_their_weights():
 
 
 def test_a_batch_comes_from_one_source():
-    mixture = Mixture([Constant(1, 4), Constant(2, 6, labelled=False)], [1.0, 1.0])
+    mixture = Mixture([Constant(1, 4), Constant(2, 6, labeled=False)], [1.0, 1.0])
     assert mixture.shapes == ((4, 4, 4), (6, 6, 6))
     generator = _generator()
     seen = set()
@@ -72,15 +72,15 @@ def test_a_mixture_repeats_from_its_generator():
         assert torch.equal(one.moving_labels, other.moving_labels)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_joined_pairs_keep_every_part_in_order(labelled):
-    pairs = [Constant(n, 3, labelled=labelled).draw(_generator(n)) for n in range(3)]
+@pytest.mark.parametrize("labeled", [True, False])
+def test_joined_pairs_keep_every_part_in_order(labeled):
+    pairs = [Constant(n, 3, labeled=labeled).draw(_generator(n)) for n in range(3)]
     joined = join(pairs)
     for number, pair in enumerate(pairs):
         for name in ("fixed", "moving", "fixed_clean", "moving_clean"):
             assert torch.equal(getattr(joined, name)[number], getattr(pair, name)[0])
-        if labelled:
+        if labeled:
             assert torch.equal(joined.fixed_labels[number], pair.fixed_labels[0])
             assert torch.equal(joined.moving_labels[number], pair.moving_labels[0])
-    assert (joined.fixed_labels is None) != labelled
-    assert (joined.moving_labels is None) != labelled
+    assert (joined.fixed_labels is None) != labeled
+    assert (joined.moving_labels is None) != labeled

@@ -39,7 +39,7 @@ def _refusal(call, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("name", ["a.b.nii.gz", "a.b.nii", "a.b.NRRD", "a.b.mha"])
-def test_the_stem_keeps_what_belongs_to_the_name(name):
+def test_the_stem_is_the_name_without_the_ending(name):
     assert image_stem(Path("folder") / name) == "a.b"
 
 
@@ -87,7 +87,7 @@ def test_a_table_of_another_program_with_relative_paths_and_subjects(tmp_path):
     assert scans[0].subject == scans[1].subject == "anna" != scans[2].subject
 
 
-def test_a_table_may_have_the_images_alone(tmp_path):
+def test_a_table_may_have_images_only(tmp_path):
     _touch(tmp_path, "a.nrrd", "b.nrrd")
     scans = read_table(_table(tmp_path, "image\na.nrrd\nb.nrrd"))
     assert [s.image.name for s in scans] == ["a.nrrd", "b.nrrd"]
@@ -117,12 +117,12 @@ def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path, text, said
     assert said in message
 
 
-def test_a_table_that_is_no_text_or_not_there(tmp_path):
+def test_a_table_that_is_no_text_or_missing(tmp_path):
     assert "scans.csv" in _refusal(read_table, _table(tmp_path, "image\nü.nrrd\n", "utf-16"))
     assert "none.csv" in _refusal(read_table, tmp_path / "none.csv")
 
 
-def test_what_only_a_folder_has_is_not_ignored_beside_a_table():
+def test_keys_of_a_folder_are_refused_beside_a_table():
     for key in ("skip", "labels"):
         with pytest.raises(ValueError, match="belong to files"):
             ImageSourceConfig(table="scans.csv", **{key: "*"})
@@ -144,7 +144,7 @@ def _records(folder: Path, **changes: str | None) -> Path:
     return folder / "manifest.json"
 
 
-def test_of_a_manifest_only_what_may_be_trained_on_is_taken(tmp_path):
+def test_only_training_records_of_a_manifest_are_used(tmp_path):
     names = ("train", "evaluate", "validate", "liver", "second", "train_labels")
     _touch(tmp_path, *(f"{name}.nrrd" for name in names))
     _records(tmp_path)
@@ -174,7 +174,7 @@ def test_a_manifest_that_cannot_be_used(tmp_path):
     ],
     ids=["oblique", "permuted", "left-handed"],
 )
-def test_an_image_lies_where_its_header_says(tmp_path, affine, ending):
+def test_an_image_has_the_geometry_of_its_header(tmp_path, affine, ending):
     volume = read_image(write(tmp_path / f"scan{ending}", _ramp(), affine))
     assert volume.name == f"scan{ending}"
     np.testing.assert_array_equal(volume.array, _ramp())
@@ -194,7 +194,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, ending, share):
     assert str(path) in _refusal(read_image, path)
 
 
-def test_what_is_no_scalar_volume_is_refused(tmp_path):
+def test_other_data_than_a_scalar_volume_are_refused(tmp_path):
     four = sitk.GetImageFromArray(np.zeros((3, 4, 4, 4), np.float32), isVector=False)
     vector = sitk.GetImageFromArray(np.zeros((4, 4, 4, 3), np.float32), isVector=True)
     flat = sitk.GetImageFromArray(np.zeros((4, 4), np.float32))
@@ -206,7 +206,7 @@ def test_what_is_no_scalar_volume_is_refused(tmp_path):
         assert said in message
 
 
-def test_what_is_no_image_is_refused(tmp_path):
+def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "scan.nii.gz").write_text("not an image")
     (tmp_path / "scan.nrrd").mkdir()
     for name in ("scan.nii.gz", "scan.nrrd", "absent.nii.gz"):

@@ -28,7 +28,7 @@ from LightRegistrationLib.training.trainers.distillation import DistillationTrai
 from LightRegistrationLib.training.trainers.student import StudentTrainer
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
 
-from ..toy import SOURCES, Same, drawn, losses_of, mixture
+from ..toy import SOURCES, RepeatedPair, drawn, losses_of, mixture
 
 STAGE = DistillationStage(steps=6, spacing_mm=6)
 ALWAYS = KnowledgeConfig(every=1, critic_every=2)
@@ -52,7 +52,7 @@ def config(**changes: object) -> DistillationConfig:
 
 @pytest.fixture
 def teacher() -> Teacher:
-    """A teacher whose deformations are smooth, a voxel in size, and far from what an untrained student says."""
+    """A teacher whose deformations are smooth, a voxel in size, and far from those of an untrained student."""
     torch.manual_seed(11)
     network = Teacher(TeacherConfig(cascades=1, channels=2))
     network.stem.offset.bias.data = torch.tensor([1.0, -0.5, 0.3])
@@ -101,8 +101,8 @@ def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(s
     assert len(trainer.student.networks) == (1 if student.shared else 2)
 
 
-def test_a_velocity_student_is_judged_on_the_grid_of_its_images(tmp_path, teacher):
-    """One voxel of the half grid is two of the images': the critic and the warp have to see two."""
+def test_the_loss_of_a_velocity_student_is_on_the_grid_of_its_images(tmp_path, teacher):
+    """One voxel of the half grid is two of the image grid, for the discriminator and for the warp."""
     student = CascadeConfig(cascades=1, symmetric=False)
     trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
     head = trainer.student.networks[0].flow
@@ -115,29 +115,29 @@ def test_a_velocity_student_is_judged_on_the_grid_of_its_images(tmp_path, teache
     torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
 
 
-def test_the_students_loss_is_made_of_what_the_article_says(trainer):
-    """With gamma = 0.3, against the networks asked by hand; the critic is not due at step 1."""
+def test_the_students_loss_has_the_terms_of_the_article(trainer):
+    """With gamma = 0.3, against direct calls of the networks; the discriminator is not due at step 1."""
     trainer.step = 1
-    pair = Same().pair
+    pair = RepeatedPair().pair
     with torch.no_grad():
         flow, _ = trainer.predict_student_flow(pair, 1)
         gap = trainer.discriminator.features(flow) - trainer.discriminator.features(trainer.predict_teacher_flow(pair))
         warped = warp(pair.moving, flow)
     correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
-    terms = trainer.train_step(Same(), STAGE)
+    terms = trainer.train_step(RepeatedPair(), STAGE)
     assert terms.keys() == {"reconstruction", "knowledge"}
     assert terms["reconstruction"] == pytest.approx(0.3 * (1 - correlation), rel=1e-4)
     assert terms["knowledge"] == pytest.approx(0.7 * float(gap.square().mean()), rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["none", "distance", "adversarial"])
-def test_the_three_ways_of_learning_differ_in_the_knowledge_term_alone(kind, tmp_path, teacher):
+def test_the_three_kinds_differ_only_in_the_knowledge_term(kind, tmp_path, teacher):
     knowledge = replace(ALWAYS, kind=kind)
     trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
-    pair = Same().pair
+    pair = RepeatedPair().pair
     with torch.no_grad():
         flow, taught = trainer.predict_student_flow(pair, 1)[0], trainer.predict_teacher_flow(pair)
-    terms = trainer.train_step(Same(), STAGE)
+    terms = trainer.train_step(RepeatedPair(), STAGE)
     expected = {"none": set(), "distance": {"knowledge"}, "adversarial": {"knowledge", "critic", "penalty"}}[kind]
     assert terms.keys() == {"reconstruction"} | expected
     if kind == "distance":
@@ -149,7 +149,7 @@ def adam_steps(optimizer: torch.optim.Optimizer) -> int:
 
 
 @pytest.mark.parametrize(("critic_every", "expected"), [(1, 12), (2, 6), (5, 3)])
-def test_the_student_is_updated_more_often_than_the_critic(critic_every, expected, tmp_path, teacher):
+def test_the_student_is_updated_more_often_than_the_discriminator(critic_every, expected, tmp_path, teacher):
     knowledge = replace(ALWAYS, critic_every=critic_every)
     trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     terms = losses_of(trainer)
@@ -166,24 +166,26 @@ def test_the_knowledge_is_on_at_every_third_step_until_its_end(tmp_path, teacher
     assert [n for n, t in enumerate(terms) if "critic" in t] == [0, 6]
 
 
-def test_each_player_moves_at_its_own_turn_alone(trainer):
+def test_each_network_changes_only_in_its_own_update(trainer):
     def weights(network):
         return [p.detach().clone() for p in network.parameters()]
 
     def moved(before, network):
         return any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
-    for step, critic_moves in ((0, True), (1, False), (2, True)):
+    for step, discriminator_moves in ((0, True), (1, False), (2, True)):
         trainer.step = step
-        student, critic, taught = (weights(n) for n in (trainer.student, trainer.discriminator, trainer.teacher))
+        student, discriminator, teacher_weights = (
+            weights(n) for n in (trainer.student, trainer.discriminator, trainer.teacher)
+        )
         trainer.train_step(mixture(), STAGE)
         assert moved(student, trainer.student)
-        assert moved(critic, trainer.discriminator) == critic_moves
-        assert not moved(taught, trainer.teacher)
+        assert moved(discriminator, trainer.discriminator) == discriminator_moves
+        assert not moved(teacher_weights, trainer.teacher)
 
 
-def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(tmp_path, teacher):
-    """A student that hardly learns (rate 0) and a critic that does: the teacher's value rises above the student's."""
+def test_the_discriminator_learns_to_distinguish_student_and_teacher(tmp_path, teacher):
+    """The student does not learn (rate 0), the discriminator does: the teacher's value exceeds the student's."""
     knowledge, critic = KnowledgeConfig(every=1, critic_every=1), DiscriminatorConfig(channels=(4, 8, 8), rate=3e-3)
     trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(0.0)
@@ -194,7 +196,7 @@ def test_in_training_the_critic_learns_to_tell_the_student_from_the_teacher(tmp_
 
 def test_a_few_steps_on_one_pair_lower_its_reconstruction_loss(trainer):
     trainer.set_rate(1e-3)
-    terms = [trainer.train_step(Same(), STAGE)["reconstruction"] for _ in range(12)]
+    terms = [trainer.train_step(RepeatedPair(), STAGE)["reconstruction"] for _ in range(12)]
     assert terms[-1] < 0.9 * terms[0]
 
 
@@ -203,7 +205,7 @@ def test_plain_distillation_brings_the_student_to_the_teachers_deformation(tmp_p
     student = CascadeConfig(cascades=1, symmetric=False)
     trainer = DistillationTrainer(config(knowledge=knowledge, student=student), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(3e-3)
-    terms = [trainer.train_step(Same(), STAGE)["knowledge"] for _ in range(25)]
+    terms = [trainer.train_step(RepeatedPair(), STAGE)["knowledge"] for _ in range(25)]
     assert terms[-1] < 0.5 * terms[0]
 
 
@@ -217,7 +219,7 @@ def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(tmp_path, teac
     assert losses_of(resumed) == unbroken[5:]
 
 
-def test_a_run_does_not_go_on_with_another_teacher(trainer, tmp_path, teacher):
+def test_a_run_does_not_resume_with_another_teacher(trainer, tmp_path, teacher):
     trainer.save()
     other = Teacher(TeacherConfig(cascades=1, channels=2))
     with pytest.raises(InputError, match=r"state\.pt: .*started with another teacher"):
@@ -233,7 +235,7 @@ def test_a_student_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tra
     assert trainer.state_file.read_bytes() == saved
 
 
-def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
+def test_a_discriminator_that_is_not_finite_does_not_reach_the_student(trainer):
     next(trainer.discriminator.parameters()).data.fill_(float("nan"))
     before = [p.detach().clone() for p in trainer.student.parameters()]
     with pytest.raises(FloatingPointError, match="loss is not finite at step 0: critic nan"):
@@ -241,7 +243,7 @@ def test_a_critic_that_is_not_finite_is_not_passed_on_to_the_student(trainer):
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.student.parameters(), strict=True))
 
 
-def test_a_critic_too_deep_for_the_grid_is_told_before_the_first_step(tmp_path, teacher):
+def test_a_discriminator_too_deep_for_the_grid_is_refused_before_the_first_step(tmp_path, teacher):
     deep = DistillationTrainer(config(critic=DiscriminatorConfig()), teacher, tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"at least 32 voxels .* grid at 6 mm is \(16, 16, 16\)"):
         deep.run()

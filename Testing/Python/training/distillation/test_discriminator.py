@@ -20,7 +20,7 @@ def fields(seed: int, count: int = 4, size: int = 16) -> Tensor:
     return F.interpolate(control, size=(size,) * 3, mode="trilinear")
 
 
-def critic(seed: int = 0, *channels: int) -> Discriminator:
+def build_discriminator(seed: int = 0, *channels: int) -> Discriminator:
     torch.manual_seed(seed)
     return Discriminator(DiscriminatorConfig(channels=channels or (4, 8, 8)))
 
@@ -36,8 +36,8 @@ def test_at_full_width_it_is_the_published_net():
     assert {tuple(layer.kernel_size) for layer in network.layers} == {(4, 4, 4)}
 
 
-def test_its_answer_is_the_mean_feature_of_each_deformation_on_its_own():
-    network, deformations = critic(), fields(0)
+def test_its_output_is_the_mean_feature_of_each_deformation():
+    network, deformations = build_discriminator(), fields(0)
     together = network(deformations)
     alone = torch.cat([network(d[None]) for d in deformations])
     assert together.shape == (4,)
@@ -48,7 +48,7 @@ def test_its_answer_is_the_mean_feature_of_each_deformation_on_its_own():
     torch.testing.assert_close(network.features(deformations), by_hand.mean((2, 3, 4)))
 
 
-def test_the_penalty_of_a_linear_critic_is_known_in_closed_form():
+def test_the_penalty_of_a_linear_discriminator_has_a_closed_form():
     weights = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(1))
     penalty = gradient_penalty(lambda phi: (phi * weights).flatten(1).sum(1), fields(1, 2, 4), fields(2, 2, 4), 0.1)
     slope = float(weights.norm()) * 192**0.5  # for 1 voxel root mean square over 3 * 4 * 4 * 4 numbers
@@ -57,7 +57,7 @@ def test_the_penalty_of_a_linear_critic_is_known_in_closed_form():
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.7])
 def test_the_penalty_is_taken_at_the_mixed_deformation(beta):
-    """The slope of |phi|^2 / 2 is phi itself, so that the penalty shows where it was taken."""
+    """The gradient of |phi|^2 / 2 is phi, so the penalty shows at which deformation it was computed."""
     student, teacher = fields(1, 2, 4), fields(2, 2, 4)
     penalty = gradient_penalty(lambda phi: phi.square().flatten(1).sum(1) / 2, student, teacher, beta)
     norms = (beta * teacher + (1 - beta) * student).flatten(1).norm(dim=1) * 192**0.5
@@ -65,11 +65,11 @@ def test_the_penalty_is_taken_at_the_mixed_deformation(beta):
 
 
 def test_the_gradient_of_the_penalty_agrees_with_finite_differences():
-    network = critic(3, 2, 3).double()
+    network = build_discriminator(3, 2, 3).double()
     student, teacher = fields(1, 2, 8).double(), fields(2, 2, 8).double()
     with torch.no_grad():
         for p in network.parameters():
-            p.mul_(3)  # an untrained critic is nearly flat, which would leave its biases nothing to be judged by
+            p.mul_(3)  # an untrained discriminator is nearly flat, and its biases would have no gradient to compare
     gradient_penalty(network, student, teacher, 0.1).backward()
     step, checked = 1e-6, 0
     for parameter in network.parameters():
@@ -88,7 +88,7 @@ def test_the_gradient_of_the_penalty_agrees_with_finite_differences():
 
 
 def folded(deformations: Tensor) -> Tensor:
-    """A part of each deformation is turned inside out: x + u(x) runs backwards along the first axis there."""
+    """Invert a part of each deformation: x + u(x) decreases along the first axis there."""
     result = deformations.clone()
     result[:, 0, 4:12, 4:12, 4:12] -= 2.0 * (torch.arange(8) - 3.5)
     return result
@@ -98,8 +98,8 @@ def shifted(deformations: Tensor) -> Tensor:
     return deformations + torch.tensor([2.0, -2.0, 2.0]).view(1, 3, 1, 1, 1)
 
 
-def trained_critic(spoil, steps: int = 30, rate: float = 3e-3) -> Discriminator:
-    network = critic()
+def train_discriminator(spoil, steps: int = 30, rate: float = 3e-3) -> Discriminator:
+    network = build_discriminator()
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     for step in range(steps):
         terms = discriminator_loss(network, spoil(fields(100 + step)), fields(500 + step), KnowledgeConfig())
@@ -110,22 +110,22 @@ def trained_critic(spoil, steps: int = 30, rate: float = 3e-3) -> Discriminator:
 
 
 @pytest.mark.parametrize("spoil", [folded, shifted])
-def test_after_a_few_steps_the_critic_tells_a_spoiled_field_from_the_teachers(spoil):
-    before, after = critic(), trained_critic(spoil)
+def test_after_a_few_steps_the_discriminator_distinguishes_a_spoiled_field(spoil):
+    before, after = build_discriminator(), train_discriminator(spoil)
     with torch.no_grad():
         teachers, others = fields(1, 16), spoil(fields(2, 16))
         assert abs(float(before(teachers).mean() - before(others).mean())) < 0.02
         assert float(after(teachers).min() - after(others).max()) > 0.1
 
 
-def test_without_a_difference_between_the_two_the_critic_finds_none():
-    network = trained_critic(lambda deformations: deformations)
+def test_without_a_difference_the_discriminator_finds_none():
+    network = train_discriminator(lambda deformations: deformations)
     with torch.no_grad():
         assert abs(float(network(fields(1, 16)).mean() - network(fields(2, 16)).mean())) < 0.02
 
 
-def test_the_penalty_brings_the_critics_slope_towards_one():
-    network = critic()
+def test_the_penalty_moves_the_slope_of_the_discriminator_towards_one():
+    network = build_discriminator()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     config = KnowledgeConfig(penalty=10.0)
 
@@ -143,8 +143,8 @@ def test_the_penalty_brings_the_critics_slope_towards_one():
     assert 0.7 < slope() < 1.3
 
 
-def test_what_the_student_minimizes_leads_its_field_to_the_teachers_value():
-    network, teacher = trained_critic(folded), fields(1)
+def test_the_adversarial_loss_moves_a_field_to_the_teachers_value():
+    network, teacher = train_discriminator(folded), fields(1)
     field = folded(fields(2)).requires_grad_()
     optimizer = torch.optim.Adam([field], lr=0.05)
     gaps = []
@@ -158,8 +158,8 @@ def test_what_the_student_minimizes_leads_its_field_to_the_teachers_value():
     assert gaps[-1] < 0.2 * gaps[0]
 
 
-def test_the_students_term_leaves_the_critic_alone_and_the_critics_leaves_the_student():
-    network = critic()
+def test_each_loss_has_a_gradient_for_its_own_network_only():
+    network = build_discriminator()
     student, teacher = fields(1).requires_grad_(), fields(2).requires_grad_()
     adversarial_loss(network, student, teacher).backward()
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
@@ -172,8 +172,8 @@ def test_the_students_term_leaves_the_critic_alone_and_the_critics_leaves_the_st
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_the_penalty_of_a_flat_critic_has_a_finite_gradient():
-    network = critic()
+def test_the_penalty_of_a_flat_discriminator_has_a_finite_gradient():
+    network = build_discriminator()
     torch.nn.init.zeros_(network.layers[-1].weight)
     gradient_penalty(network, fields(1), fields(2), 0.1).backward()
     slopes = [p.grad for p in network.parameters() if p.grad is not None]

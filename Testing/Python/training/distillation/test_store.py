@@ -1,4 +1,4 @@
-"""The store of a teacher's deformations: what is read is what the teacher said, and what is wrong with it is told."""
+"""The knowledge store: it returns the teacher's deformations, and reports damaged or foreign content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRS = PAIRS_PER_SHARD + 3
 
 
 def smooth(pair: Pair) -> torch.Tensor:
-    """Stands for a teacher: a smooth deformation of some voxels that depends on the pair."""
+    """Replaces a teacher: a smooth deformation of some voxels that depends on the pair."""
     axes = torch.stack(torch.meshgrid(*[torch.arange(n) / n for n in SHAPE], indexing="ij"))
     return (6 * torch.sin(3 * axes + 10 * pair.fixed.mean()) * pair.moving.std())[None]
 
@@ -43,7 +43,7 @@ def filled(folder: Path, **arguments: object) -> KnowledgeStore:
 
 
 @pytest.mark.parametrize(("resolution", "tolerance"), [("full", 2e-3), ("half", 2e-2)])
-def test_a_store_returns_the_pairs_and_what_the_teacher_said_of_them(tmp_path, resolution, tolerance):
+def test_a_store_returns_the_pairs_and_the_teachers_deformations(tmp_path, resolution, tolerance):
     made = filled(tmp_path, resolution=resolution)
     inside = (..., slice(1, -1), slice(1, -1), slice(1, -1))
     for number in (0, PAIRS_PER_SHARD - 1, PAIRS_PER_SHARD, PAIRS - 1):
@@ -58,7 +58,7 @@ def test_a_store_returns_the_pairs_and_what_the_teacher_said_of_them(tmp_path, r
     assert sizes < 2 * voxels * (2 + (3 if resolution == "full" else 3 / 8)) * 1.05 + 1000
 
 
-def test_the_images_without_noise_are_kept_only_where_they_are_asked_for(tmp_path):
+def test_clean_images_are_stored_only_on_request(tmp_path):
     made = KnowledgeStore(tmp_path, StoreConfig(1), {}, clean=True)
     made.claim()
     made.fill(drawn, smooth)
@@ -79,7 +79,7 @@ def test_a_batch_holds_different_pairs_and_the_same_generator_draws_the_same(tmp
     assert len(seen) == PAIRS
 
 
-def test_a_store_whose_filling_was_cut_off_is_finished_as_if_it_had_not_been(tmp_path):
+def test_an_interrupted_store_is_completed_like_an_uninterrupted_one(tmp_path):
     class Killed(BaseException):
         pass
 
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named_before_anything_is_drawn(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_in_one_line(tmp_path):
+def test_a_full_disk_gives_one_line(tmp_path):
     made = store(tmp_path)
     made.claim()
     (tmp_path / "00000.safetensors.partial").symlink_to("/dev/full")
@@ -193,7 +193,7 @@ def trainer(tmp_path, teacher, output="run", **changes) -> DistillationTrainer:
     return DistillationTrainer(config(**changes), teacher, tmp_path, tmp_path / output, store=tmp_path / "store")
 
 
-def test_a_student_is_taught_from_the_store_what_the_teacher_would_say(tmp_path, teacher):
+def test_a_student_learns_the_same_from_the_store_as_from_the_teacher(tmp_path, teacher):
     first = trainer(tmp_path, teacher)
     first.run()
     assert sorted(f.name for f in (tmp_path / "store" / "6mm").iterdir()) == [
@@ -228,7 +228,7 @@ def test_a_store_needs_pairs_and_its_own_teacher(tmp_path, teacher):
         trainer(tmp_path, other, "other").run()
 
 
-def test_the_card_says_which_teacher_taught_what_from_which_store(tmp_path, teacher):
+def test_the_card_names_teacher_knowledge_and_store(tmp_path, teacher):
     run = trainer(tmp_path, teacher)
     run.save()
     training = build_card(config(), load_state(run.state_file), b"")["training"]

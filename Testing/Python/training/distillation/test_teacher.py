@@ -24,7 +24,7 @@ from LightRegistrationLib.training.distillation.teacher import (
 from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer, teacher_loss
 
-from ..toy import SOURCES, Same, drawn, losses_of
+from ..toy import SOURCES, RepeatedPair, drawn, losses_of
 
 
 def config(**changes: object) -> TeacherTrainingConfig:
@@ -80,7 +80,7 @@ def test_the_flow_is_scaled_by_twenty_over_the_number_of_cascades():
 
 
 class Analytic(torch.nn.Module):
-    """Stands for a network: yields what it is told, and keeps what it was shown."""
+    """Replaces a network: returns a given result and records its inputs."""
 
     def __init__(self, *answer: torch.Tensor) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def test_a_few_steps_on_one_pair_raise_its_correlation_and_reach_the_stem(tmp_pa
     trainer = TeacherTrainer(config(), tmp_path, tmp_path / "run")
     trainer.set_rate(2e-3)
     pair = drawn()
-    terms = [trainer.train_step(Same(pair), config().stages[0])["reconstruction"] for _ in range(12)]
+    terms = [trainer.train_step(RepeatedPair(pair), config().stages[0])["reconstruction"] for _ in range(12)]
     assert terms[-1] < 0.8 * terms[0]
     assert not torch.equal(trainer.teacher(pair.fixed, pair.moving).matrix[0], torch.eye(3))
 
@@ -245,7 +245,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(tmp_path):
+def test_a_full_disk_gives_one_line_and_leaves_the_last_state(tmp_path):
     trainer = TeacherTrainer(config(), tmp_path, tmp_path / "run")
     trainer.save()
     saved = trainer.state_file.read_bytes()

@@ -1,4 +1,4 @@
-"""The evaluation: its numbers against independent ones, what it keeps, what it says of mistakes."""
+"""The evaluation: its scores against independent ones, its stored records, its error messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AFFINE = AffineTransform(homogeneous(TILT, (4.0, -6.0, 3.0)))
 
 
 class KnownField:
-    """A method whose answer is a known smooth field, and which counts how often it is asked."""
+    """A method that returns a known smooth field and counts its calls."""
 
     def __init__(self, key: str = "1") -> None:
         self.calls = 0
@@ -166,7 +166,7 @@ def test_a_model_registers_as_in_the_product_and_shares_the_affine_stage(pair):
     assert scores["1"].grid_seconds < scores["1"].seconds
 
 
-def test_what_is_done_is_kept_until_something_that_matters_changes(pair, tmp_path):
+def test_records_are_used_again_until_their_inputs_change(pair, tmp_path):
     output, counter = tmp_path / "out", KnownField()
     (first,) = evaluate_pairs([pair], [counter.method], output)
     os.utime(pair.fixed)
@@ -187,7 +187,7 @@ def test_what_is_done_is_kept_until_something_that_matters_changes(pair, tmp_pat
     assert other.calls == 3
 
 
-def test_a_pair_that_fails_is_told_and_tried_again(pair, tmp_path):
+def test_a_failed_pair_is_reported_and_tried_again(pair, tmp_path):
     whole = pair.moving.read_bytes()
     broken = EvaluationPair("broken", pair.fixed, tmp_path / "broken.nii.gz")
     broken.moving.write_bytes(whole[:600])
@@ -284,7 +284,7 @@ def write_list(folder: Path, *lines: str) -> Path:
         ([""], "the file is empty"),
     ],
 )
-def test_a_mistake_in_the_list_is_told_with_its_line(tmp_path, lines, message):
+def test_an_error_in_the_list_is_reported_with_its_line(tmp_path, lines, message):
     with pytest.raises(InputError, match=message) as caught:
         read_pairs(write_list(tmp_path, *lines))
     assert str(tmp_path / "pairs.csv") in str(caught.value)

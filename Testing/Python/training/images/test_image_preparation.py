@@ -16,7 +16,7 @@ from LightRegistrationLib.training.images.settings import ImageVariation
 from LightRegistrationLib.training.sources import ImageSourceConfig
 
 from ..scan_files import (
-    STILL,
+    NO_VARIATION,
     WINDOW,
     anatomy,
     config_of,
@@ -117,7 +117,7 @@ def test_a_scan_that_shows_nothing_is_named(tmp_path):
     assert "window, 100 to 300" in message
 
 
-def _labelled(folder: Path, **values: Sequence[int]) -> ImageSourceConfig:
+def _labeled(folder: Path, **values: Sequence[int]) -> ImageSourceConfig:
     affine = header(shape=(20, 20, 20), spacing_mm=(4, 4, 4))
     image, labels = anatomy(affine, (20, 20, 20))
     for name, own in values.items():
@@ -127,14 +127,14 @@ def _labelled(folder: Path, **values: Sequence[int]) -> ImageSourceConfig:
 
 
 def test_one_label_map_of_another_set_is_refused(tmp_path):
-    message = _refusal(_labelled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(41, 42, 43)), tmp_path)
+    message = _refusal(_labeled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(41, 42, 43)), tmp_path)
     assert str(tmp_path / "c_seg.nii.gz") in message
     assert "[41, 42, 43]" in message
     assert "[1, 2, 3]" in message
 
 
 def test_two_label_sets_that_share_nothing_are_refused(tmp_path):
-    config = _labelled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(41, 42, 43), d=(41, 42, 43))
+    config = _labeled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(41, 42, 43), d=(41, 42, 43))
     message = _refusal(config, tmp_path)
     assert "_seg.nii.gz: none of its label values" in message
     opened = replace(config, structures=(3, 43)).open(tmp_path, tmp_path / "cache", 4.0)
@@ -149,22 +149,22 @@ def _refusal_of_structures(config: ImageSourceConfig, folder: Path) -> str:
 
 
 def test_structures_that_two_scans_have_are_used(tmp_path):
-    source = _labelled(tmp_path, a=(1, 2, 7), b=(2, 2, 4), c=(4, 9, 9)).open(tmp_path, tmp_path / "cache", 4.0)
+    source = _labeled(tmp_path, a=(1, 2, 7), b=(2, 2, 4), c=(4, 9, 9)).open(tmp_path, tmp_path / "cache", 4.0)
     assert source.structures == (2, 4)
     for pair in pairs_of(source, 6):
         assert pair.fixed_labels.shape[1] == 2
 
 
-def test_one_labelled_scan_is_enough_for_pairs_with_itself(tmp_path):
-    source = replace(_labelled(tmp_path, a=(1, 5, 7)), pairs="self").open(tmp_path, tmp_path / "cache", 4.0)
+def test_one_labeled_scan_is_enough_for_pairs_with_itself(tmp_path):
+    source = replace(_labeled(tmp_path, a=(1, 5, 7)), pairs="self").open(tmp_path, tmp_path / "cache", 4.0)
     assert source.structures == (1, 5, 7)
     assert (source.draw(make_generator()).fixed_labels.sum((0, 2, 3, 4)) > 10).all()
 
 
-def test_a_scan_without_labels_among_labelled_ones_has_no_structure(tmp_path):
-    _labelled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(1, 2, 3))
+def test_a_scan_without_labels_among_labeled_ones_has_no_structure(tmp_path):
+    _labeled(tmp_path, a=(1, 2, 3), b=(1, 2, 3), c=(1, 2, 3))
     (tmp_path / "scans.csv").write_text("image,labels\na.nii.gz,a_seg.nii.gz\nb.nii.gz,b_seg.nii.gz\nc.nii.gz,\n")
-    config = ImageSourceConfig(table="scans.csv", intensity=WINDOW, variation=STILL)
+    config = ImageSourceConfig(table="scans.csv", intensity=WINDOW, variation=NO_VARIATION)
     pairs = pairs_of(config.open(tmp_path, tmp_path / "cache", 4.0), 12)
     empty = [float(labels.sum()) == 0 for p in pairs for labels in (p.fixed_labels, p.moving_labels)]
     assert 0 < sum(empty) < len(empty)
@@ -172,7 +172,7 @@ def test_a_scan_without_labels_among_labelled_ones_has_no_structure(tmp_path):
 
 
 def test_the_reference_has_to_be_one_of_the_images(tmp_path):
-    config = _labelled(tmp_path, a=(1, 2, 3), b=(1, 2, 3))
+    config = _labeled(tmp_path, a=(1, 2, 3), b=(1, 2, 3))
     assert "reference = 'c'" in _refusal(replace(config, reference="c"), tmp_path)
     for folder in ("x", "y"):
         write_scan(tmp_path / "deep" / folder, "t", header(spacing_mm=(4, 4, 4)))
@@ -184,6 +184,6 @@ def test_the_reference_has_to_be_one_of_the_images(tmp_path):
 @pytest.mark.parametrize(
     "wrong", [{"node_mm": 0.0}, {"flip": 1.5}, {"cut": -0.1}, {"scaling": 1.0}, {"elastic_mm": -2.0}]
 )
-def test_a_variation_that_makes_no_sense_is_refused(wrong):
+def test_an_invalid_variation_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ImageVariation(**wrong)

@@ -24,7 +24,7 @@ from LightRegistrationLib.training.images.source import ImageSource
 from ..scan_files import (
     CENTERS_MM,
     LPS,
-    STILL,
+    NO_VARIATION,
     WINDOW,
     anatomy,
     config_of,
@@ -78,7 +78,7 @@ def _grid(folder: Path, name: str, spacing_mm: float = SPACING_MM) -> Geometry:
     return compute_network_grid(read_image(folder / f"{name}.nii.gz").geometry, GridSettings(spacing_mm, min_voxels=1))
 
 
-def test_affine_images_of_one_anatomy_lie_on_each_other(opened, cohort):
+def test_affinely_related_images_of_one_anatomy_are_aligned(opened, cohort):
     reference, source = opened
     grid = _grid(cohort, reference)
     expected_mm = apply_affine(SUBJECTS[reference], CENTERS_MM)
@@ -92,7 +92,7 @@ def test_affine_images_of_one_anatomy_lie_on_each_other(opened, cohort):
 
 
 def _resampled(image: sitk.Image, grid: Geometry, matrix: np.ndarray, background: float = 0.0) -> np.ndarray:
-    """What SimpleITK makes of an image on a grid, through a matrix grid RAS mm -> image RAS mm."""
+    """Resample an image with SimpleITK to a grid, with a matrix grid RAS mm -> image RAS mm."""
     in_lps = LPS @ matrix @ LPS
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(in_lps[:3, :3].ravel().tolist())
@@ -135,7 +135,7 @@ def test_a_drawn_pair_is_what_simpleitk_resamples(opened, cohort):
         torch.testing.assert_close(pair.fixed, pair.fixed_clean)
 
 
-def test_a_grid_that_had_to_become_coarser_says_so(tmp_path):
+def test_a_coarser_grid_than_requested_has_its_true_spacing(tmp_path):
     write_scan(tmp_path, "a", header(spacing_mm=(4.1, 3.9, 4.0)))
     source = config_of(pairs="self").open(tmp_path, tmp_path / "cache", 4.0)
     grid = _grid(tmp_path, "a", 4.0)
@@ -159,8 +159,8 @@ def test_labels_move_together_with_the_image(tmp_path):
         assert not torch.allclose(pair.fixed, pair.moving, atol=0.05)
 
 
-def test_what_is_seen_differs_from_the_clean_image_by_appearance_alone(cohort):
-    variation = replace(STILL, noise=0.05, bias=0.2, gamma=0.3, cut=0.5)
+def test_the_input_differs_from_the_clean_image_only_in_appearance(cohort):
+    variation = replace(NO_VARIATION, noise=0.05, bias=0.2, gamma=0.3, cut=0.5)
     source = config_of(variation=variation).open(cohort, cohort / "cache", SPACING_MM)
     plain = config_of().open(cohort, cohort / "cache", SPACING_MM)
     known = [scan.image.float().max() for scan in plain.scans]
@@ -175,7 +175,7 @@ def test_what_is_seen_differs_from_the_clean_image_by_appearance_alone(cohort):
 
 @pytest.mark.parametrize("spacing_mm", [2.0, 3.0])
 def test_what_is_left_of_the_alignment_has_its_size_in_mm(cohort, spacing_mm):
-    variation = replace(STILL, residual_shift_mm=6.0)
+    variation = replace(NO_VARIATION, residual_shift_mm=6.0)
     source = config_of(pairs="self", variation=variation).open(cohort, cohort / "cache", spacing_mm)
     grid = _grid(cohort, "flipped", spacing_mm)
     offsets = []
@@ -186,9 +186,9 @@ def test_what_is_left_of_the_alignment_has_its_size_in_mm(cohort, spacing_mm):
     assert 5 < np.abs(offsets).max() < 6.3
 
 
-def test_a_residual_rotation_turns_the_moving_image_alone(cohort):
+def test_a_residual_rotation_applies_to_the_moving_image_only(cohort):
     still = config_of(pairs="self").open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(2))
-    variation = replace(STILL, residual_rotation=10.0)
+    variation = replace(NO_VARIATION, residual_rotation=10.0)
     turned = config_of(pairs="self", variation=variation).open(cohort, cohort / "cache", SPACING_MM)
     pair = turned.draw(make_generator(2))
     assert torch.equal(pair.fixed, still.fixed)
@@ -203,7 +203,9 @@ def test_a_residual_rotation_turns_the_moving_image_alone(cohort):
 def test_flip_mirrors_both_images_left_to_right(cohort):
     plain = config_of().open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(3))
     mirrored = (
-        config_of(variation=replace(STILL, flip=1.0)).open(cohort, cohort / "cache", SPACING_MM).draw(make_generator(3))
+        config_of(variation=replace(NO_VARIATION, flip=1.0))
+        .open(cohort, cohort / "cache", SPACING_MM)
+        .draw(make_generator(3))
     )
     for name in ("fixed", "moving", "fixed_clean", "moving_clean", "fixed_labels", "moving_labels"):
         torch.testing.assert_close(getattr(mirrored, name), getattr(plain, name).flip(-1), atol=1e-4, rtol=0)
@@ -226,13 +228,13 @@ def test_draws_repeat_from_the_generator(cohort):
 
 
 def _known(subjects: Sequence[str], pairs: str) -> ImageSource:
-    """Scans whose intensity tells their number: scan n is (n + 1) / 10 everywhere."""
+    """Scans whose intensity gives their number: scan n is (n + 1) / 10 everywhere."""
     identity = torch.eye(4)
     scans = [
         PreparedScan(s, torch.full((1, 1, 16, 16, 16), (n + 1) / 10).half(), None, identity, identity)
         for n, s in enumerate(subjects)
     ]
-    return ImageSource(scans, (), (16, 16, 16), 2.0, pairs, STILL)
+    return ImageSource(scans, (), (16, 16, 16), 2.0, pairs, NO_VARIATION)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from LightRegistrationLib.training.loop.trainer import make_generator
 from LightRegistrationLib.training.state import load_state
 
 from ...processes import PATIENCE_S
-from ..toy import Same, ToySource
+from ..toy import RepeatedPair, ToySource
 from ..two_processes import student_trainer, teacher_trainer
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ LIBRARY = TESTS.parents[1] / "LightRegistration"
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory) -> Path:
-    """What `two_processes` left; it is started once, since starting takes longer than training."""
+    """The output of `two_processes`; it runs once, because starting takes longer than training."""
     folder = tmp_path_factory.mktemp("output")
     environment = os.environ | {"PYTHONPATH": f"{LIBRARY}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-m", "training.two_processes", str(folder)]
@@ -43,7 +43,7 @@ def test_the_gradient_of_two_processes_is_that_of_both_their_pairs(output, tmp_p
     assert not torch.equal(pairs[0].fixed, pairs[1].fixed)
     alone = teacher_trainer(tmp_path, 1, None)
     alone.set_rate(1e-3)
-    alone.train_step(Same(join(pairs)), alone.config.stages[0])
+    alone.train_step(RepeatedPair(join(pairs)), alone.config.stages[0])
     for parameter, first, second in zip(alone.teacher.parameters(), *found, strict=True):
         assert torch.equal(first, second)
         torch.testing.assert_close(first, parameter.grad, rtol=1e-3, atol=1e-6)
@@ -70,7 +70,7 @@ def test_only_the_first_process_writes_and_returns(output):
     assert (output / "whole" / "log.jsonl").read_text().count("\n") == 2
 
 
-def test_a_run_of_two_processes_goes_on_with_one_and_says_so(output, tmp_path, caplog):
+def test_a_run_of_two_processes_resumes_with_one_and_warns(output, tmp_path, caplog):
     shutil.copy(output / "broken" / "state.pt", tmp_path)
     alone = student_trainer(tmp_path, 6, None)
     assert alone.resume()
@@ -79,7 +79,7 @@ def test_a_run_of_two_processes_goes_on_with_one_and_says_so(output, tmp_path, c
     assert alone.step == 6
 
 
-def test_what_cannot_be_had_is_said_before_anything_is_started():
+def test_unavailable_hardware_is_refused_before_the_start():
     with pytest.raises(InputError, match="accelerator has to be one of cpu, cuda, auto"):
         Hardware(accelerator="tpu")
     with pytest.raises(InputError, match="1 or more"):

@@ -1,4 +1,4 @@
-"""The loop of all trainers: who watches is told, what ends a run leaves a whole state, what is wrong is one line."""
+"""The training loop: events for the monitor, complete states after any end of a run, errors in one line."""
 
 from __future__ import annotations
 
@@ -41,41 +41,41 @@ def config(**changes: object) -> StudentTrainingConfig:
     return StudentTrainingConfig(**(base | changes))
 
 
-class Notebook(NoMonitor):
-    """Writes down what it is told; wants a stop after a step."""
+class RecordingMonitor(NoMonitor):
+    """Records its events; requests a stop after a step."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.told: list[tuple[object, ...]] = []
+        self.events: list[tuple[object, ...]] = []
         self.steps: list[dict[str, float]] = []
         self.stop_after = stop_after
 
     def start_run(self, name, step, last):
-        self.told.append(("begin", name, step, last))
+        self.events.append(("begin", name, step, last))
 
     def start_stage(self, number, stages, first, last, spacing_mm):
-        self.told.append(("stage", number, stages, first, last, spacing_mm))
+        self.events.append(("stage", number, stages, first, last, spacing_mm))
 
     def record_step(self, step, terms, rate):
         self.steps.append(terms)
 
     def record_validation(self, step, result):
-        self.told.append(("validation", step, sorted(result.numbers())))
+        self.events.append(("validation", step, sorted(result.numbers())))
 
     def record_checkpoint(self, step, state_file):
         assert load_state(state_file)["step"] == step
-        self.told.append(("checkpoint", step))
+        self.events.append(("checkpoint", step))
 
     def is_stop_requested(self):
         return self.stop_after is not None and len(self.steps) >= self.stop_after
 
 
-def test_who_watches_is_told_and_changes_nothing(tmp_path):
+def test_a_monitor_gets_all_events_and_changes_nothing(tmp_path):
     unwatched = losses_of(StudentTrainer(config(), tmp_path, tmp_path / "alone"))
-    notebook = Notebook()
-    summary = train_student(config(), tmp_path, tmp_path / "run", monitor=notebook)
+    monitor = RecordingMonitor()
+    summary = train_student(config(), tmp_path, tmp_path / "run", monitor=monitor)
     numbers = ["correlation", "correlation_before", "dice", "dice_before", "folding_percent"]
-    assert notebook.steps == unwatched
-    assert notebook.told == [
+    assert monitor.steps == unwatched
+    assert monitor.events == [
         ("begin", "toy", 0, 6),
         ("stage", 1, 2, 0, 3, 6),
         ("validation", 0, numbers),
@@ -90,12 +90,12 @@ def test_who_watches_is_told_and_changes_nothing(tmp_path):
     assert summary.losses.items() <= logged.items()
 
 
-def test_validation_pairs_come_from_their_own_tables_and_can_be_left_out(tmp_path):
+def test_validation_pairs_have_their_own_sources_and_can_be_left_out(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        train_student(config(validation=(Missing(),)), tmp_path, tmp_path / "a", monitor=Notebook())
-    notebook = Notebook()
-    train_student(config(validate_minutes=0, validation=(Missing(),)), tmp_path, tmp_path / "b", monitor=notebook)
-    assert not [entry for entry in notebook.told if entry[0] == "validation"]
+        train_student(config(validation=(Missing(),)), tmp_path, tmp_path / "a", monitor=RecordingMonitor())
+    monitor = RecordingMonitor()
+    train_student(config(validate_minutes=0, validation=(Missing(),)), tmp_path, tmp_path / "b", monitor=monitor)
+    assert not [entry for entry in monitor.events if entry[0] == "validation"]
 
 
 class Missing(ToySourceConfig):
@@ -103,28 +103,28 @@ class Missing(ToySourceConfig):
         raise FileNotFoundError("nowhere")
 
 
-def test_a_stop_that_is_wanted_saves_and_the_run_goes_on_as_if_there_had_been_none(tmp_path):
+def test_a_requested_stop_saves_and_the_run_resumes_exactly(tmp_path):
     unbroken = losses_of(StudentTrainer(config(), tmp_path, tmp_path / "whole"))
-    first = Notebook(stop_after=4)
+    first = RecordingMonitor(stop_after=4)
     stopped = train_student(config(), tmp_path, tmp_path / "run", monitor=first)
     assert (stopped.step, stopped.last, stopped.is_finished) == (4, 6, False)
     assert load_state(stopped.state_file)["step"] == 4
-    second = Notebook()
+    second = RecordingMonitor()
     finished = train_student(config(), tmp_path, tmp_path / "run", monitor=second)
     assert (finished.resumed_at, finished.step) == (4, 6)
     assert first.steps + second.steps == unbroken
-    assert second.told[:2] == [("begin", "toy", 4, 6), ("stage", 2, 2, 3, 6, 6)]
+    assert second.events[:2] == [("begin", "toy", 4, 6), ("stage", 2, 2, 3, 6, 6)]
 
 
 def test_a_finished_run_that_is_started_again_does_nothing(tmp_path):
     train_student(config(), tmp_path, tmp_path / "run")
-    notebook = Notebook()
-    again = train_student(config(), tmp_path, tmp_path / "run", monitor=notebook)
+    monitor = RecordingMonitor()
+    again = train_student(config(), tmp_path, tmp_path / "run", monitor=monitor)
     assert again.step == again.resumed_at == 6
-    assert notebook.steps == []
+    assert monitor.steps == []
 
 
-def test_a_loss_that_is_not_finite_is_one_line_that_names_the_step_and_what_is_left(tmp_path):
+def test_a_loss_that_is_not_finite_gives_one_line_with_step_and_state(tmp_path):
     train_student(config(stages=config().stages[:1]), tmp_path, tmp_path / "run")
     state_file = tmp_path / "run" / "state.pt"
     state = torch.load(state_file)
@@ -151,7 +151,7 @@ train_student(config(stages=stages, checkpoint_minutes=1e-9), Path(sys.argv[1]),
 """
 
 
-def test_a_run_that_is_killed_while_it_saves_leaves_a_whole_state(tmp_path):
+def test_a_run_that_is_killed_while_it_saves_leaves_a_complete_state(tmp_path):
     library = TESTS.parents[1] / "LightRegistration"
     environment = os.environ | {"PYTHONPATH": f"{library}{os.pathsep}{TESTS.parents[1]}", "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], env=environment)
@@ -163,14 +163,14 @@ def test_a_run_that_is_killed_while_it_saves_leaves_a_whole_state(tmp_path):
     assert run.wait() == -signal.SIGKILL
     step = load_state(state)["step"]
     goes_on = config(stages=(StudentStage(steps=10000, spacing_mm=6),))
-    notebook = Notebook(stop_after=2)
-    summary = train_student(goes_on, tmp_path, tmp_path / "run", monitor=notebook)
+    monitor = RecordingMonitor(stop_after=2)
+    summary = train_student(goes_on, tmp_path, tmp_path / "run", monitor=monitor)
     assert (summary.resumed_at, summary.step) == (step, step + 2)
     assert not partial.exists()
 
 
 @FULL
-def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(tmp_path):
+def test_a_full_disk_gives_one_line_and_leaves_the_last_state(tmp_path):
     trainer = StudentTrainer(config(), tmp_path, tmp_path / "run")
     (tmp_path / "run" / "state.partial").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"state\.partial: .*cannot be written .*there is no previous state"):
@@ -186,14 +186,14 @@ def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_state(tmp_path):
 
 
 @FULL
-def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
+def test_a_log_that_cannot_be_written_gives_one_line(tmp_path):
     trainer = StudentTrainer(config(), tmp_path, tmp_path / "run")
     (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"log\.jsonl: cannot be written"):
         trainer.run()
 
 
-def test_a_state_of_another_run_is_refused_and_changed_settings_are_said(tmp_path, caplog):
+def test_a_state_of_another_run_is_refused_and_changed_settings_are_logged(tmp_path, caplog):
     train_student(config(stages=config().stages[:1]), tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"state\.pt: this is the state of a run of 'toy', not of 'other'"):
         train_student(config(name="other"), tmp_path, tmp_path / "run")
@@ -204,7 +204,7 @@ def test_a_state_of_another_run_is_refused_and_changed_settings_are_said(tmp_pat
     assert "changed since it was written: seed, validate_minutes, stage" in caplog.text
 
 
-def test_a_damaged_state_or_a_file_that_is_none_is_refused(tmp_path):
+def test_a_damaged_or_foreign_state_file_is_refused(tmp_path):
     trainer = StudentTrainer(config(), tmp_path, tmp_path / "run")
     trainer.save()
     whole = trainer.state_file.read_bytes()

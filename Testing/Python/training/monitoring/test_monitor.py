@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: lines or a bar, TensorBoard, pictures, numbers."""
+"""The monitor of a run: lines or a bar, TensorBoard, pictures, numbers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_tensorboard_has_the_means_of_the_steps_and_the_rate(tmp_path: Path) -> 
     assert scalars(folder, "rate") == [(n, pytest.approx(1e-3)), (2 * n, pytest.approx(1e-3))]
 
 
-def test_a_resumed_run_shows_nothing_of_the_steps_that_were_lost(tmp_path: Path) -> None:
+def test_a_resumed_run_hides_the_events_of_lost_steps(tmp_path: Path) -> None:
     start_monitor(tmp_path, 0, 3 * STEPS_AVERAGED).close()
     stream = io.StringIO()
     start_monitor(tmp_path, STEPS_AVERAGED, 2 * STEPS_AVERAGED, stream, value=100.0).close()
@@ -70,7 +70,7 @@ def test_a_resumed_run_shows_nothing_of_the_steps_that_were_lost(tmp_path: Path)
     assert stream.getvalue().startswith(f"resumed at step {STEPS_AVERAGED} of 100\n")
 
 
-def test_a_validation_is_drawn_and_noted(tmp_path: Path) -> None:
+def test_a_validation_is_drawn_and_recorded(tmp_path: Path) -> None:
     stream = io.StringIO()
     monitor = start_monitor(tmp_path, 0, 1, stream)
     result = validated()
@@ -88,7 +88,7 @@ def test_a_validation_is_drawn_and_noted(tmp_path: Path) -> None:
     assert f"validation at step 40: correlation {noted['correlation_before']:.3f} -> " in stream.getvalue()
 
 
-def test_without_a_terminal_there_are_lines_and_with_one_a_bar(tmp_path: Path) -> None:
+def test_a_terminal_shows_a_bar_and_other_streams_lines(tmp_path: Path) -> None:
     plain, terminal = io.StringIO(), Terminal()
     for number, stream in enumerate((plain, terminal)):
         start_monitor(tmp_path / str(number), 0, 5, stream).close()
@@ -107,8 +107,8 @@ def test_steps_are_unsaved_until_the_state_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("taken", ["tensorboard", "pictures", "validation.jsonl"])
-def test_what_cannot_be_written_is_said_in_one_line_that_names_it(tmp_path: Path, taken: str) -> None:
-    """A file where a folder has to be, or the other way round, stands for a disk that is full or read-only."""
+def test_a_file_that_cannot_be_written_gives_one_line_with_its_name(tmp_path: Path, taken: str) -> None:
+    """A file in place of a folder, or the other way round, replaces a full or read-only disk."""
     if taken == "validation.jsonl":
         (tmp_path / taken).mkdir()
     else:
@@ -123,7 +123,7 @@ def test_numbers_are_shown_before_and_after() -> None:
     assert line == "dice 0.500 -> 0.750, folding 0.000 %"
 
 
-def test_watching_changes_nothing_of_what_is_trained(tmp_path: Path) -> None:
+def test_a_monitor_does_not_change_the_training(tmp_path: Path) -> None:
     stage = StudentStage(steps=2, spacing_mm=6)
     config = StudentTrainingConfig(
         name="toy", seed=3, sources=SOURCES, stages=(stage,), validate_minutes=1e-9, bfloat16=False

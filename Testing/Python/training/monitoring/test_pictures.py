@@ -1,4 +1,4 @@
-"""Validation pictures: what is drawn lies where it should, the way Slicer shows it."""
+"""Validation pictures: positions and orientation as in Slicer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation while training: the numbers are right, the pairs are always the same, and the run does not notice."""
+"""Validation during training: correct numbers, fixed pairs, and no influence on the run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_without_labels_there_is_no_dice() -> None:
     }
 
 
-def test_the_pairs_are_always_the_same_and_nothing_else_notices_that_they_are_drawn() -> None:
+def test_the_pairs_are_always_the_same_and_drawing_them_changes_nothing_else() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
@@ -93,7 +93,7 @@ def test_the_pairs_are_always_the_same_and_nothing_else_notices_that_they_are_dr
     assert not torch.equal(first[0].pair.fixed, drawn(1).fixed)
 
 
-def test_every_source_is_seen() -> None:
+def test_pairs_come_from_every_source() -> None:
     class Bright(ToySource):
         def draw(self, generator: torch.Generator) -> Pair:
             pair = super().draw(generator)

@@ -1,4 +1,4 @@
-"""Label maps as material: read in RAS, checked, aligned by their structures, kept as fractions of tissue."""
+"""Label maps: read in RAS, checked, aligned by their structures, converted to tissue fractions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_image_is_no_label_map(tmp_path):
         read_label_map(path)
 
 
-def test_a_structure_that_the_volume_cuts_is_no_landmark():
+def test_a_cut_structure_is_no_landmark():
     """A ball that is cut in the middle has another center; one that ends where the volume ends has not."""
     labels = np.zeros((20, 20, 20), dtype=np.int32)
     labels[:6, 5:15, 5:15] = 1
@@ -63,14 +63,14 @@ def test_a_structure_that_the_volume_cuts_is_no_landmark():
     np.testing.assert_allclose(centers[1], (10, 10, 14))
 
 
-def test_affine_maps_are_found_from_the_points_that_both_have():
+def test_affine_maps_are_fitted_to_the_shared_points():
     target = apply_affine(AFFINE, CENTERS_MM)
     target[3] = np.nan
     np.testing.assert_allclose(fit_affine(CENTERS_MM, target), AFFINE, atol=1e-9)
     np.testing.assert_allclose(fit_affine(CENTERS_MM[:1], target[:1])[:3, :3], np.eye(3))
 
 
-def test_rigidity_holds_on_to_a_rotation_with_scaling():
+def test_rigidity_favors_a_rotation_with_scaling():
     angle = np.deg2rad(40)
     rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     similar = homogeneous(1.3 * rotation, np.array([4.0, 5.0, 6.0]))
@@ -83,7 +83,7 @@ def test_rigidity_holds_on_to_a_rotation_with_scaling():
     assert spread[2] < 1e-3
 
 
-def test_the_template_is_what_the_subjects_have_in_common():
+def test_the_template_is_the_mean_of_the_subjects():
     """Affine copies with missing structures fit it exactly, and it has every structure that any of them has."""
     random = np.random.default_rng(0)
     points = random.uniform(-60, 60, (9, 3))
@@ -109,7 +109,7 @@ def test_the_template_has_the_mean_size_and_orientation_of_the_subjects():
     np.testing.assert_allclose(template, CENTERS_MM - CENTERS_MM.mean(0), atol=0.5)
 
 
-def test_structures_lie_where_the_affine_says(tmp_path):
+def test_structures_have_the_positions_of_their_affine(tmp_path):
     """The same balls in a straight and in an oblique volume of another spacing: equal fractions, at their places."""
     paths = [write_balls(tmp_path / "a.nii.gz"), write_balls(tmp_path / "b.nii.gz", degrees=30, spacing_mm=2.5)]
     maps = prepare_label_maps(paths, BALLS, 5, tmp_path / "cache")
@@ -124,7 +124,7 @@ def test_structures_lie_where_the_affine_says(tmp_path):
         assert shares[1, n].sum() * 5**3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.06)
 
 
-def test_fractions_are_kept_until_a_file_or_a_setting_changes(tmp_path):
+def test_fractions_are_cached_until_a_file_or_a_setting_changes(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz", degrees=n) for n in range(2)]
     cache = tmp_path / "cache"
     first = prepare_label_maps(paths, BALLS, 6, cache)
@@ -137,7 +137,7 @@ def test_fractions_are_kept_until_a_file_or_a_setting_changes(tmp_path):
     assert len({p.name for p in cache.glob("*.npy")} - kept) == 2
 
 
-def test_unknown_label_values_are_named_unless_they_are_to_be_ignored(tmp_path):
+def test_unknown_label_values_are_named_unless_they_are_ignored(tmp_path):
     paths = [write_balls(tmp_path / f"{n}.nii.gz") for n in range(2)]
     fewer = build_anatomy("own", {k: v for k, v in CLASSES.items() if v != [3]}, {})
     with pytest.raises(InputError, match=r"0\.nii\.gz: label values \[3\] are unknown"):
@@ -146,7 +146,7 @@ def test_unknown_label_values_are_named_unless_they_are_to_be_ignored(tmp_path):
 
 
 def test_mixed_label_sets_are_refused_with_the_file_named(tmp_path):
-    """The same places, but the values stand for others: their sizes tell."""
+    """The same positions, but label values of other structures, which have other volumes."""
     radii, order = (8.0, 26.0, 9.0, 18.0, 7.0), [1, 0, 3, 2, 4]
     paths = [write_balls(tmp_path / f"{n}.nii.gz", radii_mm=radii) for n in range(2)]
     changed = {"centers_mm": CENTERS_MM[order], "radii_mm": tuple(radii[n] for n in order)}
@@ -184,8 +184,8 @@ def test_the_tables_are_consistent():
         assert built == (GENERATED_NAMES if anatomy.body else ())
 
 
-def test_a_body_is_built_from_the_skin_to_the_organs():
-    """Along a ray from outside to an organ: air, fat, wall, fat inside; organs stay, and nothing is known beyond."""
+def test_a_body_is_generated_from_the_skin_to_the_organs():
+    """Along a ray to an organ: air, fat, wall, inner fat; organs are unchanged, other slices are unknown."""
     organs = np.full((40, 60, 70), UNKNOWN_CLASS, dtype=np.uint8)
     organs[10:30, 20:26, 20:50], organs[10:30, 34:40, 20:50] = 0, 1
     body = Body(wall_mm=8, back_mm=8, fat_mm=(12, 12), filler=0)
@@ -253,7 +253,7 @@ def test_a_label_map_of_another_part_of_the_body_is_named(tmp_path):
         prepare_label_maps(paths, ABDOMEN, 8, tmp_path / "cache")
 
 
-def test_own_classes_keep_what_the_anatomy_knows_of_them():
+def test_own_classes_keep_the_settings_of_the_anatomy():
     own = build_anatomy("abdomen", {"liver": [7, 8], "tumor": [9]}, {"tumor": 30})
     liver, tumor, *built = own.structures
     assert (liver.values, liver.mean, liver.enhancement) == ((7, 8), 56, (12.0, 52.0, 40.0))
@@ -276,7 +276,7 @@ def test_own_classes_keep_what_the_anatomy_knows_of_them():
         ("[source.synthesis]\nlow = 10\nhigh = 10", "low has to be below high"),
     ],
 )
-def test_a_wrong_table_is_named_with_its_file(tmp_path, lines, message):
+def test_an_invalid_table_is_named_with_its_file(tmp_path, lines, message):
     path = tmp_path / "run.toml"
     path.write_text(
         f'name = "x"\nseed = 1\n[[stage]]\nsteps = 1\n[[source]]\nkind = "label-maps"\nfiles = "*"\n{lines}\n'

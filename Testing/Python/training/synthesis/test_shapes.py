@@ -1,4 +1,4 @@
-"""Pairs of random shapes: related by the deformation they were drawn with, whatever their contrasts."""
+"""Pairs of random shapes: related by their known deformation, for all contrasts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_pair_has_what_a_loss_needs_and_is_repeatable():
 
 
 def test_contrasts_are_independent_or_equal():
-    """Without a deformation only the contrast can tell the two images apart."""
+    """Without a deformation the two images differ only in contrast."""
     still = {
         "deformation_mm": 0,
         "residual_rotation": 0,

@@ -1,4 +1,4 @@
-"""Image pairs of label maps: what is drawn, what stays equal, and what they are judged by."""
+"""Image pairs of label maps: their random variation, what both images share, and the targets of the loss."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from LightRegistrationLib.training.synthesis.label_maps import LabelMaps
 from LightRegistrationLib.training.synthesis.pair_synthesizer import PROJECTIONS, PairSynthesizer, SynthesisConfig
 
 SHAPE = (32, 32, 48)
-STILL = {"rotation": 0, "residual_rotation": 0, "scaling": 0, "residual_scaling": 0, "shift_mm": 0}
-STILL |= {"residual_shift_mm": 0, "elastic_mm": 0}
-QUIET = {"noise": 0, "bias": 0, "thick": 0, "cut": 0, "contrast": 0, "couch": 0, "arms": 0, "other_contrast": 0}
-QUIET |= {"stripped": 0, "mixed": 0}
+NO_POSE = {"rotation": 0, "residual_rotation": 0, "scaling": 0, "residual_scaling": 0, "shift_mm": 0}
+NO_POSE |= {"residual_shift_mm": 0, "elastic_mm": 0}
+NO_EFFECTS = {"noise": 0, "bias": 0, "thick": 0, "cut": 0, "contrast": 0, "couch": 0, "arms": 0, "other_contrast": 0}
+NO_EFFECTS |= {"stripped": 0, "mixed": 0}
 BRAIN_NAMES = ("cerebral white matter", "cerebral cortex", "lateral ventricle", "putamen", "outside 507")
 ABDOMEN_NAMES = ("liver", "spleen", "colon", "sacrum", *GENERATED_NAMES[:4])
 
@@ -82,13 +82,13 @@ def test_a_pair_has_what_a_loss_needs_and_is_repeatable(source):
     assert 0.3 < correlation(first.fixed_clean[:, 0], first.moving_clean[:, 0]) < 0.999
 
 
-def test_stripping_takes_away_what_lies_outside_the_brain():
-    whole, bare = (drawn(brain(**(QUIET | STILL | {"stripped": value}))) for value in (0, 1))
+def test_stripping_removes_everything_outside_the_brain():
+    whole, bare = (drawn(brain(**(NO_EFFECTS | NO_POSE | {"stripped": value}))) for value in (0, 1))
     outside = torch.from_numpy(brain().maps.fractions[:, 0] > 0)
     assert min(float(whole.fixed[0, 0][mask].mean()) for mask in outside) > 0.01
     for image in bare.fixed_clean[0]:
         assert min(float(image[mask].abs().max()) for mask in outside) < 1e-4
-    mixed = drawn(brain(**(QUIET | STILL | {"mixed": 1, "same": 1})))
+    mixed = drawn(brain(**(NO_EFFECTS | NO_POSE | {"mixed": 1, "same": 1})))
     sizes = [float((image > 0.01).float().mean()) for image in (mixed.fixed, mixed.moving)]
     assert min(sizes) < 0.8 * max(sizes)
     assert torch.equal(mixed.fixed_clean, mixed.moving_clean)
@@ -97,7 +97,7 @@ def test_stripping_takes_away_what_lies_outside_the_brain():
 
 def test_other_contrasts_are_independent_or_equal_and_the_clean_images_agree():
     """One subject in one pose: only the contrast can differ."""
-    settings = QUIET | STILL | {"same": 1, "other_contrast": 1}
+    settings = NO_EFFECTS | NO_POSE | {"same": 1, "other_contrast": 1}
     for source in (brain, abdomen):
         pairs = [
             [drawn(source(independent_contrast=value, **settings), seed) for seed in range(4)] for value in (0.0, 1.0)
@@ -111,7 +111,7 @@ def test_other_contrasts_are_independent_or_equal_and_the_clean_images_agree():
 
 
 def shares(source: PairSynthesizer) -> dict[str, Tensor]:
-    """Where each structure is, for a source that is made to have one subject twice."""
+    """The mask of each structure, for a source that is changed to have the same subject twice."""
     source.maps.fractions[0] = source.maps.fractions[1]
     masks = torch.from_numpy(source.maps.fractions[1] == 255)
     return {structure.name: mask for structure, mask in zip(source.maps.structures, masks, strict=True)}
@@ -119,11 +119,11 @@ def shares(source: PairSynthesizer) -> dict[str, Tensor]:
 
 def test_usual_contrasts_are_those_of_the_tables():
     """T1 intensities; Hounsfield units of the portal phase in their window."""
-    source = brain(**(QUIET | STILL))
+    source = brain(**(NO_EFFECTS | NO_POSE))
     masks, clean = shares(source), drawn(source).fixed_clean[0, 0]
     for name, mean in zip(BRAIN_NAMES[:4], (0.95, 0.60, 0.18, 0.72), strict=True):
         assert float(clean[masks[name]].mean()) == pytest.approx(mean, abs=1e-3), name
-    source = abdomen(**(QUIET | STILL))
+    source = abdomen(**(NO_EFFECTS | NO_POSE))
     masks, clean = shares(source), drawn(source).fixed_clean[0, 0]
     expected = {"liver": 56 + 52, "spleen": 48 + 70, "sacrum": 220, GENERATED_NAMES[0]: -105, GENERATED_NAMES[2]: -95}
     for name, mean in expected.items():
@@ -131,9 +131,9 @@ def test_usual_contrasts_are_those_of_the_tables():
     assert float(clean[0].abs().max()) == 0
 
 
-def test_what_is_made_up_between_organs_counts_as_fat():
-    """Filler has no counterpart in the other subject; it must not be matched."""
-    source = abdomen(**(QUIET | STILL))
+def test_generated_tissue_between_organs_counts_as_fat():
+    """Generated filler has no counterpart in the other subject and must not be matched."""
+    source = abdomen(**(NO_EFFECTS | NO_POSE))
     masks, pair = shares(source), drawn(source)
     filler, fat = (masks[GENERATED_NAMES[n]] for n in (3, 2))
     for channel in pair.fixed_clean[0]:
@@ -143,7 +143,7 @@ def test_what_is_made_up_between_organs_counts_as_fat():
 
 def test_labels_are_memberships_of_the_same_structures_in_both():
     """All of them in order, where more are asked for, but for what is built; else some of those."""
-    source = abdomen(labels=99, **(QUIET | STILL))
+    source = abdomen(labels=99, **(NO_EFFECTS | NO_POSE))
     masks, pair = shares(source), drawn(source)
     for labels in (pair.fixed_labels, pair.moving_labels):
         assert torch.equal(labels[0] > 0.99, torch.stack([masks[name] for name in ABDOMEN_NAMES[:4]]))
@@ -182,9 +182,9 @@ def test_subjects_that_show_different_parts_make_no_pair():
     assert pairs == {(0, 1), (1, 0), (1, 2), (2, 1)}
 
 
-def test_a_pair_is_judged_where_both_subjects_are_known():
-    """The first ends at slice 12, the second begins at slice 8: each is seen where it is known, judged from 8 to 12."""
-    pair = drawn(abdomen(labels=2, known=((0, 20), (8, 32)), **(QUIET | STILL)))
+def test_clean_images_show_the_slices_that_both_subjects_have():
+    """The first has slices 0 to 19, the second 8 to 31: inputs show all of them, clean images 8 to 19 only."""
+    pair = drawn(abdomen(labels=2, known=((0, 20), (8, 32)), **(NO_EFFECTS | NO_POSE)))
     seen = sorted(
         tuple(torch.nonzero(image[0, 0].amax((1, 2)))[[0, -1], 0].tolist()) for image in (pair.fixed, pair.moving)
     )
@@ -194,7 +194,7 @@ def test_a_pair_is_judged_where_both_subjects_are_known():
         assert torch.nonzero(judged[0].abs().amax((0, 2, 3)))[[0, -1], 0].tolist() == [8, 19]
 
 
-def test_a_cut_really_empties_its_end():
+def test_a_cut_clears_its_end():
     image = torch.ones(1, 1, 20, 4, 4)
     counts = []
     for seed in range(40):
@@ -213,14 +213,14 @@ def test_a_cut_really_empties_its_end():
     assert torch.equal(cut_ends(image, ScannerSettings(cut=0, cut_top=0), torch.Generator()), image)
 
 
-def test_a_cut_is_seen_but_not_judged():
-    settings = QUIET | STILL | {"cut_share": 0.5}
+def test_a_cut_changes_the_input_but_not_the_clean_image():
+    settings = NO_EFFECTS | NO_POSE | {"cut_share": 0.5}
     whole, cut = drawn(brain(**settings)), drawn(brain(**(settings | {"cut": 1, "cut_top": 1})))
     assert (cut.fixed > 0).float().mean() < 0.95 * (whole.fixed > 0).float().mean()
     assert torch.equal(cut.fixed_clean > 0, whole.fixed_clean > 0)
 
 
-def test_thick_slices_blur_along_their_axis_alone():
+def test_thick_slices_blur_along_their_axis_only():
     pattern = torch.rand(1, 1, 16, 12, 14, generator=torch.Generator().manual_seed(0))
     settings = ScannerSettings(thick=1, slice_mm=6)
     for axis in range(3):
@@ -244,7 +244,7 @@ def scanned(**changes: float) -> Tensor:
     return render_ct(channels, settings, 5, torch.Generator().manual_seed(3))[0, 0]
 
 
-def test_couch_and_arms_lie_beside_the_body():
+def test_couch_and_arms_are_beside_the_body():
     plain, couch, arms = scanned(), scanned(couch=1, low=-1000), scanned(arms=1)
     assert float(plain[:, 20:40, 20:44].mean()) == pytest.approx((50 + 160) / 400, abs=1e-4)
     assert float(plain.sum()) == pytest.approx(float(plain[:, 20:40, 20:44].sum()), abs=1e-3)

@@ -1,4 +1,4 @@
-"""The training of a student: it learns, it resumes exactly, and what goes wrong leaves its last state intact."""
+"""The training of a student: it learns, resumes exactly, and failures leave its last state intact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
 from LightRegistrationLib.training.trainers.student import StudentTrainer
 
-from ..toy import SHAPE, SOURCES, Same, drawn, losses_of
+from ..toy import SHAPE, SOURCES, RepeatedPair, drawn, losses_of
 
 
 def config(**changes: object) -> StudentTrainingConfig:
@@ -27,8 +27,8 @@ def config(**changes: object) -> StudentTrainingConfig:
     return StudentTrainingConfig(**(base | changes))
 
 
-def test_the_loss_falls_where_the_truth_lies():
-    """Moving = fixed shifted by two voxels: the flow that undoes it beats none, and half of it lies between."""
+def test_the_loss_decreases_towards_the_true_flow():
+    """Moving = fixed shifted by two voxels: the loss is lowest for the inverse shift and in between for half of it."""
     pair = drawn()
     shifted = Pair(pair.fixed, pair.fixed, pair.fixed_clean, torch.roll(pair.fixed_clean, 2, dims=4))
     loss = RegistrationLoss(config().stages[0])
@@ -46,7 +46,7 @@ def test_diffusion_against_numpy():
     assert float(diffusion(flow)) == pytest.approx(np.mean(squares), rel=1e-5)
 
 
-def test_the_folding_penalty_knows_a_fold_from_a_stretch():
+def test_the_folding_penalty_is_zero_for_a_stretch_and_positive_for_a_fold():
     grid = torch.arange(8, dtype=torch.float32).expand(8, 8, 8)
     flow = torch.zeros(1, 3, 8, 8, 8)
     flow[0, 0] = 0.5 * grid
@@ -55,7 +55,7 @@ def test_the_folding_penalty_knows_a_fold_from_a_stretch():
     assert float(folding(flow)) == pytest.approx(0.6)
 
 
-def test_a_stage_weighs_the_terms_and_leaves_out_what_weighs_nothing():
+def test_a_stage_weighs_the_terms_and_leaves_out_those_of_weight_zero():
     pair, flow = drawn(), torch.zeros(1, 3, *SHAPE)
     only = StudentStage(steps=1, local_correlation=0, tissue=0, dice=2.0, smoothness=0)
     terms = RegistrationLoss(only)(pair, flow, [flow])
@@ -95,8 +95,8 @@ def test_a_resumed_run_has_the_losses_of_an_unbroken_one(tmp_path):
 
 def test_a_few_steps_on_one_pair_lower_its_loss(tmp_path):
     trainer, stage = StudentTrainer(config(), tmp_path, tmp_path / "run"), config().stages[0]
-    trainer.start_stage(stage, Same())
-    terms = [sum(trainer.train_step(Same(), stage).values()) for _ in range(12)]
+    trainer.start_stage(stage, RepeatedPair())
+    terms = [sum(trainer.train_step(RepeatedPair(), stage).values()) for _ in range(12)]
     assert terms[-1] < terms[0] - 0.01
 
 
