@@ -16,6 +16,7 @@ from .bars import OURS, Bar, Summaries, bars
 from .earlier import KEY_LENGTH
 from .notes import NOTES
 from .plan import SETS
+from .sentences import sentences
 from .statistics import AFFINE, MEASURES, UNREGISTERED, Difference, Row, Summary, difference, summarize
 
 PEERS = tuple(name for name, method in METHODS.items() if not method.is_ours and name != UNREGISTERED)
@@ -33,7 +34,7 @@ def report(rows: Sequence[Row]) -> str:
     found, gains = summaries(rows), differences(rows)
     threads = ", ".join(sorted({str(r["threads"]) for r in rows if "threads" in r}))
     parts = ["# Comparison", f"CPU threads: {threads}.", "## Overview", overview_table(found)]
-    parts += ["## Ours against each peer", standing_table(gains)]
+    parts += ["## Ours against each peer", standing_table(gains), "## In words", sentences(found, gains)]
     for group, methods in found.items():
         parts += [f"## {SETS[group].title}", set_table(methods)]
     parts += ["## Ours minus the peer", differences_table(gains)]

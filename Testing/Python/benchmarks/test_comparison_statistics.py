@@ -261,6 +261,24 @@ def test_peers_are_sorted_by_what_the_interval_says(report):
     assert cells[-1][1:] == ["ours, refine fast", "ANTs SyN, default", "Greedy", "ANTs SyN-CC"]
 
 
+def test_the_sentences_follow_from_the_rows(report):
+    rows = brain(affine=[0.55, 0.61, 0.62], ours_fast=[0.60, 0.61, 0.62], syn=[0.50, 0.51, 0.53])
+    rows += [row("brain", "greedy", n, dice=d) for n, d in enumerate((0.5, 0.61, 0.7))] + failing_rows()
+    rows += [row("liver", "ours-fast", n, tre_mm=3.0 + n) for n in range(3)]
+    rows += [row("liver", "greedy", n, tre_mm=2.0 + n) for n in range(3)]
+    rows += [row("liver", "syn", n, tre_mm=2.0 + n) for n in range(2)]
+    found = report.sentences(report.summaries(rows), report.differences(rows)).splitlines()
+    assert found == [
+        "- Ours, refine fast: no peer is better on brain T1, ring of 15 and hippocampus crops, T1; worse on liver MRI, "
+        "breathing than ANTs SyN, default (2 pairs) and Greedy.",
+        "- Failed runs: 0 of 9 runs of ours and 2 of 8 of ANTs SyN, default.",
+        "- Runs that end below our affine stage: 0 of 3 runs of ours, 3 of 3 of ANTs SyN, default and 1 of 3 of Greedy.",
+    ]
+    better = [r for r in rows if r["set"] == "brain" and r["method"] != "greedy"]
+    text = report.sentences(report.summaries(better), report.differences(better))
+    assert "- Ours, refine fast: better than every peer on brain T1, ring of 15.\n" in text
+
+
 def test_the_front_holds_what_no_other_method_beats_in_both(plots):
     times = {"a": (1.0, 0.5), "slower and worse": (2.0, 0.4), "b": (3.0, 0.7), "as good, slower": (4.0, 0.7)}
     assert plots.pareto_front(times, "dice") == [(1.0, 0.5), (3.0, 0.7)]
