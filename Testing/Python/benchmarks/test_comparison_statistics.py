@@ -151,10 +151,10 @@ def test_our_own_failures_count_like_those_of_a_peer(statistics):
     assert found.pairs == 2
 
 
-def test_a_low_dice_that_was_lower_before_is_no_failure(statistics):
-    rows = [row("brain", "none", 0, dice=0.01), row("brain", "affine", 0, dice=0.05)]
-    assert not statistics.summarize(rows, "brain")["affine"].failures
-    assert statistics.summarize([*rows, row("brain", "syn", 0, dice=0.009)], "brain")["syn"].failures
+@pytest.mark.parametrize(("dice", "is_failed"), [(0.05, False), (0.011, False), (0.009, True)])
+def test_a_low_dice_is_a_failure_if_it_was_twice_as_high_before(statistics, dice, is_failed):
+    rows = [row("brain", "none", 0, dice=0.02), row("brain", "syn", 0, dice=dice)]
+    assert bool(statistics.summarize(rows, "brain")["syn"].failures) == is_failed
 
 
 def test_times_of_two_processors_are_not_compared(statistics, bars, report):
