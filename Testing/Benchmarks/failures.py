@@ -8,7 +8,8 @@ RATIO_TO_LOADED = 2.0
 RULE = f"""\
 A run counts as failed if it gives no result; if the Jacobian determinant is not positive in more than
 {FOLDING_PERCENT:.0f} % of the cells (a mirrored or collapsed map); or if it moves the structures apart: the mean Dice
-is less than 1/{RATIO_TO_LOADED:.0f} of that of the volumes as loaded, or the landmark error more than {RATIO_TO_LOADED:.0f} times."""
+is less than 1/{RATIO_TO_LOADED:.0f} of that of the volumes as loaded, or the landmark error more than
+{RATIO_TO_LOADED:.0f} times."""
 
 
 def failure_reason(

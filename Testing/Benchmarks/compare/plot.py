@@ -11,9 +11,10 @@ from peers.registry import FROM_OUR_AFFINE, METHODS
 from .bars import OURS
 from .plan import SETS
 from .report import summaries
-from .statistics import UNREGISTERED, Row, Summary
+from .statistics import AFFINE, UNREGISTERED, Row, Summary
 
-_TOOLS = tuple(dict.fromkeys(name.removesuffix(FROM_OUR_AFFINE) for name in METHODS))
+_TOOLS = tuple(dict.fromkeys(name.removesuffix(FROM_OUR_AFFINE) for name in METHODS if name != UNREGISTERED))
+_COLORS = (*(f"C{number}" for number in range(10)), "black", "tan")
 
 
 def plot(rows: Sequence[Row]) -> Any:
@@ -40,10 +41,11 @@ def plot(rows: Sequence[Row]) -> Any:
 
 
 def style_of(name: str) -> dict[str, Any]:
-    """Choose the marker of a method: circles are ours, squares peers."""
-    color = f"C{_TOOLS.index(name.removesuffix(FROM_OUR_AFFINE)) % 10}"
+    """Choose the marker of a method: circles are ours, diamonds our affine stage, squares peers."""
+    color = _COLORS[_TOOLS.index(name.removesuffix(FROM_OUR_AFFINE))]
+    marker = "o" if name in OURS else "D" if name == AFFINE else "s"
     face = "none" if name.endswith(FROM_OUR_AFFINE) else color
-    return {"marker": "o" if name in OURS else "s", "color": color, "markerfacecolor": face, "linestyle": ""}
+    return {"marker": marker, "color": color, "markerfacecolor": face, "linestyle": ""}
 
 
 def _describe(axes: Any, group: str, measure: str) -> None:

@@ -272,7 +272,8 @@ def test_the_sentences_follow_from_the_rows(report):
         "- Ours, refine fast: no peer is better on brain T1, ring of 15 and hippocampus crops, T1; worse on liver MRI, "
         "breathing than ANTs SyN, default (2 pairs) and Greedy.",
         "- Failed runs: 0 of 9 runs of ours and 2 of 8 of ANTs SyN, default.",
-        "- Runs that end below our affine stage: 0 of 3 runs of ours, 3 of 3 of ANTs SyN, default and 1 of 3 of Greedy.",
+        "- Runs that end below our affine stage: 0 of 3 runs of ours, 3 of 3 of ANTs SyN, default and 1 of 3 "
+        "of Greedy.",
     ]
     better = [r for r in rows if r["set"] == "brain" and r["method"] != "greedy"]
     text = report.sentences(report.summaries(better), report.differences(better))
