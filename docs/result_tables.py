@@ -3,7 +3,8 @@
     .venv/bin/python docs/result_tables.py
 
 Reads Testing/Benchmarks/results/comparison.json, which Testing/Benchmarks/comparison.py makes. A table stands between
-the comments `<!-- comparison SET: COLUMNS -->` and `<!-- end -->`, with a row for each method.
+the comments `<!-- comparison SET: COLUMNS -->` and `<!-- end -->`, with a row for each method; `SET, short` leaves out
+the second rows of the peers, which start from our affine stage.
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
 
@@ -18,7 +19,10 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results" / "comparison.json"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "researcher" / "results.md")
-BLOCK = re.compile(r"(<!-- comparison (?P<set>\w+): (?P<columns>[\w, ]+) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- comparison (?P<set>\w+)(?P<short>, short)?: (?P<columns>[\w, ]+) -->\n)(?P<table>.*?)(<!-- end -->)",
+    re.DOTALL,
+)
 COLUMNS = {
     "dice": ("Dice", "{:.3f}"),
     "dice30": ("Dice30", "{:.3f}"),
@@ -31,7 +35,7 @@ COLUMNS = {
     "cpu_seconds": ("CPU s", "{:.1f}"),
     "peak_mb": ("peak MB", "{:.0f}"),
     "below_affine": ("below affine", "{:.0f}"),
-    "failed": ("failed", "{:.0f}"),
+    "failures": ("failed", "{:.0f}"),
 }
 TITLES = {
     "none": "no registration",
@@ -43,28 +47,36 @@ TITLES = {
     "elastix": "elastix B-spline",
     "syn": "ANTs SyN, default",
     "syn-cc": "ANTs SyN-CC",
+    "greedy": "Greedy",
+    "convexadam": "ConvexAdam",
+    "deeds": "deeds",
 }
+FROM_OUR_AFFINE = "-from-affine"
 NO_TIME = ("none",)
 
 
 def page_text(text: str, results: Mapping[str, Any]) -> str:
     """A page with its tables as the results have them."""
-    return BLOCK.sub(lambda block: block[1] + block_table(block, results) + block[5], text)
+    return BLOCK.sub(lambda block: block[1] + block_table(block, results) + block[6], text)
 
 
 def block_table(block: re.Match[str], results: Mapping[str, Any]) -> str:
     """The table of one block."""
-    methods, columns = results["sets"][block["set"]], block["columns"].split(", ")
+    columns = block["columns"].split(", ")
+    methods = {
+        name: method
+        for name, method in results["sets"][block["set"]].items()
+        if not (block["short"] and name.endswith(FROM_OUR_AFFINE))
+    }
     head = ["method", *(COLUMNS[column][0] for column in columns)]
-    rows = [
-        [title(name, method), *(cell(name, method, column) for column in columns)] for name, method in methods.items()
-    ]
+    rows = [[title(name), *(cell(name, method, column) for column in columns)] for name, method in methods.items()]
     return markdown_table(head, rows)
 
 
-def title(name: str, method: Mapping[str, Any]) -> str:
+def title(name: str) -> str:
     """What a method is called; ours in bold."""
-    words = str(method.get("title") or TITLES.get(name, name))
+    peer = name.removesuffix(FROM_OUR_AFFINE)
+    words = TITLES[peer] + (", from our affine stage" if peer != name else "")
     return f"**{words}**" if name.startswith("ours") else words
 
 
@@ -80,8 +92,8 @@ def cell(name: str, method: Mapping[str, Any], column: str) -> str:
 
 def number(method: Mapping[str, Any], column: str) -> float | None:
     """A measure of a method over a set."""
-    if column in ("below_affine", "failed"):
-        return len(method.get(column, ()))
+    if column in ("below_affine", "failures"):
+        return None if method.get(column) is None else len(method[column])
     if column == "dice30":
         value = method["dice30"]
     elif column.startswith("median_"):
