@@ -133,9 +133,9 @@ def _read_labels(scan: Scan, volume: Volume) -> NDArray[np.uint8]:
     assert scan.labels is not None
     labels = read_image(scan.labels)
     if labels.array.shape != volume.array.shape or not np.allclose(labels.affine, volume.affine, atol=1e-3):
-        raise InputError(f"{scan.labels}: this label map does not lie on the grid of {scan.image.name}.")
+        raise InputError(f"{scan.labels}: this label map does not have the grid of {scan.image.name}.")
     if not np.isin(labels.array, np.arange(256)).all():
-        raise InputError(f"{scan.labels}: whole numbers from 0 to 255 are needed as label values.")
+        raise InputError(f"{scan.labels}: label values have to be whole numbers from 0 to 255.")
     return labels.array.astype(np.uint8)
 
 

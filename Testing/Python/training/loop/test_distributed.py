@@ -85,6 +85,6 @@ def test_unavailable_hardware_is_refused_before_the_start():
     with pytest.raises(InputError, match="1 or more"):
         Hardware(devices=0)
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="1 CUDA devices are asked for, but 0"):
+        with pytest.raises(InputError, match="1 CUDA devices are requested, but 0"):
             Hardware(accelerator="cuda").start()
     assert Hardware(accelerator="auto").start().count == 1

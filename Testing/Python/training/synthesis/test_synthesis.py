@@ -142,7 +142,7 @@ def test_generated_tissue_between_organs_counts_as_fat():
 
 
 def test_labels_are_memberships_of_the_same_structures_in_both():
-    """All of them in order, where more are asked for, but for what is built; else some of those."""
+    """All but the generated ones in order, if more are requested than there are; otherwise some of them."""
     source = abdomen(labels=99, **(NO_EFFECTS | NO_POSE))
     masks, pair = shares(source), drawn(source)
     for labels in (pair.fixed_labels, pair.moving_labels):
