@@ -80,9 +80,24 @@ class WatchedClient:
 
 @pytest.fixture
 def watched(model_folder):
+    """A client whose worker process no other test uses."""
     client = WorkerClient(sys.executable, model_folders=(model_folder,))
     yield WatchedClient(client)
     client.close()
+
+
+@pytest.fixture(scope="session")
+def shared_client(model_folder):
+    client = WorkerClient(sys.executable, model_folders=(model_folder,))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def watched_shared(shared_client):
+    """A client whose worker process has answered other tests before and must be alive at the end."""
+    yield WatchedClient(shared_client)
+    assert shared_client.is_running
 
 
 def blob(shape, spacing, center_mm, dtype=np.int16, name="volume"):

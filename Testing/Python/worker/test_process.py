@@ -66,13 +66,13 @@ def test_registers_like_the_library_and_stays_alive(watched, request_of_blobs, m
     assert {"network", "warping"} <= set(first.report["seconds"])
 
 
-def test_the_field_is_sent_before_anything_is_warped(watched, request_of_blobs):
-    number = watched.client.submit(request_of_blobs)
-    finished = watched.wait(Finished, number)
+def test_the_field_is_sent_before_anything_is_warped(watched_shared, request_of_blobs):
+    number = watched_shared.client.submit(request_of_blobs)
+    finished = watched_shared.wait(Finished, number)
 
-    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
+    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched_shared.messages]
     assert kinds.index(Stage.FIELD) < kinds.index(FieldFound) < kinds.index(Stage.WARPING) < kinds.index(Finished)
-    found = watched.field(number)
+    found = watched_shared.field(number)
     assert found.report["structures"] is None
     assert {**finished.report, "seconds": 0, "structures": 0, "mean": 0} == {
         **found.report,
@@ -82,16 +82,16 @@ def test_the_field_is_sent_before_anything_is_warped(watched, request_of_blobs):
     }
 
 
-def test_the_preview_field_is_sent_before_the_refinement(watched, request_of_blobs, model_folder):
+def test_the_preview_field_is_sent_before_the_refinement(watched_shared, request_of_blobs, model_folder):
     request = replace(request_of_blobs, settings=replace(request_of_blobs.settings, refine="fast"))
-    number = watched.client.submit(request)
-    watched.wait(Finished, number)
+    number = watched_shared.client.submit(request)
+    watched_shared.wait(Finished, number)
 
-    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched.messages]
+    kinds = [m.update.stage if isinstance(m, ProgressMade) else type(m) for m in watched_shared.messages]
     assert (
         kinds.index(Stage.NETWORK) < kinds.index(PreviewField) < kinds.index(Stage.REFINEMENT) < kinds.index(FieldFound)
     )
-    (first,) = [m.field for m in watched.messages if isinstance(m, PreviewField)]
+    (first,) = [m.field for m in watched_shared.messages if isinstance(m, PreviewField)]
     student = register(
         request.fixed, request.moving, request_of_blobs.settings, registry=ModelRegistry((model_folder,))
     )
@@ -99,11 +99,11 @@ def test_the_preview_field_is_sent_before_the_refinement(watched, request_of_blo
     assert (
         np.abs(
             first(request.fixed.geometry.points_mm)
-            - watched.field(number).result.field(request.fixed.geometry.points_mm)
+            - watched_shared.field(number).result.field(request.fixed.geometry.points_mm)
         ).max()
         > 0.5
     )
-    assert not list(watched.client.session_folder.glob("*-*")), "arrays are left behind"
+    assert not list(watched_shared.client.session_folder.glob("*-*")), "arrays are left behind"
 
 
 def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_blobs, model_folder, monkeypatch):
@@ -124,27 +124,29 @@ def test_a_worker_limits_itself_to_the_threads_that_were_asked_for(request_of_bl
     assert torch.get_num_threads() == before
 
 
-def test_masks_and_structures_to_preserve_reach_the_registration(watched, request_of_blobs):
+def test_masks_and_structures_to_preserve_reach_the_registration(watched_shared, request_of_blobs):
     request = request_of_blobs
     mask = replace(request.fixed_segmentation, name="region to compare")
     settings = replace(request.settings, keep_volume=("1",))
-    report = watched.wait(request_id=watched.client.submit(replace(request, settings=settings, fixed_mask=mask))).report
+    report = watched_shared.wait(
+        request_id=watched_shared.client.submit(replace(request, settings=settings, fixed_mask=mask))
+    ).report
     assert report["masks"] == {"fixed": "region to compare", "moving": None}
     assert report["settings"]["keep_volume"] == ["1"]
     assert [kept["name"] for kept in report["kept"]] == ["Label_1"]
 
-    refused = watched.wait(
-        Refused, watched.client.submit(replace(request, settings=replace(settings, keep_volume=("Tumor",))))
+    refused = watched_shared.wait(
+        Refused, watched_shared.client.submit(replace(request, settings=replace(settings, keep_volume=("Tumor",))))
     )
     assert "no structure 'Tumor'" in refused.line
     assert "Label_1" in refused.line
 
 
-def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
-    number = watched.client.submit(request_of_blobs)
-    watched.wait(Finished, number)
+def test_progress_rises_to_one_and_names_stages(watched_shared, request_of_blobs):
+    number = watched_shared.client.submit(request_of_blobs)
+    watched_shared.wait(Finished, number)
 
-    steps = [m for m in watched.messages if isinstance(m, ProgressMade)]
+    steps = [m for m in watched_shared.messages if isinstance(m, ProgressMade)]
     fractions = [m.update.fraction for m in steps]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
@@ -152,27 +154,29 @@ def test_progress_rises_to_one_and_names_stages(watched, request_of_blobs):
     assert all(m.request_id == number and isinstance(m.update.stage, Stage) for m in steps)
 
 
-def test_a_refusal_is_one_line_and_the_worker_continues(watched, request_of_blobs):
+def test_a_refusal_is_one_line_and_the_worker_continues(watched_shared, request_of_blobs):
     far = np.eye(4)
     far[:3, 3] = 10_000
     fixed = request_of_blobs.fixed
     apart = RegistrationRequest(fixed, Volume(fixed.array, far), RegistrationSettings(model="tiny", initial="none"))
     unknown = RegistrationRequest(fixed, fixed, RegistrationSettings(model="nonsense"))
 
-    refused = watched.wait((Refused, WorkerExited), watched.client.submit(apart))
+    refused = watched_shared.wait((Refused, WorkerExited), watched_shared.client.submit(apart))
     assert "do not overlap" in refused.line
     assert "\n" not in refused.line
-    refused = watched.wait((Refused, WorkerExited), watched.client.submit(unknown))
+    refused = watched_shared.wait((Refused, WorkerExited), watched_shared.client.submit(unknown))
     assert "Unknown model 'nonsense'" in refused.line
 
     labels = (fixed.array > fixed.array.mean()).astype(np.uint8)
     first, second = (Segmentation.from_labels(labels * value, fixed.affine, f"s{value}") for value in (1, 2))
     unlike = RegistrationRequest(fixed, fixed, RegistrationSettings(model="tiny"), first, second)
-    before = len(watched.messages)
-    refused = watched.wait((Refused, WorkerExited), watched.client.submit(unlike))
+    before = len(watched_shared.messages)
+    refused = watched_shared.wait((Refused, WorkerExited), watched_shared.client.submit(unlike))
     assert "s1 and s2 share neither a name nor a label value" in refused.line
-    assert not any(isinstance(m, ProgressMade) for m in watched.messages[before:])  # refused before any computation
-    assert isinstance(watched.wait(request_id=watched.client.submit(request_of_blobs)), Finished)
+    assert not any(
+        isinstance(m, ProgressMade) for m in watched_shared.messages[before:]
+    )  # refused before any computation
+    assert isinstance(watched_shared.wait(request_id=watched_shared.client.submit(request_of_blobs)), Finished)
 
 
 def test_cancel_ends_a_computation_at_once_and_the_next_request_works(watched, long_request, request_of_blobs):
@@ -294,9 +298,9 @@ def test_a_model_added_later_is_used_and_a_damaged_one_is_refused(
     assert "damaged" in watched.wait(request_id=watched.client.submit(bad)).line
 
 
-def test_finished_requests_leave_no_files_behind(watched, request_of_blobs):
-    watched.wait(Finished, watched.client.submit(request_of_blobs))
-    assert sorted(p.name for p in watched.client.session_folder.iterdir()) == ["messages.jsonl", "worker.log"]
+def test_finished_requests_leave_no_files_behind(watched_shared, request_of_blobs):
+    watched_shared.wait(Finished, watched_shared.client.submit(request_of_blobs))
+    assert sorted(p.name for p in watched_shared.client.session_folder.iterdir()) == ["messages.jsonl", "worker.log"]
 
 
 def test_the_client_needs_neither_torch_nor_qt():
