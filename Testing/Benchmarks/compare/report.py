@@ -193,10 +193,17 @@ def values(rows: Sequence[Row]) -> dict[str, Any]:
     """Collect the numbers of all tables, for the .json."""
     found = summaries(rows)
     return {
-        "sets": {group: {name: asdict(own) for name, own in methods.items()} for group, methods in found.items()},
+        "sets": {
+            group: {name: _summary_values(name, own) for name, own in methods.items()}
+            for group, methods in found.items()
+        },
         "differences": [asdict(entry) for entry in differences(rows)],
         "bars": [asdict(bar) for bar in bars(found)],
     }
+
+
+def _summary_values(name: str, own: Summary) -> dict[str, Any]:
+    return {"title": METHODS[name].title, **asdict(own), "failed": list(own.failures)}
 
 
 def rows_csv(rows: Sequence[Row]) -> str:

@@ -237,6 +237,9 @@ def test_the_report_shows_every_number_and_names_every_setting(report):
     assert not any(elastix[3:])
     values = report.values(rows)
     assert values["sets"]["brain"]["ours-none"]["mean"]["dice"] == pytest.approx(0.59)
+    elastix = values["sets"]["liver"]["elastix"]
+    assert (elastix["title"], elastix["failed"]) == ("elastix B-spline", ["pair0"])
+    assert values["sets"]["brain"]["syn"]["median"]["dice"] == pytest.approx(0.59)
     assert sum(bar["reached"] is True for bar in values["bars"]) == 13  # twelve of the brain, and the liver's quarter
     table = list(csv.DictReader(io.StringIO(report.rows_csv(rows))))
     assert len(table) == len(rows)
