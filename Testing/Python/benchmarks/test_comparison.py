@@ -19,6 +19,7 @@ import pytest
 import SimpleITK as sitk
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
 
@@ -135,10 +136,12 @@ def test_a_method_that_fails_leaves_its_error_and_the_others_go_on(comparison, d
 def test_a_process_that_breaks_down_is_an_error_row(benchmark, data, tmp_path):
     import comparison
     from compare.plan import SETS, Task
+    from peers.method import Start
 
     pair = SETS["hippocampus"].pairs(data, tmp_path)[0]
     pair.moving.write_bytes(b"no image")
-    row = comparison.run(Task("hippocampus", pair, "demons"), tmp_path)
+    start = Start(AffineTransform.identity())
+    row = comparison.run(Task("hippocampus", pair, "demons", start=start), tmp_path)
     assert "Unable to determine ImageIO reader" in row["error"]
     assert json.loads((tmp_path / "rows/hippocampus/pair0/demons.json").read_text()) == row
 
