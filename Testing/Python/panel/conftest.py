@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from LightRegistrationLib.worker.client import WorkerClient
 from slicer_host.pytest_plugin import slicer_host, slicer_host_process
 
 from ..processes import PATIENCE_S
@@ -24,6 +27,11 @@ class Opened:
     moving: Any
     fixed_segmentation: Any
     moving_segmentation: Any
+    own_client: WorkerClient
+
+    def use_own_worker(self) -> None:
+        """Give the panel a worker client of its own, whose process has not started yet."""
+        self.panel.logic._runner._client = self.own_client
 
     @property
     def ui(self):
@@ -61,8 +69,16 @@ class Opened:
         return find_registration_nodes(result)
 
 
+@pytest.fixture(scope="session")
+def worker_client() -> Iterator[WorkerClient]:
+    """The worker that the panels of all tests use one after the other; a test that ends it gets a new one."""
+    client = WorkerClient(sys.executable)
+    yield client
+    client.close()
+
+
 @pytest.fixture
-def opened(slicer_host):
+def opened(slicer_host, worker_client):
     import slicer
 
     from LightRegistrationLib.panel.self_test.scenarios import phantom_pair
@@ -70,6 +86,9 @@ def opened(slicer_host):
     from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
     panel = slicer_host.create_widget("LightRegistration")
+    runner = panel.logic._runner
+    own_client, runner._client = runner._client, worker_client
+    worker_client.poll()
     pair, scene = phantom_pair(), slicer.mrmlScene
     yield Opened(
         slicer_host,
@@ -78,5 +97,8 @@ def opened(slicer_host):
         volume_node_from_volume(scene, pair.moving, "moving"),
         segmentation_node_from_segmentation(scene, pair.fixed_segmentation, "fixed organs"),
         segmentation_node_from_segmentation(scene, pair.moving_segmentation, "moving organs"),
+        own_client,
     )
     panel.logic.cancel()
+    # Closing the scene, which happens between tests, ends the worker of the panel.
+    runner._client = own_client

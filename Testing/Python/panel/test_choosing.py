@@ -28,6 +28,7 @@ def without_torch(monkeypatch):
 
 
 def test_nothing_is_installed_without_asking(opened, without_torch):
+    opened.use_own_worker()
     opened.host.dialogs.expect("confirmOkCancelDisplay", False)
     opened.choose()
     opened.ui.registerButton.click()
@@ -203,6 +204,7 @@ def own_models(monkeypatch, tmp_path):
 
 
 def test_a_new_model_of_the_user_appears_when_the_module_is_opened_again(own_models, opened):
+    opened.use_own_worker()
     box, parameters = opened.ui.modelBox, opened.panel.logic.getParameterNode()
     before = [box.itemText(i) for i in range(box.count)]
     add_model(own_models, "knee", title="Knee MRI")
@@ -228,6 +230,7 @@ def test_a_new_model_of_the_user_appears_when_the_module_is_opened_again(own_mod
 
 
 def test_a_chosen_model_for_other_images_gives_a_warning(own_models, opened):
+    opened.use_own_worker()
     add_model(own_models, "lung-ct", covers=COVERS["lung-ct"], modality="CT")
     opened.panel.logic.getParameterNode().model = "lung-ct"
     opened.registered(segmentations=False)

@@ -112,6 +112,7 @@ def test_cleanup_ends_the_worker(opened):
 
 
 def test_the_worker_starts_before_the_user_presses_register(opened):
+    opened.use_own_worker()
     assert opened.panel.logic.worker_process_id is None
     opened.choose(segmentations=False)
     assert opened.panel.logic.worker_process_id is not None
