@@ -27,25 +27,27 @@ qSlicerLayoutManager
 """.split()
 
 
-def reachable_slots(entry: dict) -> list[str]:
+def list_reachable_slots(entry: dict) -> list[str]:
     """Slots that Python sees; the listing also has private and protected ones, which dir() does not show."""
     members = set(entry["python_members"])
     return sorted(s for s in entry["slots"] if s.partition("(")[0] in members and not s.startswith("_q_"))
 
 
-def unexplained_members(entry: dict, slots: list[str]) -> list[str]:
+def list_unexplained_members(entry: dict, slots: list[str]) -> list[str]:
     """Members that no property, signal or slot of the same entry already names."""
     explained = {name.partition("(")[0] for name in [*entry["signals"], *slots]} | set(entry["properties"])
     return sorted(set(entry["python_members"]) - explained)
 
 
-def without_inherited(entry: dict, base: dict) -> dict:
+def drop_inherited(entry: dict, base: dict) -> dict:
     """Drop what QWidget's own entry says: the reader adds it again for every widget."""
-    slots = reachable_slots(entry)
+    slots = list_reachable_slots(entry)
     return {
         "properties": {k: v for k, v in entry["properties"].items() if base["properties"].get(k) != v},
         "python_members": [
-            m for m in unexplained_members(entry, slots) if not m.startswith("_q_") and m not in base["python_members"]
+            m
+            for m in list_unexplained_members(entry, slots)
+            if not m.startswith("_q_") and m not in base["python_members"]
         ],
         "signals": sorted(set(entry["signals"]) - set(base["signals"])),
         "slots": [s for s in slots if s not in base["slots"]],
@@ -53,7 +55,7 @@ def without_inherited(entry: dict, base: dict) -> dict:
     }
 
 
-def reduced(full: dict) -> dict:
+def reduce_listing(full: dict) -> dict:
     """The subset of ``full`` for CLASSES, same layout; raises KeyError for a class the listing lacks."""
     classes = full["classes"]
     empty = {"properties": {}, "python_members": [], "signals": [], "slots": []}
@@ -61,7 +63,7 @@ def reduced(full: dict) -> dict:
     for name in CLASSES:
         entry = classes[name]
         is_derived_widget = entry["widget"] and name != "QWidget"
-        result[name] = without_inherited(entry, classes["QWidget"] if is_derived_widget else empty)
+        result[name] = drop_inherited(entry, classes["QWidget"] if is_derived_widget else empty)
     return {"what": full["what"], "classes": result}
 
 
@@ -69,7 +71,7 @@ def main() -> None:
     full = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     lines = [
         f" {json.dumps(name)}: {json.dumps(entry, separators=(',', ':'), sort_keys=True)}"
-        for name, entry in reduced(full)["classes"].items()
+        for name, entry in reduce_listing(full)["classes"].items()
     ]
     head = f'{{"what": {json.dumps(full["what"])},\n"classes": {{\n'
     OUTPUT.write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")

@@ -36,10 +36,10 @@ def test_it_is_a_faithful_subset(full_listing):
 
 
 def test_nothing_that_python_sees_was_lost(full_listing):
-    from slicer_host.contract import class_contract
+    from slicer_host.contract import get_class_contract
 
     for name in contract():
-        reduced = class_contract(name)
+        reduced = get_class_contract(name)
         seen = {m for m in full_listing["classes"][name]["python_members"] if not m.startswith("_q_")}
         assert {m for m in seen if not reduced.has(m)} == set(), name
 
@@ -48,7 +48,7 @@ def test_it_is_what_the_script_makes(full_listing):
     spec = importlib.util.spec_from_file_location("reduce_contract", CONTRACT_PATH.parent / "reduce_contract.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.reduced(full_listing)["classes"] == contract()
+    assert script.reduce_listing(full_listing)["classes"] == contract()
 
 
 def test_it_stays_small():
@@ -57,13 +57,13 @@ def test_it_stays_small():
 
 
 def test_every_stand_in_has_the_signals_of_its_class(slicer_host):
-    from slicer_host.contract import bare_name, class_contract, known_classes
+    from slicer_host.contract import get_bare_name, get_class_contract, list_known_classes
     from slicer_host.exports import stand_ins
 
     missing = {
-        f"{name}.{bare_name(signal)}"
-        for name in stand_ins.keys() & known_classes()
-        for signal in class_contract(name).signals
-        if not hasattr(stand_ins[name], bare_name(signal))
+        f"{name}.{get_bare_name(signal)}"
+        for name in stand_ins.keys() & list_known_classes()
+        for signal in get_class_contract(name).signals
+        if not hasattr(stand_ins[name], get_bare_name(signal))
     }
     assert missing == set()

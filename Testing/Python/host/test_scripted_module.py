@@ -194,7 +194,7 @@ def test_the_module_is_known_by_name(panel, slicer_host):
 def test_wrapped_texts_can_be_translated(panel, slicer_host):
     from slicer.i18n import tr, translate
 
-    with slicer_host.translated_by(lambda context, text: f"{context}:{text}"):
+    with slicer_host.use_translation(lambda context, text: f"{context}:{text}"):
         assert tr("Failed.") == "test_scripted_module:Failed."
         assert translate("Tiny", "Failed.") == "Tiny:Failed."
     assert tr("Failed.") == "Failed."

@@ -86,7 +86,7 @@ def test_a_question_is_answered_by_the_test_or_as_in_testing_mode(slicer_host):
 
 
 def test_outside_testing_mode_errors_are_shown_and_questions_need_an_answer(slicer_host):
-    with slicer_host.as_for_a_user():
+    with slicer_host.leave_testing_mode():
         with pytest.raises(ZeroDivisionError), slicer.util.tryWithErrorDisplay("Failed."):
             _ = 1 / 0
         with pytest.raises(AssertionError, match="would block"):

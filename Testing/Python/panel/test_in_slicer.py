@@ -52,7 +52,7 @@ def test_a_failed_installation_is_one_line(opened, monkeypatch):
         monkeypatch.setattr(module, "find_missing_packages", lambda: ["torch"])
     monkeypatch.setattr(slicer.util, "pip_install", fail)
     opened.choose()
-    with opened.host.as_for_a_user():
+    with opened.host.leave_testing_mode():
         opened.host.dialogs.expect("confirmOkCancelDisplay", True)
         opened.ui.registerButton.click()
     opened.host.raise_slot_errors()
@@ -78,7 +78,7 @@ def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
         monkeypatch.setattr(module, "find_missing_packages", lambda: list(missing))
     monkeypatch.setattr(slicer.util, "pip_install", install)
     opened.choose()
-    with opened.host.as_for_a_user():
+    with opened.host.leave_testing_mode():
         opened.host.dialogs.expect("confirmOkCancelDisplay", True)
         opened.ui.registerButton.click()
     opened.host.raise_slot_errors()

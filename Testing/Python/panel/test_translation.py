@@ -97,7 +97,7 @@ def test_a_registration_looks_up_its_texts_under_this_context_alone(opened):
         looked_up.add((context, text))
         return f"!{text}"
 
-    with opened.host.translated_by(shout):
+    with opened.host.use_translation(shout):
         opened.registered()
         assert opened.status.startswith("!Done in")
     assert len(looked_up) > 15
@@ -109,7 +109,7 @@ def test_a_translation_with_other_placeholders_is_not_used(slicer_host, wrong):
     from LightRegistrationLib.panel.translation import translate
 
     text = "{name} is missing"
-    with slicer_host.translated_by(lambda _context, _text: wrong):
+    with slicer_host.use_translation(lambda _context, _text: wrong):
         assert translate(CONTEXT, text) == text
-    with slicer_host.translated_by(lambda _context, _text: "Il manque {name}"):
+    with slicer_host.use_translation(lambda _context, _text: "Il manque {name}"):
         assert translate(CONTEXT, text).format(name="Liver") == "Il manque Liver"

@@ -7,12 +7,12 @@ from typing import Any
 
 from PySide6 import QtCore
 
-from .contract import ClassContract, argument_types
-from .signals import native_signal_names
-from .values import converted
+from .contract import ClassContract, get_argument_types
+from .signals import list_native_signals
+from .values import convert_value
 
 
-def uncontracted(native: QtCore.QObject) -> ClassContract:
+def derive_contract(native: QtCore.QObject) -> ClassContract:
     """For a class that the listing lacks (QHeaderView, QEventLoop ...): PySide's own names, and its properties."""
     meta = native.metaObject()
     properties = {
@@ -20,7 +20,7 @@ def uncontracted(native: QtCore.QObject) -> ClassContract:
         for i in range(meta.propertyCount())
     }
     members = frozenset(name for name in dir(native) if not name.startswith("_"))
-    return ClassContract(meta.className(), properties, members, frozenset(native_signal_names(native)), frozenset())
+    return ClassContract(meta.className(), properties, members, frozenset(list_native_signals(native)), frozenset())
 
 
 def read_property(native: QtCore.QObject, name: str) -> Any:
@@ -45,19 +45,19 @@ def write_property(native: QtCore.QObject, name: str, value: Any, contract: Clas
     if access != "rw":
         raise AttributeError(f"{contract.name}: property {name!r} is not writable")
     try:
-        plain_value = converted(value, qt_type)
+        plain_value = convert_value(value, qt_type)
     except TypeError as error:
         raise ValueError(f"{contract.name}.{name}: {error}") from error
     setter = getattr(native, f"set{name[0].upper()}{name[1:]}", None)
     if isinstance(getattr(type(native), name, None), QtCore.Property):
         setattr(native, name, plain_value)
     elif setter is not None:
-        setter(_as_enum(native, name, plain_value))
+        setter(_convert_to_enum(native, name, plain_value))
     elif not native.setProperty(name, plain_value):
         raise ValueError(f"{contract.name}: property {name!r} ({qt_type}) does not accept {value!r}")
 
 
-def _as_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
+def _convert_to_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
     """PythonQt takes a bare int for an enum; PySide wants the enum that the property has now."""
     if type(value) is int and callable(getattr(native, name, None)):
         current = getattr(native, name)()
@@ -66,9 +66,9 @@ def _as_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
     return value
 
 
-def slot_arguments(args: list[Any], overloads: list[str]) -> list[Any]:
+def convert_slot_arguments(args: list[Any], overloads: list[str]) -> list[Any]:
     """Arguments converted as the slot's signature asks, where only one overload has that many of them."""
-    fitting = [argument_types(s) for s in overloads if len(argument_types(s)) == len(args)]
+    fitting = [get_argument_types(s) for s in overloads if len(get_argument_types(s)) == len(args)]
     if len(fitting) != 1:
         return args
-    return [converted(argument, qt_type) for argument, qt_type in zip(args, fitting[0], strict=True)]
+    return [convert_value(argument, qt_type) for argument, qt_type in zip(args, fitting[0], strict=True)]

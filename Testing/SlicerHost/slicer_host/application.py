@@ -11,7 +11,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .core_io import qSlicerCoreIOManager
 from .exports import stand_in
-from .folders import own_folder
+from .folders import make_own_folder
 from .layout import qSlicerLayoutManager
 from .scene import SceneHost
 
@@ -56,7 +56,7 @@ class _Information(QtCore.QObject):
     minorVersion = QtCore.Property(int, lambda self: VERSION[1])
     revision = QtCore.Property(str, lambda self: REVISION)
     slicerHome = QtCore.Property(str, lambda self: str(Path(sys.prefix)))
-    temporaryPath = QtCore.Property(str, lambda self: str(own_folder("temporary")))
+    temporaryPath = QtCore.Property(str, lambda self: str(make_own_folder("temporary")))
     documentationBaseUrl = QtCore.Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
     platform = QtCore.Property(str, lambda self: "linux-amd64")
     os = QtCore.Property(str, lambda self: "linux")

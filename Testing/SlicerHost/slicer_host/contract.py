@@ -23,8 +23,8 @@ class ClassContract:
     slot_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signal_names", frozenset(bare_name(s) for s in self.signals))
-        object.__setattr__(self, "slot_names", frozenset(bare_name(s) for s in self.slots))
+        object.__setattr__(self, "signal_names", frozenset(get_bare_name(s) for s in self.signals))
+        object.__setattr__(self, "slot_names", frozenset(get_bare_name(s) for s in self.slots))
 
     def has(self, name: str) -> bool:
         """Whether Python code may read ``name`` on an instance."""
@@ -35,7 +35,7 @@ class ClassContract:
 
     def overloads(self, name: str, signatures: frozenset[str] | None = None) -> list[str]:
         """Signatures of the slot (or of the given set) called ``name``, in a stable order."""
-        return sorted(s for s in (self.slots if signatures is None else signatures) if bare_name(s) == name)
+        return sorted(s for s in (self.slots if signatures is None else signatures) if get_bare_name(s) == name)
 
     def merged(self, other: ClassContract) -> ClassContract:
         """This contract with everything of ``other`` added; this one wins where both name a property."""
@@ -48,18 +48,18 @@ class ClassContract:
         )
 
 
-def bare_name(signature: str) -> str:
+def get_bare_name(signature: str) -> str:
     """``"clicked(bool)"`` -> ``"clicked"``."""
     return signature.partition("(")[0]
 
 
-def argument_types(signature: str) -> list[str]:
+def get_argument_types(signature: str) -> list[str]:
     """``"f(int,QString)"`` -> ``["int", "QString"]``."""
     inside = signature.partition("(")[2].rpartition(")")[0]
     return [part for part in inside.split(",") if part]
 
 
-def normalized(signature: str) -> str:
+def normalize_signature(signature: str) -> str:
     """Qt's own normal form as far as modules need it: no blanks, no ``const X&``."""
     packed = signature.replace("const QString &", "QString").replace("const QString&", "QString")
     return packed.replace(" ", "")
@@ -70,12 +70,12 @@ def _entries() -> dict[str, dict]:
     return json.loads(CONTRACT_PATH.read_text(encoding="utf-8"))["classes"]
 
 
-def known_classes() -> frozenset[str]:
+def list_known_classes() -> frozenset[str]:
     return frozenset(_entries())
 
 
 @functools.cache
-def class_contract(name: str) -> ClassContract | None:
+def get_class_contract(name: str) -> ClassContract | None:
     """The contract of ``name`` with QWidget's entries where it is a widget; None for a class it does not list."""
     entry = _entries().get(name)
     if entry is None:
@@ -88,7 +88,7 @@ def class_contract(name: str) -> ClassContract | None:
         frozenset(entry["slots"]),
     )
     if entry["widget"] and name != "QWidget":
-        base = class_contract("QWidget")
+        base = get_class_contract("QWidget")
         assert base is not None
         own = own.merged(base)
     return own

@@ -16,7 +16,7 @@ _TRANSFORM_ENDINGS = (".h5", ".tfm", ".mat", ".hdf5")
 _SCENE_ENDINGS = (".mrml", ".mrb")
 
 
-def file_type(path: str) -> str:
+def find_file_type(path: str) -> str:
     """Slicer's file type of ``path`` by its ending; everything unknown is taken for a volume."""
     name = path.lower()
     for endings, kind in (
@@ -38,7 +38,7 @@ class qSlicerCoreIOManager(QtCore.QObject):
         self._host = host
 
     def fileType(self, path: str) -> str:
-        return file_type(str(path))
+        return find_file_type(str(path))
 
     def fileWriterFileType(self, node: Any) -> str:
         return "NodeFile"

@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6 import QtCore
 
-from .contract import ClassContract, argument_types, class_contract
+from .contract import ClassContract, get_argument_types, get_class_contract
 
 # Slicer's class name -> our PySide implementation
 stand_ins: dict[str, type] = {}
@@ -16,7 +16,7 @@ _introspected: dict[type, ClassContract] = {}
 _STORED = {"bool": (bool, False), "int": (int, 0), "double": (float, 0.0), "QString": (str, "")}
 
 
-def stored_property(name: str, qt_type: str, default: Any = None) -> QtCore.Property:
+def make_stored_property(name: str, qt_type: str, default: Any = None) -> QtCore.Property:
     """A property that only keeps its value, for what has no behaviour of its own in the double."""
     python_type, zero = _STORED.get(qt_type, (object, None))
     initial = zero if default is None else default
@@ -35,15 +35,15 @@ def stand_in(cls: type) -> type:
 
     Properties that the contract lists and the class leaves out are added as stored ones, signals as silent ones.
     """
-    contract = class_contract(cls.__name__)
+    contract = get_class_contract(cls.__name__)
     body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__}
     for name, (qt_type, _access) in contract.properties.items() if contract else ():
         if cls.staticMetaObject.indexOfProperty(name) < 0:
-            body[name] = stored_property(name, qt_type)
+            body[name] = make_stored_property(name, qt_type)
     for name in contract.signal_names if contract else ():
         if not hasattr(cls, name):
             longest = max(contract.overloads(name, contract.signals), key=len)
-            body[name] = QtCore.Signal(*([object] * len(argument_types(longest))))
+            body[name] = QtCore.Signal(*([object] * len(get_argument_types(longest))))
     completed = type(cls)(cls.__name__, (cls,), body)
     stand_ins[cls.__name__] = completed
     return completed
@@ -58,7 +58,7 @@ def export(name: str, native_class: type, base: type) -> type:
     return _exported[key]
 
 
-def exported_class(native_type: type, base: type) -> type:
+def get_exported_class(native_type: type, base: type) -> type:
     """The exported class for an object of ``native_type``: its nearest ancestor with a name in Slicer or PySide."""
     for ancestor in native_type.__mro__:
         if is_stand_in(ancestor) or ancestor.__module__.startswith("PySide6."):
@@ -70,21 +70,21 @@ def is_stand_in(cls: type) -> bool:
     return stand_ins.get(cls.__name__) is cls
 
 
-def introspected_contract(cls: type) -> ClassContract:
+def introspect_contract(cls: type) -> ClassContract:
     """Contract of a stand-in that the listing lacks: its own public names, on top of QObject's or QWidget's."""
     if cls not in _introspected:
-        base = class_contract("QWidget") if issubclass(cls, _widget_type()) else _qobject_contract()
+        base = get_class_contract("QWidget") if issubclass(cls, _widget_type()) else _make_qobject_contract()
         assert base is not None
         own = [name for c in cls.__mro__ if not c.__module__.startswith(("PySide6", "Shiboken")) for name in vars(c)]
         names = {name for name in own if not name.startswith("_")}
-        properties = {n: kind for n, kind in _meta_properties(cls).items() if n in names}
+        properties = {n: kind for n, kind in _read_meta_properties(cls).items() if n in names}
         signals = frozenset(getattr(cls, "SIGNALS", ()))
         listed = ClassContract(cls.__name__, properties, frozenset(names - set(properties)), signals, frozenset())
         _introspected[cls] = listed.merged(base)
     return _introspected[cls]
 
 
-def _meta_properties(cls: type) -> dict[str, tuple[str, str]]:
+def _read_meta_properties(cls: type) -> dict[str, tuple[str, str]]:
     meta = cls.staticMetaObject
     found = [meta.property(i) for i in range(meta.propertyCount())]
     return {p.name(): (p.typeName(), "rw" if p.isWritable() else "r") for p in found}
@@ -96,8 +96,8 @@ def _widget_type() -> type:
     return QtWidgets.QWidget
 
 
-def _qobject_contract() -> ClassContract:
-    timer = class_contract("QTimer")
+def _make_qobject_contract() -> ClassContract:
+    timer = get_class_contract("QTimer")
     assert timer is not None
     timers_own = {"start", "stop", "timeout", "interval", "setInterval", "singleShot", "setSingleShot", "active"}
     return ClassContract(

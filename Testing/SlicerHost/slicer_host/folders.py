@@ -8,7 +8,7 @@ from pathlib import Path
 _root = tempfile.TemporaryDirectory(prefix="SlicerHost-", ignore_cleanup_errors=True)
 
 
-def own_folder(name: str) -> Path:
+def make_own_folder(name: str) -> Path:
     """A folder of the double's own, made where it is not there yet."""
     folder = Path(_root.name) / name
     folder.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ from PySide6 import QtCore, QtWidgets
 from . import dialogs, modules, qt_module, scripted, slicer_util, standins
 from . import ui_loader as _ui_loader
 from .application import qSlicerApplication
-from .folders import own_folder
+from .folders import make_own_folder
 from .layout import write_slice_view
 from .proxy import wrap
 from .scene import SceneHost, bootstrap
@@ -160,7 +160,7 @@ class Host:
         write_slice_view(slicer.app.layoutManager()._native, name, path)
 
     @contextlib.contextmanager
-    def as_for_a_user(self) -> Iterator[None]:
+    def leave_testing_mode(self) -> Iterator[None]:
         """Within it ``slicer.app.testingEnabled()`` is False: errors are displayed, questions need queued answers."""
         slicer.app._native._testing = False
         try:
@@ -169,7 +169,7 @@ class Host:
             slicer.app._native._testing = True
 
     @contextlib.contextmanager
-    def translated_by(self, translation: Callable[[str, str], str]) -> Iterator[None]:
+    def use_translation(self, translation: Callable[[str, str], str]) -> Iterator[None]:
         """Within it texts go through ``translation(context, text)``, so that a test sees which ones are wrapped."""
         native = slicer.app._native
         before, native._translation = native._translation, translation
@@ -216,9 +216,9 @@ def start_slicer_host(module_paths: Iterable[str | Path] = (), scene_host: Scene
         new = [Path(path).resolve() for path in module_paths]
         _started.module_paths += [path for path in new if path not in _started.module_paths]
         return _started
-    QtCore.qInstallMessageHandler(_qt_message)
+    QtCore.qInstallMessageHandler(_print_qt_message)
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
-    _keep_settings_aside(application)
+    _isolate_settings(application)
     host = Host(module_paths, scene_host or bootstrap())
     host._kept.append(application)
     _install_slicer_names(host)
@@ -229,15 +229,15 @@ def start_slicer_host(module_paths: Iterable[str | Path] = (), scene_host: Scene
     return host
 
 
-def _keep_settings_aside(application: QtWidgets.QApplication) -> None:
+def _isolate_settings(application: QtWidgets.QApplication) -> None:
     """``qt.QSettings()`` must never be the settings of the person who runs the tests."""
     application.setOrganizationName("NA-MIC")
     application.setApplicationName("Slicer")
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
-    QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(own_folder("settings")))
+    QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(make_own_folder("settings")))
 
 
-def _qt_message(kind: Any, context: Any, text: str) -> None:
+def _print_qt_message(kind: Any, context: Any, text: str) -> None:
     # The off-screen platform says this of every window that is shown.
     if "propagateSizeHints" not in text:
         print(f"Qt: {text}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
-from .exports import stand_in, stored_property
+from .exports import make_stored_property, stand_in
 from .standins.mrml_widgets import SceneHolder
 
 
@@ -47,17 +47,17 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
     name = QtCore.Property(str, lambda self: self._name)
     path = QtCore.Property(str, lambda self: str(self._path))
-    title = stored_property("title", "QString")
-    index = stored_property("index", "int", -1)
-    hidden = stored_property("hidden", "bool")
-    helpText = stored_property("helpText", "QString")
-    acknowledgementText = stored_property("acknowledgementText", "QString")
-    categories = stored_property("categories", "QStringList", [])
-    dependencies = stored_property("dependencies", "QStringList", [])
-    contributors = stored_property("contributors", "QStringList", [])
-    associatedNodeTypes = stored_property("associatedNodeTypes", "QStringList", [])
-    icon = stored_property("icon", "QIcon")
-    widgetRepresentationCreationEnabled = stored_property("widgetRepresentationCreationEnabled", "bool", True)
+    title = make_stored_property("title", "QString")
+    index = make_stored_property("index", "int", -1)
+    hidden = make_stored_property("hidden", "bool")
+    helpText = make_stored_property("helpText", "QString")
+    acknowledgementText = make_stored_property("acknowledgementText", "QString")
+    categories = make_stored_property("categories", "QStringList", [])
+    dependencies = make_stored_property("dependencies", "QStringList", [])
+    contributors = make_stored_property("contributors", "QStringList", [])
+    associatedNodeTypes = make_stored_property("associatedNodeTypes", "QStringList", [])
+    icon = make_stored_property("icon", "QIcon")
+    widgetRepresentationCreationEnabled = make_stored_property("widgetRepresentationCreationEnabled", "bool", True)
 
 
 @stand_in

@@ -13,11 +13,11 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtWidgets
 
-from .access import read_property, slot_arguments, uncontracted, write_property
-from .contract import ClassContract, class_contract
-from .exports import exported_class, introspected_contract, stand_ins
+from .access import convert_slot_arguments, derive_contract, read_property, write_property
+from .contract import ClassContract, get_class_contract
+from .exports import get_exported_class, introspect_contract, stand_ins
 from .signals import BoundSignal, Signal, connect_signal, disconnect_signal
-from .values import QtEnum, QtEnumType, held_callable, plain
+from .values import QtEnum, QtEnumType, hold_callable, plain
 
 _proxies: weakref.WeakValueDictionary[int, QObjectProxy] = weakref.WeakValueDictionary()
 _MISSING = object()
@@ -30,13 +30,13 @@ blocking_calls: dict[str, Callable[[QObjectProxy | type, tuple], Any]] = {}
 def wrap(value: Any) -> Any:
     """What Python code sees of a value that comes out of Qt."""
     if isinstance(value, QtCore.QObject):
-        return proxy_of(value)
+        return get_proxy(value)
     if isinstance(value, enum.Enum):
         return QtEnum(value)
     if isinstance(value, (list, tuple)):
         return tuple(wrap(item) for item in value)
     if type(value).__module__.startswith("PySide6."):
-        return _value_proxy(value)
+        return _make_value_proxy(value)
     return value
 
 
@@ -50,10 +50,10 @@ def unwrap(value: Any) -> Any:
         return value._native_class
     if isinstance(value, (list, tuple)):
         return [unwrap(item) for item in value]
-    return held_callable(plain(value))
+    return hold_callable(plain(value))
 
 
-def proxy_of(native: QtCore.QObject) -> QObjectProxy | None:
+def get_proxy(native: QtCore.QObject) -> QObjectProxy | None:
     """The one proxy of a Qt object (PythonQt keeps one wrapper per object as well); None once Qt deleted it."""
     if not shiboken6.isValid(native):
         return None
@@ -61,13 +61,13 @@ def proxy_of(native: QtCore.QObject) -> QObjectProxy | None:
     known = _proxies.get(address)
     if known is not None and known._native is native:
         return known
-    proxy = object.__new__(exported_class(type(native), QObjectProxy))
+    proxy = object.__new__(get_exported_class(type(native), QObjectProxy))
     _bind(proxy, native)
     return proxy
 
 
-def _value_proxy(native: Any) -> ValueProxy:
-    proxy = object.__new__(exported_class(type(native), ValueProxy))
+def _make_value_proxy(native: Any) -> ValueProxy:
+    proxy = object.__new__(get_exported_class(type(native), ValueProxy))
     object.__setattr__(proxy, "_native", native)
     return proxy
 
@@ -86,8 +86,8 @@ class ExportedType(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__") or name in _OWN:
             raise AttributeError(name)
-        contract = class_contract(cls._exported_name)
-        plain_name = _without_keyword_guard(name)
+        contract = get_class_contract(cls._exported_name)
+        plain_name = _strip_keyword_guard(name)
         if contract is not None and not contract.has(plain_name):
             raise AttributeError(f"Slicer's {cls._exported_name} has no member {name!r}")
         if f"{cls._exported_name}.{plain_name}" in blocking_calls:
@@ -96,10 +96,10 @@ class ExportedType(type):
         member = getattr(cls._native_class, plain_name, _MISSING)
         if member is _MISSING:
             raise AttributeError(f"{cls._exported_name} of the host double has no member {name!r}")
-        return _class_member(member)
+        return _wrap_class_member(member)
 
 
-def _class_member(member: Any) -> Any:
+def _wrap_class_member(member: Any) -> Any:
     if isinstance(member, enum.Enum):
         return QtEnum(member)
     if isinstance(member, type) and issubclass(member, enum.Enum):
@@ -109,7 +109,7 @@ def _class_member(member: Any) -> Any:
     return member
 
 
-def _without_keyword_guard(name: str) -> str:
+def _strip_keyword_guard(name: str) -> str:
     """``exec_`` and ``raise_`` are PythonQt's spellings for slots whose names Python once reserved."""
     return name[:-1] if name.endswith("_") and not name.startswith("_") else name
 
@@ -134,7 +134,7 @@ class ValueProxy(metaclass=ExportedType):
         return lambda *args: wrap(member(*(unwrap(a) for a in args)))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if type(self) is exported_class(self._native_class, ValueProxy):
+        if type(self) is get_exported_class(self._native_class, ValueProxy):
             raise AttributeError(f"{self._exported_name}: new attributes on C++ objects are not allowed ({name!r})")
         object.__setattr__(self, name, value)
 
@@ -167,24 +167,24 @@ class QObjectProxy(metaclass=ExportedType):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "_exported_name" not in cls.__dict__:
-            cls._native_class = _native_subclass(cls)
+            cls._native_class = _make_native_subclass(cls)
 
     def _is_exported_itself(self) -> bool:
         return "_exported_name" in type(self).__dict__
 
-    def _class_contract(self) -> ClassContract:
-        contract = class_contract(self._exported_name)
+    def _get_contract(self) -> ClassContract:
+        contract = get_class_contract(self._exported_name)
         if contract is not None:
             return contract
         stand_in_class = stand_ins.get(self._exported_name)
-        return introspected_contract(stand_in_class) if stand_in_class else uncontracted(self._native)
+        return introspect_contract(stand_in_class) if stand_in_class else derive_contract(self._native)
 
     def __getattr__(self, name: str) -> Any:
         if (name.startswith("__") and name.endswith("__")) or name in _OWN:
             raise AttributeError(name)
         _require_alive(self)
-        name = _without_keyword_guard(name)
-        contract = self._class_contract()
+        name = _strip_keyword_guard(name)
+        contract = self._get_contract()
         if name == "name" and "objectName" in contract.properties:
             return self._native.objectName()
         if name in contract.properties:
@@ -199,7 +199,7 @@ class QObjectProxy(metaclass=ExportedType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         _require_alive(self)
-        contract = self._class_contract()
+        contract = self._get_contract()
         target = "objectName" if name == "name" else name
         if target in contract.properties:
             write_property(self._native, target, unwrap(value), contract)
@@ -217,7 +217,7 @@ class QObjectProxy(metaclass=ExportedType):
         return shiboken6.isValid(self._native)
 
     def __dir__(self) -> list[str]:
-        contract = self._class_contract()
+        contract = self._get_contract()
         return sorted(set(contract.properties) | contract.members | contract.signal_names | contract.slot_names)
 
     def __repr__(self) -> str:
@@ -232,11 +232,11 @@ class QObjectProxy(metaclass=ExportedType):
         return disconnect_signal(self, signal, *target)
 
     def property(self, name: str) -> Any:
-        contract = self._class_contract()
+        contract = self._get_contract()
         return wrap(read_property(self._native, name) if name in contract.properties else self._native.property(name))
 
     def setProperty(self, name: str, value: Any) -> bool:
-        contract = self._class_contract()
+        contract = self._get_contract()
         if name in contract.properties:
             write_property(self._native, name, unwrap(value), contract)
             return True
@@ -278,11 +278,11 @@ def _member(proxy: QObjectProxy, name: str, contract: ClassContract) -> Any:
     if native is _MISSING:
         raise AttributeError(f"Slicer's {proxy._exported_name} has {name!r}, but the host double does not implement it")
     if not callable(native) or isinstance(native, type):
-        return _class_member(native)
-    return lambda *args: wrap(native(*slot_arguments([unwrap(a) for a in args], contract.overloads(name))))
+        return _wrap_class_member(native)
+    return lambda *args: wrap(native(*convert_slot_arguments([unwrap(a) for a in args], contract.overloads(name))))
 
 
-def _native_subclass(cls: type) -> type:
+def _make_native_subclass(cls: type) -> type:
     """PySide class behind a Python subclass of an exported class: event methods and signals reach the subclass."""
     base = cls._native_class
     namespace: dict[str, Any] = {}
@@ -293,12 +293,12 @@ def _native_subclass(cls: type) -> type:
             declared.add(name)
             delattr(cls, name)
         elif callable(member) and (name.lower().endswith("event") or name in ("sizeHint", "eventFilter")):
-            namespace[name] = _forwarder(name)
+            namespace[name] = _make_forwarder(name)
     cls._declared_signals = frozenset(declared)
     return type(cls.__name__, (base,), namespace) if namespace else base
 
 
-def _forwarder(name: str) -> Callable:
+def _make_forwarder(name: str) -> Callable:
     def forward(native: QtCore.QObject, *args: Any) -> Any:
         proxy = native.__dict__.get("_python_side")
         method = getattr(type(proxy), name) if proxy is not None else None

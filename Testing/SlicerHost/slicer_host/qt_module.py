@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-from .contract import known_classes
+from .contract import list_known_classes
 from .exports import export, stand_ins
 from .proxy import QObjectProxy, ValueProxy
 from .signals import Signal
@@ -46,12 +46,12 @@ def find_class(name: str) -> type:
 
 
 def _require_checkable(name: str, native: type) -> None:
-    is_checked = name in known_classes() or name in _UNLISTED_WIDGETS
+    is_checked = name in list_known_classes() or name in _UNLISTED_WIDGETS
     if issubclass(native, QtWidgets.QWidget) and not is_checked:
         raise AttributeError(f"the contract of the host double lacks {name}: add it to reduce_contract.py")
 
 
-def _qt_attribute(name: str) -> Any:
+def _find_qt_attribute(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name == "Qt":
@@ -63,7 +63,7 @@ def _qt_attribute(name: str) -> Any:
     return find_class(name)
 
 
-def _ctk_attribute(name: str) -> Any:
+def _find_ctk_attribute(name: str) -> Any:
     if not name.startswith("ctk"):
         raise AttributeError(f"ctk has no {name!r}")
     return find_class(name)
@@ -71,10 +71,10 @@ def _ctk_attribute(name: str) -> Any:
 
 def install(slicer: types.ModuleType) -> None:
     """Put ``qt`` and ``ctk`` in sys.modules and every ``qMRML``/``qSlicer`` stand-in in ``slicer``."""
-    for name, attribute in (("qt", _qt_attribute), ("ctk", _ctk_attribute)):
+    for name, attribute in (("qt", _find_qt_attribute), ("ctk", _find_ctk_attribute)):
         module = types.ModuleType(name, f"Stand-in of Slicer's {name} module (PySide underneath)")
         module.__dict__["__getattr__"] = attribute
         sys.modules[name] = module
-    for name in [*stand_ins, *known_classes()]:
+    for name in [*stand_ins, *list_known_classes()]:
         if name.startswith(("qMRML", "qSlicer")) and name in stand_ins:
             setattr(slicer, name, find_class(name))

@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from .folders import own_folder
+from .folders import make_own_folder
 
 SLICE_VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 LIBRARY_FOLDER = Path(__file__).resolve().parents[3] / "LightRegistration"
@@ -40,7 +40,7 @@ def open_slice_views(host: SceneHost) -> None:
     """Add the slice views that Slicer always has, where they are not there yet."""
     for name, orientation in SLICE_VIEWS:
         if name not in host.slice_logics:
-            host.slice_logics[name] = _slice_logic(name, orientation, host)
+            host.slice_logics[name] = _make_slice_logic(name, orientation, host)
 
 
 def close_slice_views(host: SceneHost) -> None:
@@ -58,14 +58,14 @@ def close_slice_views(host: SceneHost) -> None:
 def _provide_cache(scene: Any) -> None:
     """Unpacking an .mrb needs a cache folder."""
     cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
-    cache.SetRemoteCacheDirectory(str(own_folder("cache")))
+    cache.SetRemoteCacheDirectory(str(make_own_folder("cache")))
     cache.SetMRMLScene(scene)
     manager.SetCacheManager(cache)
     scene.SetCacheManager(cache)
     scene.SetDataIOManager(manager)
 
 
-def _slice_logic(name: str, orientation: str, host: SceneHost) -> Any:
+def _make_slice_logic(name: str, orientation: str, host: SceneHost) -> Any:
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(host.application_logic)
     host.application_logic.GetSliceLogics().AddItem(logic)

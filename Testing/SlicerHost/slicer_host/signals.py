@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import shiboken6
 from PySide6 import QtCore
 
-from .contract import ClassContract, argument_types, bare_name, normalized
+from .contract import ClassContract, get_argument_types, get_bare_name, normalize_signature
 
 # Signals that Qt 6 renamed or dropped, under the name that Slicer's Qt 5 has.
 _RENAMED = {
@@ -30,7 +30,7 @@ class SignalOwner(Protocol):
     _exported_name: str
     _declared_signals: frozenset[str]
 
-    def _class_contract(self) -> ClassContract: ...
+    def _get_contract(self) -> ClassContract: ...
 
     @staticmethod
     def _to_python(value: Any) -> Any: ...
@@ -65,7 +65,7 @@ class BoundSignal:
         self._name = name
 
     def connect(self, *target: Any) -> bool:
-        return _connect(self._proxy, self._name, _longest(self._proxy, self._name), _callable(target))
+        return _connect(self._proxy, self._name, _find_longest_signature(self._proxy, self._name), _callable(target))
 
     def disconnect(self, *target: Any) -> bool:
         return _disconnect(self._proxy, self._name, target)
@@ -86,37 +86,37 @@ class BoundSignal:
 
 def connect_signal(proxy: SignalOwner, signal: str, *target: Any) -> bool:
     """Connect ``signal`` (full signature); raises AttributeError where Slicer's class has no such signal."""
-    signature = _checked(proxy, signal)
-    return _connect(proxy, bare_name(signature), signature, _callable(target))
+    signature = _check_signature(proxy, signal)
+    return _connect(proxy, get_bare_name(signature), signature, _callable(target))
 
 
 def disconnect_signal(proxy: SignalOwner, signal: str, *target: Any) -> bool:
-    return _disconnect(proxy, bare_name(_checked(proxy, signal)), target)
+    return _disconnect(proxy, get_bare_name(_check_signature(proxy, signal)), target)
 
 
-def native_signal_names(native: QtCore.QObject) -> list[str]:
+def list_native_signals(native: QtCore.QObject) -> list[str]:
     """Full signatures of all signals that PySide's meta-object lists."""
     meta = native.metaObject()
     methods = (meta.method(i) for i in range(meta.methodCount()))
     return [bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QtCore.QMetaMethod.Signal]
 
 
-def _checked(proxy: SignalOwner, signal: str) -> str:
-    signature = normalized(signal)
-    contract = proxy._class_contract()
-    declared = bare_name(signature) in proxy._declared_signals
+def _check_signature(proxy: SignalOwner, signal: str) -> str:
+    signature = normalize_signature(signal)
+    contract = proxy._get_contract()
+    declared = get_bare_name(signature) in proxy._declared_signals
     if signature not in contract.signals and not declared:
-        near = contract.overloads(bare_name(signature), contract.signals)
+        near = contract.overloads(get_bare_name(signature), contract.signals)
         hint = f"; it has {', '.join(near)}" if near else ""
         raise AttributeError(f"{proxy._exported_name} has no signal {signal!r}{hint}")
     return signature
 
 
-def _longest(proxy: SignalOwner, name: str) -> str:
-    contract = proxy._class_contract()
+def _find_longest_signature(proxy: SignalOwner, name: str) -> str:
+    contract = proxy._get_contract()
     overloads = [s for s in contract.overloads(name, contract.signals) if not s.endswith("(QString)")]
     overloads = overloads or contract.overloads(name, contract.signals) or [f"{name}({','.join(['QVariant'] * 9)})"]
-    return max(overloads, key=lambda s: (len(argument_types(s)), "vtk" in s))
+    return max(overloads, key=lambda s: (len(get_argument_types(s)), "vtk" in s))
 
 
 def _callable(target: tuple) -> Callable:
@@ -124,41 +124,41 @@ def _callable(target: tuple) -> Callable:
         return target[0]
     if len(target) == 2:
         receiver, slot = target
-        return slot_of(receiver, slot)
+        return find_slot(receiver, slot)
     raise TypeError("connect takes a callable, or a receiver object and a slot")
 
 
-def slot_of(receiver: SignalOwner, slot: str) -> Callable:
+def find_slot(receiver: SignalOwner, slot: str) -> Callable:
     """The receiver's slot with exactly this signature as a callable; raises AttributeError if it has none."""
-    signature = normalized(slot)
-    contract = receiver._class_contract()
+    signature = normalize_signature(slot)
+    contract = receiver._get_contract()
     if signature not in contract.slots and signature not in contract.signals:
         raise AttributeError(f"{receiver._exported_name} has no slot {slot!r}")
-    method = getattr(receiver, bare_name(signature))
-    count = len(argument_types(signature))
+    method = getattr(receiver, get_bare_name(signature))
+    count = len(get_argument_types(signature))
     return lambda *args: method(*args[:count])
 
 
 def _connect(proxy: SignalOwner, name: str, signature: str, target: Callable) -> bool:
-    types = argument_types(signature)[: accepted_arguments(target)]
+    types = get_argument_types(signature)[: count_accepted_arguments(target)]
     to_python = proxy._to_python  # not the proxy itself: the connection must not keep it alive
 
     def adapter(*args: Any) -> None:
-        target(*(_argument(to_python(a), t) for a, t in zip(args, types, strict=False)))
+        target(*(_convert_argument(to_python(a), t) for a, t in zip(args, types, strict=False)))
 
-    native_signal = _native_signal(proxy._native, _RENAMED.get(signature, signature))
+    native_signal = _find_native_signal(proxy._native, _RENAMED.get(signature, signature))
     native_signal.connect(adapter)
-    known = _connections_of(proxy)
+    known = _get_connections(proxy)
     known.append(_Connection(name, target, adapter, native_signal))
     return True
 
 
-def _argument(value: Any, qt_type: str) -> Any:
+def _convert_argument(value: Any, qt_type: str) -> Any:
     """Overloads that exist in Slicer only (``currentNodeChanged(bool)``) get the argument of that type."""
     return bool(value) if qt_type == "bool" else value
 
 
-def _connections_of(proxy: SignalOwner) -> list[_Connection]:
+def _get_connections(proxy: SignalOwner) -> list[_Connection]:
     address = shiboken6.getCppPointer(proxy._native)[0]
     if address not in _connections:
         _connections[address] = []
@@ -168,7 +168,7 @@ def _connections_of(proxy: SignalOwner) -> list[_Connection]:
 
 def _disconnect(proxy: SignalOwner, name: str, target: tuple) -> bool:
     wanted = _callable(target) if target else None
-    known = _connections_of(proxy)
+    known = _get_connections(proxy)
     found = [c for c in known if c.name == name and (wanted is None or c.target == wanted)]
     for connection in found:
         connection.native_signal.disconnect(connection.adapter)
@@ -176,7 +176,7 @@ def _disconnect(proxy: SignalOwner, name: str, target: tuple) -> bool:
     return bool(found)
 
 
-def accepted_arguments(target: Callable) -> int:
+def count_accepted_arguments(target: Callable) -> int:
     """How many positional arguments ``target`` takes; PythonQt drops the rest."""
     try:
         parameters = inspect.signature(target).parameters.values()
@@ -187,14 +187,14 @@ def accepted_arguments(target: Callable) -> int:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def _native_signal(native: QtCore.QObject, signature: str) -> Any:
-    name = bare_name(signature)
+def _find_native_signal(native: QtCore.QObject, signature: str) -> Any:
+    name = get_bare_name(signature)
     signal = getattr(native, name, None)
     if signal is None:
         raise AttributeError(f"Slicer has the signal {signature}, but the host double cannot send it (Qt 5 only)")
-    own = [s for s in native_signal_names(native) if bare_name(s) == name]
+    own = [s for s in list_native_signals(native) if get_bare_name(s) == name]
     if signature in own and len(own) > 1:
-        return signal[",".join(argument_types(signature))] if argument_types(signature) else signal
-    if argument_types(signature) == ["QString"] and not any(s.endswith("(QString)") for s in own):
+        return signal[",".join(get_argument_types(signature))] if get_argument_types(signature) else signal
+    if get_argument_types(signature) == ["QString"] and not any(s.endswith("(QString)") for s in own):
         raise AttributeError(f"the host double cannot send {signature} (Qt 5 only)")
     return signal

@@ -12,10 +12,10 @@ from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
-from .contract import class_contract
+from .contract import get_class_contract
 from .exports import is_stand_in, stand_in, stand_ins
-from .proxy import QObjectProxy, proxy_of
-from .signals import slot_of
+from .proxy import QObjectProxy, get_proxy
+from .signals import find_slot
 
 # Written by Qt Designer, but no properties of the widget itself.
 _DESIGNER_ONLY = {"geometry"}
@@ -29,7 +29,7 @@ class _Builder(QtUiTools.QUiLoader):
         if class_name == "Line":
             return super().createWidget(class_name, parent, name)
         widget_class = stand_ins.get(class_name) or getattr(QtWidgets, class_name, None)
-        if widget_class is None or class_contract(class_name) is None:
+        if widget_class is None or get_class_contract(class_name) is None:
             raise RuntimeError(f".ui file: the host double does not know the widget class {class_name}")
         # Made here and not by Qt's loader, because PySide would know a widget made there as a plain QWidget.
         widget = widget_class(parent)
@@ -44,7 +44,7 @@ class QUiLoader(QtCore.QObject):
     def load(self, device: QtCore.QFile, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
         path = Path(device.fileName())
         tree = ElementTree.parse(path).getroot()
-        enums = [setting for widget in tree.iter("widget") for setting in _checked_properties(widget, path)]
+        enums = [setting for widget in tree.iter("widget") for setting in _check_properties(widget, path)]
         connections = _detach_connections(tree)
         builder = _Builder()
         builder.setWorkingDirectory(QtCore.QDir(str(path.parent)))
@@ -61,10 +61,10 @@ class QUiLoader(QtCore.QObject):
         return top
 
 
-def _checked_properties(widget: ElementTree.Element, path: Path) -> list[tuple[str, str, str]]:
+def _check_properties(widget: ElementTree.Element, path: Path) -> list[tuple[str, str, str]]:
     """Raise for properties that Slicer's class lacks; take out the enum ones that a stand-in only stores."""
     class_name = widget.get("class", "")
-    contract = class_contract(class_name)
+    contract = get_class_contract(class_name)
     stored = []
     for element in list(widget.findall("property")):
         name = element.get("name", "")
@@ -92,7 +92,7 @@ def _detach_connections(tree: ElementTree.Element) -> list[dict[str, str]]:
 
 def _named(top: QtWidgets.QWidget, name: str, path: Path) -> QObjectProxy:
     native = top if top.objectName() == name else top.findChild(QtCore.QObject, name)
-    proxy = proxy_of(native) if native is not None else None
+    proxy = get_proxy(native) if native is not None else None
     if proxy is None:
         raise RuntimeError(f"{path.name}: a connection names {name!r}, which is not in the file")
     return proxy
@@ -100,7 +100,7 @@ def _named(top: QtWidgets.QWidget, name: str, path: Path) -> QObjectProxy:
 
 def _connect(top: QtWidgets.QWidget, connection: dict[str, str], path: Path) -> None:
     sender, receiver = _named(top, connection["sender"], path), _named(top, connection["receiver"], path)
-    sender.connect(connection["signal"], slot_of(receiver, connection["slot"]))
+    sender.connect(connection["signal"], find_slot(receiver, connection["slot"]))
 
 
 assert is_stand_in(QUiLoader)

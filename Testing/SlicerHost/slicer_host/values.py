@@ -59,12 +59,12 @@ def plain(value: Any) -> Any:
     return value.item() if is_numpy_scalar(value) else value
 
 
-def held_callable(value: Any) -> Any:
+def hold_callable(value: Any) -> Any:
     """PySide holds bound methods weakly, PythonQt strongly: a partial keeps the method's owner alive."""
     return functools.partial(value) if isinstance(value, types.MethodType) else value
 
 
-def converted(value: Any, qt_type: str) -> Any:
+def convert_value(value: Any, qt_type: str) -> Any:
     """``value`` as PythonQt hands it to a C++ argument or property of type ``qt_type``; raises TypeError."""
     value = plain(value)
     if qt_type == "bool":

@@ -49,17 +49,17 @@ def tie_widget(widget: Any, field: Field) -> WidgetTie:
     raise RuntimeError(f"Unable to create GUI connector from datatype {field.declared} to widget type {kind}")
 
 
-def _property_tie(widget: Any, name: str, signal: str, convert: Callable[[Any], Any] = lambda v: v) -> WidgetTie:
+def _make_property_tie(widget: Any, name: str, signal: str, convert: Callable[[Any], Any] = lambda v: v) -> WidgetTie:
     return WidgetTie(widget, signal, lambda: convert(getattr(widget, name)), lambda value: setattr(widget, name, value))
 
 
 def _check_box(widget: Any, field: Field) -> WidgetTie:
-    return _property_tie(widget, "checked", "stateChanged")
+    return _make_property_tie(widget, "checked", "stateChanged")
 
 
 def _push_button(widget: Any, field: Field) -> WidgetTie:
     widget.checkable = True
-    return _property_tie(widget, "checked", "toggled")
+    return _make_property_tie(widget, "checked", "toggled")
 
 
 def _number(widget: Any, field: Field) -> WidgetTie:
@@ -75,7 +75,7 @@ def _number(widget: Any, field: Field) -> WidgetTie:
         _apply(widget, "decimals", 0 if field.type_ is int else decimals.value if decimals else None)
     step = field.annotation(SingleStep)
     _apply(widget, "singleStep", step.value if step else None)
-    return _property_tie(widget, "value", "valueChanged", field.type_)
+    return _make_property_tie(widget, "value", "valueChanged", field.type_)
 
 
 def _apply(widget: Any, name: str, value: Any) -> None:
@@ -121,7 +121,7 @@ def _text_edit(widget: Any, field: Field) -> WidgetTie:
 
 
 def _label(widget: Any, field: Field) -> WidgetTie:
-    return _property_tie(widget, "text", "")
+    return _make_property_tie(widget, "text", "")
 
 
 def _path(widget: Any, field: Field) -> WidgetTie:

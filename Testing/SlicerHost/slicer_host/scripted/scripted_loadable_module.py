@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def _without_ending(name: str, ending: str) -> str:
+def _strip_ending(name: str, ending: str) -> str:
     return name[: -len(ending)] if name.endswith(ending) else name
 
 
@@ -68,7 +68,7 @@ class ScriptedLoadableModuleWidget:
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__()
-        self.moduleName = _without_ending(type(self).__name__, "Widget")
+        self.moduleName = _strip_ending(type(self).__name__, "Widget")
         self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
         self.parent = parent if parent else self._top_level_parent()
         self.layout = self.parent.layout()
@@ -106,7 +106,7 @@ class ScriptedLoadableModuleLogic:
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__()
-        self.moduleName = _without_ending(type(self).__name__, "Logic")
+        self.moduleName = _strip_ending(type(self).__name__, "Logic")
         self.isSingletonParameterNode = True
 
     def getParameterNode(self) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from ..exports import stand_in, stored_property
+from ..exports import make_stored_property, stand_in
 from .node_filter import NodeFilter
 from .scene_observation import SceneObservation
 
@@ -37,7 +37,7 @@ class _NodeSelection(QtWidgets.QWidget):
     nodeAboutToBeRemoved = QtCore.Signal(object)
     nodeAboutToBeEdited = QtCore.Signal(object)
 
-    selectNodeUponCreation = stored_property("selectNodeUponCreation", "bool", True)
+    selectNodeUponCreation = make_stored_property("selectNodeUponCreation", "bool", True)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -251,8 +251,8 @@ class _NodeSelection(QtWidgets.QWidget):
     editEnabled = _menu_property("editEnabled")
     renameEnabled = _menu_property("renameEnabled")
     noneEnabled = QtCore.Property(bool, lambda self: self._none, _set_none)
-    noneDisplay = stored_property("noneDisplay", "QString", "None")
-    baseName = stored_property("baseName", "QString")
+    noneDisplay = make_stored_property("noneDisplay", "QString", "None")
+    baseName = make_stored_property("baseName", "QString")
     currentNodeID = QtCore.Property(str, _current_id, lambda self, v: self.setCurrentNodeID(v))
     currentNodeId = QtCore.Property(str, _current_id, lambda self, v: self.setCurrentNodeID(v))
 
