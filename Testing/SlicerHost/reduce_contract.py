@@ -28,19 +28,19 @@ qSlicerLayoutManager
 
 
 def list_reachable_slots(entry: dict) -> list[str]:
-    """Slots that Python sees; the listing also has private and protected ones, which dir() does not show."""
+    """Return the slots that Python can call; the listing also has private and protected ones."""
     members = set(entry["python_members"])
     return sorted(s for s in entry["slots"] if s.partition("(")[0] in members and not s.startswith("_q_"))
 
 
 def list_unexplained_members(entry: dict, slots: list[str]) -> list[str]:
-    """Members that no property, signal or slot of the same entry already names."""
+    """Return the members that are not a property, signal or slot of the same entry."""
     explained = {name.partition("(")[0] for name in [*entry["signals"], *slots]} | set(entry["properties"])
     return sorted(set(entry["python_members"]) - explained)
 
 
 def drop_inherited(entry: dict, base: dict) -> dict:
-    """Drop what QWidget's own entry says: the reader adds it again for every widget."""
+    """Remove the members of QWidget: the reader of the file adds them to every widget."""
     slots = list_reachable_slots(entry)
     return {
         "properties": {k: v for k, v in entry["properties"].items() if base["properties"].get(k) != v},
@@ -56,7 +56,7 @@ def drop_inherited(entry: dict, base: dict) -> dict:
 
 
 def reduce_listing(full: dict) -> dict:
-    """The subset of ``full`` for CLASSES, same layout; raises KeyError for a class the listing lacks."""
+    """Return the subset of ``full`` for CLASSES in the same layout; raises KeyError for a class the listing lacks."""
     classes = full["classes"]
     empty = {"properties": {}, "python_members": [], "signals": [], "slots": []}
     result = {}

@@ -1,4 +1,4 @@
-"""A strict test double of 3D Slicer's Qt side on the real slicer-core; see the README beside this package."""
+"""A strict test double of 3D Slicer's Qt part on the real slicer-core; see the README next to this package."""
 
 from __future__ import annotations
 

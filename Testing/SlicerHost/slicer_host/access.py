@@ -13,7 +13,7 @@ from .values import convert_value
 
 
 def derive_contract(native: QtCore.QObject) -> ClassContract:
-    """For a class that the listing lacks (QHeaderView, QEventLoop ...): PySide's own names, and its properties."""
+    """Derive the contract of a class that the listing lacks (QHeaderView, QEventLoop ...) from PySide."""
     meta = native.metaObject()
     properties = {
         meta.property(i).name(): (meta.property(i).typeName(), "rw" if meta.property(i).isWritable() else "r")
@@ -58,7 +58,7 @@ def write_property(native: QtCore.QObject, name: str, value: Any, contract: Clas
 
 
 def _convert_to_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
-    """PythonQt takes a bare int for an enum; PySide wants the enum that the property has now."""
+    """Convert an int to the enum type of the property's current value: PythonQt accepts an int, PySide does not."""
     if type(value) is int and callable(getattr(native, name, None)):
         current = getattr(native, name)()
         if isinstance(current, enum.Enum):
@@ -67,7 +67,7 @@ def _convert_to_enum(native: QtCore.QObject, name: str, value: Any) -> Any:
 
 
 def convert_slot_arguments(args: list[Any], overloads: list[str]) -> list[Any]:
-    """Arguments converted as the slot's signature asks, where only one overload has that many of them."""
+    """Convert arguments to the types of the slot's signature if exactly one overload has that many arguments."""
     fitting = [get_argument_types(s) for s in overloads if len(get_argument_types(s)) == len(args)]
     if len(fitting) != 1:
         return args

@@ -1,4 +1,4 @@
-"""``slicer.app`` and its module manager: what modules and slicer.util ask of them."""
+"""``slicer.app`` and its module manager: what modules and slicer.util use of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class qSlicerModuleManager(QtCore.QObject):
 
 
 class _Information(QtCore.QObject):
-    """The read-only properties of the application; which are properties was measured in a running Slicer."""
+    """The application's read-only properties, the same ones as in a running Slicer."""
 
     applicationName = QtCore.Property(str, lambda self: "Slicer")
     applicationVersion = QtCore.Property(str, lambda self: ".".join(map(str, VERSION)) + "-2026-01-01")

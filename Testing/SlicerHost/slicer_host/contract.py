@@ -1,4 +1,4 @@
-"""What a running Slicer says each Qt, CTK and qMRML class has; the yardstick every access is held against."""
+"""The members that each Qt, CTK and qMRML class has in a running Slicer; every access is checked against them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ClassContract:
         return name in self.signal_names or name in self.slot_names
 
     def overloads(self, name: str, signatures: frozenset[str] | None = None) -> list[str]:
-        """Signatures of the slot (or of the given set) called ``name``, in a stable order."""
+        """Return the sorted signatures of the slots called ``name``, or of those in ``signatures``."""
         return sorted(s for s in (self.slots if signatures is None else signatures) if get_bare_name(s) == name)
 
     def merged(self, other: ClassContract) -> ClassContract:
-        """This contract with everything of ``other`` added; this one wins where both name a property."""
+        """Return this contract with the members of ``other`` added; a property of both keeps this contract's entry."""
         return ClassContract(
             self.name,
             {**other.properties, **self.properties},
@@ -60,7 +60,7 @@ def get_argument_types(signature: str) -> list[str]:
 
 
 def normalize_signature(signature: str) -> str:
-    """Qt's own normal form as far as modules need it: no blanks, no ``const X&``."""
+    """Return Qt's normal form of a signature: no blanks, no ``const QString &``."""
     packed = signature.replace("const QString &", "QString").replace("const QString&", "QString")
     return packed.replace(" ", "")
 
@@ -76,7 +76,7 @@ def list_known_classes() -> frozenset[str]:
 
 @functools.cache
 def get_class_contract(name: str) -> ClassContract | None:
-    """The contract of ``name`` with QWidget's entries where it is a widget; None for a class it does not list."""
+    """Return the contract of a class, with QWidget's members for a widget; None for a class that is not listed."""
     entry = _entries().get(name)
     if entry is None:
         return None

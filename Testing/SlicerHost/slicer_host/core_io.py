@@ -17,7 +17,7 @@ _SCENE_ENDINGS = (".mrml", ".mrb")
 
 
 def find_file_type(path: str) -> str:
-    """Slicer's file type of ``path`` by its ending; everything unknown is taken for a volume."""
+    """Return Slicer's file type for the ending of ``path``; an unknown ending means a volume."""
     name = path.lower()
     for endings, kind in (
         (_SEGMENTATION_ENDINGS, "SegmentationFile"),
@@ -31,7 +31,7 @@ def find_file_type(path: str) -> str:
 
 @stand_in
 class qSlicerCoreIOManager(QtCore.QObject):
-    """Methods that slicer.util's load and save functions call; failures become False plus a user message."""
+    """Methods that the load and save functions of slicer.util call; a failure returns False and adds a user message."""
 
     def __init__(self, host: SceneHost) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def _read_segmentation(host: SceneHost, path: str, properties: dict) -> Any:
 
 
 def _read_transform(host: SceneHost, path: str, properties: dict) -> Any:
-    # Slicer decides the node class from what is in the file; .h5 and .tfm go to the general class.
+    # Slicer chooses the node class by the file's content; here .h5 and .tfm become general transforms.
     images = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd", ".nhdr")
     class_name = "vtkMRMLGridTransformNode" if path.lower().endswith(images) else "vtkMRMLTransformNode"
     node = host.scene.AddNewNodeByClass(class_name, properties.get("name") or _stem(path))

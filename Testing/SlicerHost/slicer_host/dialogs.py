@@ -1,4 +1,4 @@
-"""Dialogs that would block: answered from a queue that the test fills, and an unexpected one raises."""
+"""Blocking dialogs: answered from a queue that the test fills; an unexpected dialog raises an error."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _INPUT_FUNCTIONS = ("getText", "getInt", "getDouble", "getItem")
 
 
 class UnexpectedDialog(AssertionError):
-    """A dialog opened that the test did not expect: in a real Slicer it would wait for the user forever."""
+    """A dialog opened that the test did not expect; a real Slicer would wait for the user."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What the user was told: ``level`` is "error", "warning", "info", "question" or "status"."""
+    """A message to the user: ``level`` is "error", "warning", "info", "question" or "status"."""
 
     level: str
     text: str
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Shown:
-    """A blocking dialog that was answered: its function and the arguments it was given."""
+    """A blocking dialog that was answered: its function and its arguments."""
 
     function: str
     arguments: tuple
@@ -48,7 +48,7 @@ def expect(function: str, answer: Any) -> None:
 
 
 def answer(function: str, *arguments: Any) -> Any:
-    """The queued answer for ``function``; raises UnexpectedDialog when the queue says otherwise."""
+    """Return the queued answer for ``function``; raises UnexpectedDialog if another dialog or none is expected."""
     if not _answers or _answers[0][0] != function:
         expected = f"expected {_answers[0][0]}" if _answers else "expected none"
         raise UnexpectedDialog(f"{function}{arguments} would block and wait for the user; the test {expected}")
@@ -58,19 +58,19 @@ def answer(function: str, *arguments: Any) -> Any:
 
 
 def unanswered() -> list[str]:
-    """Functions that were expected and never called."""
+    """List the functions that were expected but never called."""
     return [function for function, _ in _answers]
 
 
 def reset() -> None:
-    """Forget messages, shown dialogs and queued answers."""
+    """Remove all messages, shown dialogs and queued answers."""
     messages.clear()
     shown.clear()
     _answers.clear()
 
 
 def install() -> None:
-    """Route every blocking Qt dialog function through the queue."""
+    """Answer every blocking Qt dialog function from the queue."""
     for class_name, functions in (
         ("QFileDialog", _FILE_FUNCTIONS),
         ("QMessageBox", _MESSAGE_FUNCTIONS),

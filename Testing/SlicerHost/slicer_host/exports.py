@@ -1,4 +1,4 @@
-"""Which class stands for which: Slicer's names, PySide's classes, our stand-ins; one exported class per name."""
+"""Maps Slicer's class names to PySide's classes or our stand-ins; one exported class per name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STORED = {"bool": (bool, False), "int": (int, 0), "double": (float, 0.0), "QStr
 
 
 def make_stored_property(name: str, qt_type: str, default: Any = None) -> QtCore.Property:
-    """A property that only keeps its value, for what has no behaviour of its own in the double."""
+    """Make a property that only stores its value, for properties without behavior in the double."""
     python_type, zero = _STORED.get(qt_type, (object, None))
     initial = zero if default is None else default
 
@@ -50,7 +50,7 @@ def stand_in(cls: type) -> type:
 
 
 def export(name: str, native_class: type, base: type) -> type:
-    """The exported class called ``name`` over ``native_class``, made once."""
+    """Return the exported class ``name`` that wraps ``native_class``; it is created once."""
     key = (name, base)
     if key not in _exported:
         body: dict[str, Any] = {"_native_class": native_class, "_exported_name": name, "__module__": "slicer_host"}
@@ -59,7 +59,7 @@ def export(name: str, native_class: type, base: type) -> type:
 
 
 def get_exported_class(native_type: type, base: type) -> type:
-    """The exported class for an object of ``native_type``: its nearest ancestor with a name in Slicer or PySide."""
+    """Return the exported class for ``native_type``: that of its nearest ancestor which Slicer or PySide names."""
     for ancestor in native_type.__mro__:
         if is_stand_in(ancestor) or ancestor.__module__.startswith("PySide6."):
             return export(ancestor.__name__, ancestor, base)
@@ -71,7 +71,7 @@ def is_stand_in(cls: type) -> bool:
 
 
 def introspect_contract(cls: type) -> ClassContract:
-    """Contract of a stand-in that the listing lacks: its own public names, on top of QObject's or QWidget's."""
+    """Return the contract of a stand-in that the listing lacks: its public names and those of QObject or QWidget."""
     if cls not in _introspected:
         base = get_class_contract("QWidget") if issubclass(cls, _widget_type()) else _make_qobject_contract()
         assert base is not None

@@ -1,4 +1,4 @@
-"""The folder in which a running double keeps its files; it goes away with the process."""
+"""The temporary folder of the running double; it is deleted when the process ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _root = tempfile.TemporaryDirectory(prefix="SlicerHost-", ignore_cleanup_errors=
 
 
 def make_own_folder(name: str) -> Path:
-    """A folder of the double's own, made where it is not there yet."""
+    """Return a subfolder of the double's folder; it is created if it does not exist."""
     folder = Path(_root.name) / name
     folder.mkdir(exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""The host itself: starts the double once per process, loads modules, makes panels, runs self-tests."""
+"""The host: starts the double once per process, loads modules, creates panels, runs self-tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _started: Host | None = None
 
 
 class Host:
-    """A running double. ``slot_errors`` holds what slots and observers raised: Qt and VTK only print it."""
+    """A running double. ``slot_errors`` collects the exceptions of slots and observers, which Qt and VTK only print."""
 
     def __init__(self, module_paths: Iterable[str | Path], scene_host: SceneHost) -> None:
         self.module_paths = [Path(path).resolve() for path in module_paths]
@@ -47,11 +47,11 @@ class Host:
 
     @property
     def messages(self) -> list[dialogs.Message]:
-        """Everything the user was told so far."""
+        """All messages to the user so far."""
         return dialogs.messages
 
     def import_module(self, name: str) -> Any:
-        """Import the scripted module ``name`` and register it in ``slicer.modules``; returns the Python module."""
+        """Import the scripted module ``name``, register it in ``slicer.modules``, and return the Python module."""
         path = modules.find_module_file(name, self.module_paths)
         module = modules.import_module_file(name, path)
         native = modules.qSlicerScriptedLoadableModule(name, path)
@@ -67,7 +67,7 @@ class Host:
         slicer.app.moduleManager()._native._register(name, native)
 
     def create_widget(self, name: str) -> Any:
-        """The module's panel, set up, given the scene and entered, as when the user opens the module."""
+        """Create the module's panel, call setup(), set the scene, and enter it, as if the user opened the module."""
         if name not in self._modules:
             self.import_module(name)
         parent = modules.qSlicerScriptedLoadableModuleWidget()
@@ -77,7 +77,7 @@ class Host:
         self._kept.append(wrap(parent))
         panel = self._fill(name, parent)
         parent.setMRMLScene(slicer.mrmlScene)
-        # Visible to Qt, so that "visible" is true as in an opened module, without a window being drawn.
+        # Makes "visible" true, as in an opened module, without drawing a window.
         parent.setAttribute(QtCore.Qt.WA_DontShowOnScreen)
         parent.show()
         self.enter(name)
@@ -104,7 +104,7 @@ class Host:
             self._panels[name].exit()
 
     def remove_widget(self, name: str) -> None:
-        """Leave and unload the panel: exit() and cleanup() are called, then its widgets are deleted."""
+        """Leave and unload the panel: call exit() and cleanup(), then delete its widgets."""
         panel = self._panels[name]
         if panel.parent.isEntered:
             self.leave(name)
@@ -115,7 +115,7 @@ class Host:
         self.process_events()
 
     def forget_module(self, name: str) -> None:
-        """Unload the panel, and take the module out of ``slicer.modules`` and Python's module list."""
+        """Unload the panel, and remove the module from ``slicer.modules`` and from Python's loaded modules."""
         if name in self._panels:
             self.remove_widget(name)
         self._modules.pop(name)
@@ -124,7 +124,7 @@ class Host:
         delattr(slicer.modules, name.lower())
 
     def run_module_test(self, name: str) -> None:
-        """Load the module, open its panel where it has none yet, and run ``<name>Test``; its failures propagate."""
+        """Load the module, open its panel if it is not open, and run ``<name>Test``; a failure raises."""
         if name not in self._modules:
             self.import_module(name)
         if name not in self._panels and hasattr(sys.modules[name], f"{name}Widget"):
@@ -133,7 +133,7 @@ class Host:
         self.raise_slot_errors()
 
     def process_events(self, until: Callable[[], bool] | None = None, timeout_s: float = 300.0) -> None:
-        """Let Qt work once, or until the condition holds; raises TimeoutError when it does not in time."""
+        """Process Qt's events once, or until the condition is true; raises TimeoutError after ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
         QtWidgets.QApplication.processEvents()
         QtWidgets.QApplication.sendPostedEvents(None, 52)
@@ -145,23 +145,23 @@ class Host:
             time.sleep(0.005)
 
     def raise_slot_errors(self) -> None:
-        """Raise the first error that a slot or observer ended with, if any, and forget them."""
+        """Raise the first error of a slot or observer, if there is one, and clear the list."""
         errors, self.slot_errors[:] = list(self.slot_errors), []
         if errors:
             raise errors[0]
 
     def close_scene(self) -> None:
-        """What File > Close scene does."""
+        """Do what File > Close scene does."""
         slicer.mrmlScene.Clear(0)
         self.process_events()
 
     def render_slice_view(self, name: str, path: Path) -> None:
-        """Write the slice view ("Red", "Green", "Yellow") as PNG, really rendered."""
+        """Write the slice view ("Red", "Green", "Yellow") as a rendered PNG image."""
         write_slice_view(slicer.app.layoutManager()._native, name, path)
 
     @contextlib.contextmanager
     def leave_testing_mode(self) -> Iterator[None]:
-        """Within it ``slicer.app.testingEnabled()`` is False: errors are displayed, questions need queued answers."""
+        """In this context ``slicer.app.testingEnabled()`` is False: errors are shown, questions need queued answers."""
         slicer.app._native._testing = False
         try:
             yield
@@ -170,7 +170,7 @@ class Host:
 
     @contextlib.contextmanager
     def use_translation(self, translation: Callable[[str, str], str]) -> Iterator[None]:
-        """Within it texts go through ``translation(context, text)``, so that a test sees which ones are wrapped."""
+        """In this context ``translation(context, text)`` translates all texts that are marked for translation."""
         native = slicer.app._native
         before, native._translation = native._translation, translation
         try:
@@ -179,15 +179,15 @@ class Host:
             native._translation = before
 
     def open_views(self) -> None:
-        """Have Slicer's slice views in the scene (they are, unless ``close_views`` was called)."""
+        """Add Slicer's slice views to the scene, if ``close_views`` removed them."""
         slicer.app.layoutManager()._native.open_views()
 
     def close_views(self) -> None:
-        """Leave the shared scene without slice views, as other tests expect it."""
+        """Remove the slice views from the shared scene: other tests expect none."""
         slicer.app.layoutManager()._native.close_views()
 
     def reset(self) -> None:
-        """Between tests: no panels, no messages, no settings, an empty scene."""
+        """Remove panels, messages and settings, and empty the scene, between tests."""
         for name in list(self._panels):
             self.remove_widget(name)
         self.close_scene()
@@ -196,7 +196,7 @@ class Host:
         self.slot_errors.clear()
 
     def shutdown(self) -> None:
-        """Leave as the application does: every panel's cleanup(), then what else is connected to aboutToQuit.
+        """Quit as the application does: call every panel's cleanup(), then the other slots of aboutToQuit.
 
         Slicer unloads its modules in the first slot of aboutToQuit.
         """
@@ -207,7 +207,7 @@ class Host:
 
 
 def start_slicer_host(module_paths: Iterable[str | Path] = (), scene_host: SceneHost | None = None) -> Host:
-    """Start the double, or return the running one with ``module_paths`` added: it can exist once in a process.
+    """Start the double, or add ``module_paths`` to the running one: a process has at most one.
 
     ``scene_host``: a scene with its logics; the process's headless application when not given.
     """
@@ -230,7 +230,7 @@ def start_slicer_host(module_paths: Iterable[str | Path] = (), scene_host: Scene
 
 
 def _isolate_settings(application: QtWidgets.QApplication) -> None:
-    """``qt.QSettings()`` must never be the settings of the person who runs the tests."""
+    """Keep ``qt.QSettings()`` away from the settings of the person who runs the tests."""
     application.setOrganizationName("NA-MIC")
     application.setApplicationName("Slicer")
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
@@ -238,13 +238,13 @@ def _isolate_settings(application: QtWidgets.QApplication) -> None:
 
 
 def _print_qt_message(kind: Any, context: Any, text: str) -> None:
-    # The off-screen platform says this of every window that is shown.
+    # The off-screen platform prints this for every window.
     if "propagateSizeHints" not in text:
         print(f"Qt: {text}", file=sys.stderr)
 
 
 def _remove_leaked_names() -> None:
-    """The wheel shows everything of slicer.util as ``slicer.x`` too; the application does not."""
+    """Remove the functions of slicer.util that the wheel, unlike the application, also has as ``slicer.x``."""
     for name, member in list(vars(slicer).items()):
         if getattr(member, "__module__", None) == "slicer.util" and vars(slicer.util).get(name) is member:
             delattr(slicer, name)
@@ -266,7 +266,7 @@ def _install_slicer_names(host: Host) -> None:
 
 
 def _record_slot_errors(host: Host) -> None:
-    """Qt and VTK print what a callback raises and go on, through sys.excepthook: note it there."""
+    """Record exceptions of callbacks in sys.excepthook: Qt and VTK only print them and continue."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
         host.slot_errors.append(error)

@@ -1,4 +1,4 @@
-"""``slicer.app.layoutManager()``: three real slice logics under the widget names that modules ask for."""
+"""``slicer.app.layoutManager()``: three real slice logics under the widget names that modules use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .scene import SLICE_VIEWS, SceneHost, close_slice_views, open_slice_views
 
 @stand_in
 class qMRMLSliceView(QtWidgets.QWidget):
-    """Renders off screen, and only when it is asked to."""
+    """Renders off screen, on request only."""
 
     resized = QtCore.Signal(object)
 
@@ -41,7 +41,7 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self.offscreen().render()
 
     def scheduleRender(self) -> None:
-        """Nothing is scheduled: pixels are made when a test asks for them."""
+        """Do nothing: a test renders explicitly."""
 
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
@@ -83,7 +83,7 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
 
 @stand_in
 class qSlicerLayoutManager(QtCore.QObject):
-    """Slice views only: no 3D, table or plot view, and a layout number that is kept but arranges nothing."""
+    """Slice views only: no 3D, table or plot views; the layout number is stored but has no effect."""
 
     layoutChanged = QtCore.Signal(int)
 
@@ -126,7 +126,7 @@ class qSlicerLayoutManager(QtCore.QObject):
             logic.SnapSliceOffsetToIJK()
 
     def resetThreeDViews(self) -> None:
-        """There is no 3D view."""
+        """The double has no 3D view."""
 
     def pauseRender(self) -> None:
         self._paused += 1

@@ -1,4 +1,4 @@
-"""Scripted and core modules as the application holds them: ``slicer.modules.<name>`` and the module's panel."""
+"""Scripted modules and core modules: ``slicer.modules.<name>``, and the widget that contains a module's panel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .standins.mrml_widgets import SceneHolder
 
 @stand_in
 class qSlicerLoadableModule(QtCore.QObject):
-    """A core module that the double has only the logic of."""
+    """A core module, of which the double has only the logic."""
 
     def __init__(self, name: str, logic: Any) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class qSlicerLoadableModule(QtCore.QObject):
 
 @stand_in
 class qSlicerScriptedLoadableModule(QtCore.QObject):
-    """The ``parent`` that a module's class fills in."""
+    """The ``parent`` whose attributes a module's class sets."""
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
 @stand_in
 class qSlicerScriptedLoadableModuleWidget(SceneHolder, QtWidgets.QWidget):
-    """The widget that a module's panel fills; entered and left as the user changes modules."""
+    """The widget that contains a module's panel; entered and left when the user changes modules."""
 
     mrmlSceneChanged = QtCore.Signal(object)
 

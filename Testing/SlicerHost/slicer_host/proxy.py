@@ -1,6 +1,6 @@
-"""PythonQt's face of Qt objects: proxies over PySide objects that let through only what Slicer's Qt has.
+"""Proxies that make PySide objects look like PythonQt's and allow only the members that Slicer's Qt has.
 
-PySide itself stays as it is (nothing in it is patched); module code sees only these proxies.
+PySide is not patched; module code sees only these proxies.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _proxies: weakref.WeakValueDictionary[int, QObjectProxy] = weakref.WeakValueDict
 _MISSING = object()
 _OWN = frozenset({"_native", "_contract"})
 
-# Written by the dialogs module: (class, member) pairs that would open a window and are answered by the test.
+# Set by the dialogs module: functions that would open a window, and what answers them in place of the user.
 blocking_calls: dict[str, Callable[[QObjectProxy | type, tuple], Any]] = {}
 
 
 def wrap(value: Any) -> Any:
-    """What Python code sees of a value that comes out of Qt."""
+    """Convert a value from Qt to what Python code sees."""
     if isinstance(value, QtCore.QObject):
         return get_proxy(value)
     if isinstance(value, enum.Enum):
@@ -41,7 +41,7 @@ def wrap(value: Any) -> Any:
 
 
 def unwrap(value: Any) -> Any:
-    """What Qt gets of a value that comes from Python code."""
+    """Convert a value from Python code to what Qt gets."""
     if isinstance(value, (QObjectProxy, ValueProxy)):
         return value._native
     if isinstance(value, QtEnum):
@@ -54,7 +54,7 @@ def unwrap(value: Any) -> Any:
 
 
 def get_proxy(native: QtCore.QObject) -> QObjectProxy | None:
-    """The one proxy of a Qt object (PythonQt keeps one wrapper per object as well); None once Qt deleted it."""
+    """Return the one proxy of a Qt object, as PythonQt has one wrapper per object; None after Qt deleted the object."""
     if not shiboken6.isValid(native):
         return None
     address = shiboken6.getCppPointer(native)[0]
@@ -78,7 +78,7 @@ def _bind(proxy: QObjectProxy, native: QtCore.QObject) -> None:
 
 
 class ExportedType(type):
-    """Class of the exported classes: ``qt.QProcess.NotRunning``, ``qt.QTimer.singleShot(...)`` go through it."""
+    """Metaclass of the exported classes: serves class members such as ``qt.QProcess.NotRunning``."""
 
     _native_class: type
     _exported_name: str
@@ -110,12 +110,12 @@ def _wrap_class_member(member: Any) -> Any:
 
 
 def _strip_keyword_guard(name: str) -> str:
-    """``exec_`` and ``raise_`` are PythonQt's spellings for slots whose names Python once reserved."""
+    """Strip the underscore of ``exec_`` and ``raise_``, PythonQt's names for slots whose names are Python keywords."""
     return name[:-1] if name.endswith("_") and not name.startswith("_") else name
 
 
 class ValueProxy(metaclass=ExportedType):
-    """A Qt value class (QColor, QSize, QTableWidgetItem ...): methods only, no attribute of one's own."""
+    """A Qt value class (QColor, QSize, QTableWidgetItem ...): methods only, no new attributes."""
 
     _native_class: type = object
     _exported_name = "ValueProxy"
@@ -149,7 +149,7 @@ class ValueProxy(metaclass=ExportedType):
 
 
 class QObjectProxy(metaclass=ExportedType):
-    """A QObject as PythonQt shows it: properties are attributes, signals and slots by name, nothing else."""
+    """A QObject as in PythonQt: properties are attributes; signals and slots are members; nothing else exists."""
 
     _native_class: type = QtCore.QObject
     _exported_name = "QObject"
@@ -161,7 +161,7 @@ class QObjectProxy(metaclass=ExportedType):
     def __init__(self, *args: Any) -> None:
         _bind(self, self._native_class(*(unwrap(a) for a in args)))
         if not self._is_exported_itself():
-            # Qt may outlive the last Python reference to an object of a Python subclass; its state must stay with it.
+            # Qt may keep the object longer than Python does; the state of the Python subclass must stay with it.
             self._native._python_side = self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -225,7 +225,7 @@ class QObjectProxy(metaclass=ExportedType):
         return f"<{self._exported_name} {alive}>"
 
     def connect(self, signal: str, *target: Any) -> bool:
-        """``connect("clicked()", f)`` or ``connect("clicked()", receiver, "slot()")``; a wrong name raises."""
+        """``connect("clicked()", f)`` or ``connect("clicked()", receiver, "slot()")``; wrong names raise."""
         return connect_signal(self, signal, *target)
 
     def disconnect(self, signal: str, *target: Any) -> bool:
@@ -253,7 +253,7 @@ class QObjectProxy(metaclass=ExportedType):
         return found[0] if found else None
 
     def findChildren(self, kind: Any = None, name: str = "") -> tuple:
-        """Descendants of a class (exported class or its name) that are called ``name``, or of any name."""
+        """Return the descendants of a class (or class name), all of them or those called ``name``."""
         all_children = self._native.findChildren(QtCore.QObject)
         class_name = kind._exported_name if isinstance(kind, ExportedType) else kind or "QObject"
         proxies = (wrap(child) for child in all_children if not name or child.objectName() == name)
@@ -283,7 +283,7 @@ def _member(proxy: QObjectProxy, name: str, contract: ClassContract) -> Any:
 
 
 def _make_native_subclass(cls: type) -> type:
-    """PySide class behind a Python subclass of an exported class: event methods and signals reach the subclass."""
+    """Make the PySide class for a Python subclass, so that its event methods are called and its signals exist."""
     base = cls._native_class
     namespace: dict[str, Any] = {}
     declared = set(cls._declared_signals)

@@ -1,4 +1,4 @@
-"""The double as pytest fixtures, for every conftest.py that wants it: one host per process, emptied after a test."""
+"""The double as pytest fixtures for a conftest.py: one host per process, emptied after each test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def slicer_host_process() -> Iterator[Host]:
-    """The double, started once: it completes ``slicer`` and adds ``qt`` and ``ctk`` for the whole process."""
+    """The double, started once: it adds ``qt``, ``ctk`` and the missing parts of ``slicer`` to the process."""
     host = start_slicer_host([REPOSITORY / "LightRegistration"])
     host.close_views()
     yield host
@@ -23,7 +23,7 @@ def slicer_host_process() -> Iterator[Host]:
 
 @pytest.fixture
 def slicer_host(slicer_host_process: Host) -> Iterator[Host]:
-    """The double with an empty scene and no panel; what a slot or observer raised fails the test at its end."""
+    """The double with an empty scene and no panel; an exception in a slot or observer fails the test at its end."""
     slicer_host_process.open_views()
     slicer_host_process.reset()
     yield slicer_host_process

@@ -15,7 +15,7 @@ from .proxy import QObjectProxy, ValueProxy
 from .signals import Signal
 from .values import QtEnum, QtEnumType
 
-# Widgets that the listing lacks and that module code reaches all the same; they are checked against PySide only.
+# Widgets that module code uses but the listing lacks; they are checked against PySide only.
 _UNLISTED_WIDGETS = {"QHeaderView", "QInputDialog", "QMainWindow", "QScrollBar", "QStatusBar", "QToolBar"}
 _PYSIDE = (QtCore, QtGui, QtWidgets, QtUiTools)
 
@@ -33,7 +33,7 @@ class QtNamespace:
 
 
 def find_class(name: str) -> type:
-    """The exported class called ``name``; raises AttributeError for what the double does not have or cannot check."""
+    """Return the exported class ``name``; raises AttributeError for a class that the double lacks or cannot check."""
     if name in stand_ins:
         return export(name, stand_ins[name], QObjectProxy)
     for module in _PYSIDE:

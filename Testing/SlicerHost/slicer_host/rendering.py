@@ -66,7 +66,7 @@ class SliceRenderer:
         self.window.Render()
 
     def close(self) -> None:
-        """Let go of the slice node and free the window."""
+        """Release the slice node and the window."""
         self._group.SetMRMLDisplayableNode(None)
         self.window.Finalize()
 

@@ -26,7 +26,7 @@ class SceneHost:
 
 
 def bootstrap() -> SceneHost:
-    """The process's one headless application, which other tests use as well; no slice view is open yet."""
+    """Return the headless application of the process, which other tests use too; without slice views."""
     if str(LIBRARY_FOLDER) not in sys.path:
         sys.path.append(str(LIBRARY_FOLDER))
     from LightRegistrationLib.scene.headless.application import headless_application
@@ -37,14 +37,14 @@ def bootstrap() -> SceneHost:
 
 
 def open_slice_views(host: SceneHost) -> None:
-    """Add the slice views that Slicer always has, where they are not there yet."""
+    """Add Slicer's three slice views, if they are not there."""
     for name, orientation in SLICE_VIEWS:
         if name not in host.slice_logics:
             host.slice_logics[name] = _make_slice_logic(name, orientation, host)
 
 
 def close_slice_views(host: SceneHost) -> None:
-    """Take the slice views and their nodes out of the scene, for tests that bring their own views."""
+    """Remove the slice views and their nodes, for tests that add their own views."""
     for logic in host.slice_logics.values():
         nodes = (logic.GetSliceCompositeNode(), logic.GetSliceNode())
         host.application_logic.GetSliceLogics().RemoveItem(logic)
@@ -56,7 +56,7 @@ def close_slice_views(host: SceneHost) -> None:
 
 
 def _provide_cache(scene: Any) -> None:
-    """Unpacking an .mrb needs a cache folder."""
+    """Add the cache folder that unpacking an .mrb file needs."""
     cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
     cache.SetRemoteCacheDirectory(str(make_own_folder("cache")))
     cache.SetMRMLScene(scene)

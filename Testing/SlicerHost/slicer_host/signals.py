@@ -1,4 +1,4 @@
-"""PythonQt's connections: by signature string or by signal attribute, with slots that may take fewer arguments."""
+"""Connections as in PythonQt: by signature or by signal attribute; a slot may take fewer arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PySide6 import QtCore
 
 from .contract import ClassContract, get_argument_types, get_bare_name, normalize_signature
 
-# Signals that Qt 6 renamed or dropped, under the name that Slicer's Qt 5 has.
+# Signals of Slicer's Qt 5 that Qt 6 renamed.
 _RENAMED = {
     "error(QProcess::ProcessError)": "errorOccurred(QProcess::ProcessError)",
     "currentIndexChanged(QString)": "currentTextChanged(QString)",
@@ -24,7 +24,7 @@ _RENAMED = {
 
 
 class SignalOwner(Protocol):
-    """What this module needs of a proxy: its Qt object, its contract, and the conversion of arguments both ways."""
+    """The part of a proxy that connections use: its Qt object, its contract, and the conversion of values both ways."""
 
     _native: QtCore.QObject
     _exported_name: str
@@ -79,7 +79,7 @@ class BoundSignal:
         native = getattr(self._proxy._native, self._name)
         qt_arguments = [self._proxy._to_qt(a) for a in args]
         if not isinstance(native, QtCore.SignalInstance):
-            # QProcess.error was signal and getter in Qt 5.
+            # In Qt 5, QProcess.error is both a signal and a getter.
             return self._proxy._to_python(native(*qt_arguments))
         return native.emit(*qt_arguments)
 
@@ -95,7 +95,7 @@ def disconnect_signal(proxy: SignalOwner, signal: str, *target: Any) -> bool:
 
 
 def list_native_signals(native: QtCore.QObject) -> list[str]:
-    """Full signatures of all signals that PySide's meta-object lists."""
+    """Return the full signatures of all signals in PySide's meta-object."""
     meta = native.metaObject()
     methods = (meta.method(i) for i in range(meta.methodCount()))
     return [bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QtCore.QMetaMethod.Signal]
@@ -129,7 +129,7 @@ def _callable(target: tuple) -> Callable:
 
 
 def find_slot(receiver: SignalOwner, slot: str) -> Callable:
-    """The receiver's slot with exactly this signature as a callable; raises AttributeError if it has none."""
+    """Return the receiver's slot with exactly this signature; raises AttributeError if there is none."""
     signature = normalize_signature(slot)
     contract = receiver._get_contract()
     if signature not in contract.slots and signature not in contract.signals:
@@ -177,7 +177,7 @@ def _disconnect(proxy: SignalOwner, name: str, target: tuple) -> bool:
 
 
 def count_accepted_arguments(target: Callable) -> int:
-    """How many positional arguments ``target`` takes; PythonQt drops the rest."""
+    """Return how many positional arguments ``target`` takes; PythonQt drops further ones."""
     try:
         parameters = inspect.signature(target).parameters.values()
     except ValueError:

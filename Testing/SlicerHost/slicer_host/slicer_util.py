@@ -1,4 +1,4 @@
-"""The few functions of slicer.util that would open a window: recorded here, everything else is Slicer's own."""
+"""Recording versions of the functions of slicer.util that open a window; all others are Slicer's own."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _show_status_message(message: str, duration: int = 0) -> bool:
 def _confirm(function: str, testing_answer: bool = True) -> Any:
     def confirm(text: str, windowTitle: str | None = None, parent: Any = None, **_options: Any) -> bool:
         dialogs.messages.append(dialogs.Message("question", text))
-        # Slicer answers by itself in testing mode; a test that cares queues the user's answer instead.
+        # Slicer answers by itself in testing mode, unless the test queued the user's answer.
         if slicer.app.testingEnabled() and function not in dialogs.unanswered()[:1]:
             return testing_answer
         return dialogs.answer(function, text)

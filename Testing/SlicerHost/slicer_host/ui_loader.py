@@ -17,13 +17,13 @@ from .exports import is_stand_in, stand_in, stand_ins
 from .proxy import QObjectProxy, get_proxy
 from .signals import find_slot
 
-# Written by Qt Designer, but no properties of the widget itself.
+# Qt Designer writes these, but they are not properties of the widget.
 _DESIGNER_ONLY = {"geometry"}
 _NATIVE_VALUES = {"bool", "string", "number", "double", "stringlist"}
 
 
 class _Builder(QtUiTools.QUiLoader):
-    """Creates the stand-in of a class where there is one."""
+    """Creates the stand-in of a class if there is one."""
 
     def createWidget(self, class_name: str, parent: QtWidgets.QWidget | None = None, name: str = "") -> Any:
         if class_name == "Line":
@@ -31,7 +31,7 @@ class _Builder(QtUiTools.QUiLoader):
         widget_class = stand_ins.get(class_name) or getattr(QtWidgets, class_name, None)
         if widget_class is None or get_class_contract(class_name) is None:
             raise RuntimeError(f".ui file: the host double does not know the widget class {class_name}")
-        # Made here and not by Qt's loader, because PySide would know a widget made there as a plain QWidget.
+        # Created here, because PySide treats a widget that Qt's loader creates as a plain QWidget.
         widget = widget_class(parent)
         widget.setObjectName(name)
         return widget
@@ -39,7 +39,7 @@ class _Builder(QtUiTools.QUiLoader):
 
 @stand_in
 class QUiLoader(QtCore.QObject):
-    """``load(file)`` returns the top widget; raises RuntimeError or AttributeError where the .ui is wrong."""
+    """``load(file)`` returns the top widget; raises RuntimeError or AttributeError for an error in the file."""
 
     def load(self, device: QtCore.QFile, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
         path = Path(device.fileName())
@@ -62,7 +62,7 @@ class QUiLoader(QtCore.QObject):
 
 
 def _check_properties(widget: ElementTree.Element, path: Path) -> list[tuple[str, str, str]]:
-    """Raise for properties that Slicer's class lacks; take out the enum ones that a stand-in only stores."""
+    """Raise for properties that Slicer's class lacks; remove enum properties that a stand-in only stores."""
     class_name = widget.get("class", "")
     contract = get_class_contract(class_name)
     stored = []

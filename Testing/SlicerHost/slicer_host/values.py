@@ -9,7 +9,7 @@ from typing import Any
 
 
 class QtEnum(int):
-    """An enum value as PythonQt shows it: an int that compares and combines, and still knows its Qt type."""
+    """An enum value as in PythonQt: an int that also knows its Qt type."""
 
     native: enum.Enum
 
@@ -55,17 +55,17 @@ def is_numpy_scalar(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Python's own number for a numpy scalar (PythonQt converts those); anything else unchanged."""
+    """Convert a numpy scalar to a Python number, as PythonQt does; return anything else unchanged."""
     return value.item() if is_numpy_scalar(value) else value
 
 
 def hold_callable(value: Any) -> Any:
-    """PySide holds bound methods weakly, PythonQt strongly: a partial keeps the method's owner alive."""
+    """Wrap a bound method so that its owner stays alive: PythonQt holds it strongly, PySide weakly."""
     return functools.partial(value) if isinstance(value, types.MethodType) else value
 
 
 def convert_value(value: Any, qt_type: str) -> Any:
-    """``value`` as PythonQt hands it to a C++ argument or property of type ``qt_type``; raises TypeError."""
+    """Convert ``value`` as PythonQt does for a C++ argument or property of type ``qt_type``; raises TypeError."""
     value = plain(value)
     if qt_type == "bool":
         return bool(value)

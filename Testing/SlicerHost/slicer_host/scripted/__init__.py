@@ -1,4 +1,4 @@
-"""Small implementations of Slicer's own Python modules, or Slicer's files themselves where SLICER_SOURCE has them."""
+"""Small implementations of Slicer's Python modules; with SLICER_SOURCE, Slicer's own files are used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STAND_INS = {
 
 
 def slicer_source() -> Path | None:
-    """The ``Base/Python/slicer`` folder that SLICER_SOURCE leads to; raises FileNotFoundError if it leads nowhere."""
+    """Return the folder ``Base/Python/slicer`` below SLICER_SOURCE; raises FileNotFoundError if it does not exist."""
     root = os.environ.get("SLICER_SOURCE")
     if not root:
         return None
@@ -30,10 +30,10 @@ def slicer_source() -> Path | None:
 
 
 def install() -> bool:
-    """Make ``slicer.ScriptedLoadableModule`` and its neighbors importable; True when they are Slicer's own files."""
+    """Make ``slicer.ScriptedLoadableModule`` and its neighbors importable; True if they are Slicer's own files."""
     folder = slicer_source()
     if folder is not None:
-        # Only after "import slicer": its package imports whatever it finds on its path, too early for these files.
+        # After "import slicer", because that package imports every file on its path, which is too early for these.
         slicer.__path__.append(str(folder))
         return True
     for name, file_name in _STAND_INS.items():

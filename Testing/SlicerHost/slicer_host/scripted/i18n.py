@@ -13,14 +13,14 @@ def translate(context: str, text: str) -> str:
 
 
 def getContext(source_file: str) -> str:
-    """File name without ending, with the package's name before it where the file is in a package."""
+    """Return the file name without ending; inside a package, with the package's name in front."""
     path = Path(source_file)
     prefix = f"{path.parent.name}." if (path.parent / "__init__.py").exists() else ""
     return prefix + path.stem
 
 
 def tr(text: str) -> str:
-    """Translate ``text``; raises TypeError for what is no str, which Qt's translation does not take."""
+    """Translate ``text``; raises TypeError for anything but a str, as Qt does."""
     if not isinstance(text, str):
         raise TypeError(f"only str can be translated, got {text!r}")
     caller = inspect.currentframe().f_back

@@ -1,4 +1,4 @@
-"""``slicer.packaging``: says what is installed, and in testing mode records a wish instead of installing."""
+"""``slicer.packaging``: tells what is installed; in testing mode, requests to install are only recorded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _requirements(wanted: str | Requirement | list) -> list[Requirement]:
 
 
 def pip_check(req: str | Requirement | list) -> bool:
-    """Whether every requirement is installed in a version that fits."""
+    """Return whether every requirement is installed in a suitable version."""
     return all(_is_satisfied(requirement) for requirement in _requirements(req))
 
 
@@ -59,7 +59,7 @@ def pip_ensure(
     skip_in_testing: bool = True,
     show_progress: bool = True,
 ) -> list[str]:
-    """Record the call; nothing is installed. Raises RuntimeError where a real Slicer would start pip."""
+    """Record the call without installing. Raises RuntimeError if a real Slicer would start pip."""
     wanted = _requirements(requirements)
     options = (("prompt_install", prompt_install), ("requester", requester))
     calls.append(PackagingCall("pip_ensure", tuple(map(str, wanted)), options))

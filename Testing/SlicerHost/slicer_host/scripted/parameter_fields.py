@@ -1,4 +1,4 @@
-"""Fields of a parameter node: their types, validators and how they are kept in the node."""
+"""Fields of a parameter node: their types, their validators, and how the node stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import slicer
 
 
 class Validator:
-    """Raises ValueError or TypeError for a value that must not be stored."""
+    """Raise ValueError or TypeError for an invalid value."""
 
     def validate(self, value: Any) -> None:
         raise NotImplementedError
@@ -113,7 +113,7 @@ class Field:
 
     def read(self, node: Any, name: str) -> Any:
         if not node.HasParameter(name):
-            # Closing a scene empties the node under a wrapper that is still there.
+            # Closing a scene empties the node, but the wrapper still exists.
             self.write(node, name, self.default())
         if self.node_types:
             return node.GetNodeReference(name)
@@ -123,7 +123,7 @@ class Field:
     def write(self, node: Any, name: str, value: Any) -> None:
         self.validate(value)
         if self.node_types:
-            # None is a value too, so an empty parameter of the same name says that the field was written.
+            # None is a valid value; an empty parameter of the same name marks the field as written.
             node.SetParameter(name, "")
             node.SetNodeReferenceID(name, value.GetID() if value is not None else None)
         else:

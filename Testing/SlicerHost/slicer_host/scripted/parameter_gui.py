@@ -1,4 +1,4 @@
-"""Which widget shows which parameter type, and by what property and signal; the same pairs as in Slicer."""
+"""Connects widgets to parameter types by a property and a signal; the same pairs as in Slicer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SingleStep:
 
 
 class WidgetTie:
-    """A widget, how to read and write its value, and the signal that says it changed."""
+    """A widget, how to read and write its value, and its signal for changes."""
 
     def __init__(self, widget: Any, signal: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self._widget = widget
@@ -41,7 +41,7 @@ class WidgetTie:
 
 
 def tie_widget(widget: Any, field: Field) -> WidgetTie:
-    """Raises RuntimeError where Slicer has no connector for this widget and type, or the range is not bounded."""
+    """Connect a widget to a field. Raises RuntimeError if Slicer has no connector, or the range is unbounded."""
     kind = widget.className()
     for kinds, types, make in _PAIRS:
         if kind in kinds and (field.type_ in types or (field.node_types and "node" in types)):
@@ -109,7 +109,7 @@ def _combo_box(widget: Any, field: Field) -> WidgetTie:
 
 def _line_edit(widget: Any, field: Field) -> WidgetTie:
     def write(value: str) -> None:
-        # Writing the same text again would move the cursor while the user types.
+        # Setting the same text again would move the cursor while the user types.
         if widget.text != value:
             widget.text = value
 

@@ -1,4 +1,4 @@
-"""``slicer.parameterNodeWrapper``: a typed Python face of a vtkMRMLScriptedModuleNode, and its ties to widgets."""
+"""``slicer.parameterNodeWrapper``: a typed interface to a vtkMRMLScriptedModuleNode, and its connections to widgets."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _Wrapper:
         return cls.allParameters[name]
 
     def connectGui(self, gui: Any) -> int:
-        """Tie the widgets that carry the dynamic property SlicerParameterName; returns the tag to disconnect with."""
+        """Connect the widgets that have the dynamic property SlicerParameterName; returns the tag for disconnecting."""
         is_widget = getattr(gui, "isWidgetType", lambda: False)()
         widgets = gui.findChildren(qt.QWidget) if is_widget else gui.__dict__.values()
         named = [(w.property(SlicerParameterNamePropertyName), w) for w in widgets]

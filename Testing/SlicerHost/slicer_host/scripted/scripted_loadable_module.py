@@ -24,7 +24,7 @@ def _strip_ending(name: str, ending: str) -> str:
 
 
 class ScriptedLoadableModule:
-    """What the application knows of a module: ``parent`` carries title, categories, texts and icon."""
+    """The module as the application sees it: ``parent`` has its title, categories, texts and icon."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ScriptedLoadableModule:
 
 
 class ScriptedLoadableModuleWidget:
-    """The module's panel; ``parent`` is the widget it fills, ``layout`` that widget's layout."""
+    """The module's panel; ``parent`` is the widget that contains it, ``layout`` that widget's layout."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ class ctkColorPickerButton(QtWidgets.QPushButton):
 
 
 class _Collapsing:
-    """Collapsing hides the children that were shown, and expanding shows those again."""
+    """Collapsing hides the visible children; expanding shows them again."""
 
     _collapsed = False
     _hidden_by_collapse: tuple[QtWidgets.QWidget, ...] = ()

@@ -58,7 +58,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         self._history.append(self._path)
 
     def retrieveHistory(self) -> None:
-        """Nothing to retrieve: the double keeps no settings between runs."""
+        """Do nothing: the double stores no history."""
 
     def browse(self) -> None:
         self.setCurrentPath(dialogs.answer("ctkPathLineEdit.browse", self.objectName()))

@@ -1,4 +1,4 @@
-"""qMRML widgets that only carry the scene or a node."""
+"""qMRML widgets that only hold the scene or a node."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ class qMRMLTableView(SceneHolder, QtWidgets.QTableView):
 
 @stand_in
 class qMRMLSubjectHierarchyTreeView(QtWidgets.QTreeView):
-    """Named by Slicer's parameterNodeWrapper in type tests; nothing of it works here."""
+    """Exists for type checks in Slicer's parameterNodeWrapper; it has no behavior."""

@@ -1,8 +1,8 @@
 """qMRMLNodeComboBox: the nodes of a scene that fit its types and attributes, and which one is chosen.
 
 The rows are in a real QComboBox ("None", the nodes, the entries of the menu), as in Slicer, because the surprising
-rules come from there: the first node is chosen by itself only where the box was empty, and a removed node hands the
-choice to the row that takes its place. Read off Slicer's qMRMLNodeComboBox and qMRMLSceneModel.
+rules come from there: the first node is selected automatically only if the box was empty, and after the removal of a
+node the row in its place is selected. Modeled on Slicer's qMRMLNodeComboBox and qMRMLSceneModel.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _NodeSelection(QtWidgets.QWidget):
         self._combo.currentTextChanged.connect(self._emit_current)
         self.setLayout(QtWidgets.QHBoxLayout())
         self.layout().addWidget(self._combo)
-        # Gray until it gets a scene, so a forgotten .ui connection shows.
+        # Disabled until it has a scene, so that a missing connection in the .ui file is noticed.
         self.setEnabled(False)
 
     # --- scene
@@ -80,7 +80,7 @@ class _NodeSelection(QtWidgets.QWidget):
     # --- rows
 
     def fill(self) -> None:
-        """Empty the box and list everything again, as Slicer does for a new or closed scene."""
+        """List all nodes again, as Slicer does for a new or closed scene."""
         self._combo.model().removeRows(0, self._combo.count())
         self._leave_hidden_row()
         if self._scene is None:
@@ -106,7 +106,7 @@ class _NodeSelection(QtWidgets.QWidget):
         self._combo.setCurrentIndex(index)
 
     def sync(self, leaving: Any = None) -> None:
-        """Bring the rows in line with the scene, one row at a time."""
+        """Update the rows to the scene's nodes, one row at a time."""
         if self._scene is None:
             return
         candidates = [node for node in self._filter.candidates(self._scene) if node is not leaving]
@@ -264,4 +264,4 @@ class qMRMLNodeComboBox(_NodeSelection):
 
 @stand_in
 class qMRMLCheckableNodeComboBox(_NodeSelection):
-    """Selection works as in the plain selector; check marks are not there."""
+    """Selection works as in qMRMLNodeComboBox; check marks are not implemented."""

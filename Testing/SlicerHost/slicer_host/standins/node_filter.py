@@ -17,7 +17,7 @@ class NodeFilter:
     show_child_types: bool = True
 
     def candidates(self, scene: Any) -> list[Any]:
-        """Nodes that could be listed once their attributes or visibility change."""
+        """Return the nodes of the right type, which may be listed after their attributes or visibility change."""
         if scene is None:
             return []
         nodes = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]

@@ -1,4 +1,4 @@
-"""The main window and its module selector, as far as slicer.util reaches into them."""
+"""The main window and its module selector, as far as slicer.util uses them."""
 
 from __future__ import annotations
 

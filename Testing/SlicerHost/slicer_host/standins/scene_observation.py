@@ -1,4 +1,4 @@
-"""Tells a selector when the scene or a node of interest changed, at the moments at which Slicer's model listens."""
+"""Notifies a selector of changes of the scene and its nodes, on the same events as Slicer's node model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import vtk
 
 
 class SceneObservation:
-    """Calls ``sync()``, ``sync(leaving=node)`` and ``fill()`` of its selector, which it does not keep alive."""
+    """Calls ``sync()``, ``sync(leaving=node)`` and ``fill()`` of its selector, which it references weakly."""
 
     def __init__(self, selector: Any) -> None:
         self._selector = weakref.ref(selector)
@@ -40,7 +40,7 @@ class SceneObservation:
         self.watch([])
 
     def watch(self, nodes: list[Any]) -> None:
-        """Listen to the changes of these nodes, and of no others."""
+        """Observe these nodes and no others."""
         for node, tag in self._watched:
             if node not in nodes:
                 node.RemoveObserver(tag)
@@ -51,7 +51,7 @@ class SceneObservation:
         self._watched = kept + new
 
     def _living_selector(self) -> Any:
-        """None once Qt has deleted it, which may be before Python lets go of its shell."""
+        """Return the selector, or None after Qt has deleted it."""
         selector = self._selector()
         if selector is not None and shiboken6.isValid(selector):
             return selector
