@@ -1,4 +1,4 @@
-"""Things whose right answer is known by formula: smooth displacements, an ellipsoid phantom, independent warps."""
+"""Test data with known answers: smooth displacements, an ellipsoid phantom, and independent warps."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Vol
 
 
 def voxel_centers_mm(geometry: Geometry) -> np.ndarray:
-    """World positions of all voxels, (k, j, i, 3)."""
+    """Return the RAS positions of all voxels, mm, (k, j, i, 3)."""
     k, j, i = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
     return apply_affine(geometry.affine, np.stack([i, j, k], axis=-1))
 
 
 def points_inside(geometry: Geometry, count: int = 200, seed: int = 0, margin_voxels: float = 1.0) -> np.ndarray:
-    """Random world points inside a volume, (count, 3)."""
+    """Draw random points inside a volume, RAS mm, (count, 3)."""
     rng = np.random.default_rng(seed)
     low, high = margin_voxels, geometry.size_ijk - 1 - margin_voxels
     return apply_affine(geometry.affine, rng.uniform(low, high, (count, 3)))
 
 
 def displacement_mm(points_mm: np.ndarray, center_mm: np.ndarray, amplitude_mm: float = 6.0) -> np.ndarray:
-    """A smooth displacement, different in each component and free of folds, at points (..., 3)."""
+    """Return a smooth displacement without folding at points (..., 3); its components differ."""
     r, a, s = np.moveaxis(np.asarray(points_mm) - center_mm, -1, 0) / 25.0
     components = np.stack([np.sin(a) + 0.3, np.cos(s) * np.sin(r + 0.5), np.sin(0.7 * r - 0.8 * a)], axis=-1)
     return amplitude_mm * components
 
 
 def smooth_field(geometry: Geometry, amplitude_mm: float = 6.0, spacing_mm: float = 4.0) -> DisplacementField:
-    """The displacement sampled on a grid along the volume's axes that covers it with two nodes to spare."""
+    """Sample the displacement on a grid along the volume's axes that extends two nodes beyond the volume."""
     directions = geometry.affine[:3, :3] / geometry.spacing_mm
     extent = geometry.size_ijk * geometry.spacing_mm
     size = np.ceil(extent / spacing_mm).astype(int) + 5
@@ -44,7 +44,7 @@ def smooth_field(geometry: Geometry, amplitude_mm: float = 6.0, spacing_mm: floa
 
 
 def map_points(field: DisplacementField, points_mm: np.ndarray) -> np.ndarray:
-    """Where fixed points (..., 3) lie in the moving image: the field read between its nodes by scipy, trilinear."""
+    """Map fixed points (..., 3) to the moving image; scipy interpolates the field trilinearly."""
     ijk = apply_affine(field.geometry.inverse_affine, points_mm)
     coordinates = [ijk[..., axis] for axis in (2, 1, 0)]
     values = field.array.astype(float)
@@ -69,7 +69,7 @@ def linear_warp(array: np.ndarray, affine: np.ndarray, field: DisplacementField,
 
 
 def phantom(geometry: Geometry, seed: int = 0) -> tuple[Volume, Segmentation]:
-    """A head-like ellipsoid with three unlike organs (values 2, 5, 11) in it, and its segmentation."""
+    """Make a head-like ellipsoid with three different organs (values 2, 5, 11), and its segmentation."""
     offset = voxel_centers_mm(geometry) - geometry.center_mm
     extent = geometry.size_ijk * geometry.spacing_mm
     rng = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
-"""Runs of the real command line: in a process of its own, or forked from one that has its libraries loaded already.
+"""Runs the real command line in a fresh process, or in a process forked from one that has loaded the libraries.
 
-Importing torch, VTK and Slicer takes longer than most commands do. A forked process differs from a fresh one in
-nothing else: it has its own arguments, environment, folder and standard streams, and ends by itself.
+Importing torch, VTK and Slicer takes longer than most commands. Otherwise a forked process behaves like a fresh one:
+it has its own arguments, environment, working folder and standard streams, and it ends by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Finished = subprocess.CompletedProcess[str]
 def run_command(
     *arguments: str | Path, environment: Mapping[str, str] = ONE_THREAD, folder: str | Path = "."
 ) -> Finished:
-    """Run light-registration in a process that is forked from a warm one, or in a fresh one where there is no fork."""
+    """Run light-registration in a forked process, or in a fresh one on systems without fork."""
     if not hasattr(os, "fork"):
         return run_fresh_command(*arguments, environment=environment, folder=folder)
     return start_command(*arguments, environment=environment, folder=folder).wait()
@@ -59,7 +59,7 @@ def start_command(
 
 
 class RunningCommand:
-    """A command that runs: what it says on standard error can be read line by line, and it can be sent signals."""
+    """A running command: its standard error can be read line by line, and it can be sent signals."""
 
     def __init__(self, warm: _WarmProcess, arguments: list[str], streams: tempfile.TemporaryDirectory[str]) -> None:
         self._warm = warm
@@ -77,7 +77,7 @@ class RunningCommand:
         os.kill(self.process_id, number)
 
     def wait(self) -> Finished:
-        """Read the rest of its output and wait for its end."""
+        """Read the rest of its output and wait until it has ended."""
         stderr = self.stderr.read()
         status = self._warm.read_number()
         self._watchdog.cancel()

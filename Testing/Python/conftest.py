@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background of a script: what the tests start would not hear of Ctrl-C either.
+    # A script started this process in the background with Ctrl-C ignored; child processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Started under nohup: a closed terminal likewise.
+    # nohup started this process with SIGHUP ignored; child processes would inherit that too.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# No test, and no process that one starts, sees the models of whoever runs it. The folder does not exist.
+# Hide the user's own models from the tests and their child processes: this folder does not exist.
 os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{os.getpid()}")
 
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _workers > 1:
-    # Before torch, SimpleITK and VTK are imported: each test process, with all that it starts, gets its share of cores.
+    # Set before torch, SimpleITK and VTK are imported: each test process and its children get a share of the cores.
     _share = str(max(1, (os.cpu_count() or 1) // _workers))
     for _variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "VTK_SMP_MAX_THREADS"):
         os.environ.setdefault(_variable, _share)
@@ -31,7 +31,7 @@ if _workers > 1:
 
 @pytest.fixture(scope="session")
 def application() -> Any:
-    """The process's headless Slicer application."""
+    """The headless Slicer application of this process."""
     from LightRegistrationLib.scene.headless.application import headless_application
 
     return headless_application()

@@ -1,4 +1,4 @@
-"""Fork one process for each command line that standard input tells of; answer with its number, then its exit status.
+"""Fork one process per request on standard input; write its process ID, then its exit status, to standard output.
 
 A request is a line of JSON: arguments, environment, folder, and the two files that standard output and error go to.
 """
@@ -22,7 +22,7 @@ def load(names: tuple[str, ...]) -> None:
         importlib.import_module(name)
     gc.freeze()
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
-    assert threads == 1, "a library started threads, which a forked process would lack"
+    assert threads == 1, "a library started threads, which do not exist in a forked process"
 
 
 def redirect(request: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def run_forked(request: dict[str, Any]) -> int:
 
 
 def run_here() -> int:
-    """Run the command with the exit functions, but without the end of the interpreter, which touches all its memory."""
+    """Run the command and the exit functions, but skip the interpreter's finalization, which copies all its memory."""
     from LightRegistrationLib.commands.main import main
 
     try:

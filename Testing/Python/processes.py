@@ -1,4 +1,4 @@
-"""What tests ask of processes: whether they live, whether they end, and whether a call waits for one of them."""
+"""Checks of processes: is one alive, does it end, does a call wait for it?"""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def ends(process_id: int, patience_s: float = PATIENCE_S) -> bool:
 
 @contextlib.contextmanager
 def paused(process_id: int, patience_s: float = 60.0) -> Iterator[None]:
-    """Within it the process stands still, so a call that returns has not waited for its answer.
+    """Pause the process in this context, so that a call that returns has not waited for it.
 
-    A call that does wait gets the process back after ``patience_s`` seconds and fails the test instead of blocking it.
-    The process may be killed within, but cannot take part in its own end.
+    If a call waits, the process resumes after ``patience_s`` seconds and the test fails instead of blocking.
+    A paused process can be killed, but cannot cooperate in its end.
     """
     resumed_for_a_waiting_call = threading.Event()
 
@@ -53,7 +53,7 @@ def paused(process_id: int, patience_s: float = 60.0) -> Iterator[None]:
     timer.start()
     try:
         yield
-        assert not resumed_for_a_waiting_call.is_set(), f"waited for process {process_id}, which stood still"
+        assert not resumed_for_a_waiting_call.is_set(), f"waited for process {process_id}, which was paused"
     finally:
         timer.cancel()
         resume()

@@ -1,4 +1,4 @@
-"""The shortcut of these tests: a forked command does what a fresh one does."""
+"""A forked command, as these tests use it, does the same as a fresh one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("models",), ("paint",), ("register", "one.nii")])
-def test_a_forked_command_says_and_returns_what_a_fresh_one_does(arguments: tuple[str, ...]) -> None:
+def test_a_forked_command_prints_and_returns_the_same_as_a_fresh_one(arguments: tuple[str, ...]) -> None:
     forked, fresh = run_command(*arguments), run_fresh_command(*arguments)
     assert (forked.returncode, forked.stdout, forked.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
 
 
-def test_a_forked_command_writes_what_a_fresh_one_does(pair_files: PairFiles, registered: Run, tmp_path: Path) -> None:
+def test_a_forked_command_writes_the_same_files_as_a_fresh_one(
+    pair_files: PairFiles, registered: Run, tmp_path: Path
+) -> None:
     done = run_command(
         "register",
         pair_files.fixed,

@@ -1,4 +1,4 @@
-"""The order of the modules of the host double."""
+"""The modules of the host double do not import each other in a circle."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``qt.QUiLoader``: builds the unmodified .ui with our classes, checks it against the contract, connects strictly.
 
-QUiLoader itself shrugs at an unknown property or signal; here both raise, and connections with MRML types (which
-PySide's meta-objects cannot carry) are made like any other, so that a missing one is missed by the test too.
+QUiLoader ignores unknown properties and signals; here both raise. Connections with MRML types, which PySide's
+meta-objects do not support, are made like any others, so that a test notices a missing one.
 """
 
 from __future__ import annotations
