@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PATIENCE_S = 600.0
+PATIENCE_S = 300.0
 """The longest wait for something that must happen. A correct program never needs it, however busy the machine is."""
 
 

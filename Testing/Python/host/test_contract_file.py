@@ -26,7 +26,7 @@ def full_listing():
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def test_it_is_a_faithful_subset(full_listing):
+def test_it_is_a_subset_of_the_full_listing(full_listing):
     for name, entry in contract().items():
         original = full_listing["classes"][name]
         assert entry["widget"] == original["widget"]
@@ -35,7 +35,7 @@ def test_it_is_a_faithful_subset(full_listing):
             assert set(entry[key]) <= set(original[key]), (name, key)
 
 
-def test_nothing_that_python_sees_was_lost(full_listing):
+def test_it_has_all_members_that_python_sees(full_listing):
     from slicer_host.contract import get_class_contract
 
     for name in contract():
@@ -44,7 +44,7 @@ def test_nothing_that_python_sees_was_lost(full_listing):
         assert {m for m in seen if not reduced.has(m)} == set(), name
 
 
-def test_it_is_what_the_script_makes(full_listing):
+def test_it_equals_the_output_of_the_script(full_listing):
     spec = importlib.util.spec_from_file_location("reduce_contract", CONTRACT_PATH.parent / "reduce_contract.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

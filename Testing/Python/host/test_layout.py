@@ -1,4 +1,4 @@
-"""Slice views of the double are Slicer's own: what display code sets is drawn."""
+"""The double's slice views are Slicer's own and render what display code sets."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_the_views_are_named_and_real(slicer_host):
     assert manager.sliceWidget("Blue") is None
 
 
-def test_a_shown_volume_is_in_the_picture(slicer_host, volume, tmp_path):
+def test_a_displayed_volume_is_rendered(slicer_host, volume, tmp_path):
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     slicer.util.resetSliceViews()
     slicer_host.render_slice_view("Red", tmp_path / "red.png")
     image = read_png(tmp_path / "red.png")
     bright = (image > 200).all(axis=-1).mean()
-    # A square with half the sides of a field of view that fills the view's height or width: a quarter of it.
+    # The square has half the side length of the field of view, so it covers a quarter of it.
     assert bright == pytest.approx(0.25, abs=0.05)
 
 
@@ -53,7 +53,7 @@ def test_an_empty_view_is_black(slicer_host, tmp_path):
     assert read_png(tmp_path / "green.png").max() == 0
 
 
-def test_the_layout_is_kept_and_told(slicer_host):
+def test_the_layout_number_is_stored_and_emitted(slicer_host):
     heard = []
     manager = slicer.app.layoutManager()
     manager.connect("layoutChanged(int)", heard.append)
@@ -63,7 +63,7 @@ def test_the_layout_is_kept_and_told(slicer_host):
     manager.disconnect("layoutChanged(int)", heard.append)
 
 
-def test_the_views_leave_the_shared_scene_and_come_back(slicer_host, volume, tmp_path):
+def test_the_views_are_removed_from_the_shared_scene_and_added_again(slicer_host, volume, tmp_path):
     slicer_host.render_slice_view("Red", tmp_path / "before.png")
     slicer_host.close_views()
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSliceNode") == 0

@@ -1,4 +1,4 @@
-"""Selection rules of qMRMLNodeComboBox that a panel leans on."""
+"""Selection rules of qMRMLNodeComboBox that a panel relies on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it_is_disabled_until_it_has_a_scene(slicer_host):
     assert combo.currentNode() is not None
 
 
-def test_without_none_and_menu_the_first_node_is_chosen_by_itself(slicer_host):
+def test_without_none_and_menu_the_first_node_is_selected_automatically(slicer_host):
     heard = []
     combo = bare_selector()
     combo.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
@@ -40,7 +40,7 @@ def test_without_none_and_menu_the_first_node_is_chosen_by_itself(slicer_host):
     assert heard == [first]
 
 
-def test_a_menu_keeps_the_first_new_node_from_being_chosen(selector):
+def test_with_a_menu_the_first_new_node_is_not_selected(selector):
     add(name="a")
     assert selector.currentNode() is None
 
@@ -62,7 +62,7 @@ def bare_selector():
     return combo
 
 
-def test_with_none_nothing_is_chosen_by_itself(selector):
+def test_with_none_nothing_is_selected_automatically(selector):
     selector.noneEnabled = True
     node = add()
     assert selector.currentNode() is None
@@ -103,7 +103,7 @@ def test_without_none_nothing_can_be_chosen_by_code(slicer_host):
 
 
 @pytest.mark.parametrize("none_enabled", [False, True])
-def test_removing_the_current_node_hands_the_choice_on(slicer_host, none_enabled):
+def test_after_removing_the_current_node_the_next_row_is_selected(slicer_host, none_enabled):
     combo = bare_selector()
     combo.noneEnabled = none_enabled
     first, second, third = add(name="a"), add(name="b"), add(name="c")
@@ -127,7 +127,7 @@ def test_closing_the_scene_empties_it(slicer_host):
     assert combo.nodeCount() == 0
 
 
-def test_renaming_tells_and_keeps_the_choice(slicer_host):
+def test_renaming_a_node_keeps_the_selection(slicer_host):
     combo = bare_selector()
     node = add(name="a")
     heard = []
@@ -155,7 +155,7 @@ def test_a_node_of_another_type_is_not_taken(selector):
     assert selector.currentNode() is None
 
 
-def test_a_node_asked_for_before_the_scene_is_there_is_chosen_later(slicer_host):
+def test_a_node_chosen_before_the_scene_is_set_is_selected_later(slicer_host):
     add(name="a")
     wanted = add(name="b")
     combo = slicer.qMRMLNodeComboBox()

@@ -1,4 +1,4 @@
-"""Typed parameter nodes: same rules with our stand-in and with Slicer's own parameterNodeWrapper."""
+"""Typed parameter nodes: the same rules with our stand-in and with Slicer's own parameterNodeWrapper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parameters_class(slicer_host):
             file: Path
             show_grid: bool = False
 
-        # The hints are built here, for they name what exists only once the host runs.
+        # The type hints are built here: they name classes that exist only after the host has started.
         Parameters.__annotations__ = {
             "fixed": slicer.vtkMRMLScalarVolumeNode,
             "structures": slicer.vtkMRMLSegmentationNode | None,
@@ -59,7 +59,7 @@ def test_defaults(parameters):
     assert parameters.show_grid is False
 
 
-def test_values_live_in_the_node(parameters, parameters_class):
+def test_values_are_stored_in_the_node(parameters, parameters_class):
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     structures = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     parameters.fixed, parameters.structures = volume, structures
@@ -86,7 +86,7 @@ def test_values_live_in_the_node(parameters, parameters_class):
         ("name", None, ValueError),
     ],
 )
-def test_wrong_values_raise_and_are_not_kept(parameters, name, value, error):
+def test_wrong_values_raise_and_are_not_stored(parameters, name, value, error):
     before = getattr(parameters, name)
     with pytest.raises(error):
         setattr(parameters, name, value)
@@ -157,7 +157,7 @@ def test_parameters_that_change_reach_the_widgets(parameters, ui):
     assert (ui.cascades.value, ui.model.currentText, ui.show_grid.checked) == (2, "brain", True)
 
 
-def test_disconnected_widgets_are_left_alone(parameters, ui):
+def test_disconnected_widgets_do_not_change(parameters, ui):
     tag = parameters.connectGui(ui)
     parameters.disconnectGui(tag)
     parameters.cascades = 2

@@ -1,4 +1,4 @@
-"""A small scripted module from its files to a click's result, with our base classes and with Slicer's own."""
+"""A small scripted module, from its files to the result of a click, with our and with Slicer's base classes."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_an_error_in_the_click_is_not_swallowed(panel, slicer_host):
         slicer_host.raise_slot_errors()
 
 
-def test_the_module_is_known_by_name(panel, slicer_host):
+def test_the_module_is_found_by_name(panel, slicer_host):
     assert slicer.modules.tinyhost.title == "Tiny"
     assert slicer.modules.tinyhost.categories == ("Examples",)
     assert slicer.util.getModuleWidget("TinyHost") is panel
@@ -200,7 +200,7 @@ def test_wrapped_texts_can_be_translated(panel, slicer_host):
     assert tr("Failed.") == "Failed."
 
 
-def test_waiting_in_vain_says_what_went_wrong(panel, slicer_host):
+def test_a_timeout_names_the_error_of_a_slot(panel, slicer_host):
     import qt
 
     qt.QTimer.singleShot(0, panel.onApply)

@@ -62,7 +62,7 @@ def test_a_missing_or_broken_file_raises_and_leaves_no_node(slicer_host, tmp_pat
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
-def test_what_the_user_is_told_is_recorded(slicer_host):
+def test_messages_to_the_user_are_recorded(slicer_host):
     slicer.util.errorDisplay("no overlap")
     slicer.util.warningDisplay("large")
     slicer.util.infoDisplay("done")
@@ -152,7 +152,7 @@ def test_the_application_has_properties_and_methods_where_slicer_has_them(slicer
         slicer.app.myState = 1
 
 
-def test_selecting_a_module_is_seen(slicer_host):
+def test_selecting_a_module_emits_its_name(slicer_host):
     slicer.util.selectModule("Volumes")
     assert slicer.util.selectedModule() == "Volumes"
 
@@ -163,7 +163,7 @@ def test_temporary_folders_exist(slicer_host):
     assert Path(slicer.util.tempDirectory()).is_dir()
 
 
-def test_packaging_installs_nothing_and_remembers(slicer_host):
+def test_packaging_records_requests_and_installs_nothing(slicer_host):
     import slicer.packaging
 
     assert slicer.packaging.pip_check("numpy")

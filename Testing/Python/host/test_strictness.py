@@ -1,4 +1,4 @@
-"""What PythonQt refuses must be refused here, and what it accepts must work: else a panel passes for nothing."""
+"""The double refuses what PythonQt refuses, and accepts what PythonQt accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_pyside_has_and_slicer_lacks_raises(slicer_host):
         _ = qt.QTimer.Precise
 
 
-def test_classes_that_nobody_checks_are_refused(slicer_host):
+def test_classes_without_a_contract_raise(slicer_host):
     import ctk
     import qt
 
@@ -87,7 +87,7 @@ def test_properties_are_not_callable_and_setters_work(slicer_host):
     assert not button.isEnabled()
 
 
-def test_read_only_properties_refuse(slicer_host):
+def test_read_only_properties_raise(slicer_host):
     import qt
 
     with pytest.raises(AttributeError, match="not writable"):
@@ -126,7 +126,7 @@ def test_text_converts_with_str(slicer_host):
     assert label.text == "6"
 
 
-def test_a_string_is_no_string_list(slicer_host):
+def test_a_string_is_not_accepted_as_a_string_list(slicer_host):
     import slicer
 
     selector = slicer.qMRMLNodeComboBox()
@@ -136,7 +136,7 @@ def test_a_string_is_no_string_list(slicer_host):
     assert selector.nodeTypes == ("vtkMRMLScalarVolumeNode",)
 
 
-def test_types_are_flat_and_inherits_tells(slicer_host):
+def test_types_are_flat_and_inherits_compares_names(slicer_host):
     import qt
 
     button = qt.QPushButton("a")
@@ -158,7 +158,7 @@ def test_one_wrapper_per_object(slicer_host):
     assert parent.layout() is layout
 
 
-def test_slots_get_what_the_signature_says(slicer_host):
+def test_slots_get_the_arguments_of_the_signature(slicer_host):
     import qt
 
     seen = []
@@ -210,7 +210,7 @@ def test_connections_keep_their_owner_alive_as_in_pythonqt(slicer_host):
     assert seen == [1]
 
 
-def test_an_exception_in_a_slot_is_noted(slicer_host):
+def test_an_exception_in_a_slot_is_recorded(slicer_host):
     import qt
 
     def broken():
@@ -235,7 +235,7 @@ def test_enums_behave_as_ints(slicer_host):
     assert qt.Qt.Checked == 2
 
 
-def test_a_deleted_object_says_so(slicer_host):
+def test_a_deleted_object_raises(slicer_host):
     import qt
 
     widget = qt.QWidget()
@@ -286,7 +286,7 @@ def test_a_timer_and_a_process_run(slicer_host):
     assert not timer.active
 
 
-def test_a_process_tells_how_it_finished(slicer_host):
+def test_a_process_emits_its_exit_code(slicer_host):
     import sys
 
     import qt
@@ -340,7 +340,7 @@ def test_a_process_environment_reaches_the_child(slicer_host):
     assert process.readAllStandardOutput().data() == b"here\n"
 
 
-def test_a_process_that_cannot_start_tells(slicer_host):
+def test_a_process_that_cannot_start_emits_an_error(slicer_host):
     import qt
 
     errors, process = [], qt.QProcess()
@@ -375,7 +375,7 @@ def test_children_are_found_by_class_and_name(slicer_host):
     assert parent.findChild(qt.QLabel) is None
 
 
-def test_pyside_does_not_use_up_the_references_to_none(slicer_host):
+def test_pyside_keeps_the_reference_count_of_none(slicer_host):
     """PySide 6.12 on Python 3.11 did, and the interpreter aborted after some thousand calls."""
     import sys
 
@@ -388,7 +388,7 @@ def test_pyside_does_not_use_up_the_references_to_none(slicer_host):
     assert sys.getrefcount(None) > before - 200
 
 
-def test_names_that_only_the_wheel_has_are_gone(slicer_host):
+def test_names_that_only_the_wheel_has_are_removed(slicer_host):
     import slicer
 
     assert slicer.util.arrayFromVolume

@@ -1,4 +1,4 @@
-"""A .ui file that Slicer would load but that does not do what it should must fail here."""
+"""A .ui file with a mistake that Slicer ignores fails here."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_connections_are_made_from_the_file(load):
     assert not ui.applyButton.enabled
 
 
-def test_a_forgotten_scene_connection_leaves_the_selector_dead(load):
+def test_without_the_scene_connection_the_selector_stays_disabled(load):
     head, _, tail = UI.partition("<connection>")
     top, ui = load(head + tail.partition("</connection>")[2])
     top.setMRMLScene(slicer.mrmlScene)
@@ -115,7 +115,7 @@ def test_a_forgotten_scene_connection_leaves_the_selector_dead(load):
         ("<receiver>applyButton</receiver>", "<receiver>aplyButton</receiver>", "not in the file"),
     ],
 )
-def test_what_the_classes_lack_raises(load, right, wrong, message):
+def test_unknown_properties_signals_and_classes_raise(load, right, wrong, message):
     assert right in UI
     with pytest.raises((AttributeError, RuntimeError), match=message):
         load(UI.replace(right, wrong))

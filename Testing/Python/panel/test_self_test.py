@@ -25,7 +25,7 @@ def run_self_test(slicer_source: str) -> subprocess.CompletedProcess:
         "--test",
         "LightRegistration",
     ]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3 * PATIENCE_S)
 
 
 def test_passes_on_the_host_double():
