@@ -2,9 +2,14 @@
 
     .venv/bin/python docs/result_tables.py
 
-Reads Testing/Benchmarks/results/comparison.json, which Testing/Benchmarks/comparison.py makes. A table stands between
-the comments `<!-- comparison SET: COLUMNS -->` and `<!-- end -->`, with a row for each method; `SET, short` leaves out
-the second rows of the peers, which start from our affine stage.
+Reads what Testing/Benchmarks/comparison.py and Testing/Benchmarks/cpu_time.py left in Testing/Benchmarks/results.
+Between the comments `<!-- results KIND -->` and `<!-- end -->` stands what KIND names:
+
+- `overview`: the main measure of each set, a row for each method; `overview short` leaves out the second rows of the
+  peers, which start from our affine stage;
+- `set NAME: COLUMNS`: measures of one set;
+- `words`, `cpu time`: taken over from comparison.md and cpu_time.md.
+
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
 
@@ -17,19 +22,24 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results" / "comparison.json"
+RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "researcher" / "results.md")
-BLOCK = re.compile(
-    r"(<!-- comparison (?P<set>\w+)(?P<short>, short)?: (?P<columns>[\w, ]+) -->\n)(?P<table>.*?)(<!-- end -->)",
-    re.DOTALL,
-)
+BLOCK = re.compile(r"(?P<begin><!-- results (?P<kind>[^\n]+) -->\n)(?P<content>.*?)(?P<end><!-- end -->)", re.DOTALL)
+SETS = {
+    "brain": ("brain T1, Dice", "dice"),
+    "hippocampus": ("hippocampus T1, Dice", "dice"),
+    "headneck": ("head and neck CT, Dice", "dice"),
+    "abdomen": ("abdomen CT (synthesized), Dice", "dice"),
+    "lung": ("lung CT, TRE mm", "tre_mm"),
+    "liver": ("liver MRI, TRE mm", "tre_mm"),
+}
 COLUMNS = {
     "dice": ("Dice", "{:.3f}"),
     "dice30": ("Dice30", "{:.3f}"),
-    "median_dice": ("Dice, median", "{:.3f}"),
+    "median dice": ("Dice, median", "{:.3f}"),
     "hd95_mm": ("HD95, mm", "{:.2f}"),
     "tre_mm": ("TRE, mm", "{:.2f}"),
-    "median_tre_mm": ("TRE, median, mm", "{:.2f}"),
+    "median tre_mm": ("TRE, median, mm", "{:.2f}"),
     "folding_percent": ("folding %", "{:.4f}"),
     "std_log_jacobian": ("SD log J", "{:.3f}"),
     "cpu_seconds": ("CPU s", "{:.1f}"),
@@ -52,25 +62,64 @@ TITLES = {
     "deeds": "deeds",
 }
 FROM_OUR_AFFINE = "-from-affine"
-NO_TIME = ("none",)
+COUNTS = ("below_affine", "failures")
+OF_A_RUN = ("cpu_seconds", "peak_mb", "folding_percent", "std_log_jacobian")
 
 
-def page_text(text: str, results: Mapping[str, Any]) -> str:
-    """A page with its tables as the results have them."""
-    return BLOCK.sub(lambda block: block[1] + block_table(block, results) + block[6], text)
+def page_text(text: str) -> str:
+    """A page with its blocks as the results have them."""
+    results = json.loads((RESULTS / "comparison.json").read_text(encoding="utf-8"))
+    return BLOCK.sub(lambda block: block["begin"] + content(block["kind"], results["sets"]) + block["end"], text)
 
 
-def block_table(block: re.Match[str], results: Mapping[str, Any]) -> str:
-    """The table of one block."""
-    columns = block["columns"].split(", ")
-    methods = {
-        name: method
-        for name, method in results["sets"][block["set"]].items()
-        if not (block["short"] and name.endswith(FROM_OUR_AFFINE))
-    }
-    head = ["method", *(COLUMNS[column][0] for column in columns)]
+def content(kind: str, sets: Mapping[str, Any]) -> str:
+    """What stands in a block."""
+    if kind == "words":
+        return section(RESULTS / "comparison.md", "## In words")
+    if kind == "cpu time":
+        return section(RESULTS / "cpu_time.md", "")
+    if kind.startswith("overview"):
+        return overview(sets, is_short=kind.endswith(" short"))
+    name, _, columns = kind.removeprefix("set ").partition(": ")
+    return set_table(sets[name], columns.split(", "))
+
+
+def section(file: Path, heading: str) -> str:
+    """The lines below a heading of a file, its title left out; nothing where there is no such file or heading."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if heading not in text:
+        return ""
+    body = text.partition(heading)[2].partition("\n## ")[0] if heading else re.sub(r"^# .*\n", "", text)
+    return f"{body.strip()}\n"
+
+
+def overview(sets: Mapping[str, Any], is_short: bool) -> str:
+    """The main measure of every set, a row for each method."""
+    names = dict.fromkeys(name for methods in sets.values() for name in methods)
+    order = [own for peer in TITLES for own in (peer, peer + FROM_OUR_AFFINE) if own in names]
+    shown = [name for name in order if not (is_short and name.endswith(FROM_OUR_AFFINE))]
+    rows = [[title(name), *(overview_cell(sets[group], name, SETS[group][1]) for group in sets)] for name in shown]
+    return markdown_table(["method", *(SETS[group][0] for group in sets)], rows)
+
+
+def overview_cell(methods: Mapping[str, Any], name: str, measure: str) -> str:
+    """The mean, with the mean without failed runs, and the number of pairs where it was not run on all."""
+    method = methods.get(name)
+    value = None if method is None else method["mean"].get(measure)
+    if method is None or value is None:
+        return ""
+    text = COLUMNS[measure][1].format(value)
+    without = method.get("mean_of_good", {}).get(measure)
+    if method.get("failures") and without is not None:
+        text += f" ({COLUMNS[measure][1].format(without)} without {len(method['failures'])} failed)"
+    planned = max(other["pairs"] for other in methods.values())
+    return text if method["pairs"] == planned else f"{text} ({method['pairs']} of {planned} pairs)"
+
+
+def set_table(methods: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """Some measures of one set, a row for each method."""
     rows = [[title(name), *(cell(name, method, column) for column in columns)] for name, method in methods.items()]
-    return markdown_table(head, rows)
+    return markdown_table(["method", *(COLUMNS[column][0] for column in columns)], rows)
 
 
 def title(name: str) -> str:
@@ -83,21 +132,17 @@ def title(name: str) -> str:
 def cell(name: str, method: Mapping[str, Any], column: str) -> str:
     """One number; empty where there is none."""
     value = number(method, column)
-    if value is None or (
-        name in NO_TIME and column in ("cpu_seconds", "peak_mb", "folding_percent", "std_log_jacobian")
-    ):
-        return ""
-    return COLUMNS[column][1].format(value)
+    return "" if value is None or (name == "none" and column in OF_A_RUN) else COLUMNS[column][1].format(value)
 
 
 def number(method: Mapping[str, Any], column: str) -> float | None:
     """A measure of a method over a set."""
-    if column in ("below_affine", "failures"):
+    if column in COUNTS:
         return None if method.get(column) is None else len(method[column])
     if column == "dice30":
         value = method["dice30"]
-    elif column.startswith("median_"):
-        value = method.get("median", {}).get(column.removeprefix("median_"))
+    elif column.startswith("median "):
+        value = method.get("median", {}).get(column.removeprefix("median "))
     else:
         value = method["mean"].get(column)
     return None if value is None else float(value)
@@ -111,10 +156,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     """Bring the pages up to date."""
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(page_text(text, results), encoding="utf-8")
+        page.write_text(page_text(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
