@@ -29,7 +29,7 @@ from LightRegistrationLib.core.geometry.volume import Volume  # noqa: E402
 from LightRegistrationLib.core.models.image_statistics import measure_image_statistics  # noqa: E402
 from LightRegistrationLib.core.result.result import RegistrationSettings  # noqa: E402
 from LightRegistrationLib.worker.client import WorkerClient  # noqa: E402
-from LightRegistrationLib.worker.protocol import Advanced, Ready, RegistrationRequest  # noqa: E402
+from LightRegistrationLib.worker.protocol import ProgressMade, Ready, RegistrationRequest  # noqa: E402
 from slicer_host import start_slicer_host  # noqa: E402 - found by the line above
 
 SHAPES = ((256, 256, 256), (200, 512, 512))
@@ -65,7 +65,7 @@ def time_worker() -> dict[str, float]:
     ready = milliseconds(lambda: (client.start(), _await(client, Ready)))
     volume = Volume(np.tile(np.hanning(330).astype(np.float32), (330, 330, 1)), np.diag([0.5, 0.5, 0.5, 1.0]))
     client.submit(RegistrationRequest(volume, volume, RegistrationSettings()))
-    _await(client, Advanced)
+    _await(client, ProgressMade)
     return {"worker: start until ready": ready, "worker: cancel": milliseconds(client.kill)}
 
 
