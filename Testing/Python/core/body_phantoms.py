@@ -1,4 +1,4 @@
-"""CT of made-up bodies, coarse and cut in half a dozen HU, and folders of models that say what they are for."""
+"""CT phantoms of a trunk and of head and neck, and model folders whose cards have coverage."""
 
 from __future__ import annotations
 

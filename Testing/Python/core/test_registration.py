@@ -1,4 +1,4 @@
-"""The affine stage and the whole registration on anatomy that is defined analytically, so that the truth is known."""
+"""The affine stage and the whole registration on analytic anatomy, so that the truth is known."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def world(geometry: Geometry) -> np.ndarray:
 
 
 def picture(geometry: Geometry, fixed_to_moving: np.ndarray | None = None, bend_mm: float = 0.0) -> Volume:
-    """The anatomy, moved: the point that shows anatomy(p) lies at fixed_to_moving(p)."""
+    """The anatomy after a transform: the point fixed_to_moving(p) shows anatomy(p)."""
     matrix = np.eye(4) if fixed_to_moving is None else fixed_to_moving
     points = apply_affine(np.linalg.inv(matrix), world(geometry))
     points = points + bend_mm * np.sin(points[..., [1, 2, 0]] / 25)
@@ -81,13 +81,13 @@ def test_volumes_with_nothing_in_common_are_refused(fixed):
 
 
 @pytest.mark.parametrize("initial", ["none", "affine"])
-def test_a_volume_without_a_picture_is_refused_by_name(fixed, initial):
+def test_a_constant_volume_is_refused_by_name(fixed, initial):
     constant = Volume(np.full((30, 30, 30), 7, np.int16), fixed.affine, "blank")
     with pytest.raises(InputError, match="blank: all voxels have the same value"):
         register(fixed, constant, RegistrationSettings(initial=initial))
 
 
-def test_without_an_initial_alignment_disjoint_volumes_are_refused_with_the_mend(fixed):
+def test_disjoint_volumes_without_initial_alignment_are_refused_with_advice(fixed):
     far = Volume(fixed.array, homogeneous(np.eye(3), (900, 0, 0)) @ fixed.affine, "far")
     with pytest.raises(InputError, match="do not overlap in space: use initial alignment 'affine'"):
         register(fixed, far, RegistrationSettings(initial="none"))
@@ -137,7 +137,7 @@ def test_the_field_covers_the_fixed_volume_and_does_not_fold(bent):
     assert list(result.seconds) == ["load model", "shrink", "initial alignment", "resample", "network", "field"]
 
 
-def test_the_student_undoes_more_than_the_affine_stage(bent):
+def test_the_network_corrects_more_than_the_affine_stage(bent):
     """The truth: the moving point q = T(p) shows anatomy(p + bend(p)); fixed shows anatomy(x), so x = p + bend(p)."""
     _, result = bent
     truth = homogeneous(Rotation.from_euler("z", 12, degrees=True).as_matrix(), (30, -40, 20))
@@ -150,7 +150,7 @@ def test_the_student_undoes_more_than_the_affine_stage(bent):
 
 
 def stored_otherwise(volume: Volume) -> Volume:
-    """The same picture with its array transposed and flipped and its affine to match."""
+    """The same image with its array transposed and flipped and its affine adapted."""
     array = np.flip(volume.array.transpose(2, 0, 1), axis=(0, 2))
     size = np.array(volume.array.shape[::-1], dtype=float)
     move = np.zeros((4, 4))
@@ -162,7 +162,7 @@ def stored_otherwise(volume: Volume) -> Volume:
     return Volume(array, volume.affine @ move, volume.name)
 
 
-def test_how_a_volume_is_stored_does_not_change_where_points_go(fixed, bent):
+def test_the_field_does_not_depend_on_the_storage_order(fixed, bent):
     moving, result = bent
     again = register(stored_otherwise(fixed), stored_otherwise(moving))
     points = inside_points()
@@ -182,7 +182,7 @@ def test_arithmetic_and_threads_change_nothing_that_a_user_sees(fixed, bent, mon
     assert difference.mean() < 0.1
 
 
-def test_volumes_that_do_not_match_are_said_to(fixed):
+def test_volumes_that_do_not_match_get_a_warning(fixed):
     noise = np.random.default_rng(5).normal(size=fixed.array.shape).astype(np.float32)
     *_, warning = register(fixed, Volume(noise, fixed.affine, "noise"), RegistrationSettings(initial="none")).warnings
     assert warning.startswith("The volumes hardly match after registration")

@@ -1,4 +1,4 @@
-"""Cards are checked key by key, a bad one harms no other, and one weights file can serve several models."""
+"""Cards are checked key by key, a wrong one does not affect others, and models can share one weights file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from ..body_phantoms import add_model
         ({"covers": {"modality": "MRI", "anatomy": "a", "longest_mm": [1, "x"]}}, "covers.longest_mm: two numbers"),
     ],
 )
-def test_what_is_wrong_with_a_card_is_one_line_with_the_file_and_the_key(tmp_path, changes, words):
+def test_a_wrong_card_is_refused_in_one_line_with_file_and_key(tmp_path, changes, words):
     folder = add_model(tmp_path, "mine", **changes)
     with pytest.raises(ModelError) as caught:
         read_card(folder)
@@ -54,7 +54,7 @@ def test_what_is_wrong_with_a_card_is_one_line_with_the_file_and_the_key(tmp_pat
 
 
 @pytest.mark.parametrize("text", ["no json", "[1]", "\udcff"])
-def test_what_is_no_card_at_all_is_said(tmp_path, text):
+def test_a_file_that_is_no_card_is_refused(tmp_path, text):
     folder = add_model(tmp_path, "mine")
     (folder / CARD_FILE).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ModelError, match="cannot be read as a model card"):
@@ -68,7 +68,7 @@ def test_covers_may_be_one_table_or_several(tmp_path):
     assert len(read_card(add_model(tmp_path, "two", covers=[table, table])).covers) == 2
 
 
-def test_a_bad_card_is_listed_as_damaged_and_leaves_the_others_usable(tmp_path):
+def test_a_wrong_card_is_listed_as_damaged_and_the_others_stay_usable(tmp_path):
     add_model(tmp_path, "bad", title=None)
     cards = list_cards((BUNDLED_MODELS_FOLDER, tmp_path))
     assert list(cards.damaged) == ["bad"]
@@ -81,8 +81,8 @@ def test_a_bad_card_is_listed_as_damaged_and_leaves_the_others_usable(tmp_path):
         find_card("auto", list_cards((tmp_path,)))
 
 
-def test_a_damaged_model_hides_the_one_that_it_replaces(tmp_path):
-    """Nobody is to get the bundled model who asks for the own one of that name."""
+def test_a_damaged_model_hides_the_bundled_model_of_its_name(tmp_path):
+    """A user who asks for an own model must not get the bundled model of that name."""
     add_model(tmp_path, "brain-mri", title=None)
     cards = list_cards((BUNDLED_MODELS_FOLDER, tmp_path))
     assert "brain-mri" not in list(cards)
@@ -116,7 +116,7 @@ def test_the_hash_of_shared_weights_is_checked_too(tmp_path):
         ("bad", "weights_of: the model 'bad' is damaged .*lacks title"),
     ],
 )
-def test_shared_weights_that_lead_nowhere_are_said(tmp_path, weights_of, words):
+def test_shared_weights_of_an_unusable_model_are_refused(tmp_path, weights_of, words):
     add_model(tmp_path, "shared", weights_of=weights_of)
     add_model(tmp_path, "second", weights_of="brain-mri")
     add_model(tmp_path, "bad", title=None)
@@ -126,14 +126,14 @@ def test_shared_weights_that_lead_nowhere_are_said(tmp_path, weights_of, words):
         find_card("shared", cards)
 
 
-def test_hidden_folders_are_no_models(tmp_path):
+def test_hidden_folders_are_skipped(tmp_path):
     add_model(tmp_path, ".mine-being-copied")
     assert len(list_cards((tmp_path,))) == 0
     with pytest.raises(ModelError, match="No model is installed"):
         find_card("auto", list_cards((tmp_path,)))
 
 
-def test_the_users_folder_is_where_the_system_keeps_such_things_or_where_one_says(monkeypatch, tmp_path):
+def test_the_users_models_folder_follows_the_system_or_the_environment_variable(monkeypatch, tmp_path):
     monkeypatch.delenv("LIGHTREG_MODELS")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")

@@ -40,7 +40,7 @@ def unlike_t1(volume: Volume) -> Volume:
     }.items(),
 )
 @pytest.mark.parametrize("body", [trunk(350, 0.7), head_and_neck()], ids=["chest", "head and neck"])
-def test_ct_is_recognized_and_measured_alike_however_it_was_cut(body, name, window):
+def test_ct_is_recognized_and_measured_alike_for_any_window(body, name, window):
     expected, found = measure_image_statistics(body), measure_image_statistics(changed(body, window(body.array)))
     assert (expected.modality, found.modality) == ("CT", "CT")
     assert found.values["air_percent"] == pytest.approx(expected.values["air_percent"], abs=6)
@@ -60,7 +60,7 @@ def test_a_trunk_is_measured_in_millimeters_and_percent():
 
 
 @pytest.mark.parametrize("offset", [1000, 1024])
-def test_ct_without_its_offset_is_said_and_not_guessed(offset):
+def test_ct_without_its_offset_gets_a_warning(offset):
     stored = np.maximum(trunk(350, 0.3).array.astype(int) + offset, 0).astype(np.uint16)
     statistics = measure_image_statistics(changed(trunk(350, 0.3), stored))
     assert statistics.modality == "unclear"
@@ -85,7 +85,7 @@ def test_mri_is_not_taken_for_ct_whatever_its_gain(gain):
     )
 
 
-def test_a_crop_of_even_tissue_is_not_taken_for_ct_without_its_offset():
+def test_a_crop_of_homogeneous_tissue_is_not_taken_for_ct_without_its_offset():
     """There is no air in it, which every CT of a body shows."""
     values = np.random.default_rng(0).normal(1030, 60, (40, 40, 40))
     values[::9, ::9] = 1700
@@ -114,7 +114,7 @@ def test_noise_and_shading_leave_t1_recognizable():
     assert measure_image_statistics(changed(HEAD, np.abs(values * shading + noise))).values["calm_rank_percent"] > 67
 
 
-def test_the_view_cuts_a_crop_and_not_a_head():
+def test_the_field_of_view_cuts_a_crop_and_not_a_head():
     whole = measure_image_statistics(HEAD)
     assert whole.values["cut_percent"] < 20
     assert 170 < whole.values["longest_mm"] < 230
@@ -127,7 +127,7 @@ def test_the_view_cuts_a_crop_and_not_a_head():
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 @pytest.mark.parametrize("body", [head_and_neck(), HEAD], ids=["ct", "mri"])
-def test_how_a_volume_is_stored_changes_nothing(body, order):
+def test_statistics_do_not_depend_on_the_storage_order(body, order):
     array = np.flip(body.array.transpose(order), 1)
     affine = body.affine @ np.eye(4)[:, [*(2 - order[2 - axis] for axis in range(3)), 3]]
     last = np.eye(4)
@@ -142,7 +142,7 @@ def test_how_a_volume_is_stored_changes_nothing(body, order):
 
 
 @pytest.mark.parametrize("values", [np.zeros((4, 5, 6)), np.full((1, 1, 1), -1000), np.eye(9)[None] * 1000 - 1000])
-def test_hardly_a_picture_is_no_reason_to_fail(values):
+def test_degenerate_volumes_are_measured_without_error(values):
     measure_image_statistics(Volume(values, np.eye(4)))
 
 

@@ -1,4 +1,4 @@
-"""Bundled models are complete and what their cards say; damaged or foreign ones are refused with a reason."""
+"""Bundled models load and match their cards; damaged or foreign models are refused with a reason."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_model_is_loaded_once(models):
     assert registry.load("mine").grid.spacing_mm == 3.0
 
 
-def test_a_model_that_comes_or_goes_meanwhile_is_noticed(models):
+def test_added_and_removed_models_are_noticed_on_refresh(models):
     registry = ModelRegistry((models,))
     registry.load("mine")
     (models / "mine").rename(models / "yours")
@@ -59,7 +59,7 @@ def test_a_model_that_comes_or_goes_meanwhile_is_noticed(models):
         registry.load("mine")
 
 
-def test_an_unknown_model_is_answered_with_the_known_ones():
+def test_the_error_for_an_unknown_model_lists_the_known_ones():
     with pytest.raises(ModelError, match="Unknown model 'liver': use auto or one of abdomen-ct, brain-mri"):
         ModelRegistry().load("liver")
 
@@ -87,7 +87,7 @@ def test_weights_of_another_network_are_refused(models):
         ModelRegistry((models,)).load("mine")
 
 
-def test_weights_that_are_no_safetensors_are_refused(models):
+def test_weights_in_another_format_are_refused(models):
     file = models / "mine" / WEIGHTS_FILE
     file.write_bytes(b"not weights")
     change_card(models, sha256=hashlib.sha256(file.read_bytes()).hexdigest())

@@ -1,4 +1,4 @@
-"""`auto` takes the model that is for both volumes and says why; where none is, it says that."""
+"""`auto` chooses the model that covers both volumes, with a reason, and warns if there is none."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def all_cards(all_folder: Path) -> Cards:
         ((CHEST, NECK), "general", "no special model covers them"),
     ],
 )
-def test_the_model_for_both_volumes_is_taken_and_the_line_says_why(all_cards, pair, name, words):
+def test_the_model_that_covers_both_volumes_is_chosen_with_a_reason(all_cards, pair, name, words):
     for order in (pair, pair[::-1]):
         choice = choose_model(all_cards, order)
         assert (choice.card.name, choice.warnings) == (name, ())
@@ -106,7 +106,7 @@ def test_without_a_general_model_the_nearest_is_taken_with_a_warning_for_each_vo
     assert choose_model(special, (far, far)).card.modality == "CT"
 
 
-def test_a_model_of_ones_own_is_chosen_as_soon_as_its_card_covers_the_volumes(all_folder, tmp_path):
+def test_an_own_model_is_chosen_if_its_card_covers_the_volumes(all_folder, tmp_path):
     """It is preferred to a bundled one that covers them as well, and to the general one always."""
     add_model(tmp_path, "slabs", covers=[{"modality": "MRI", "anatomy": "slabs", "cut_percent": [30, 60]}])
     cards = list_cards((BUNDLED_MODELS_FOLDER, all_folder, tmp_path))
@@ -116,7 +116,7 @@ def test_a_model_of_ones_own_is_chosen_as_soon_as_its_card_covers_the_volumes(al
     assert choose_model(list_cards((BUNDLED_MODELS_FOLDER, tmp_path)), T1).card.name == "own-brain"
 
 
-def test_of_two_that_cover_a_pair_the_one_it_lies_deeper_in_is_taken(tmp_path):
+def test_of_two_covering_models_the_one_with_the_nearer_middle_is_chosen(tmp_path):
     for name, limits in (("wide", [0, 100]), ("narrow", [20, 40]), ("other", [28, 90])):
         entry = {"modality": "CT", "anatomy": name, "longest_mm": [100, 500], "narrow_mm": [v * 10 for v in limits]}
         add_model(tmp_path, name, covers=[entry])
@@ -124,14 +124,14 @@ def test_of_two_that_cover_a_pair_the_one_it_lies_deeper_in_is_taken(tmp_path):
     assert choose_model(list_cards((tmp_path,)), (statistics, statistics)).card.name == "narrow"
 
 
-def test_a_model_that_does_not_say_what_it_is_for_is_never_chosen(tmp_path):
+def test_a_model_without_coverage_is_never_chosen(tmp_path):
     add_model(tmp_path, "silent", covers=None)
     with pytest.raises(ModelError, match="choose one by its name"):
         choose_model(list_cards((tmp_path,)), T1)
     assert choose_model(list_cards((tmp_path, BUNDLED_MODELS_FOLDER)), T1).card.name == "brain-mri"
 
 
-def test_a_damaged_model_is_not_passed_over_in_silence(all_folder, tmp_path):
+def test_a_damaged_model_is_named_in_a_warning(all_folder, tmp_path):
     add_model(tmp_path, "lung-ct", title=None)
     choice = choose_model(list_cards((BUNDLED_MODELS_FOLDER, all_folder, tmp_path)), (CHEST, CHEST))
     assert choice.card.name == "general"
@@ -154,7 +154,7 @@ def test_a_model_chosen_by_name_warns_of_what_it_was_not_trained_on(all_cards):
     assert "raw looks like CT, but the model 'lung-ct' was trained on CT in Hounsfield units" in warning
 
 
-def test_a_registration_says_which_model_and_why(all_folder):
+def test_a_result_has_the_model_and_the_reason(all_folder):
     registry = ModelRegistry((BUNDLED_MODELS_FOLDER, all_folder))
     body = trunk(300, 0.7)
     result = register(body, body, RegistrationSettings(initial="none"), registry=registry)
@@ -165,7 +165,7 @@ def test_a_registration_says_which_model_and_why(all_folder):
     assert any("is not like what the model 'abdomen-ct' was trained on" in warning for warning in result.warnings)
 
 
-def test_every_bundled_card_covers_something_and_every_fact_can_be_said():
+def test_every_bundled_card_has_coverage_and_every_statistic_has_a_text():
     for card in list_cards((BUNDLED_MODELS_FOLDER,)).values():
         assert card.covers, card.name
     assert all("{0}" in words for words in STATISTICS.values())

@@ -1,4 +1,4 @@
-"""Models are added whole or not at all, replaced only on demand, and removed only where they were added."""
+"""Models are added completely or not at all, replaced only on request, and only added models are removed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def foreign_weights(source: Path) -> None:
         (lambda s: s.rename(s.with_name("my knee")), "cannot be a model's name"),
     ],
 )
-def test_what_is_not_whole_is_refused_before_anything_is_changed(tmp_path, own, spoil, words):
+def test_an_incomplete_model_is_refused_before_anything_is_changed(tmp_path, own, spoil, words):
     add_model(make_model(tmp_path / "earlier", "knee", title="Earlier"))
     before = tree(own)
     spoil(make_model(tmp_path / "trained", "knee", title="Later"))
@@ -80,7 +80,7 @@ def test_what_is_not_whole_is_refused_before_anything_is_changed(tmp_path, own, 
     assert [p.name for p in own.iterdir()] == ["knee"]
 
 
-def test_a_name_that_is_taken_needs_replace(tmp_path, own):
+def test_a_name_in_use_needs_replace(tmp_path, own):
     add_model(make_model(tmp_path / "a", "knee", title="Earlier"))
     later = make_model(tmp_path / "b", "knee", title="Later")
     with pytest.raises(ModelError, match=r"There is an added model 'knee' already.*--replace"):
@@ -101,7 +101,7 @@ def test_a_bundled_name_needs_replace_and_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["copyfile", "rename"])
-def test_a_copy_that_fails_leaves_what_was_there(tmp_path, own, monkeypatch, failing):
+def test_a_failed_copy_leaves_the_earlier_model(tmp_path, own, monkeypatch, failing):
     add_model(make_model(tmp_path / "a", "knee", title="Earlier"))
     before, later, calls = tree(own), make_model(tmp_path / "b", "knee", title="Later"), []
     rename = Path.rename
@@ -123,7 +123,7 @@ def test_a_copy_that_fails_leaves_what_was_there(tmp_path, own, monkeypatch, fai
     assert [p.name for p in own.iterdir()] == ["knee"]
 
 
-def test_a_copy_that_was_cut_short_is_not_taken(tmp_path, own, monkeypatch):
+def test_an_incomplete_copy_is_refused(tmp_path, own, monkeypatch):
     source, copy = make_model(tmp_path / "a", "knee"), shutil.copyfile
 
     def half(source: Path, target: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_copy_that_was_cut_short_is_not_taken(tmp_path, own, monkeypatch):
     assert list(own.iterdir()) == []
 
 
-def test_a_model_is_not_seen_while_it_is_copied(tmp_path, own, monkeypatch):
+def test_a_model_is_not_listed_while_it_is_copied(tmp_path, own, monkeypatch):
     source, seen, copy = make_model(tmp_path / "a", "knee"), [], shutil.copyfile
 
     def watch(source: Path, target: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_damaged_model_can_be_removed(tmp_path, own):
     assert list(own.iterdir()) == []
 
 
-def test_weights_that_others_share_stay(tmp_path, own):
+def test_weights_shared_by_other_models_are_not_removed(tmp_path, own):
     add_model(make_model(tmp_path / "a", "base"))
     source = make_model(tmp_path / "a", "shared", weights_of="base")
     (source / WEIGHTS_FILE).unlink()
@@ -181,14 +181,14 @@ def test_weights_that_others_share_stay(tmp_path, own):
     remove_model("base")
 
 
-def test_shared_weights_of_a_model_that_is_not_there_are_refused(tmp_path, own):
+def test_shared_weights_of_a_missing_model_are_refused(tmp_path, own):
     source = make_model(tmp_path / "a", "shared", weights_of="gone")
     with pytest.raises(ModelError, match="the model 'gone' is not installed"):
         add_model(source)
     assert not own.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+def test_a_read_only_folder_gives_a_one_line_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LIGHTREG_MODELS", str(tmp_path / "file" / "Models"))
     with pytest.raises(InputError, match="Not a directory"):

@@ -50,7 +50,7 @@ def torch_sampler(image: torch.Tensor, coordinates: torch.Tensor, padding: str) 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("padding", ["border", "zeros"])
 @pytest.mark.parametrize("shape", [(10, 12, 14), (40, 44, 48), (1, 5, 6)])
-def test_values_and_gradients_are_those_of_torchs_own_sampler(threads, padding, shape):
+def test_values_and_gradients_equal_those_of_torch_grid_sample(threads, padding, shape):
     """Two images of two channels, sampled also well outside; long enough that the work is shared among threads."""
     generator = torch.Generator().manual_seed(3)
     image = torch.rand(2, 2, *shape, generator=generator)
@@ -73,7 +73,7 @@ def test_values_and_gradients_are_those_of_torchs_own_sampler(threads, padding, 
     assert differing.float().mean() < 1e-4
 
 
-def test_a_coordinate_that_is_no_number_stays_one_and_harms_no_other():
+def test_a_nan_coordinate_gives_nan_and_changes_no_other_voxel():
     image, flow = torch.rand(1, 1, *SHAPE), smooth_flow(4)
     expected = warp(image, flow)
     flow[0, 1, 5, 6, 7] = float("nan")
@@ -83,7 +83,7 @@ def test_a_coordinate_that_is_no_number_stays_one_and_harms_no_other():
     torch.testing.assert_close(found, expected)
 
 
-def test_the_slope_of_a_warp_is_found_by_small_changes():
+def test_the_gradient_of_a_warp_equals_finite_differences():
     flow = smooth_flow(5, (6, 7, 8)).requires_grad_()
     image = torch.rand(1, 1, 6, 7, 8, generator=torch.Generator().manual_seed(6))
     change = smooth_flow(7, (6, 7, 8), 1e-3)
@@ -92,7 +92,7 @@ def test_the_slope_of_a_warp_is_found_by_small_changes():
     assert float((slope * change).sum()) == pytest.approx(float(difference.detach()) / 2, rel=0.02)
 
 
-def test_composition_is_the_composition_of_the_maps():
+def test_composed_flows_are_the_composition_of_the_maps():
     first, second = np.diag([0.02, -0.03, 0.01]), np.array([[0, 0.04, 0], [-0.04, 0, 0], [0, 0, 0]])
     total = compose(linear_flow(first, SHAPE), linear_flow(second, SHAPE))
     expected = (np.eye(3) + first) @ (np.eye(3) + second) - np.eye(3)

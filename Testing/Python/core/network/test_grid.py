@@ -1,4 +1,4 @@
-"""Volumes come onto the network grid at the right place, whatever their geometry, and without aliasing."""
+"""Volumes are resampled to the network grid at the right position for any geometry, and without aliasing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPACINGS = st.floats(0.4, 5)
     order=st.permutations([0, 1, 2]),
     size=st.tuples(*[st.integers(5, 300)] * 3),
 )
-def test_the_grid_covers_the_volume_with_more_than_a_voxel_to_spare(rotation, spacing, flips, order, size):
+def test_the_grid_covers_the_volume_with_a_margin_of_more_than_a_voxel(rotation, spacing, flips, order, size):
     rule = GridSettings(2.0)
     volume = make_geometry(size, spacing, rotation, flips, tuple(order), (100, -50, 20))
     grid = compute_network_grid(volume, rule)
@@ -83,7 +83,7 @@ def test_fine_stripes_do_not_alias_into_coarse_ones():
     assert abs(inner - 0.5).max() < 1e-3
 
 
-def test_intensity_rules():
+def test_intensity_normalization():
     ramp = np.linspace(-1000, 1000, 2001)
     window = IntensityNormalization("window", -500, 500)
     assert window.apply(np.array([-900.0, 0.0, 900.0, np.nan]), window.find_levels(ramp)).tolist() == [0, 0.5, 1, 0]

@@ -1,4 +1,4 @@
-"""The student is the published one, its variant is diffeomorphic and symmetric, and both can be trained."""
+"""The network has the published size; its variant is diffeomorphic and symmetric; both can be trained."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student():
     torch.testing.assert_close(forward, -backward)
 
 
-def test_a_later_cascade_sees_the_moving_image_as_warped_so_far():
+def test_a_later_cascade_gets_the_warped_moving_image():
     student = strong(CascadeConfig(cascades=2, symmetric=False))
     fixed, moving = smooth_images()
     with torch.inference_mode():

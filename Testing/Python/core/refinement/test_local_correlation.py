@@ -1,4 +1,4 @@
-"""Local correlation against torch's own differentiation of the definition."""
+"""Local correlation compared with autograd of its definition."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def images() -> list[torch.Tensor]:
     return [fixed, 0.7 * fixed + 0.5 * noise, weight]
 
 
-def test_value_and_pull_are_those_of_the_definition(images):
+def test_value_and_gradient_are_those_of_the_definition(images):
     fixed, moving, weight = images
     variable = moving.clone().requires_grad_()
     each = squared_correlation(fixed, variable, weight)
@@ -58,7 +58,7 @@ def test_brightness_and_contrast_make_no_difference(images):
     assert changed.value == pytest.approx(plain.value, abs=0.01)
 
 
-def test_what_counts_for_nothing_neither_pulls_nor_is_looked_at(images):
+def test_voxels_without_weight_have_no_gradient_and_no_influence(images):
     fixed, moving, _ = images
     weight = torch.zeros_like(fixed)
     weight[..., :6] = 1

@@ -1,4 +1,4 @@
-"""Neighborhood descriptors and what they pull at, against the definition and torch's own differentiation."""
+"""MIND descriptors and their similarity gradient, compared with the definition and with autograd."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_empty_space_matches_empty_space():
     assert (match.gradient == 0).all()
 
 
-def test_pull_is_the_derivative_of_the_value():
+def test_the_gradient_is_the_derivative_of_the_value():
     fixed, moving = image(1), image(2)
     weight = torch.ones_like(fixed)
     similarity = MindSimilarity(fixed)
@@ -78,7 +78,7 @@ def test_pull_is_the_derivative_of_the_value():
     torch.testing.assert_close(match.gradient, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_pull_agrees_with_a_sampler_that_torch_differentiates():
+def test_the_gradient_agrees_with_autograd_through_the_sampler():
     """Of the warp itself, not of central differences: alike, as far as the descriptors are smooth."""
     fixed, moving = image(1, 3.0).float(), image(2, 3.0).float()
     flow = torch.full((1, 3, *SHAPE), 0.5, requires_grad=True)
@@ -95,7 +95,7 @@ def test_pull_agrees_with_a_sampler_that_torch_differentiates():
     assert torch.corrcoef(inner)[0, 1] > 0.95
 
 
-def test_what_is_not_known_pulls_at_nothing():
+def test_the_edge_of_the_field_of_view_has_no_gradient():
     """The moving volume ends in the middle of the fixed one: no voxel feels its edge, from either side."""
     fixed, moving = image(1).float(), image(2).float()
     known = torch.ones_like(fixed)
@@ -139,7 +139,7 @@ def test_a_moved_body_of_other_contrast_is_found():
 
 
 @pytest.mark.parametrize("axes", list(product([False, True], repeat=3))[1:4])
-def test_flipped_images_have_flipped_pulls(axes):
+def test_flipped_images_have_flipped_gradients(axes):
     """No direction is preferred: the descriptor's channels change places, the sum over them does not."""
     dims = [2 + n for n, flip in enumerate(axes) if flip]
     fixed, moving = image(1).float(), image(2).float()

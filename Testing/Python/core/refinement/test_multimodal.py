@@ -1,4 +1,4 @@
-"""One contrast or two: told from the images of a head and of shapes, also when they are not well aligned."""
+"""Multimodal or single contrast: measured on images of heads and of analytic curves, also if not well aligned."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def as_in_t2(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0.1, 1.15 - values, values)
 
 
-def test_two_heads_of_one_contrast_are_correlated():
+def test_two_heads_of_the_same_contrast_are_single_contrast():
     assert choose_metric(head(3), head(4)) == "correlation"
 
 
 @pytest.mark.parametrize("gain", [lambda v: v**0.6, lambda v: v**1.6], ids=["flat", "steep"])
-def test_another_gain_is_no_other_contrast(gain):
+def test_a_change_of_gamma_is_single_contrast(gain):
     assert choose_metric(head(3), head(4, gain)) == "correlation"
 
 
 @pytest.mark.parametrize("moved", [0, 2])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_bright_fluid_is_another_contrast(moved, swapped):
+def test_bright_fluid_is_multimodal(moved, swapped):
     pair = [head(3), torch.roll(head(4, as_in_t2), moved, -1)]
     assert choose_metric(*(pair[::-1] if swapped else pair)) == "MIND"
 
 
-def test_the_gain_is_that_of_an_analytic_curve():
+def test_multimodality_equals_that_of_an_analytic_curve():
     """Of y = (2 x - 1)², x even from 0 to 1, a line explains nothing and the curve all; and back, nothing."""
     x = torch.linspace(0.1, 0.9, 40**3)[torch.randperm(40**3, generator=torch.Generator().manual_seed(0))]
     x = x.reshape(1, 1, 40, 40, 40)
@@ -60,7 +60,7 @@ def test_the_gain_is_that_of_an_analytic_curve():
     assert measure_multimodality(x, 1 - x) == pytest.approx(1, abs=0.01)
 
 
-def test_what_only_one_of_them_shows_decides_nothing():
+def test_regions_seen_in_only_one_image_do_not_count():
     fixed, moving = head(3), head(4)
     cut = moving.clone()
     cut[..., : fixed.shape[-1] // 2] = 0

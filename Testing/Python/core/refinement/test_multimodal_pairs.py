@@ -57,7 +57,7 @@ def test_structures_match_better_than_after_the_affine_stage(refine):
     assert result.jacobian.percent_nonpositive == 0
 
 
-def test_the_result_says_what_was_done_without_being_asked():
+def test_the_multimodal_steps_are_in_the_result():
     result = registered("none")
     assert result.refinement.metric == "MIND"
     assert result.refinement.preset == "none"
@@ -66,7 +66,7 @@ def test_the_result_says_what_was_done_without_being_asked():
     assert Stage.MULTIMODAL in result.seconds
 
 
-def test_one_contrast_takes_no_steps_unasked():
+def test_single_contrast_pairs_get_no_multimodal_steps():
     pair = heads()
     result = register(pair.fixed, pair.moving, RegistrationSettings(model="general"))
     assert result.refinement is None

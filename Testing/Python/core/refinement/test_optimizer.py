@@ -97,7 +97,7 @@ def test_nothing_folds_even_between_two_images_of_noise(preset):
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0])
-def test_an_update_of_the_longest_step_never_turns_space_over(sigma):
+def test_the_longest_update_never_folds(sigma):
     """The worst that a step can be: full length everywhere, the direction turning over from voxel to voxel."""
     signs = torch.randint(0, 2, (1, 3, 24, 24, 24), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     longest = OptimizerSettings().longest_step_voxels
@@ -105,14 +105,14 @@ def test_an_update_of_the_longest_step_never_turns_space_over(sigma):
     assert compute_corner_determinants(DisplacementField(update, np.eye(4))).min() > 0
 
 
-def test_a_pair_that_matches_is_left_as_it_is(pair):
+def test_a_pair_that_matches_is_not_changed(pair):
     found = refined((pair[1], pair[1]))
     assert float(found.flow.abs().max()) < 0.05
     assert found.summary.ended == "no gain"
     assert found.summary.steps < sum(level.steps for level in list_levels("fast", SETTINGS))
 
 
-def test_a_worse_match_is_not_given_back(pair):
+def test_a_worse_match_is_not_returned(pair):
     """With the truth to begin with and settings that smooth it away, the truth comes back, on its own grid."""
     truth = torch.from_numpy(known_displacement_voxels(voxels())).float().movedim(-1, 0)[None]
     found = refined(
@@ -122,7 +122,7 @@ def test_a_worse_match_is_not_given_back(pair):
     assert found.summary.similarity_after == found.summary.similarity_before
 
 
-def test_what_lies_outside_the_moving_view_does_not_pull(pair):
+def test_regions_outside_the_moving_field_of_view_have_no_influence(pair):
     """Half of the moving volume cut away: in the other half, the answer is that of the whole volume."""
     half = Volume(pair[1].array[: SHAPE[0] // 2 + 8], pair[1].affine)
     cut, whole = refined((pair[0], half)), refined(pair)
@@ -133,7 +133,7 @@ def test_what_lies_outside_the_moving_view_does_not_pull(pair):
 
 
 @pytest.mark.parametrize("side", ["fixed_mask", "moving_mask"])
-def test_a_masked_region_does_not_pull(pair, side):
+def test_a_masked_region_has_no_influence(pair, side):
     """A bright ball that only the fixed volume has: masked, the deformation is as if it were not there."""
     ball = np.linalg.norm(voxels() - np.array([24, 32, 24]), axis=-1) < 7
     array = np.where(ball, 2.4, pair[0].array).astype(np.float32)
@@ -150,7 +150,7 @@ def test_a_masked_region_does_not_pull(pair, side):
     assert off(masked) < 0.7 * off(free)
 
 
-def test_what_progress_raises_ends_the_refinement(pair):
+def test_an_exception_from_progress_ends_the_refinement(pair):
     class Canceled(Exception):
         pass
 
@@ -166,7 +166,7 @@ def test_what_progress_raises_ends_the_refinement(pair):
     assert seen[2] == ProgressUpdate(3 / 50, Stage.REFINEMENT, 3, 50)
 
 
-def test_the_initial_alignment_is_part_of_the_way(pair):
+def test_the_initial_alignment_is_included(pair):
     """The moving volume shifted in the world, and the shift given as initial alignment: the same flow."""
     shift = homogeneous(np.eye(3), (7, -11, 300))
     moved = Volume(pair[1].array, shift @ pair[1].affine)
