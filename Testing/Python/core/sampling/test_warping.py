@@ -22,7 +22,7 @@ from ..fields import bending_field, sitk_resample, to_sitk
 from ..geometries import AWKWARD, make_geometry
 
 GEOMETRIES = AWKWARD | {
-    # Parallel to the axes of the field, which is then interpolated along one axis after the other; flipped and permuted.
+    # Parallel to the axes of the field, which is then interpolated axis by axis; flipped and permuted.
     "supine": make_geometry((33, 40, 47), (1.2, 1.7, 2.6), flips=(-1, -1, 1), center_mm=(40, -35, 80)),
     "sagittal": make_geometry((31, 44, 36), (2.2, 1.3, 1.9), flips=(1, -1, -1), order=(1, 2, 0)),
 }
