@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from ..geometry.transforms import DisplacementField
 from .jacobian import compute_corner_determinants, get_corner_nodes
-from .settings import DEFAULT_SETTINGS, DeformationSettings
+from .settings import DEFORMATION, DeformationSettings
 
 
 def repair_folding(
-    field: DisplacementField, settings: DeformationSettings = DEFAULT_SETTINGS
+    field: DisplacementField, settings: DeformationSettings = DEFORMATION
 ) -> tuple[DisplacementField, int]:
     """Smooth a displacement field around its folded cells until all corner determinants reach the minimum.
 

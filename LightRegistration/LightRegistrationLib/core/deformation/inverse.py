@@ -9,13 +9,13 @@ from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, apply_affine
 from ..geometry.transforms import DisplacementField
 from .jacobian import compute_corner_determinants
-from .settings import DEFAULT_SETTINGS, DeformationSettings
+from .settings import DEFORMATION, DeformationSettings
 
 _FOLDED = "The displacement field folds and cannot be inverted; register with another model."
 
 
 def invert(
-    field: DisplacementField, geometry: Geometry, settings: DeformationSettings = DEFAULT_SETTINGS
+    field: DisplacementField, geometry: Geometry, settings: DeformationSettings = DEFORMATION
 ) -> DisplacementField:
     """Compute the displacement field moving -> fixed on a grid in moving space, by Newton's method at every node.
 

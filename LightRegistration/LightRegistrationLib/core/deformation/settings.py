@@ -7,23 +7,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeformationSettings:
-    """Tuning constants.
+    """Tuning constants. `Testing/Benchmarks/comparison.py` measures the folding that is left after the repair."""
 
-    min_determinant: cells with a smaller Jacobian determinant at a corner are smoothed. Chosen, not measured.
-    max_smoothing_rounds: chosen, not measured. `Testing/Benchmarks/comparison.py` measures the folding that is left.
-    smoothing_reach_nodes: how far around a folded cell the field is smoothed. Chosen, not measured.
-    smoothing_window_nodes: edge of the window of the mean. The smallest odd one; chosen, not measured.
-    max_newton_steps, inverse_tolerance_mm: chosen, not measured. The tolerance is far below a voxel.
-    difference_step_cells: half the step of the central differences for Newton's method. Chosen, not measured.
-    """
-
+    # Repair of folded cells
     min_determinant: float = 0.02
+    """Cells with a smaller Jacobian determinant at a corner are smoothed. Chosen, not measured."""
     max_smoothing_rounds: int = 50
+    """Chosen, not measured."""
     smoothing_reach_nodes: int = 2
+    """The field is smoothed up to so many nodes from a folded cell. Chosen, not measured."""
     smoothing_window_nodes: int = 3
+    """Edge of the window of the mean: the smallest odd one. Chosen, not measured."""
+
+    # Inverse
     max_newton_steps: int = 60
+    """Chosen, not measured."""
     inverse_tolerance_mm: float = 0.01
+    """Far below the size of a voxel. Chosen, not measured."""
     difference_step_cells: float = 0.05
+    """Half the step of the central differences for Newton's method. Chosen, not measured."""
 
 
-DEFAULT_SETTINGS = DeformationSettings()
+DEFORMATION = DeformationSettings()

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..deformation.folding import repair_folding
 from ..deformation.jacobian import compute_corner_determinants
-from ..deformation.settings import DEFAULT_SETTINGS as DEFORMATION
+from ..deformation.settings import DEFORMATION
 from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation
