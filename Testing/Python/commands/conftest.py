@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from jsonschema import Draft202012Validator
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
+from LightRegistrationLib.core.report.schema import SCHEMA_FILE
 
 from ..command_line import run_fresh_command
 
@@ -42,6 +44,11 @@ class PairFiles:
     moving: Path
     fixed_segmentation: Path
     moving_segmentation: Path
+
+
+def check_schema(report: dict[str, Any]) -> None:
+    """Raise ValidationError for a report.json that does not follow the shipped schema."""
+    Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))).validate(report)
 
 
 def write_image(array: np.ndarray, affine: np.ndarray, path: Path) -> Path:

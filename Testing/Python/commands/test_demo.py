@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from ..command_line import run_command
-from .conftest import Run
+from .conftest import Run, check_schema
 
 PICTURES = ("before", "after", "grid", "outlines", "match")
 
@@ -23,6 +23,10 @@ def test_table_says_what_the_report_says(demonstrated: Run) -> None:
     assert f"brain-mri: {demonstrated.report['model']['reason']}" in demonstrated.stdout
     for word in ("Mean", "Folding", "Seconds", "Pictures", str(demonstrated.output / "views")):
         assert word in demonstrated.stdout
+
+
+def test_report_follows_the_schema(demonstrated: Run) -> None:
+    check_schema(demonstrated.report)
 
 
 def test_structures_keep_their_names(demonstrated: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from ..command_line import run_command
-from .conftest import PairFiles, Run, write_image
+from .conftest import PairFiles, Run, check_schema, write_image
 
 PRESERVED = 10
 """The label value of a thalamus of the phantom."""
@@ -51,6 +51,10 @@ def test_refinement_raises_dice(refined: Run, registered: Run) -> None:
     assert refinement["similarity_after"] > refinement["similarity_before"]
     assert refined.report["mean"]["after"]["dice"] > registered.report["mean"]["after"]["dice"] + 0.005
     assert refined.report["jacobian"]["percent_nonpositive"] == 0
+
+
+def test_report_follows_the_schema(refined: Run) -> None:
+    check_schema(refined.report)
 
 
 def test_files_are_written_without_compression(refined: Run) -> None:

@@ -15,7 +15,7 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 
 from ..command_line import COMMAND, ONE_THREAD
 from ..core.body_phantoms import COVERS, add_model
-from .conftest import PairFiles, Run
+from .conftest import PairFiles, Run, check_schema
 
 
 def test_prints_nothing_without_a_terminal(registered: Run) -> None:
@@ -102,6 +102,11 @@ def test_report_names_inputs_model_settings_and_versions(registered: Run, pair_f
     assert {"reading", "initial alignment", "network", "warping", "writing"} <= report["seconds"].keys()
     assert all(seconds >= 0 for seconds in report["seconds"].values())
     assert {"python", "torch", "slicer-core", "light-registration"} <= report["versions"].keys()
+
+
+def test_report_follows_the_schema(registered: Run) -> None:
+    check_schema(registered.report)
+    assert {"inputs", "outputs", "labels", "versions"} <= registered.report.keys()
 
 
 def test_report_names_the_model_and_the_reason(registered: Run) -> None:
