@@ -174,15 +174,15 @@ def test_every_bundled_card_has_coverage_and_every_statistic_has_a_text():
 @pytest.mark.data
 @pytest.mark.skipif(DATA is None, reason="LIGHTREG_DATA is not set: models were NOT chosen for real volumes")
 def test_real_volumes_get_the_model_of_their_anatomy(all_cards):
-    """All pairs of the manifest, and mixtures that no special model is for."""
+    """All pairs of the manifest, and pairs of two kinds that no special model covers."""
     expected = {"brain_t1": "brain-mri", "hippocampus_t1": "brain-mri", "headneck_ct": "head-neck-ct"}
     expected |= {"lung_ct": "lung-ct", "liver_mri": "general", "abdomen_ct": "abdomen-ct"}
     seen: dict[str, list[ImageStatistics]] = {}
     for record in json.loads((Path(DATA) / "manifest.json").read_text())["records"]:
         if record["image"] and record.get("role") == "val":
-            kind = "flair" if "flair" in record["id"] else record["anatomy"]
+            kind = next((name for name in ("flair", "t2w") if name in record["id"]), record["anatomy"])
             seen.setdefault(kind, []).append(measure_image_statistics(read(Path(DATA) / record["image"])))
-    for kind, name in (expected | {"brain_followup": "brain-mri", "flair": "general"}).items():
+    for kind, name in (expected | {"brain_followup": "brain-mri", "flair": "general", "t2w": "general"}).items():
         pairs = list(permutations(seen[kind], 2)) or [(seen[kind][0],) * 2]
         chosen = [choose_model(all_cards, pair) for pair in pairs]
         assert {c.card.name for c in chosen} == {name}, kind
