@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
+from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.models import cards
-from LightRegistrationLib.training.evaluation.files import to_sitk_image
+from LightRegistrationLib.training.evaluation.files import read_volume, to_sitk_image
 
 from ..analytic import displacement_mm, linear_warp, map_points, points_inside, smooth_field
 from .conftest import FOLDER, RunBenchmark
@@ -57,12 +59,19 @@ def skip_unless_installed(method: Any) -> None:
         pytest.skip(f"{method.title} was NOT tried: install the extras `benchmarks` and `benchmarks-deeds`")
 
 
-def near_start(grid: Geometry) -> Any:
-    """An affine start that is a few millimeters off: a method that does not use it, or uses its inverse, misses."""
+def far_header(grid: Geometry) -> np.ndarray:
+    """A rigid change of the moving header, RAS mm, that no method finds without the start it is given."""
+    turn = Rotation.from_rotvec((0.1, -0.15, 0.5)).as_matrix()
+    return homogeneous(turn, grid.center_mm - turn @ grid.center_mm + (70.0, -55.0, 40.0))
+
+
+def near_start(grid: Geometry, header: np.ndarray) -> Any:
+    """The start of a method whose moving volume has another header: a few millimeters off, so that work remains."""
     from peers.method import Start
 
     linear = np.array([[1.0, 0.02, 0.0], [-0.02, 1.01, 0.0], [0.0, 0.006, 1.0]])
-    return Start(AffineTransform(homogeneous(linear, grid.center_mm - linear @ grid.center_mm + (0.8, -0.7, 0.5))))
+    near = homogeneous(linear, grid.center_mm - linear @ grid.center_mm + (0.8, -0.7, 0.5))
+    return Start(AffineTransform(header @ near))
 
 
 PEERS = ["demons", "elastix", "syn", "syn-cc", "greedy", "convexadam", "deeds"]
@@ -77,12 +86,23 @@ def test_a_peer_finds_the_known_deformation(benchmark: RunBenchmark, deformed, n
     skip_unless_installed(method)
     fixed, moving, grid = deformed
     assert method.needs_start == (name == "demons" or name in FROM_START)
-    run = method.make(fixed, moving, 1, near_start(grid) if method.needs_start else None)
+    start, header = None, np.eye(4)
+    if method.needs_start:
+        header = far_header(grid)
+        start, moving = near_start(grid, header), with_header(moving, header @ grid.affine)
+    run = method.make(fixed, moving, 1, start)
     run.register()
     points = points_inside(grid, margin_voxels=12.0)
     expected = points + displacement_mm(points, grid.center_mm, 4.0)
-    error = np.linalg.norm(map_points(run.field(), points) - expected, axis=1).mean()
+    error = np.linalg.norm(map_points(run.field(), points) - apply_affine(header, expected), axis=1).mean()
     assert error < 0.25 * np.linalg.norm(expected - points, axis=1).mean()
+
+
+def with_header(file: Path, affine: np.ndarray) -> Path:
+    """Write the same voxels with another affine beside a file."""
+    copy = file.with_name(f"moved_{file.name}")
+    sitk.WriteImage(to_sitk_image(replace(read_volume(file), affine=affine)), str(copy))
+    return copy
 
 
 def test_what_was_found_is_measured_on_the_fixed_grid(benchmark: RunBenchmark):
@@ -155,7 +175,7 @@ def test_our_results_hold_for_one_state_of_the_models(benchmark: RunBenchmark, t
     assert digest() == plain
     assert digest(results={"brain": 1}) == plain
     assert digest(grid={**json.loads(source.file.read_text())["grid"], "spacing_mm": 2.5}) != plain
-    start = near_start(tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0)))
+    start = near_start(tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0)), np.eye(4))
     for name, method in METHODS.items():
         is_from_start = name == "demons" or name in FROM_START
         key = key_of(method, start)
