@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,8 +28,9 @@ from .models.image_statistics import measure_image_statistics
 from .models.registry import ModelRegistry, Student
 from .models.selection import ModelChoice, check_model, choose_model
 from .network.flow_conversion import Deformation, convert_flow_to_field
-from .network.grid import GridImage, compute_network_grid, resample_to_grid
+from .network.grid import GridImage, compute_network_grid, fill_unknown, resample_to_grid
 from .network.inference import run_student
+from .refinement.acceptance import MatchMeasure, accept_deformation
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.multimodal import choose_metric
 from .refinement.pair import PairRefinement
@@ -42,7 +44,8 @@ from .result.settings import (
     RefinementPreset,
     RegistrationSettings,
 )
-from .result_warnings import MULTIMODAL_WARNING, measure_final_correlation, warn_of_field, warn_of_poor_match
+from .result_warnings import MULTIMODAL_WARNING, warn_of_field, warn_of_poor_match
+from .sampling.field_of_view import crop_to_field_of_view, extend_field
 from .threads import limit_threads
 from .volume_preservation.correction import preserve_volumes
 
@@ -78,10 +81,12 @@ def register(
         if _is_flat(volume.array):
             raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
     stages = _Stages(progress)
+    whole = fixed.geometry
+    fixed, moving = crop_to_field_of_view(fixed), crop_to_field_of_view(moving)
     with torch.inference_mode(), limit_threads(settings.threads):
         pair = _prepare_pair(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
         deformation, initial = _find_deformation(pair, settings, guidance, stages, on_preview_field)
-        result = _build_result(pair, deformation, initial, settings, guidance, stages)
+        result = _build_result(pair, whole, deformation, initial, settings, guidance, stages)
     progress(ProgressUpdate(1.0, Stage.DONE))
     return result
 
@@ -95,10 +100,14 @@ def _find_deformation(
 ) -> tuple[Deformation, AffineTransform]:
     """Find the deformation of an aligned pair; returns it and the initial alignment before it."""
     initial = pair.alignment.transform
+    is_multimodal = pair.metric == Metric.MIND
     with stages.stage(Stage.NETWORK, 0.5):
-        deformation = run_student(pair.student.network, pair.fixed, pair.moving, settings.cascades)
+        images = fill_unknown(pair.fixed, pair.moving, is_multimodal)
+        deformation = run_student(pair.student.network, *images, settings.cascades)
+        if not is_multimodal:
+            deformation, _ = accept_deformation(pair.measure_match_after(initial), deformation)
     refinement = pair.make_refinement(guidance)
-    if pair.metric == Metric.MIND:
+    if is_multimodal:
         with stages.stage(Stage.MULTIMODAL, 0.55):
             deformation = refinement.take_multimodal_steps(deformation)
     if settings.refine == RefinementPreset.NONE:
@@ -107,18 +116,25 @@ def _find_deformation(
     with stages.stage(Stage.REFINEMENT, 0.6):
         trust_headers = settings.initial == InitialAlignment.AFFINE and not pair.alignment.warnings
         progress = scale_progress(stages.progress, 0.6, 0.9)
-        return refinement.refine(settings.refine, deformation, initial, trust_headers, progress)
+        refined, refined_initial = refinement.refine(settings.refine, deformation, initial, trust_headers, progress)
+    if is_multimodal or pair.is_at_least_as_good(refined, refined_initial, deformation):
+        return refined, refined_initial
+    return deformation, initial
 
 
 def _build_result(
     pair: _AlignedPair,
+    whole: Geometry,
     deformation: Deformation,
     initial: AffineTransform,
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
 ) -> RegistrationResult:
-    """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings."""
+    """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings.
+
+    whole: the grid of the fixed volume with its padding, which the field has to cover.
+    """
     fixed = pair.shrunk.volumes[0].geometry
     with stages.stage(Stage.FIELD, 0.9):
         field, _ = repair_folding(convert_flow_to_field(deformation.flow, deformation.geometry, initial))
@@ -129,7 +145,7 @@ def _build_result(
         match_warnings = pair.list_match_warnings(deformation, initial, settings.refine)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
     return RegistrationResult(
-        field=field,
+        field=extend_field(field, whole),
         initial=initial,
         model=pair.choice.card.name,
         model_reason=pair.choice.reason,
@@ -170,11 +186,25 @@ class _AlignedPair:
             if refine == RefinementPreset.NONE:
                 yield MULTIMODAL_WARNING
             return
-        moving = self.moving
-        if initial is not self.alignment.transform:
-            _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
-            moving = resample_to_grid(shrunk, self.grid, initial.matrix)
-        yield from warn_of_poor_match(measure_final_correlation(self.fixed, moving, deformation))
+        yield from warn_of_poor_match(self.measure_match_after(initial).measure(deformation).correlation)
+
+    def measure_match_after(self, initial: AffineTransform) -> MatchMeasure:
+        """Prepare the measure of deformations that follow an initial alignment."""
+        if initial is self.alignment.transform:
+            return self._measure_match
+        _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
+        return MatchMeasure(self.fixed, resample_to_grid(shrunk, self.grid, initial.matrix))
+
+    def is_at_least_as_good(
+        self, refined: Deformation, refined_initial: AffineTransform, deformation: Deformation
+    ) -> bool:
+        """Whether a refined deformation matches no worse than the one before it, in either measure."""
+        after = self.measure_match_after(refined_initial).measure(refined)
+        return not self._measure_match.is_better(self._measure_match.measure(deformation), after)
+
+    @cached_property
+    def _measure_match(self) -> MatchMeasure:
+        return MatchMeasure(self.fixed, self.moving, self.student.refinement.acceptance)
 
 
 def _prepare_pair(

@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-
-from .network.flow_conversion import Deformation, compute_flow_geometry, resample_flow
-from .network.flows import warp
-from .network.grid import GridImage
 from .result.result import JacobianSummary, PreservedVolume
 
 MULTIMODAL_WARNING = "The volumes are a multimodal pair (two contrasts): a refinement matches them more closely."
@@ -23,32 +17,13 @@ class WarningSettings:
     min_correlation: a lower correlation after registration is a poor match. Chosen, not measured; noise in place of a
     volume is below it, a volume with itself above it (`Testing/Python/core/test_registration.py`).
     max_volume_change_percent: larger changes of a structure whose volume is preserved. Chosen, not measured.
-    pooling_voxels: edge of the blocks of the network grid over which the images are averaged first. Chosen.
-    min_intensity: darker voxels (0 to 1) of the fixed image are left out of the correlation. Chosen, not measured.
     """
 
     min_correlation: float = 0.6
     max_volume_change_percent: float = 3.0
-    pooling_voxels: int = 2
-    min_intensity: float = 0.05
 
 
 DEFAULT_SETTINGS = WarningSettings()
-
-
-def measure_final_correlation(fixed: GridImage, moving: GridImage, deformation: Deformation) -> float:
-    """Measure the correlation of the fixed and the warped moving image, -1 to 1.
-
-    At a coarser resolution than the network grid, over the voxels where the fixed image is not empty: empty space
-    matches always.
-    """
-    settings = DEFAULT_SETTINGS
-    target, source = (F.avg_pool3d(image.tensor, settings.pooling_voxels) for image in (fixed, moving))
-    geometry = compute_flow_geometry(fixed.geometry, target.shape[2:])
-    flow = resample_flow(deformation.flow, deformation.geometry, geometry)
-    inside = target > settings.min_intensity
-    pair = torch.stack([target[inside], warp(source, flow)[inside]])
-    return float(torch.nan_to_num(torch.corrcoef(pair)[0, 1]))
 
 
 def warn_of_poor_match(correlation: float) -> Iterator[str]:

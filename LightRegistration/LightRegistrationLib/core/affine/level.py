@@ -56,7 +56,7 @@ def make_level(fixed: PyramidImage, moving: PyramidImage, count: int, with_local
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(total))[:count]
         indices = indices[chosen.sort().values]
     points = apply_affine(fixed.geometry.affine, indices.flip(1).double().numpy())
-    moving_size = float(moving.valid.sum()) * moving.geometry.voxel_volume_mm3 / fixed.geometry.voxel_volume_mm3
+    moving_size = float(find_body(moving).sum()) * moving.geometry.voxel_volume_mm3 / fixed.geometry.voxel_volume_mm3
     channels = [
         [(image.tensor, image.valid), *([compute_local_contrast(image)] if with_local_contrast else [])]
         for image in (fixed, moving)

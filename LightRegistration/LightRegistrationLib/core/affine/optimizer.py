@@ -12,7 +12,7 @@ from .similarity import NO_OVERLAP, AffineSimilarity, Candidates
 def optimize(similarity: AffineSimilarity, matrices: Tensor, parameters: int, max_steps: int) -> Candidates:
     """Improve each of the matrices (b, 4, 4) until a step gains hardly anything.
 
-    parameters: 6 for rigid steps, 12 for affine ones.
+    parameters: 6 for rigid steps, 7 with one scale, 12 for affine ones.
     """
     state = similarity.evaluate(matrices, parameters)
     damping = torch.full((len(matrices),), AFFINE.initial_damping, dtype=torch.float64)
@@ -45,14 +45,16 @@ def _compute_step(state: Candidates, damping: Tensor) -> Tensor:
 def _convert_to_matrices(step: Tensor, center: Tensor) -> Tensor:
     """Convert steps about the centers (b, 3) to matrices (b, 4, 4).
 
-    step: 6 numbers (rotation vector, translation) or 12 (3x3 matrix, translation), all in mm: the linear ones say how
-    far a point at the lever's distance from the center moves.
+    step: 6 numbers (rotation vector, translation), 7 (rotation vector, scale, translation) or 12 (3x3 matrix,
+    translation), all in mm: the linear ones say how far a point at the lever's distance from the center moves.
     """
     generator = torch.zeros(len(step), 4, 4, dtype=torch.float64)
-    if step.shape[1] == 6:
+    if step.shape[1] < 12:
         x, y, z, zero = *step[:, :3].T, torch.zeros(len(step), dtype=torch.float64)
         rows = [torch.stack(row, dim=1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
         generator[:, :3, :3] = torch.stack(rows, dim=1)
+        if step.shape[1] == 7:
+            generator[:, :3, :3] += step[:, 3, None, None] * torch.eye(3, dtype=torch.float64)
     else:
         generator[:, :3, :3] = step[:, :9].reshape(-1, 3, 3)
     generator[:, :3, :3] /= AFFINE.lever_mm

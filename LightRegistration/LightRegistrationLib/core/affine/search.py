@@ -123,7 +123,7 @@ class _TranslationCorrelation:
     def __init__(self, fixed: PyramidImage, moving: PyramidImage) -> None:
         body = find_body(fixed).float()
         self.fixed_sum = float((fixed.tensor[0, 0] * body).sum())
-        self.max_overlap = min(1.0, float(moving.valid.sum()) / max(1.0, float(body.sum())))
+        self.max_overlap = min(1.0, float(find_body(moving).sum()) / max(1.0, float(body.sum())))
         # In single precision the sums of squares lose less accuracy without the means.
         self.mean = self.fixed_sum / max(1.0, float(body.sum()))
         centered = (fixed.tensor[0, 0] - self.mean) * body

@@ -104,8 +104,16 @@ class AffineSettings:
     min_multimodal_gain: float = 0.025
     """A pair is multimodal if a curve explains this much more of the moving variance than a line. Lowered from 0.05.
     Chosen, not measured; multimodal pairs: `Testing/Benchmarks/contrast.py`."""
-    good_merit: float = 0.55
-    """Below it quarter turns are searched too. Chosen, not measured; time: `affine_start.py`."""
+    good_merit: float = 0.88
+    """Below it quarter turns are searched too. Between 0.82, the highest merit of a brain whose header was turned by
+    90 or 120 degrees and that was aligned without a quarter turn, and 0.93, the lowest of the same brains with right
+    headers: `Testing/Benchmarks/robustness.py`."""
+    max_stiffness_deficit: float = 0.004
+    """A stiffer transform (as loaded, rigid, similarity) is taken if its merit is lower by no more than this. Volumes
+    of one head differ by less, the brains of two people by 0.02 and more: `Testing/Benchmarks/robustness.py`."""
+    max_rigid_strain: float = 0.06
+    """Only affine transforms whose scales all differ from 1 by less are compared with stiffer ones, which takes time:
+    larger scales are no tie. Chosen; `Testing/Benchmarks/robustness.py`."""
 
     # Header checks
     min_offset_mm: float = 200.0

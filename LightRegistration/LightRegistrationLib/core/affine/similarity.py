@@ -149,6 +149,7 @@ def _multiply_outer(vectors: Tensor) -> Tensor:
 def _differentiate(lever: Tensor, sampled: Tensor, parameters: int) -> Tensor:
     """Return the derivatives (b, n, p) of the moving values with respect to the parameters of a step."""
     gradient = sampled[..., 1:]
-    if parameters == 6:
-        return torch.cat([torch.linalg.cross(lever, gradient), gradient], dim=2)
+    if parameters in (6, 7):
+        scale = [(lever * gradient).sum(2, keepdim=True)] if parameters == 7 else []
+        return torch.cat([torch.linalg.cross(lever, gradient), *scale, gradient], dim=2)
     return torch.cat([(gradient[..., :, None] * lever[..., None, :]).flatten(2), gradient], dim=2)

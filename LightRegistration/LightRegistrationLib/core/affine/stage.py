@@ -28,7 +28,7 @@ from .search import HALF_TURNS, Start, find_starts, list_quarter_turns, make_hea
 from .settings import AFFINE
 from .similarity import NO_OVERLAP, AffineSimilarity, Candidates
 
-_RIGID, _AFFINE = 6, 12
+_RIGID, _SIMILARITY, _AFFINE = 6, 7, 12
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,39 @@ def align_affine(
     best = candidates[chosen]
     warnings = check_headers(search.level, similarity, best)
     result = best if float(refined.merit[chosen]) == NO_OVERLAP else refined[chosen]
-    return Alignment(AffineTransform(result.matrices[0].numpy()), warnings)
+    return Alignment(AffineTransform(_prefer_stiffer(fine, result).matrices[0].numpy()), warnings)
+
+
+def _prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidates:
+    """Take the stiffest transform whose merit is hardly lower: as loaded, rigid, similarity, or the affine one found.
+
+    Noise and interpolation let an affine transform follow what is no difference between two scans of one person.
+    """
+    least = float(found.merit[0]) - AFFINE.max_stiffness_deficit
+    unmoved = similarity.evaluate(torch.eye(4, dtype=torch.float64)[None])
+    if float(unmoved.merit[0]) >= least:
+        return unmoved
+    if float((torch.linalg.svdvals(found.matrices[0, :3, :3]) - 1).abs().max()) > AFFINE.max_rigid_strain:
+        return found
+    rotation, center = _nearest_rotation(found.matrices[0]), found.center[0]
+    rigid = torch.eye(4, dtype=torch.float64)
+    rigid[:3, :3] = rotation
+    rigid[:3, 3] = center - rotation @ torch.linalg.solve(found.matrices[0], _extend(center))[:3]
+    for parameters in (_RIGID, _SIMILARITY):
+        stiffer = optimize(similarity, rigid[None], parameters, AFFINE.fine_steps)
+        if float(stiffer.merit[0]) >= least:
+            return stiffer
+    return found
+
+
+def _nearest_rotation(matrix: Tensor) -> Tensor:
+    """Return the rotation (3x3) nearest to the linear part of a 4x4 matrix."""
+    left, _, right = torch.linalg.svd(matrix[:3, :3])
+    return left @ right
+
+
+def _extend(point: Tensor) -> Tensor:
+    return torch.cat([point, torch.ones(1, dtype=torch.float64)])
 
 
 def _choose_turn(refined: Candidates) -> int:

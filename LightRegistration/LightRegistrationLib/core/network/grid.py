@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -20,10 +20,15 @@ from .settings import DEFAULT_SETTINGS, GridSettings
 
 @dataclass(frozen=True, eq=False)
 class GridImage:
-    """An image on a network grid: tensor (1, 1, D, H, W) in [0, 1], 0 outside the volume's field of view."""
+    """An image on a network grid.
+
+    tensor: (1, 1, D, H, W) in [0, 1], 0 outside the volume's field of view. known: booleans of the same shape, whether
+    a voxel lies in it.
+    """
 
     tensor: Tensor
     geometry: Geometry
+    known: Tensor
 
 
 def compute_network_grid(volume: Geometry, settings: GridSettings) -> Geometry:
@@ -122,4 +127,21 @@ def compute_affine_coordinates(geometry: Geometry, source: Geometry, matrix: Flo
 def resample_to_grid(shrunk: ShrunkImage, geometry: Geometry, matrix: FloatArray) -> GridImage:
     """Resample an image to a grid; matrix: 4x4, RAS mm of the grid -> RAS mm of the image."""
     coordinates = compute_affine_coordinates(geometry, shrunk.geometry, matrix)
-    return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry)
+    limits = torch.tensor(shrunk.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1) - 1
+    known = ((coordinates >= 0) & (coordinates <= limits)).all(1, keepdim=True)
+    return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry, known)
+
+
+def fill_unknown(fixed: GridImage, moving: GridImage, is_multimodal: bool) -> tuple[GridImage, GridImage]:
+    """Make both images equal where one of them is not known, so that nothing there drives a deformation.
+
+    The network was trained on whole images: the edge of a field of view inside the other image would pull tissue to it.
+    A single-contrast pair takes the other image's intensities; a multimodal one, whose intensities cannot be
+    exchanged, is set to 0 in both images.
+    """
+    if is_multimodal:
+        known = fixed.known & moving.known
+        return replace(fixed, tensor=fixed.tensor * known), replace(moving, tensor=moving.tensor * known)
+    filled_moving = torch.where(moving.known, moving.tensor, fixed.tensor)
+    filled_fixed = torch.where(fixed.known, fixed.tensor, filled_moving)
+    return replace(fixed, tensor=filled_fixed), replace(moving, tensor=filled_moving)

@@ -60,6 +60,25 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
+class AcceptanceSettings:
+    """When a deformation is kept, the same for all models; pairs with nothing to move and whole comparison:
+    `Testing/Benchmarks/robustness.py`.
+
+    pooling_voxels: edge of the blocks of the network grid over which the images are averaged first. Chosen.
+    window_voxels: radius of the windows of local correlation. Chosen.
+    min_intensity: darker voxels (0 to 1) of the fixed image are left out of the correlation. Chosen.
+    min_known_fraction: a voxel counts only where interpolation takes this much from inside the moving image. Chosen.
+    min_gain: by how much both measures must rise. Chosen.
+    """
+
+    pooling_voxels: int = 2
+    window_voxels: int = 2
+    min_intensity: float = 0.05
+    min_known_fraction: float = 0.99
+    min_gain: float = 1e-4
+
+
+@dataclass(frozen=True)
 class CorrelationSettings:
     """Tuning constants of local correlation, the same for all models; intensities are 0 to 1.
 
@@ -119,7 +138,7 @@ class MultimodalSettings:
 class RefinementSettings:
     """How a model's deformations are refined.
 
-    A model's card may set each of the plain fields under `refinement`; the last five are the same for all models.
+    A model's card may set each of the plain fields under `refinement`; the last six are the same for all models.
 
     update_voxels, elastic_voxels: sigma of the Gaussians that smooth each update and the total displacement, voxels of
     the level's grid; more is stiffer. The cards' values were chosen while looking at pairs of
@@ -149,6 +168,7 @@ class RefinementSettings:
     multimodal_elastic_voxels: float = 1.0
     optimizer: OptimizerSettings = OptimizerSettings()
     images: ImageSettings = ImageSettings()
+    acceptance: AcceptanceSettings = AcceptanceSettings()
     correlation: CorrelationSettings = CorrelationSettings()
     mind: MindSettings = MindSettings()
     multimodal: MultimodalSettings = MultimodalSettings()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Tuning constants; none of them changes a result by more than rounding."""
+    """Tuning constants; those of speed and of axes change no result by more than rounding."""
 
     chunk_voxels: int = 1 << 15
     """Number of voxels that are processed together, so that their values stay in the CPU cache. Chosen, not measured;
@@ -17,6 +17,12 @@ class SamplingSettings:
     Chosen, not measured."""
     max_axis_deviation_label_voxels: float = 1e-3
     """The same for label arrays that are read along the axes. Chosen, not measured."""
+    background_margin_mm: float = 20.0
+    """Background that stays around a body that ends inside a padded volume. Chosen; padded volumes:
+    `Testing/Benchmarks/robustness.py`."""
+    min_background_fraction: float = 0.75
+    """Share of the outermost slice that is background where a body ends by itself; less is a body that was cut.
+    Chosen; padded volumes: `Testing/Benchmarks/robustness.py`."""
 
 
 SAMPLING = SamplingSettings()

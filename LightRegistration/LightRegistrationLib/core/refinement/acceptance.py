@@ -1,0 +1,81 @@
+"""A deformation is kept only as far as it improves the match, by measures that were not optimized alone.
+
+A network moves even what matches already, and a refinement follows noise. Two measures must rise: the correlation over
+the whole image, which noise and uniform regions do not raise, and the mean local correlation, which a change of overall
+brightness does not raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry.geometry import Geometry
+from ..network.flow_conversion import Deformation, compute_flow_geometry, resample_flow
+from ..network.flows import warp
+from ..network.grid import GridImage
+from .local_correlation import LocalCorrelation
+from .settings import DEFAULT_SETTINGS, AcceptanceSettings
+
+
+@dataclass(frozen=True)
+class Match:
+    """How well two images match where both are known: correlation, -1 to 1, and mean squared local correlation."""
+
+    correlation: float
+    local_correlation: float
+
+
+class MatchMeasure:
+    """Measures how deformations match one pair of images, on a grid coarser than the network's."""
+
+    def __init__(
+        self, fixed: GridImage, moving: GridImage, settings: AcceptanceSettings = DEFAULT_SETTINGS.acceptance
+    ) -> None:
+        self._settings = settings
+        self._fixed, self._fixed_known = _pool(fixed, settings.pooling_voxels)
+        moving_tensor, moving_known = _pool(moving, settings.pooling_voxels)
+        self._moving = torch.cat([moving_tensor, moving_known], dim=1)
+        self._geometry: Geometry = compute_flow_geometry(fixed.geometry, tuple(self._fixed.shape[2:]))
+        self._local = LocalCorrelation(self._fixed, settings.window_voxels)
+
+    def measure(self, deformation: Deformation) -> Match:
+        """Measure the match of the fixed image and the moving image under a deformation."""
+        flow = resample_flow(deformation.flow, deformation.geometry, self._geometry)
+        warped = warp(self._moving, flow)
+        known = self._fixed_known * (warped[:, 1:] > self._settings.min_known_fraction)
+        is_shown = (known > 0) & (self._fixed > self._settings.min_intensity)
+        pair = torch.stack([self._fixed[is_shown], warped[:, :1][is_shown]])
+        correlation = float(torch.nan_to_num(torch.corrcoef(pair)[0, 1])) if pair.shape[1] > 1 else 0.0
+        return Match(correlation, self._local.evaluate(warped[:, :1], known).value)
+
+    def is_better(self, match: Match, other: Match) -> bool:
+        """Whether a match is better than another one in both measures."""
+        gain = self._settings.min_gain
+        return match.correlation > other.correlation + gain and match.local_correlation > other.local_correlation + gain
+
+
+def accept_deformation(measure: MatchMeasure, deformation: Deformation) -> tuple[Deformation, float]:
+    """Keep the largest fraction of a deformation (1, a half, 0) that matches better than none of it.
+
+    Returns what is kept, and the fraction.
+    """
+    unmoved = measure.measure(_scale(deformation, 0.0))
+    for fraction in (1.0, 0.5):
+        scaled = _scale(deformation, fraction)
+        if measure.is_better(measure.measure(scaled), unmoved):
+            return scaled, fraction
+    return _scale(deformation, 0.0), 0.0
+
+
+def _scale(deformation: Deformation, fraction: float) -> Deformation:
+    return deformation if fraction == 1 else replace(deformation, flow=deformation.flow * fraction)
+
+
+def _pool(image: GridImage, voxels: int) -> tuple[Tensor, Tensor]:
+    """Average an image over blocks; a block is known if all of it is."""
+    known = F.avg_pool3d(image.known.float(), voxels)
+    return F.avg_pool3d(image.tensor, voxels), (known > 0.999).float()
