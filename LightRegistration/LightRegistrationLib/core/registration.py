@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,10 +26,11 @@ from .geometry.transforms import AffineTransform, DisplacementField
 from .geometry.volume import Volume
 from .models.image_statistics import measure_image_statistics
 from .models.registry import ModelRegistry, Student
-from .models.selection import ModelChoice, check_model, choose_model
+from .models.selection import ModelChoice, check_model, choose_model, prefer_rival
 from .network.flow_conversion import Deformation, convert_flow_to_field
 from .network.grid import GridImage, compute_network_grid, fill_unknown, resample_to_grid
 from .network.inference import run_student
+from .network.intensity import IntensityNormalization
 from .refinement.acceptance import MatchMeasure, accept_deformation
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.multimodal import choose_metric
@@ -84,28 +85,50 @@ def register(
     whole = fixed.geometry
     fixed, moving = crop_to_field_of_view(fixed), crop_to_field_of_view(moving)
     with torch.inference_mode(), limit_threads(settings.threads):
-        pair = _prepare_pair(fixed, moving, settings, guidance, registry or ModelRegistry(), stages)
-        deformation, initial = _find_deformation(pair, settings, guidance, stages, on_preview_field)
+        registry = registry or ModelRegistry()
+        pair = _prepare_pair(fixed, moving, settings, guidance, registry, stages)
+        with stages.stage(Stage.NETWORK, 0.5):
+            pair, deformation = _run_networks(pair, registry, settings)
+        deformation, initial = _finish_deformation(pair, deformation, settings, guidance, stages, on_preview_field)
         result = _build_result(pair, whole, deformation, initial, settings, guidance, stages)
     progress(ProgressUpdate(1.0, Stage.DONE))
     return result
 
 
-def _find_deformation(
+def _run_networks(
+    pair: _AlignedPair, registry: ModelRegistry, settings: RegistrationSettings
+) -> tuple[_AlignedPair, Deformation]:
+    """Run the network of the chosen model, and of its rivals; keep the one whose result matches better.
+
+    The judge is the correlation of the images as no special model sees them, since each model matches its own window of
+    intensities best.
+    """
+    deformation = pair.run_network(settings.cascades)
+    if not pair.choice.rivals or pair.metric == Metric.MIND:
+        return pair, deformation
+    judge = pair.make_judge()
+    best = judge.measure(deformation).correlation
+    for rival in pair.choice.rivals:
+        other = pair.with_model(registry.load(rival.name))
+        found = other.run_network(settings.cascades)
+        correlation = judge.measure(found).correlation
+        if correlation > best:
+            choice = prefer_rival(pair.choice, rival, correlation, best)
+            pair, deformation, best = replace(other, choice=choice), found, correlation
+    return pair, deformation
+
+
+def _finish_deformation(
     pair: _AlignedPair,
+    deformation: Deformation,
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
     on_preview_field: OnPreviewField,
 ) -> tuple[Deformation, AffineTransform]:
-    """Find the deformation of an aligned pair; returns it and the initial alignment before it."""
+    """Refine the deformation of the network as asked; returns it and the initial alignment before it."""
     initial = pair.alignment.transform
     is_multimodal = pair.metric == Metric.MIND
-    with stages.stage(Stage.NETWORK, 0.5):
-        images = fill_unknown(pair.fixed, pair.moving, is_multimodal)
-        deformation = run_student(pair.student.network, *images, settings.cascades)
-        if not is_multimodal:
-            deformation, _ = accept_deformation(pair.measure_match_after(initial), deformation)
     refinement = pair.make_refinement(guidance)
     if is_multimodal:
         with stages.stage(Stage.MULTIMODAL, 0.55):
@@ -172,6 +195,26 @@ class _AlignedPair:
     moving: GridImage
     metric: Metric
 
+    def run_network(self, cascades: int | None) -> Deformation:
+        """Run the network, and keep of its deformation what improves the match of a single-contrast pair."""
+        is_multimodal = self.metric == Metric.MIND
+        images = fill_unknown(self.fixed, self.moving, is_multimodal)
+        deformation = run_student(self.student.network, *images, cascades)
+        return deformation if is_multimodal else accept_deformation(self._measure_match, deformation)[0]
+
+    def with_model(self, student: Student) -> _AlignedPair:
+        """Prepare the same volumes and alignment for another model."""
+        fixed, moving = self.shrunk.volumes
+        grid = compute_network_grid(fixed.geometry, student.grid)
+        shrunk = ShrunkPair(fixed, moving, student.intensity)
+        images = _resample_pair(shrunk, grid, self.alignment.transform)
+        return replace(self, student=student, grid=grid, shrunk=shrunk, fixed=images[0], moving=images[1])
+
+    def make_judge(self) -> MatchMeasure:
+        """Prepare the measure of deformations after the alignment, in intensities that no special model sees."""
+        shrunk = ShrunkPair(*self.shrunk.volumes, IntensityNormalization())
+        return MatchMeasure(*_resample_pair(shrunk, self.grid, self.alignment.transform))
+
     def make_refinement(self, guidance: Guidance) -> PairRefinement:
         """Make the refinement of this pair, with the settings of its model."""
         settings = self.student.refinement
@@ -226,10 +269,15 @@ def _prepare_pair(
     with stages.stage(Stage.INITIAL_ALIGNMENT, 0.2):
         alignment = find_initial_alignment(fixed, moving, settings, guidance, student.intensity, shrunk)
     with stages.stage(Stage.RESAMPLE, 0.4):
-        fixed_image = resample_to_grid(shrunk[0], grid, np.eye(4))
-        moving_image = resample_to_grid(shrunk[1], grid, alignment.transform.matrix)
+        fixed_image, moving_image = _resample_pair(pair, grid, alignment.transform)
         metric = choose_metric(fixed_image.tensor, moving_image.tensor, student.refinement.multimodal)
     return _AlignedPair(choice, student, alignment, grid, pair, fixed_image, moving_image, metric)
+
+
+def _resample_pair(pair: ShrunkPair, grid: Geometry, initial: AffineTransform) -> tuple[GridImage, GridImage]:
+    """Resample both volumes to the network grid, the moving one after the initial alignment."""
+    fixed, moving = pair.shrink_to(float(grid.spacing_mm[0]))
+    return resample_to_grid(fixed, grid, np.eye(4)), resample_to_grid(moving, grid, initial.matrix)
 
 
 class _Stages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +90,27 @@ def _read_samples(volume: Volume) -> _Samples:
     array = np.moveaxis(volume.array, 2 - long_axis, 0)
     spacing = np.array([geometry.spacing_mm[long_axis], *np.delete(geometry.spacing_mm, long_axis)[::-1]])
     steps = np.maximum(1, (_compute_sample_spacing(geometry) / spacing + 0.01).astype(int))
-    values = array[tuple(slice(None, None, int(step)) for step in steps)].astype(np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        values[~finite] = values[finite].min() if finite.any() else 0
-    return _Samples(values, spacing * steps)
+    return _Samples(_average_neighbors(array, steps), spacing * steps)
+
+
+def _average_neighbors(array: NDArray, steps: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Take every n-th voxel, averaged with its next neighbor along each axis where voxels are left out.
+
+    Single voxels of a noisy MRI volume reach below 0 and look like the air of a CT. Values that are not finite count as
+    the lowest finite one.
+    """
+    shape = [-(-n // int(step)) for n, step in zip(array.shape, steps, strict=True)]
+    offsets = list(product(*(range(2 if step > 1 else 1) for step in steps)))
+    total = np.zeros(shape, np.float32)
+    for offset in offsets:
+        window = zip(offset, array.shape, steps, strict=True)
+        values = array[tuple(slice(o if n > o else 0, None, int(step)) for o, n, step in window)].astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
+            values[~finite] = values[finite].min() if finite.any() else 0
+        missing = [(0, n - m) for n, m in zip(shape, values.shape, strict=True)]
+        total += np.pad(values, missing, mode="edge") if any(after for _, after in missing) else values
+    return total / np.float32(len(offsets))
 
 
 def _compute_sample_spacing(geometry: Geometry) -> float:

@@ -22,11 +22,15 @@ WRONG_MODALITY_DISTANCE = 1000.0
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The chosen model, the reason (one line, without its name), and warnings for the user."""
+    """The chosen model, the reason (one line, without its name), and warnings for the user.
+
+    rivals: other special models that cover both volumes too; the statistics alone do not decide between them.
+    """
 
     card: ModelCard
     reason: str
     warnings: tuple[str, ...] = ()
+    rivals: tuple[ModelCard, ...] = ()
 
 
 def choose_model(cards: Mapping[str, ModelCard], pair: PairStatistics) -> ModelChoice:
@@ -46,7 +50,17 @@ def choose_model(cards: Mapping[str, ModelCard], pair: PairStatistics) -> ModelC
     if not fitting:
         return ModelChoice(card, "the nearest of the installed models; none is for volumes like these", tuple(warnings))
     reason = _explain_general(pair) if _is_general(card, pair) else _explain(card, pair)
-    return ModelChoice(card, reason, tuple(warnings))
+    rivals = tuple(other for other in fitting if other is not card and not _is_general(other, pair))
+    return ModelChoice(card, reason, tuple(warnings), () if _is_general(card, pair) else rivals)
+
+
+def prefer_rival(choice: ModelChoice, rival: ModelCard, correlation: float, other: float) -> ModelChoice:
+    """Replace the chosen model by a rival whose result matches better (correlations of both, -1 to 1)."""
+    reason = (
+        f"both volumes lie also in the ranges of '{choice.card.name}', but this model matches them better "
+        f"(correlation {correlation:.4f}, not {other:.4f})"
+    )
+    return ModelChoice(rival, reason, choice.warnings)
 
 
 def check_model(card: ModelCard, pair: PairStatistics) -> ModelChoice:
