@@ -168,7 +168,7 @@ def _build_result(
         match_warnings = pair.list_match_warnings(deformation, initial, settings.refine)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
     return RegistrationResult(
-        field=extend_field(field, whole),
+        field=extend_field(field, whole, initial),
         initial=initial,
         model=pair.choice.card.name,
         model_reason=pair.choice.reason,

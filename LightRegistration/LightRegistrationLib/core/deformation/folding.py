@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
+from ..geometry.geometry import FloatArray
 from ..geometry.transforms import DisplacementField
 from .jacobian import compute_corner_determinants, get_corner_nodes
 from .settings import DEFORMATION, DeformationSettings
@@ -18,7 +19,9 @@ def repair_folding(
     """Smooth a displacement field around its folded cells until all corner determinants reach the minimum.
 
     A network's field is a diffeomorphism up to its discretization; this repairs the few cells that the discretization
-    folds. Around them the field is blended with its mean over 3x3x3 nodes; elsewhere it stays bit-identical.
+    folds. Around them the field is blended with its mean over 3x3x3 nodes; elsewhere it stays bit-identical. Beyond its
+    border it is continued linearly, so that the smoothing does not change an affine map, such as the half turn of a
+    wrong header.
 
     Returns the field and the number of smoothing rounds (0: the same field object). After the maximum number of rounds
     the field is returned even if it still folds.
@@ -35,6 +38,13 @@ def repair_folding(
         window = settings.smoothing_window_nodes
         near_folds = ndimage.binary_dilation(at_folds, iterations=settings.smoothing_reach_nodes)
         weight = ndimage.uniform_filter(near_folds.astype(np.float32), window)
-        smooth = ndimage.uniform_filter(array, (window, window, window, 1), mode="nearest")
-        array = array + weight[..., None] * (smooth - array)
+        array = array + weight[..., None] * (_smooth(array, window) - array)
     return (field if rounds == 0 else DisplacementField(array, field.affine)), rounds
+
+
+def _smooth(array: FloatArray, window: int) -> FloatArray:
+    """Average over windows of nodes; unlike the border modes of scipy, a linear continuation keeps linear maps."""
+    reach = window // 2
+    padded = np.pad(array, [(reach, reach)] * 3 + [(0, 0)], mode="reflect", reflect_type="odd")
+    inside = (slice(reach, -reach),) * 3
+    return np.asarray(ndimage.uniform_filter(padded, (window, window, window, 1))[inside])

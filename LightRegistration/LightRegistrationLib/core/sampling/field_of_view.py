@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry.geometry import Geometry, homogeneous
-from ..geometry.transforms import DisplacementField
+from ..geometry.transforms import AffineTransform, DisplacementField
 from ..geometry.volume import Volume
 from .settings import SAMPLING
 
@@ -42,8 +42,12 @@ def crop_to_field_of_view(volume: Volume) -> Volume:
     return replace(volume, array=volume.array[box], affine=volume.affine @ homogeneous(np.eye(3), offset))
 
 
-def extend_field(field: DisplacementField, volume: Geometry) -> DisplacementField:
-    """Extend a field's grid until it covers a volume; the displacement at the border is repeated."""
+def extend_field(field: DisplacementField, volume: Geometry, initial: AffineTransform) -> DisplacementField:
+    """Extend a field's grid until it covers a volume.
+
+    Beyond the border the initial alignment goes on, with the residual displacement of the border. The total
+    displacement must not be repeated: after a half turn the field would fold there.
+    """
     indices = np.round(
         (np.linalg.inv(field.affine) @ np.c_[volume.corners_mm, np.ones(8)].T)[:3].T, 3
     )  # i, j, k of the volume's corners
@@ -52,8 +56,11 @@ def extend_field(field: DisplacementField, volume: Geometry) -> DisplacementFiel
     if not (before.any() or after.any()):
         return field
     padding = [(int(b), int(a)) for b, a in zip(before[::-1], after[::-1], strict=True)]
-    array = np.pad(field.array, [*padding, (0, 0)], mode="edge")
-    return DisplacementField(array, field.affine @ homogeneous(np.eye(3), -before.astype(float)))
+    points = field.geometry.points_mm
+    residual = np.pad(field.array - (initial(points) - points), [*padding, (0, 0)], mode="edge")
+    affine = field.affine @ homogeneous(np.eye(3), -before.astype(float))
+    points = Geometry(residual.shape[:3], affine).points_mm
+    return DisplacementField(initial(points) - points + residual, affine)
 
 
 def _trim_side(array: NDArray, box: list[slice], axis: int, side: int) -> bool:
