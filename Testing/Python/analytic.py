@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
 
+from LightRegistrationLib.core.deformation.tapering import taper_field
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
-from LightRegistrationLib.core.geometry.transforms import DisplacementField
+from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 
 
@@ -43,8 +45,38 @@ def smooth_field(geometry: Geometry, amplitude_mm: float = 6.0, spacing_mm: floa
     return DisplacementField(values.astype(np.float32), grid.affine)
 
 
+def turned(geometry: Geometry) -> AffineTransform:
+    """Make an initial alignment: a turn, a shift, a scale and a shear about the center of a volume."""
+    matrix = Rotation.from_euler("xyz", (9, -14, 21), degrees=True).as_matrix() @ [
+        [1.1, 0.06, 0],
+        [0, 0.93, 0],
+        [0, 0, 1],
+    ]
+    center = geometry.center_mm
+    return AffineTransform(homogeneous(matrix, center + (12, -25, 8) - matrix @ center))
+
+
+def tapered_field(geometry: Geometry, amplitude_mm: float = 6.0) -> DisplacementField:
+    """The smooth displacement, then the initial alignment; beyond the volume it falls to that alignment."""
+    smooth, outside = smooth_field(geometry, amplitude_mm), turned(geometry)
+    return taper_field(follow_with(smooth, outside), outside, geometry)
+
+
+def follow_with(field: DisplacementField, then: AffineTransform) -> DisplacementField:
+    """Return the field, then the affine transform, as one field on the same grid."""
+    points = voxel_centers_mm(field.geometry)
+    return DisplacementField((then(points + field.array) - points).astype(np.float32), field.affine)
+
+
+def points_around(geometry: Geometry, beyond_mm: float, count: int = 1000, seed: int = 1) -> np.ndarray:
+    """Draw random points in a volume and up to a distance beyond each of its sides, RAS mm, (count, 3)."""
+    reach = beyond_mm / geometry.spacing_mm
+    low, high = -0.5 - reach, geometry.size_ijk - 0.5 + reach
+    return apply_affine(geometry.affine, np.random.default_rng(seed).uniform(low, high, (count, 3)))
+
+
 def map_points(field: DisplacementField, points_mm: np.ndarray) -> np.ndarray:
-    """Map fixed points (..., 3) to the moving image; scipy interpolates the field trilinearly."""
+    """Map fixed points (..., 3) to the moving image; scipy interpolates the field trilinearly, its border outside."""
     ijk = apply_affine(field.geometry.inverse_affine, points_mm)
     coordinates = [ijk[..., axis] for axis in (2, 1, 0)]
     values = field.array.astype(float)

@@ -18,8 +18,9 @@ import torch
 
 from .affine.initial_alignment import find_initial_alignment
 from .affine.stage import Alignment
-from .deformation.folding import repair_folding
+from .deformation.folding import repair_folding, repair_margin
 from .deformation.jacobian import summarize_jacobian
+from .deformation.tapering import taper_field
 from .errors import InputError
 from .geometry.geometry import Geometry
 from .geometry.transforms import AffineTransform, DisplacementField
@@ -46,7 +47,7 @@ from .result.settings import (
     RegistrationSettings,
 )
 from .result_warnings import MULTIMODAL_WARNING, warn_of_field, warn_of_poor_match
-from .sampling.field_of_view import crop_to_field_of_view, extend_field
+from .sampling.field_of_view import crop_to_field_of_view
 from .threads import limit_threads
 from .volume_preservation.correction import preserve_volumes
 
@@ -73,7 +74,8 @@ def register(
     """Register the moving volume to the fixed one with a student.
 
     Sizes, spacings and orientations may differ. Returns the displacement field fixed -> moving (RAS mm) on a grid that
-    covers the whole fixed volume, with the model, the settings and the measurements of the run. on_preview_field:
+    covers the scanned part of the fixed volume, with the model, the settings and the measurements of the run. Beyond it
+    the field falls to the initial alignment. on_preview_field:
     called with the field of the network alone if a refinement follows. Deterministic for one machine and number of
     threads. Raises InputError for volumes that cannot be registered, ModelError (an InputError) for a model that is
     unknown or damaged.
@@ -82,7 +84,6 @@ def register(
         if _is_flat(volume.array):
             raise InputError(f"{volume.name}: all voxels have the same value; there is nothing to register.")
     stages = _Stages(progress)
-    whole = fixed.geometry
     fixed, moving = crop_to_field_of_view(fixed), crop_to_field_of_view(moving)
     with torch.inference_mode(), limit_threads(settings.threads):
         registry = registry or ModelRegistry()
@@ -90,7 +91,7 @@ def register(
         with stages.stage(Stage.NETWORK, 0.5):
             pair, deformation = _run_networks(pair, registry, settings)
         deformation, initial = _finish_deformation(pair, deformation, settings, guidance, stages, on_preview_field)
-        result = _build_result(pair, whole, deformation, initial, settings, guidance, stages)
+        result = _build_result(pair, deformation, initial, settings, guidance, stages)
     progress(ProgressUpdate(1.0, Stage.DONE))
     return result
 
@@ -135,7 +136,8 @@ def _finish_deformation(
             deformation = refinement.take_multimodal_steps(deformation)
     if settings.refine == RefinementPreset.NONE:
         return deformation, initial
-    on_preview_field(convert_flow_to_field(deformation.flow, deformation.geometry, initial))
+    preview = convert_flow_to_field(deformation.flow, deformation.geometry, initial)
+    on_preview_field(taper_field(preview, initial, pair.shrunk.volumes[0].geometry))
     with stages.stage(Stage.REFINEMENT, 0.6):
         trust_headers = settings.initial == InitialAlignment.AFFINE and not pair.alignment.warnings
         progress = scale_progress(stages.progress, 0.6, 0.9)
@@ -147,17 +149,13 @@ def _finish_deformation(
 
 def _build_result(
     pair: _AlignedPair,
-    whole: Geometry,
     deformation: Deformation,
     initial: AffineTransform,
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
 ) -> RegistrationResult:
-    """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings.
-
-    whole: the grid of the fixed volume with its padding, which the field has to cover.
-    """
+    """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings."""
     fixed = pair.shrunk.volumes[0].geometry
     with stages.stage(Stage.FIELD, 0.9):
         field, _ = repair_folding(convert_flow_to_field(deformation.flow, deformation.geometry, initial))
@@ -167,8 +165,9 @@ def _build_result(
         jacobian = summarize_jacobian(field, fixed)
         match_warnings = pair.list_match_warnings(deformation, initial, settings.refine)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
+        field = repair_margin(taper_field(field, initial, fixed), fixed)
     return RegistrationResult(
-        field=extend_field(field, whole, initial),
+        field=field,
         initial=initial,
         model=pair.choice.card.name,
         model_reason=pair.choice.reason,

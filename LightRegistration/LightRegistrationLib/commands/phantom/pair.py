@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.deformation.tapering import taper_field
 from ...core.geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
-from ...core.geometry.transforms import DisplacementField
+from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Segment, Segmentation, Volume
 from .anatomy import LABEL_NAMES, LEFT_TO_RIGHT, Anatomy, evaluate_anatomy
 
@@ -187,4 +188,5 @@ def _sample_true_field(
     k, j, i = np.indices(tuple(size[::-1]))
     points = apply_affine(affine, np.stack([i, j, k], -1))
     displacement = deformation.find_moving_points(points) - points
-    return DisplacementField(displacement.astype(np.float32), affine)
+    rigid = AffineTransform(homogeneous(deformation.rotation, deformation.shift_mm))
+    return taper_field(DisplacementField(displacement.astype(np.float32), affine), rigid, fixed_grid)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..geometry.geometry import FloatArray
+from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.transforms import DisplacementField
 from .jacobian import compute_corner_determinants, get_corner_nodes
 from .settings import DEFORMATION, DeformationSettings
+from .tapering import find_nodes_of
 
 
 def repair_folding(
-    field: DisplacementField, settings: DeformationSettings = DEFORMATION
+    field: DisplacementField,
+    settings: DeformationSettings = DEFORMATION,
+    *,
+    movable: NDArray[np.bool_] | None = None,
 ) -> tuple[DisplacementField, int]:
     """Smooth a displacement field around its folded cells until all corner determinants reach the minimum.
 
@@ -23,6 +29,7 @@ def repair_folding(
     border it is continued linearly, so that the smoothing does not change an affine map, such as the half turn of a
     wrong header.
 
+    movable: the nodes (k, j, i) that may change; cells without such a node are not repaired. None: all of them.
     Returns the field and the number of smoothing rounds (0: the same field object). After the maximum number of rounds
     the field is returned even if it still folds.
     """
@@ -30,6 +37,8 @@ def repair_folding(
     for rounds in range(settings.max_smoothing_rounds + 1):
         determinants = compute_corner_determinants(DisplacementField(array, field.affine))
         folded = (determinants < settings.min_determinant).any(axis=0)
+        if movable is not None:
+            folded &= _find_cells_with(movable)
         if not folded.any() or rounds == settings.max_smoothing_rounds:
             break
         at_folds = np.zeros(array.shape[:3], dtype=bool)
@@ -38,8 +47,40 @@ def repair_folding(
         window = settings.smoothing_window_nodes
         near_folds = ndimage.binary_dilation(at_folds, iterations=settings.smoothing_reach_nodes)
         weight = ndimage.uniform_filter(near_folds.astype(np.float32), window)
+        if movable is not None:
+            weight *= movable
         array = array + weight[..., None] * (_smooth(array, window) - array)
     return (field if rounds == 0 else DisplacementField(array, field.affine)), rounds
+
+
+def repair_margin(
+    field: DisplacementField, view: Geometry, settings: DeformationSettings = DEFORMATION
+) -> DisplacementField:
+    """Repair the folded cells of a tapered field beyond the fixed volume's grid `view`.
+
+    The border and the nodes of all cells that touch the volume stay bit-identical. A field that still folds after the
+    maximum number of rounds is returned as it is then.
+    """
+    movable = np.zeros(field.geometry.shape, dtype=bool)
+    movable[1:-1, 1:-1, 1:-1] = True
+    movable[find_nodes_of(view, field.geometry)] = False
+    limited = replace(settings, max_smoothing_rounds=settings.max_taper_smoothing_rounds)
+    residual = DisplacementField(field.compute_residual(), field.affine)
+    repaired, rounds = repair_folding(residual, limited, movable=movable)
+    if rounds == 0:
+        return field
+    points = field.geometry.points_mm[movable]
+    array = field.array.copy()
+    array[movable] = field.get_outside()(points + repaired.array[movable]) - points
+    return replace(field, array=array)
+
+
+def _find_cells_with(nodes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the cells (k - 1, j - 1, i - 1) of which at least one corner is among the nodes (k, j, i)."""
+    cells = np.zeros([n - 1 for n in nodes.shape], dtype=bool)
+    for k, j, i in product((0, 1), repeat=3):
+        cells |= nodes[get_corner_nodes(k), get_corner_nodes(j), get_corner_nodes(i)]
+    return cells
 
 
 def _smooth(array: FloatArray, window: int) -> FloatArray:

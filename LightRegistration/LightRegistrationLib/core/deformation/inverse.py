@@ -15,18 +15,24 @@ _FOLDED = "The displacement field folds and cannot be inverted; register with an
 
 
 def invert(
-    field: DisplacementField, geometry: Geometry, settings: DeformationSettings = DEFORMATION
+    field: DisplacementField, geometry: Geometry | None = None, settings: DeformationSettings = DEFORMATION
 ) -> DisplacementField:
     """Compute the displacement field moving -> fixed on a grid in moving space, by Newton's method at every node.
 
+    geometry: the grid; outside it the displacement at its border is repeated. None, for a field with a transform
+    outside: the grid of its `compute_inverse_grid`; the inverse of that transform is used outside it.
     The start is the inverse of the affine part of the field, so that large rotations converge. Raises InputError for a
-    field that folds, and if the error exceeds the tolerance at a point inside the field.
+    field that folds, and if the error exceeds the tolerance at a point where the field is known.
     """
+    outside = None
+    if geometry is None:
+        geometry, outside = field.compute_inverse_grid(), field.get_outside().inverse()
     if (compute_corner_determinants(field) <= 0).any():
         raise InputError(_FOLDED)
     tolerance_mm = settings.inverse_tolerance_mm
     targets = geometry.points_mm.reshape(-1, 3)
-    points = apply_affine(np.linalg.inv(_fit_affine(field)), targets)
+    affine = _fit_affine(field) if field.outside is None else field.outside.matrix
+    points = apply_affine(np.linalg.inv(affine), targets)
     errors = targets - field(points)
     for _ in range(settings.max_newton_steps):
         active = np.abs(errors).max(axis=1) > tolerance_mm
@@ -36,7 +42,7 @@ def invert(
         errors[active] = targets[active] - field(points[active])
     if np.abs(errors[_find_covered(field, points)]).max(initial=0) > tolerance_mm:
         raise InputError(_FOLDED)
-    return DisplacementField((points - targets).reshape(*geometry.shape, 3), geometry.affine)
+    return DisplacementField((points - targets).reshape(*geometry.shape, 3), geometry.affine, outside)
 
 
 def _compute_newton_steps(
@@ -53,7 +59,9 @@ def _compute_newton_steps(
 
 
 def _find_covered(field: DisplacementField, points: FloatArray) -> NDArray[np.bool_]:
-    """Find the points (n, 3) that lie between the nodes of the field: booleans (n)."""
+    """Find the points (n, 3) where the field is known: between its nodes, or anywhere if it has `outside`."""
+    if field.outside is not None:
+        return np.ones(len(points), dtype=bool)
     indices = apply_affine(field.geometry.inverse_affine, points)
     return np.asarray(((indices >= 0) & (indices <= field.geometry.size_ijk - 1)).all(-1))
 

@@ -1,4 +1,4 @@
-"""Tuning constants of the repair and the inversion of displacement fields."""
+"""Tuning constants of the repair, the continuation and the inversion of displacement fields."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class DeformationSettings:
     """Far below the size of a voxel. Chosen, not measured."""
     difference_step_cells: float = 0.05
     """Half the step of the central differences for Newton's method. Chosen, not measured."""
+
+    # Continuation beyond the fixed volume, where the residual displacement falls to zero
+    max_normal_slope: float = 0.75
+    """Largest slope of the displacement outward; a slope of 1 would fold. Chosen, not measured."""
+    max_slope: float = 2.0
+    """Largest slope of the whole displacement. Chosen, not measured."""
+    min_taper_nodes: int = 2
+    """Least width of the margin. Chosen, not measured."""
+    max_taper_smoothing_rounds: int = 10
+    """As `max_smoothing_rounds`, for the margin. Chosen, not measured."""
 
 
 DEFORMATION = DeformationSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import map_coordinates
 
 from ..errors import InputError
-from .geometry import FloatArray, Geometry, apply_affine
+from .geometry import FloatArray, Geometry, apply_affine, homogeneous
 from .volume import make_read_only
 
 
@@ -42,6 +43,15 @@ class AffineTransform:
         """Return the transform moving -> fixed."""
         return AffineTransform(np.linalg.inv(self.matrix))
 
+    def displace(self, geometry: Geometry, displacements: FloatArray) -> FloatArray:
+        """Compute x -> self(x + d(x)) - x at the voxels x of a grid; displacements d: (k, j, i, 3), RAS mm."""
+        steps = (self.matrix - np.eye(4)) @ geometry.affine
+        k, j, i = (np.arange(n)[:, None] * steps[:3, axis] for n, axis in zip(geometry.shape, (2, 1, 0), strict=True))
+        result: FloatArray = displacements @ self.matrix[:3, :3].T
+        result += (k + steps[:3, 3])[:, None, None, :] + j[:, None, :]
+        result += i
+        return result
+
     def after(self, first: AffineTransform) -> AffineTransform:
         """Return the transform x -> self(first(x))."""
         return AffineTransform(self.matrix @ first.matrix)
@@ -53,11 +63,15 @@ class DisplacementField:
 
     array: float32 (k, j, i, 3), components R, A, S in mm. affine: 4x4 (i, j, k, 1) -> RAS mm of the field's own grid,
     whose axes are orthogonal (transform files cannot store sheared grids). Between its nodes the field is trilinear.
-    Raises InputError for another shape, for values that are not finite, and for a sheared grid.
+    outside: the transform of points outside the grid; the displacements at the border are those of this transform
+    (`core.deformation.tapering`). None: outside the grid the displacement at its border is repeated.
+    Raises InputError for another shape, for values that are not finite, for a sheared grid, and if the displacements at
+    the border are not those of `outside`.
     """
 
     array: FloatArray
     affine: FloatArray
+    outside: AffineTransform | None = None
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array, dtype=np.float32)
@@ -71,6 +85,8 @@ class DisplacementField:
             raise InputError("The grid of a displacement field must have orthogonal axes.")
         object.__setattr__(self, "array", make_read_only(array))
         object.__setattr__(self, "affine", geometry.affine)
+        if self.outside is not None and _measure_border_gap(geometry, array, self.outside) > _MAX_BORDER_GAP_MM:
+            raise InputError("The displacement field does not end in an affine transform at the border of its grid.")
 
     @property
     def geometry(self) -> Geometry:
@@ -78,8 +94,65 @@ class DisplacementField:
         return Geometry(self.array.shape[:3], self.affine)
 
     def __call__(self, points_mm: ArrayLike) -> FloatArray:
-        """Map fixed points (..., 3) RAS mm to moving points; outside the grid the nearest displacement is used."""
+        """Map fixed points (..., 3) RAS mm to moving points; see `outside` for points beyond the grid."""
         points = np.asarray(points_mm, dtype=np.float64)
         indices = apply_affine(self.geometry.inverse_affine, points)[..., ::-1].reshape(-1, 3).T
         columns = [map_coordinates(self.array[..., c], indices, order=1, mode="nearest") for c in range(3)]
-        return points + np.stack(columns, axis=-1).reshape(points.shape)
+        mapped = points + np.stack(columns, axis=-1).reshape(points.shape)
+        if self.outside is None:
+            return mapped
+        last = np.array(self.array.shape[:3])[:, None] - 1
+        is_outside = ((indices < 0) | (indices > last)).any(axis=0).reshape(points.shape[:-1])
+        return np.where(is_outside[..., None], self.outside(points), mapped)
+
+    def compute_residual(self) -> FloatArray:
+        """Compute the displacements u (k, j, i, 3), mm, of x -> outside(x + u(x)), the same map; 0 at the border.
+
+        Raises ValueError if there is no transform outside.
+        """
+        residual = self.get_outside().inverse().displace(self.geometry, self.array)
+        for face in find_border_faces():
+            residual[face] = 0  # removes the rounding of the float32 displacements
+        return residual
+
+    def compute_inverse_grid(self) -> Geometry:
+        """Compute a grid in moving space, of the field's spacing, that encloses the mapped grid of the field.
+
+        Outside it the inverse map is the inverse of `outside`. Raises ValueError if there is no transform outside.
+        """
+        outside = self.get_outside()
+        spacing_mm = self.geometry.spacing_mm
+        left, _, right = np.linalg.svd(outside.matrix[:3, :3] @ (self.affine[:3, :3] / spacing_mm))
+        matrix = left @ right * spacing_mm
+        corners = outside(self.geometry.corners_mm) @ np.linalg.inv(matrix).T
+        low, high = corners.min(0), corners.max(0)
+        size = np.ceil(high - low).astype(int) + 1
+        return Geometry((int(size[2]), int(size[1]), int(size[0])), homogeneous(matrix, matrix @ low))
+
+    def get_outside(self) -> AffineTransform:
+        """Return the transform outside the grid. Raises ValueError if there is none."""
+        if self.outside is None:
+            raise ValueError("the field has no transform outside its grid")
+        return self.outside
+
+
+_MAX_BORDER_GAP_MM = 0.01
+
+
+def find_border_faces() -> Iterator[tuple[slice, slice, slice]]:
+    """Yield the slices of each of the six faces of an array (k, j, i, ...)."""
+    for axis in range(3):
+        for side in (slice(0, 1), slice(-1, None)):
+            k, j, i = (side if a == axis else slice(None) for a in range(3))
+            yield k, j, i
+
+
+def _measure_border_gap(geometry: Geometry, array: FloatArray, outside: AffineTransform) -> float:
+    """Measure the largest distance, mm, between the points of the border mapped by the field and by the transform."""
+    gaps = []
+    for face in find_border_faces():
+        k, j, i = (np.arange(n)[part] for n, part in zip(geometry.shape, face, strict=True))
+        indices = np.stack(np.meshgrid(k, j, i, indexing="ij")[::-1], axis=-1)
+        points = apply_affine(geometry.affine, indices)
+        gaps.append(np.abs(points + array[face] - outside(points)).max())
+    return float(max(gaps))

@@ -79,7 +79,8 @@ class PreservedVolume:
 class RegistrationResult:
     """One registration: the displacement field, and how it was found.
 
-    field: fixed -> moving, RAS mm; its grid covers the fixed volume (the inverse: `core.deformation.inverse.invert`).
+    field: fixed -> moving, RAS mm; its grid covers the scanned part of the fixed volume, and outside the grid it is
+    `initial` (the inverse: `core.deformation.inverse.invert`).
     initial: the alignment before the network, fixed -> moving. model_reason: why this model, one line.
     refinement: None if there was none. preserved_volumes: one entry for each structure of the guidance. seconds:
     wall time of each stage (values of `Stage`), in order. warnings: lines for the user.

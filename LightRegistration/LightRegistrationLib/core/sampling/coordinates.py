@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry.geometry import FloatArray, Geometry
+from ..geometry.geometry import FloatArray, Geometry, apply_affine
 from ..geometry.transforms import DisplacementField
 from ..threads import split_range
 from .settings import SAMPLING
@@ -25,12 +25,25 @@ def iterate_moving_rows(
 ) -> Iterator[RowBlock]:
     """Yield the coordinates in the moving grid, in voxels, of the voxels in some slices of `geometry`.
 
-    field: fixed -> moving, None for the identity; outside its grid the displacement at its border is used.
+    field: fixed -> moving, None for the identity; outside its grid its transform `outside` is used, or, if it has none,
+    the displacement at its border.
     """
     to_moving = _AffineMap(moving.inverse_affine @ geometry.affine, geometry.shape)
     if field is None:
         yield from _iterate_affine(to_moving, slices)
         return
+    rows = _iterate_field(geometry, moving, field, to_moving, slices)
+    if field.outside is None or _covers(field.geometry, geometry):
+        yield from rows
+        return
+    beyond = _AffineMap(moving.inverse_affine @ field.outside.matrix @ geometry.affine, geometry.shape)
+    yield from _replace_outside(rows, beyond, field.geometry, geometry)
+
+
+def _iterate_field(
+    geometry: Geometry, moving: Geometry, field: DisplacementField, to_moving: _AffineMap, slices: range
+) -> Iterator[RowBlock]:
+    """Yield coordinates under a field, by the displacement at its border outside its grid."""
     to_field = field.geometry.inverse_affine @ geometry.affine
     nodes = torch.from_numpy(np.moveaxis(field.array @ moving.inverse_affine[:3, :3].T, -1, 0).astype(np.float32))
     order = _find_parallel_axes(to_field, geometry)
@@ -60,6 +73,24 @@ def _iterate_affine(to_moving: _AffineMap, slices: range) -> Iterator[RowBlock]:
     for k in slices:
         for rows in _split_rows(to_moving.shape):
             yield k, rows, to_moving.map_rows(k, rows).flatten(1)
+
+
+def _covers(grid: Geometry, geometry: Geometry) -> bool:
+    """Tell whether all voxels of `geometry` lie between the nodes of a grid."""
+    indices = apply_affine(grid.inverse_affine, geometry.corners_mm)
+    return bool((indices >= 0).all() and (indices <= grid.size_ijk - 1).all())
+
+
+def _replace_outside(
+    blocks: Iterator[RowBlock], beyond: _AffineMap, grid: Geometry, geometry: Geometry
+) -> Iterator[RowBlock]:
+    """Replace the coordinates of the voxels outside a field's grid by those of an affine map."""
+    to_grid = _AffineMap(grid.inverse_affine @ geometry.affine, geometry.shape)
+    last = torch.from_numpy(grid.size_ijk.astype(np.float32))[:, None] - 1
+    for k, rows, coordinates in blocks:
+        indices = to_grid.map_rows(k, rows).flatten(1)
+        is_outside = ((indices < 0) | (indices > last)).any(0)
+        yield k, rows, torch.where(is_outside, beyond.map_rows(k, rows).flatten(1), coordinates)
 
 
 def _iterate_oblique(to_moving: _AffineMap, to_field: _AffineMap, nodes: Tensor, slices: range) -> Iterator[RowBlock]:

@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry.geometry import Geometry, homogeneous
-from ..geometry.transforms import AffineTransform, DisplacementField
+from ..geometry.geometry import homogeneous
 from ..geometry.volume import Volume
 from .settings import SAMPLING
 
@@ -40,27 +39,6 @@ def crop_to_field_of_view(volume: Volume) -> Volume:
         return volume
     offset = np.array([part.start for part in box[::-1]], dtype=float)
     return replace(volume, array=volume.array[box], affine=volume.affine @ homogeneous(np.eye(3), offset))
-
-
-def extend_field(field: DisplacementField, volume: Geometry, initial: AffineTransform) -> DisplacementField:
-    """Extend a field's grid until it covers a volume.
-
-    Beyond the border the initial alignment goes on, with the residual displacement of the border. The total
-    displacement must not be repeated: after a half turn the field would fold there.
-    """
-    indices = np.round(
-        (np.linalg.inv(field.affine) @ np.c_[volume.corners_mm, np.ones(8)].T)[:3].T, 3
-    )  # i, j, k of the volume's corners
-    before = np.maximum(0, np.ceil(-indices.min(0))).astype(int)
-    after = np.maximum(0, np.ceil(indices.max(0) - (field.geometry.size_ijk - 1))).astype(int)
-    if not (before.any() or after.any()):
-        return field
-    padding = [(int(b), int(a)) for b, a in zip(before[::-1], after[::-1], strict=True)]
-    points = field.geometry.points_mm
-    residual = np.pad(field.array - (initial(points) - points), [*padding, (0, 0)], mode="edge")
-    affine = field.affine @ homogeneous(np.eye(3), -before.astype(float))
-    points = Geometry(residual.shape[:3], affine).points_mm
-    return DisplacementField(initial(points) - points + residual, affine)
 
 
 def _trim_side(array: NDArray, box: list[slice], axis: int, side: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 
 from ...core.geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
-from ...core.geometry.transforms import DisplacementField
+from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
 
@@ -81,7 +81,8 @@ def remove_rigid_motion(field: DisplacementField, geometry: Geometry) -> Displac
     moving = fixed + field.array
     inside = geometry.contains(fixed)
     rigid = _fit_rigid(moving[inside], fixed[inside])
-    return DisplacementField((apply_affine(rigid, moving) - fixed).astype(np.float32), field.affine)
+    outside = None if field.outside is None else AffineTransform(rigid).after(field.outside)
+    return DisplacementField((apply_affine(rigid, moving) - fixed).astype(np.float32), field.affine, outside)
 
 
 def _fit_rigid(source: FloatArray, target: FloatArray) -> FloatArray:

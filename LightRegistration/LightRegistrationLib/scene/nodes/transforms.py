@@ -2,11 +2,15 @@
 
 A DisplacementField maps a fixed point to its moving point. MRML stores this as the transform *from parent*: a moving
 node under the transform node then appears in the space of the fixed node.
+
+A field with a transform outside its grid is stored as a composite: first a displacement grid that is zero at its
+border, then that transform. Slicer, SimpleITK and ANTs agree on it everywhere; outside a single grid they do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry, homogeneous
-from ...core.geometry.transforms import DisplacementField
+from ...core.geometry.transforms import AffineTransform, DisplacementField
 from .matrices import numpy_matrix, vtk_matrix
 
 FIXED_ROLE = "LightRegistration.Fixed"
@@ -53,10 +57,10 @@ def set_field(
     details: how the result was made (model, weights hash, settings, seconds), stored as node attributes
     `LightRegistration.<key>`; attributes of an earlier result are removed.
     """
-    grid = grid_transform(field)
+    transform = transform_from_field(field)
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
-    node.SetAndObserveTransformFromParent(grid)
+    node.SetAndObserveTransformFromParent(transform)
     for role, target in ((FIXED_ROLE, fixed_node), (MOVING_ROLE, moving_node)):
         node.SetNodeReferenceID(role, None if target is None else target.GetID())
     for attribute in list(node.GetAttributeNames()):
@@ -73,14 +77,30 @@ def read_result_details(node: Any) -> dict[str, str]:
     return {name.removeprefix(_ATTRIBUTE_PREFIX): node.GetAttribute(name) for name in names}
 
 
-def grid_transform(field: DisplacementField) -> Any:
-    """Copy the field into a trilinear vtkOrientedGridTransform of type float (points and displacements in RAS mm)."""
-    geometry = field.geometry
+def transform_from_field(field: DisplacementField) -> Any:
+    """Copy the field into a vtkAbstractTransform, RAS mm.
+
+    A vtkOrientedGridTransform; with a transform outside the grid, a vtkGeneralTransform of the grid of the residual
+    displacements and of that transform, applied in this order.
+    """
+    if field.outside is None:
+        return _make_grid_transform(field.array, field.geometry)
+    linear = vtk.vtkTransform()
+    linear.SetMatrix(vtk_matrix(field.outside.matrix))
+    composite = vtk.vtkGeneralTransform()
+    composite.PostMultiply()
+    composite.Concatenate(_make_grid_transform(field.compute_residual(), field.geometry))
+    composite.Concatenate(linear)
+    return composite
+
+
+def _make_grid_transform(array: FloatArray, geometry: Geometry) -> Any:
+    """Copy displacements (k, j, i, 3) into a trilinear vtkOrientedGridTransform of type float."""
     image = vtk.vtkImageData()
     image.SetDimensions(*(int(n) for n in geometry.size_ijk))
     image.SetSpacing(*geometry.spacing_mm)
     image.SetOrigin(*geometry.affine[:3, 3])
-    displacements = np.ascontiguousarray(field.array, dtype=np.float32).reshape(-1, 3)
+    displacements = np.ascontiguousarray(array, dtype=np.float32).reshape(-1, 3)
     image.GetPointData().SetScalars(numpy_to_vtk(displacements, deep=True))
     grid = slicer.vtkOrientedGridTransform()
     grid.SetGridDirectionMatrix(vtk_matrix(homogeneous(geometry.affine[:3, :3] / geometry.spacing_mm, np.zeros(3))))
@@ -92,25 +112,92 @@ def grid_transform(field: DisplacementField) -> Any:
 def field_from_transform_node(node: Any) -> DisplacementField:
     """Read a transform node back as a displacement field fixed -> moving, RAS mm, on the node's own grid.
 
-    Reads nodes made here, nodes loaded from a file, and grids set as transform to parent (these are inverted on their
-    grid, to 0.01 mm).
-    Raises InputError for a transform that is not a single displacement grid, or that has a parent transform.
+    Reads nodes made here, nodes loaded from a file, and both set as transform to parent (these are inverted to 0.01 mm,
+    single grids on the same grid).
+    Raises InputError for a transform that is not a single displacement grid, alone or followed by a linear transform
+    that it falls to at its border, and for one that has a parent transform.
     """
     name = node.GetName()
     if node.GetParentTransformNode() is not None:
         raise InputError(f"{name} is under another transform: remove it from there, or harden it first.")
-    from_parent = node.GetTransformFromParentAs("vtkOrientedGridTransform", False, True)
-    grid = from_parent or node.GetTransformToParentAs("vtkOrientedGridTransform", False, True)
-    if grid is None or grid.GetDisplacementGrid() is None:
-        raise InputError(f"{name} is not a displacement field; choose a transform made by LightRegistration.")
-    image = grid.GetDisplacementGrid()
-    affine = _grid_affine(grid, image)
-    shape = (*image.GetDimensions()[::-1], 3)
-    if from_parent is None or from_parent.GetInverseFlag():
-        return DisplacementField(_sample_displacements(node.GetTransformFromParent(), affine, shape), affine)
-    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
-    values = values * grid.GetDisplacementScale() + grid.GetDisplacementShift()
-    return DisplacementField(values.astype(np.float32), affine)
+    match _list_parts(node.GetTransformFromParent()):
+        case [_Grid() as grid]:
+            if grid.is_inverse:
+                sampled = _sample_displacements(node.GetTransformFromParent(), grid.geometry)
+                return DisplacementField(sampled, grid.affine)
+            return DisplacementField(grid.read_displacements().astype(np.float32), grid.affine)
+        case [_Grid(is_inverse=False) as grid, AffineTransform() as outside]:
+            return _compose(name, grid, outside)
+        case [AffineTransform() as inverse, _Grid(is_inverse=True) as grid]:
+            forward = _compose(name, grid, inverse.inverse())
+            target = forward.compute_inverse_grid()
+            return DisplacementField(
+                _sample_displacements(node.GetTransformFromParent(), target), target.affine, inverse
+            )
+    raise InputError(f"{name} is not a displacement field; choose a transform made by LightRegistration.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """A displacement grid of a node's transform. is_inverse: the transform is its inverse."""
+
+    transform: Any
+    is_inverse: bool
+
+    @property
+    def affine(self) -> FloatArray:
+        """4x4, (i, j, k, 1) -> RAS mm."""
+        image = self.transform.GetDisplacementGrid()
+        directions = self.transform.GetGridDirectionMatrix()
+        rotation = np.eye(3) if directions is None else numpy_matrix(directions)[:3, :3]
+        axes = rotation * np.array(image.GetSpacing())
+        first_index = np.array(image.GetExtent()[::2])
+        return homogeneous(axes, np.array(image.GetOrigin()) + axes @ first_index)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid."""
+        return Geometry(self.transform.GetDisplacementGrid().GetDimensions()[::-1], self.affine)
+
+    def read_displacements(self) -> FloatArray:
+        """Read the displacements (k, j, i, 3), RAS mm, of the grid itself, not of its inverse."""
+        values = vtk_to_numpy(self.transform.GetDisplacementGrid().GetPointData().GetScalars())
+        scaled = values * self.transform.GetDisplacementScale() + self.transform.GetDisplacementShift()
+        return np.asarray(scaled).reshape(*self.geometry.shape, 3)
+
+
+def _list_parts(transform: Any) -> list[_Grid | AffineTransform | None]:
+    """List the parts of a transform in the order in which they are applied; None for a part of another kind."""
+    parts: list[_Grid | AffineTransform | None] = []
+    for part in _flatten(transform):
+        if part.IsA("vtkOrientedGridTransform") and part.GetDisplacementGrid() is not None:
+            parts.append(_Grid(part, bool(part.GetInverseFlag())))
+        elif part.IsA("vtkHomogeneousTransform"):
+            parts.append(AffineTransform(numpy_matrix(part.GetMatrix())))
+        else:
+            parts.append(None)
+    return parts
+
+
+def _flatten(transform: Any) -> Iterator[Any]:
+    """Yield the transforms that a transform, maybe a composite of composites, consists of, as they are applied."""
+    if transform is None:
+        return
+    transform.Update()
+    if not transform.IsA("vtkGeneralTransform"):
+        yield transform
+        return
+    for number in range(transform.GetNumberOfConcatenatedTransforms()):
+        yield from _flatten(transform.GetConcatenatedTransform(number))
+
+
+def _compose(name: str, grid: _Grid, outside: AffineTransform) -> DisplacementField:
+    """Compose the displacements of a grid and the transform after it into one field."""
+    array = outside.displace(grid.geometry, grid.read_displacements())
+    try:
+        return DisplacementField(array.astype(np.float32), grid.affine, outside)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def use_linear_interpolation(node: Any) -> None:
@@ -118,26 +205,16 @@ def use_linear_interpolation(node: Any) -> None:
 
     Slicer's readers set cubic interpolation, which is slower and differs by hundredths of a millimeter.
     """
-    for grid in (
-        node.GetTransformFromParentAs("vtkOrientedGridTransform", False),
-        node.GetTransformToParentAs("vtkOrientedGridTransform", False),
-    ):
-        if grid is not None:
-            grid.SetInterpolationModeToLinear()
+    for transform in (node.GetTransformFromParent(), node.GetTransformToParent()):
+        for part in _flatten(transform):
+            if part.IsA("vtkOrientedGridTransform"):
+                part.SetInterpolationModeToLinear()
     node.TransformModified()
 
 
-def _grid_affine(grid: Any, image: Any) -> FloatArray:
-    directions = grid.GetGridDirectionMatrix()
-    rotation = np.eye(3) if directions is None else numpy_matrix(directions)[:3, :3]
-    axes = rotation * np.array(image.GetSpacing())
-    first_index = np.array(image.GetExtent()[::2])
-    return homogeneous(axes, np.array(image.GetOrigin()) + axes @ first_index)
-
-
-def _sample_displacements(transform: Any, affine: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
-    points = Geometry(shape[:3], affine).points_mm.reshape(-1, 3)
-    return np.asarray(transform_points(transform, points) - points, dtype=np.float32).reshape(shape)
+def _sample_displacements(transform: Any, geometry: Geometry) -> FloatArray:
+    points = geometry.points_mm.reshape(-1, 3)
+    return np.asarray(transform_points(transform, points) - points, dtype=np.float32).reshape(*geometry.shape, 3)
 
 
 def transform_points(transform: Any, points_mm: FloatArray) -> FloatArray:
