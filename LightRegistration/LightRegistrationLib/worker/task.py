@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from ..core.errors import InputError, ModelError
-from ..core.geometry.volume import Segmentation, match_segments
+from ..core.geometry.segmentation_checks import check_place, list_place_warnings
+from ..core.geometry.volume import Segmentation, Volume, list_unequal_names, match_segments
 from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
 from ..core.registration import OnPreviewField, ignore_preview_field, register
@@ -32,6 +33,8 @@ _REGISTRATION_FRACTION = {RefinementPreset.NONE: 0.5, RefinementPreset.FAST: 0.8
 """Fraction of the time of a request that the registration takes on a clinical volume, for an even progress bar."""
 _COMPARISON_START = 0.5
 """Where the comparison starts in the rest of the time; warping comes before it."""
+_MAX_NAMES = 12
+"""So many pairs of names are listed in a warning."""
 
 
 def warm_up(registry: ModelRegistry) -> list[str]:
@@ -64,6 +67,8 @@ def run_request(
     on_preview_field: see `core.registration.register`. Raises InputError for input that cannot be used.
     """
     _check_structures(request)
+    for drawing, volume, title in _list_drawings(request):
+        check_place(drawing, volume, title)
     guidance = build_guidance(request)
     with limit_threads(request.settings.threads):
         return _register(registry, request, guidance, progress, on_field, on_preview_field)
@@ -89,6 +94,7 @@ def _register(
         progress=lambda update: None if update.stage == Stage.DONE else part(update),
         on_preview_field=on_preview_field,
     )
+    result = dataclasses.replace(result, warnings=(*_list_input_warnings(request), *result.warnings))
     on_field(result, build_report(request.fixed, request.moving, result, None, guidance))
     return _warp_and_compare(request, guidance, result, scale_progress(progress, share, 1.0))
 
@@ -118,6 +124,30 @@ def _check_structures(request: RegistrationRequest) -> None:
             f"The segmentations {fixed.name} and {moving.name} share neither a name nor a label value: "
             "choose two that show the same structures."
         )
+
+
+def _list_drawings(request: RegistrationRequest) -> Iterator[tuple[Segmentation, Volume, str]]:
+    """Yield the segmentations and masks that were given, each with its volume and what to call it."""
+    for title, fixed, moving in (
+        ("segmentation", request.fixed_segmentation, request.moving_segmentation),
+        ("mask", request.fixed_mask, request.moving_mask),
+    ):
+        for role, drawing, volume in (("fixed", fixed, request.fixed), ("moving", moving, request.moving)):
+            if drawing is not None:
+                yield drawing, volume, f"{role} {title}"
+
+
+def _list_input_warnings(request: RegistrationRequest) -> Iterator[str]:
+    """Yield warnings about the segmentations and masks: their place, and how their structures are paired."""
+    for drawing, volume, title in _list_drawings(request):
+        yield from list_place_warnings(drawing, volume, title)
+    fixed, moving = request.fixed_segmentation, request.moving_segmentation
+    if fixed is None or moving is None:
+        return
+    names = list_unequal_names(match_segments(fixed, moving))
+    if names:
+        more = ", ..." if len(names) > _MAX_NAMES else ""
+        yield f"Structures with different names are compared: {', '.join(names[:_MAX_NAMES])}{more}."
 
 
 def _compare(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:

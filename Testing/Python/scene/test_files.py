@@ -215,7 +215,7 @@ def write_zero_axis(image: sitk.Image, path: Path) -> None:
     ("kind", "says"),
     [
         ("empty", "the file is empty"),
-        ("garbage", "cannot be read|not a NIfTI image"),
+        ("garbage", "cannot be read|not a NIfTI image|not a NRRD file|not a MetaImage"),
         ("cut off", "cut off|damaged"),
         ("one slice", "single slice"),
         ("2-D", "single slice"),

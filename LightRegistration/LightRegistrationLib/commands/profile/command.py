@@ -14,7 +14,7 @@ from ...core.errors import InputError
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import InitialAlignment, RegistrationSettings
 from ..register.options import add_segmentation_options, add_setting_options
-from ..register.request import FilesRequest, check_request
+from ..register.request import FilesRequest, check_request, check_threads
 from . import help_texts as texts
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> None:
 @contextmanager
 def _load_request(options: argparse.Namespace) -> Iterator[RegistrationRequest]:
     """Yield the request for the user's files or for the built-in pair."""
+    check_threads(options.threads)
     settings = RegistrationSettings(
         model=options.model, cascades=options.cascades, threads=options.threads, refine=options.refine
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.errors import InputError
 from ...core.report.definition import Report
 from ...core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
@@ -25,6 +26,8 @@ def register_files(
     *,
     fixed_segmentation: str | Path | None = None,
     moving_segmentation: str | Path | None = None,
+    fixed_series: str | int | None = None,
+    moving_series: str | int | None = None,
     fixed_mask: str | Path | None = None,
     moving_mask: str | Path | None = None,
     model: str = AUTO_MODEL,
@@ -43,11 +46,14 @@ def register_files(
     Does the same as `light-registration register`; its help describes the arguments and the files. Returns the report
     (the content of report.json). Either all files are written or none. Can be called repeatedly in one process, but not
     inside a running Slicer, because the scene is the user's (use `core.registration.register` there).
+    fixed_series, moving_series: number or UID of the DICOM series, where a folder holds several.
     Raises InputError, with one line for the user, for every problem with the input.
     """
     request = FilesRequest(
-        fixed=Path(fixed),
-        moving=Path(moving),
+        fixed=_make_volume_path(fixed, "fixed"),
+        moving=_make_volume_path(moving, "moving"),
+        fixed_series=None if fixed_series is None else str(fixed_series),
+        moving_series=None if moving_series is None else str(moving_series),
         fixed_segmentation=_make_path(fixed_segmentation),
         moving_segmentation=_make_path(moving_segmentation),
         fixed_mask=_make_path(fixed_mask),
@@ -64,6 +70,12 @@ def register_files(
         compress=compress,
     )
     return register_request(request, Path(output), force, progress)
+
+
+def _make_volume_path(file: str | Path, role: str) -> Path:
+    if str(file) == "":
+        raise InputError(f"The name of the {role} volume is empty; name a file or a folder.")
+    return Path(file)
 
 
 def _make_path(file: str | Path | None) -> Path | None:
@@ -115,4 +127,4 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
             progress(ProgressUpdate(0.85, Stage.PICTURES))
             outputs["views"] = write_views(inputs, nodes, folder)
     progress(ProgressUpdate(1.0, Stage.DONE))
-    return build_full_report(request, reply, outputs, watch.seconds)
+    return build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)

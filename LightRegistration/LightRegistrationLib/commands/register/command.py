@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
+from ...core.errors import InputError
 from ...core.report.definition import Report
 from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
 from .call import register_files
-from .options import add_guidance_options, add_segmentation_options, add_setting_options
+from .options import add_guidance_options, add_segmentation_options, add_setting_options, parse_path
+from .series import LIST_SERIES, format_series, parse_series
 
 
 def add_register(commands: Any) -> None:
@@ -23,9 +24,10 @@ def add_register(commands: Any) -> None:
         description=texts.REGISTER,
         epilog=texts.REGISTER_END,
     )
-    parser.add_argument("fixed", type=Path, metavar="FIXED", help="volume that stays: file or DICOM folder")
-    parser.add_argument("moving", type=Path, metavar="MOVING", help="volume that is deformed onto the fixed one")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("fixed", type=parse_path, metavar="FIXED", help="volume that stays: file or DICOM folder")
+    parser.add_argument("moving", type=parse_path, metavar="MOVING", help="volume that is deformed onto the fixed one")
+    parser.add_argument("--output", type=parse_path, metavar="DIR", help="folder for the results (needed)")
+    parser.add_argument("--series", nargs="?", const=LIST_SERIES, metavar="NUMBER", help=texts.SERIES)
     add_segmentation_options(parser)
     add_setting_options(parser)
     add_guidance_options(parser)
@@ -41,6 +43,13 @@ def format_model(report: Report) -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.series == LIST_SERIES:
+        for folder in (options.fixed, options.moving):
+            print(format_series(folder))
+        return
+    if options.output is None:
+        raise InputError("Name the folder for the results: --output DIR.")
+    fixed_series, moving_series = parse_series(options.series, options.fixed, options.moving)
     with open_registration_bar() as progress:
         report = register_files(
             options.fixed,
@@ -48,6 +57,8 @@ def _run(options: argparse.Namespace) -> None:
             options.output,
             fixed_segmentation=options.fixed_segmentation,
             moving_segmentation=options.moving_segmentation,
+            fixed_series=fixed_series,
+            moving_series=moving_series,
             fixed_mask=options.fixed_mask,
             moving_mask=options.moving_mask,
             model=options.model,

@@ -8,7 +8,8 @@ from ..terminal.exit_status import EXIT_STATUS
 REGISTER = """\
 Deform the moving volume onto the fixed one.
 
-Volumes: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series; any orientation, spacing and size.
+Volumes: .nii, .nii.gz, .hdr, .nrrd, .nhdr, .mha, .mhd, or a folder with a DICOM series (--series chooses one of
+several); any orientation, spacing and size.
 Segmentations: label maps in the same formats, or .seg.nrrd. They are compared where both are given (structures of
 equal name, else of equal label value); they do not steer the registration, unless --keep-volume names some."""
 
@@ -51,7 +52,9 @@ INITIAL = """alignment before the model: none (trust the positions in the files)
 moving points (.h5, .tfm, .txt, .mat)"""
 REFINE = """whether the deformation is then optimized for this pair: none (the default; multimodal pairs get a few
 coarse steps), fast (a few seconds) or best (takes longer, until there is no more gain)"""
-THREADS = "CPU threads (default: all cores)"
+SERIES = """which series of a DICOM folder to use: its number or UID, or fixed=NUMBER,moving=NUMBER if both folders hold
+several; without NUMBER, the series of both folders are listed and nothing is registered"""
+THREADS = "CPU threads, up to four for each core (default: all cores)"
 MASK = """where the {role} volume is compared: label map or .seg.nrrd, on any grid; all values except 0 count. Outside,
 the deformation follows by smoothness"""
 KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must

@@ -15,7 +15,13 @@ from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
 from ...core.result.settings import InitialAlignment
-from ...scene.files.loading import load_linear_transform, load_segmentation, load_volume
+from ...scene.files.loading import (
+    OnWarning,
+    load_linear_transform,
+    load_mask,
+    load_segmentation,
+    load_volume,
+)
 from ...scene.headless.application import HeadlessApplication, headless_application
 from ...scene.nodes.removal import remove_with_display
 from ...scene.nodes.segmentations import segmentation_from_node
@@ -29,7 +35,10 @@ RIGHT_ANGLE_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class LoadedInputs:
-    """A pair in the scene: its nodes (None without a file), the same as typed values, and how long reading took."""
+    """A pair in the scene: its nodes (None without a file), the same as typed values, and how long reading took.
+
+    warnings: about the files, one line each.
+    """
 
     application: HeadlessApplication
     fixed_node: Any
@@ -38,6 +47,7 @@ class LoadedInputs:
     moving_segmentation_node: Any
     request: RegistrationRequest
     seconds: float
+    warnings: tuple[str, ...]
 
 
 @contextmanager
@@ -60,15 +70,20 @@ def load_inputs(request: FilesRequest, progress: Progress) -> Iterator[LoadedInp
 def _load(request: FilesRequest, application: HeadlessApplication, progress: Progress) -> LoadedInputs:
     scene = application.scene
     started = time.perf_counter()
+    warnings: list[str] = []
     progress(ProgressUpdate(0.0, Stage.READING))
-    fixed_node = load_volume(scene, request.fixed)
+    fixed_node = load_volume(scene, request.fixed, series=request.fixed_series, on_warning=warnings.append)
     _check_right_angles(volume_from_node(fixed_node), request.fixed)
     progress(ProgressUpdate(0.3, Stage.READING))
-    moving_node = load_volume(scene, request.moving)
+    moving_node = load_volume(scene, request.moving, series=request.moving_series, on_warning=warnings.append)
     progress(ProgressUpdate(0.6, Stage.READING))
-    fixed_mask, moving_mask = (_load_mask(scene, path) for path in (request.fixed_mask, request.moving_mask))
-    fixed_segmentation_node = _load_segmentation(scene, request.fixed_segmentation)
-    moving_segmentation_node = _load_segmentation(scene, request.moving_segmentation)
+    fixed_mask, moving_mask = (
+        _load_mask(scene, path, warnings.append) for path in (request.fixed_mask, request.moving_mask)
+    )
+    fixed_segmentation_node, moving_segmentation_node = (
+        None if path is None else load_segmentation(scene, path, on_warning=warnings.append)
+        for path in (request.fixed_segmentation, request.moving_segmentation)
+    )
     initial = request.initial_file
     settings = replace(
         request.settings,
@@ -92,6 +107,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         moving_segmentation_node,
         values,
         time.perf_counter() - started,
+        tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -104,16 +120,13 @@ def _check_right_angles(fixed: Volume, path: Path) -> None:
         )
 
 
-def _load_segmentation(scene: Any, path: Path | None) -> Any:
-    return None if path is None else load_segmentation(scene, path)
-
-
-def _load_mask(scene: Any, path: Path | None) -> Segmentation | None:
+def _load_mask(scene: Any, path: Path | None, on_warning: OnWarning) -> Segmentation | None:
     """Read a mask and remove its node, or the pictures would show it."""
-    node = _load_segmentation(scene, path)
+    if path is None:
+        return None
+    node = load_mask(scene, path, on_warning=on_warning)
     mask = _read_segmentation(node)
-    if node is not None:
-        remove_with_display(scene, node)
+    remove_with_display(scene, node)
     return mask
 
 

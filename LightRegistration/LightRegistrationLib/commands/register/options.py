@@ -9,11 +9,18 @@ from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPres
 from . import help_texts as texts
 
 
+def parse_path(text: str) -> Path:
+    """Return the path of an argument; an empty one, of a script whose variable is not set, is refused."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; name a file or a folder")
+    return Path(text)
+
+
 def add_segmentation_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the two segmentations."""
     for role in ("fixed", "moving"):
         parser.add_argument(
-            f"--{role}-segmentation", type=Path, metavar="FILE", help=texts.SEGMENTATION.format(role=role)
+            f"--{role}-segmentation", type=parse_path, metavar="FILE", help=texts.SEGMENTATION.format(role=role)
         )
 
 
@@ -30,5 +37,5 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for masks and volume preservation."""
     for role in ("fixed", "moving"):
-        parser.add_argument(f"--{role}-mask", type=Path, metavar="FILE", help=texts.MASK.format(role=role))
+        parser.add_argument(f"--{role}-mask", type=parse_path, metavar="FILE", help=texts.MASK.format(role=role))
     parser.add_argument("--keep-volume", nargs="+", default=[], metavar="NAME", help=texts.KEEP_VOLUME)

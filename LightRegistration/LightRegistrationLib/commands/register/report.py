@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,10 +20,12 @@ def build_full_report(
     reply: RegistrationReply,
     outputs: OutputsReport,
     seconds: Mapping[str, float],
+    warnings: Sequence[str] = (),
 ) -> Report:
     """Add what only the command line knows to the report of a reply.
 
-    outputs: files, relative to the output folder. seconds: of every stage, reading and writing included.
+    outputs: files, relative to the output folder. seconds: of every stage, reading and writing included. warnings:
+    about the files.
     """
     return {
         **reply.report,
@@ -32,6 +34,7 @@ def build_full_report(
         "labels": None if reply.warped_segmentation is None else _describe_labels(reply.warped_segmentation),
         "seconds": {str(name): round(value, 4) for name, value in seconds.items()},
         "versions": read_versions(),
+        "warnings": [*warnings, *reply.report["warnings"]],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,19 +11,24 @@ from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import InitialAlignment, RegistrationSettings
 from ..files.path_errors import report_path_errors
 
+MAX_THREADS_PER_CORE = 4
+
 
 @dataclass(frozen=True)
 class FilesRequest:
     """One pair to register.
 
-    fixed, moving: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder with one DICOM series. Segmentations: label maps in
-    these formats, or .seg.nrrd. Masks: the same; the volumes are compared where they are not 0. initial: an
-    InitialAlignment or a linear ITK transform file, fixed -> moving. settings: all others; their `initial` is not used.
-    views: also draw pictures. compress: write images as .nii.gz instead of .nii.
+    fixed, moving: NIfTI, NRRD or MetaImage files, or a folder with a DICOM series. fixed_series, moving_series: number
+    or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
+    Masks: the same; the volumes are compared where they are not 0. initial: an InitialAlignment or a linear ITK
+    transform file, fixed -> moving. settings: all others; their `initial` is not used. views: also draw pictures.
+    compress: write images as .nii.gz instead of .nii.
     """
 
     fixed: Path
     moving: Path
+    fixed_series: str | None = None
+    moving_series: str | None = None
     fixed_segmentation: Path | None = None
     moving_segmentation: Path | None = None
     fixed_mask: Path | None = None
@@ -52,6 +58,15 @@ class FilesRequest:
         return {role: path for role, path in roles.items() if path is not None}
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise InputError for far more threads than the processor has cores: they would only wait for each other."""
+    cores = os.cpu_count() or 1
+    if threads is not None and threads > MAX_THREADS_PER_CORE * cores:
+        raise InputError(
+            f"{threads} threads are too many for {cores} cores; use {MAX_THREADS_PER_CORE * cores} or fewer."
+        )
+
+
 def check_request(request: FilesRequest) -> None:
     """Raise InputError for all that can be found wrong quickly, without reading the files."""
     for role, path in request.files.items():
@@ -62,6 +77,7 @@ def check_request(request: FilesRequest) -> None:
             raise InputError(f"Unknown initial alignment '{path}': use {choices} or the file of a transform.")
         if not is_there:
             raise InputError(f"{path}: there is no such file or folder.")
+    check_threads(request.settings.threads)
     if request.settings.keep_volume and request.moving_segmentation is None:
         raise InputError("To preserve volumes, give the moving segmentation that shows the structures.")
     find_card(request.settings.model, list_cards())

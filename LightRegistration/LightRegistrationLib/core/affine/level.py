@@ -89,7 +89,7 @@ def compute_local_contrast(image: PyramidImage) -> tuple[Tensor, Tensor]:
     eight times as fast. The contrast is defined where all of the neighborhood is valid.
     """
     weight, first, second = (
-        F.avg_pool3d(F.avg_pool3d(part * image.valid, 2), 3, stride=1, padding=1)
+        _average_neighbors(F.avg_pool3d(part * image.valid, 2))
         for part in (torch.ones_like(image.tensor), image.tensor, image.tensor.square())
     )
     mean = first / weight.clamp(min=1e-3)
@@ -100,6 +100,13 @@ def compute_local_contrast(image: PyramidImage) -> tuple[Tensor, Tensor]:
         for part in (mean, 1 / (deviation + AFFINE.local_contrast_noise))
     )
     return (image.tensor - mean) * scale, F.interpolate((weight > 0.999).float(), shape)
+
+
+def _average_neighbors(values: Tensor) -> Tensor:
+    """Average the 27 voxels around each voxel (1, 1, D, H, W), with zeros outside."""
+    if min(values.shape[2:]) < 3:  # torch refuses images smaller than the window, even with padding
+        return F.avg_pool3d(F.pad(values, [1] * 6), 3, stride=1)
+    return F.avg_pool3d(values, 3, stride=1, padding=1)
 
 
 def sample_rows(rows: Tensor, shape: tuple[int, ...], coordinates: Tensor) -> tuple[Tensor, Tensor]:

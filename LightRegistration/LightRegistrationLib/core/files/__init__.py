@@ -1,4 +1,4 @@
 """Image files.
 
-In: paths of image files. Out: an error for a damaged NIfTI file, or a compressed file.
+In: paths of image files. Out: an error or warnings for a header, a file that ITK can read, or a compressed file.
 """

@@ -1,82 +1,115 @@
-"""Checks for damaged NIfTI files: ITK reads them without an error and fills in zeros."""
+"""Checks for damaged NIfTI files, which ITK reads without an error, and conversion of those that ITK cannot read."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import math
-import struct
+import shutil
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from ..errors import InputError
+from .nifti_header import GZIP_MAGIC, NiftiHeader, make_nifti1_header, parse_nifti_header
 from .settings import FILES
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
+_HEADER_BYTES = 544
+
+
+def read_nifti_header(path: Path) -> NiftiHeader:
+    """Read the header of a .nii, .nii.gz or .hdr file; raises InputError if it is none or is damaged."""
+    with _report_damage(path), open_unpacked(path) as stream:
+        header = parse_nifti_header(stream.read(_HEADER_BYTES))
+    if header is None:
+        raise InputError(f"{path}: this is not a NIfTI image, or its header is damaged.")
+    return header
 
 
 def check_nifti(path: Path) -> None:
-    """Raise InputError if a .nii or .nii.gz file is damaged or incomplete, holds only NaN, or has a spacing of 0.
+    """Raise InputError if ITK would read a .nii, .nii.gz or .hdr file wrongly, or cannot read it.
 
-    ITK detects none of these: it reads missing and NaN voxels as 0, and replaces a spacing of 0 by 1.
+    That is a damaged or incomplete file, an unsupported voxel type, only NaN, or a spacing of 0. ITK reads missing and
+    NaN voxels as 0, and replaces a spacing of 0 by 1.
     """
+    header = read_nifti_header(path)
+    if header.data_type not in header.TYPES:
+        raise InputError(f"{path}: voxels of the type '{header.type_name}' are not read; save them as float or int16.")
+    if min(abs(size) for size in header.spacing) == 0:
+        raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
+    if not np.isfinite(header.spacing).all():
+        raise InputError(f"{path}: the header gives an axis no finite length; repair its voxel spacing.")
+    data = find_nifti_data(path, header)
+    with _report_damage(data), open_unpacked(data) as stream:
+        _check_voxels(stream, header, data)
+
+
+def find_nifti_data(path: Path, header: NiftiHeader) -> Path:
+    """Return the file with the voxels: the .img beside a .hdr, else the file itself. Raises InputError if missing."""
+    if not path.name.lower().endswith(".hdr"):
+        return path
+    if header.is_single_file:
+        raise InputError(f"{path}: this is a whole NIfTI file; give its name the extension .nii.")
+    for suffix in (".img", ".IMG", ".img.gz"):
+        data = path.with_suffix(suffix)
+        if data.exists():
+            return data
+    raise InputError(f"{path}: the file with the voxels, {path.with_suffix('.img').name}, is missing beside it.")
+
+
+def needs_conversion(path: Path) -> bool:
+    """Tell whether ITK cannot read a sound NIfTI file: NIfTI-2, or compressed although its name ends in .nii."""
+    name = path.name.lower()
+    with path.open("rb") as raw:
+        is_compressed = raw.read(2) == GZIP_MAGIC
+    if name.endswith(".nii.gz") != is_compressed and not name.endswith(".hdr"):
+        return True
+    return read_nifti_header(path).version == 2
+
+
+def convert_to_nifti1(path: Path, target: Path) -> None:
+    """Write a NIfTI file as an uncompressed NIfTI-1 file `target`; voxels are copied. Raises InputError, OSError."""
+    header = read_nifti_header(path)
+    with _report_damage(path), open_unpacked(find_nifti_data(path, header)) as source, target.open("wb") as out:
+        if header.version == 2:
+            out.write(make_nifti1_header(header, path))
+            source.seek(header.offset)
+        shutil.copyfileobj(source, out, FILES.read_bytes)
+
+
+@contextlib.contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Open a file; content that is compressed by gzip is unpacked, whatever the name of the file."""
+    with path.open("rb") as raw:
+        is_compressed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if is_compressed:
+            with gzip.GzipFile(fileobj=raw) as stream:
+                yield stream
+        else:
+            yield raw
+
+
+@contextlib.contextmanager
+def _report_damage(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if compressed:
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    _check_stream(stream, path)
-            else:
-                _check_stream(raw, path)
+        yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the file is damaged (its compressed data cannot be read to the end).") from error
 
 
-def _check_stream(stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
-    layout = _read_layout(stream.read(540))
-    if layout is None:
-        raise InputError(f"{path}: this is not a NIfTI image, or its header is damaged.")
-    if min(layout.spacing) == 0:
-        raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
-    stream.seek(layout.offset)
-    length, finite = 0, layout.float_type is None
+def _check_voxels(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: Path) -> None:
+    stream.seek(header.offset)
+    length, finite = 0, header.float_type is None
     while chunk := stream.read(FILES.read_bytes):
         length += len(chunk)
         if not finite:
             usable = len(chunk) - len(chunk) % 8
-            finite = bool(np.isfinite(np.frombuffer(chunk[:usable], dtype=layout.float_type)).any())
-    if length < layout.length:
-        raise InputError(f"{path}: the file is cut off ({length} of {layout.length} bytes); copy or download it again.")
+            finite = bool(np.isfinite(np.frombuffer(chunk[:usable], dtype=header.float_type)).any())
+    if length < header.length:
+        raise InputError(f"{path}: the file is cut off ({length} of {header.length} bytes); copy or download it again.")
     if not finite:
         raise InputError(f"{path}: the volume holds no finite value (only NaN or infinity).")
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Offset and length of the voxels in the file, bytes; their type if it is floating point; the header's spacing."""
-
-    offset: int
-    length: int
-    float_type: str | None
-    spacing: tuple[float, ...]
-
-
-def _read_layout(header: bytes) -> _Layout | None:
-    for order in "<>":
-        if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
-            dimensions = struct.unpack_from(order + "8h", header, 40)
-            data_type, bits = struct.unpack_from(order + "2h", header, 70)
-            offset = int(struct.unpack_from(order + "f", header, 108)[0])
-            spacing = struct.unpack_from(order + "3f", header, 80)
-        elif len(header) >= 540 and struct.unpack_from(order + "i", header)[0] == 540:
-            dimensions = struct.unpack_from(order + "8q", header, 16)
-            data_type, bits = struct.unpack_from(order + "2h", header, 12)
-            offset = struct.unpack_from(order + "q", header, 168)[0]
-            spacing = struct.unpack_from(order + "3d", header, 112)
-        else:
-            continue
-        count = math.prod(max(int(size), 1) for size in dimensions[1 : dimensions[0] + 1])
-        return _Layout(offset, count * bits // 8, {16: order + "f4", 64: order + "f8"}.get(data_type), spacing)
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .geometry import FloatArray, Geometry
+
+MASK_THRESHOLD = 0.5
+"""Voxels of a probability map from this probability on are the mask."""
+_LABEL_TOLERANCE = 1e-3
+"""Labels may differ this much from whole numbers: a scaled integer file gives 2.00003 for 2."""
+_MIN_SCAN_VALUES = 33
+"""An image with fewer different values is never taken for a scan. Chosen."""
+_MIN_EQUAL_NEIGHBORS = 0.5
+"""Share of neighbors with equal labels below which an image is a scan; it is near 1 for structures. Chosen."""
+_MIN_NEIGHBORS = 500
+"""Fewer pairs of neighbors tell nothing: labels of single voxels are landmarks. Chosen."""
 
 
 def make_read_only(array: ArrayLike) -> NDArray:
@@ -90,12 +102,19 @@ class Segmentation:
     def from_labels(cls, array: ArrayLike, affine: ArrayLike, name: str = "segmentation") -> Segmentation:
         """Make a segmentation with one layer from a label map (k, j, i); each value other than 0 is a segment.
 
-        Segments are named as Slicer names them on import: `Label_<value>`.
+        Values within 0.001 of a whole number are rounded. Segments are named as Slicer names them on import:
+        `Label_<value>`. Raises InputError for fractions, and for a scan: an image with many values whose neighbors
+        differ.
         """
         labels = np.asarray(array)
         if labels.dtype.kind == "f":
             labels = _convert_to_integers(labels, name)
         values = [int(v) for v in np.unique(labels) if v != 0]
+        if len(values) >= _MIN_SCAN_VALUES and _is_scan(labels):
+            raise InputError(
+                f"{name}: this looks like a scan, not like a segmentation: it has {len(values)} different values, and "
+                "most neighbors differ; choose a segmentation."
+            )
         segments = tuple(Segment(f"Label_{value}", value) for value in values)
         return cls((labels,), np.asarray(affine, dtype=np.float64), segments, name)
 
@@ -110,11 +129,11 @@ class Segmentation:
 
 
 def match_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segment, Segment]]:
-    """Pair structures by equal name, or if no name is shared, by equal label value.
+    """Pair structures by equal name, upper and lower case alike, or if no name is shared, by equal label value.
 
     Names and values that occur twice in one of the two are ambiguous and left out.
     """
-    for key in ("name", "value"):
+    for key in (_get_folded_name, _get_value):
         by_key = _index_unique(key, moving)
         pairs = [(segment, by_key[value]) for value, segment in _index_unique(key, fixed).items() if value in by_key]
         if pairs:
@@ -122,15 +141,54 @@ def match_segments(fixed: Segmentation, moving: Segmentation) -> list[tuple[Segm
     return []
 
 
-def _index_unique(key: str, segmentation: Segmentation) -> dict[Any, Segment]:
-    counts = Counter(getattr(s, key) for s in segmentation.segments)
-    return {getattr(s, key): s for s in segmentation.segments if counts[getattr(s, key)] == 1}
+def list_unequal_names(pairs: list[tuple[Segment, Segment]]) -> list[str]:
+    """Return "name = name" for each pair of structures that both have names of their own, but not the same one."""
+    return [
+        f"{a.name} = {b.name}"
+        for a, b in pairs
+        if a.name != b.name and f"Label_{a.value}" != a.name and f"Label_{b.value}" != b.name
+    ]
+
+
+def is_probability_map(array: NDArray) -> bool:
+    """Tell whether an array of floating-point numbers holds fractions between 0 and 1."""
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        return False
+    is_between = array.min() >= -_LABEL_TOLERANCE and array.max() <= 1 + _LABEL_TOLERANCE
+    return bool(is_between and np.abs(array - np.round(array)).max() > _LABEL_TOLERANCE)
+
+
+def _get_folded_name(segment: Segment) -> str:
+    return segment.name.casefold()
+
+
+def _get_value(segment: Segment) -> int:
+    return segment.value
+
+
+def _index_unique(key: Callable[[Segment], Any], segmentation: Segmentation) -> dict[Any, Segment]:
+    counts = Counter(key(s) for s in segmentation.segments)
+    return {key(s): s for s in segmentation.segments if counts[key(s)] == 1}
+
+
+def _is_scan(labels: NDArray) -> bool:
+    """Tell whether most neighbors along k and i differ; 0 and the most frequent value, the background, are left out."""
+    values, counts = np.unique(labels, return_counts=True)
+    is_tissue = (labels != 0) & (labels != values[counts.argmax()])
+    count = equal = 0
+    for axis in (0, 2):
+        tissue, moved = np.moveaxis(is_tissue, axis, 0), np.moveaxis(labels, axis, 0)
+        are_inside = tissue[:-1] & tissue[1:]
+        count += int(are_inside.sum())
+        equal += int((are_inside & (moved[:-1] == moved[1:])).sum())
+    return count >= _MIN_NEIGHBORS and equal < _MIN_EQUAL_NEIGHBORS * count
 
 
 def _convert_to_integers(labels: NDArray, name: str) -> NDArray:
-    if not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
+    if not np.isfinite(labels).all() or np.abs(labels - np.round(labels)).max(initial=0) > _LABEL_TOLERANCE:
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")
-    return labels.astype(np.int32)
+    fits = np.abs(labels).max(initial=0) <= np.iinfo(np.int32).max
+    return np.round(labels).astype(np.int32 if fits else np.int64)
 
 
 def _make_geometry(name: str, shape: tuple[int, ...], affine: FloatArray) -> Geometry:

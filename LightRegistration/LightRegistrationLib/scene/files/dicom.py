@@ -1,69 +1,174 @@
-"""Find the image series in a folder of DICOM files, with its slices in spatial order."""
+"""Find the image series in a folder of DICOM files, by their headers (pydicom)."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import slicer
+import pydicom
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from .messages import capture_messages
 
-_SERIES_UID, _POSITION, _ORIENTATION = "0020|000e", "0020|0032", "0020|0037"
+_TAGS = [
+    "SOPClassUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "Modality",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "GridFrameOffsetVector",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+_SEGMENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 _PIXEL_DATA_TAG, _UNDEFINED_LENGTH = b"\xe0\x7f\x10\x00", 0xFFFFFFFF
-_TOLERANCE = 0.1  # fraction of the slice distance
+_MAX_LISTED = 8
 
 
-@dataclass(frozen=True)
-class _Slice:
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A DICOM file with an image: its path, its header without the voxels, and what identifies its series."""
+
     path: Path
-    series: str
-    position_mm: NDArray[np.float64]
-    axes: NDArray[np.float64]
+    header: Any
+    uid: str
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return int(self.header.get("NumberOfFrames") or 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        return int(self.header.Columns), int(self.header.Rows)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return the numbers of an attribute; empty if it is missing or holds none."""
+        return read_numbers(self.header, name)
 
 
-def find_series(folder: Path) -> list[Path]:
-    """Return the files of the only DICOM image series directly in the folder, sorted by slice position.
+@dataclass(frozen=True, eq=False)
+class DicomSeries:
+    """The image files of one series of a folder. number, description: as in the headers, may be empty."""
 
-    The reader takes slices in the order of the given names and assumes even spacing; so both are checked here.
-    Raises InputError if there is no DICOM image, more than one series, or a series that is not one evenly spaced stack.
-    """
-    candidates = [path for path in sorted(folder.iterdir()) if path.name.upper() != "DICOMDIR" and _is_dicom(path)]
+    uid: str
+    number: str
+    description: str
+    files: tuple[DicomFile, ...]
+
+    @property
+    def size(self) -> str:
+        """Number of slices, and columns x rows of the first."""
+        columns, rows = self.files[0].size
+        count = sum(file.frames for file in self.files)
+        return f"{count} slice{'' if count == 1 else 's'} of {columns} x {rows}"
+
+    def describe(self) -> str:
+        """Return number (without one, the UID), description and size in one line."""
+        return " ".join([self.number or self.uid, f"'{self.description}'", f"({self.size})"])
+
+
+def list_series(folder: Path) -> list[DicomSeries]:
+    """List the DICOM image series directly in a folder, by number. Raises InputError if there is none."""
+    candidates = [path for path in sorted(folder.iterdir()) if path.name.upper() != "DICOMDIR" and is_dicom(path)]
     if not candidates:
         raise InputError(f"{folder}: the folder holds no DICOM image (subfolders are not searched).")
-    slices = [found for path in candidates if (found := _read_slice(path)) is not None]
-    if not slices:
+    files = [file for path in candidates if (file := read_header(path)) is not None]
+    if not files:
         raise InputError(f"{folder}: no DICOM file in the folder holds an image.")
-    count = len({found.series for found in slices})
-    if count > 1:
-        raise InputError(f"{folder}: the folder holds {count} DICOM series; put the one you need into its own folder.")
-    if len(slices) == 1:
-        return [slices[0].path]
-    return [found.path for found in _sort_slices(slices, folder)]
+    by_uid: dict[str, list[DicomFile]] = {}
+    for file in files:
+        by_uid.setdefault(file.uid, []).append(file)
+    series = [_make_series(members) for members in by_uid.values()]
+    return sorted(series, key=lambda s: (not s.number.isdigit(), int(s.number) if s.number.isdigit() else 0, s.uid))
 
 
-def _is_dicom(path: Path) -> bool:
+def find_series(folder: Path, series: str | None = None) -> DicomSeries:
+    """Return the DICOM series of a folder: the only one, or the one with this number or UID.
+
+    Raises InputError if there is no such series, or several without a choice; the message lists them.
+    """
+    found = list_series(folder)
+    chosen = found if series is None else [one for one in found if series in (one.number, one.uid)]
+    if len(chosen) == 1:
+        return chosen[0]
+    listed = "; ".join(one.describe() for one in found[:_MAX_LISTED]) + ("; ..." if len(found) > _MAX_LISTED else "")
+    if series is None:
+        raise InputError(f"{folder}: the folder holds {len(found)} DICOM series: {listed}; choose one with --series.")
+    if chosen:
+        uids = ", ".join(one.uid for one in chosen)
+        raise InputError(f"{folder}: {len(chosen)} DICOM series have the number {series}; choose by UID: {uids}.")
+    raise InputError(f"{folder}: there is no DICOM series {series}; there are: {listed}.")
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file is marked as DICOM, or begins as one without the mark (older than DICOM 3.0 files)."""
     if not path.is_file():
         return False
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        start = stream.read(132)
+    return start[128:] == b"DICM" or (start[:2] == b"\x08\x00" and start[3:4] == b"\x00")
 
 
-def _read_slice(path: Path) -> _Slice | None:
-    _check_complete(path)
-    reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
-    reader.SetArchetype(str(path))
-    reader.SetSingleFile(True)
-    with capture_messages():
-        reader.UpdateInformation()
-    series = reader.GetTagValue(_SERIES_UID)
-    if reader.GetErrorCode() or not series:
+def read_header(path: Path) -> DicomFile | None:
+    """Read the header of a DICOM file; None if it holds no image. Raises InputError for a damaged file."""
+    with _quiet_pydicom():
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            has_image = bool(header.get("Rows") and header.get("Columns") and header.get("SeriesInstanceUID"))
+        except (AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: the DICOM header is damaged; copy or download the file again.") from error
+    if not has_image:
         return None
-    position, axes = _parse_numbers(reader.GetTagValue(_POSITION)), _parse_numbers(reader.GetTagValue(_ORIENTATION))
-    return _Slice(path, series.strip(), position, axes)
+    if header.get("SOPClassUID") == _SEGMENTATION_CLASS:
+        raise InputError(f"{path}: this is a DICOM segmentation, not an image; save it as .seg.nrrd in Slicer first.")
+    _check_complete(path)
+    return DicomFile(path, header, str(header.SeriesInstanceUID).strip())
+
+
+def read_numbers(dataset: Any, name: str) -> NDArray[np.float64]:
+    """Return the numbers of an attribute of a dataset; empty if it is missing or holds none."""
+    with _quiet_pydicom():
+        try:
+            value = dataset.get(name)
+            return np.array([] if value is None else np.ravel(value), dtype=np.float64)
+        except (TypeError, ValueError):
+            return np.array([], dtype=np.float64)
+
+
+@contextlib.contextmanager
+def _quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's remarks on unusual values away from the terminal."""
+    log = logging.getLogger("pydicom")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _make_series(files: list[DicomFile]) -> DicomSeries:
+    header = files[0].header
+    number, description = (str(header.get(name) or "").strip() for name in ("SeriesNumber", "SeriesDescription"))
+    return DicomSeries(files[0].uid, number, " ".join(description.split()), tuple(files))
 
 
 def _check_complete(path: Path) -> None:
@@ -74,34 +179,3 @@ def _check_complete(path: Path) -> None:
     length = int.from_bytes(content[start - 4 : start], "little")
     if tag >= 0 and length != _UNDEFINED_LENGTH and start + length > len(content):
         raise InputError(f"{path}: the file is cut off; copy or download it again.")
-
-
-def _parse_numbers(text: str | None) -> NDArray[np.float64]:
-    return np.array([float(part) for part in text.split("\\")] if text else [], dtype=np.float64)
-
-
-def _sort_slices(slices: list[_Slice], folder: Path) -> list[_Slice]:
-    first = slices[0].axes
-    if any(s.axes.size != 6 or s.position_mm.size != 3 for s in slices):
-        raise InputError(f"{folder}: the DICOM slices lack position or orientation; convert the series to .nrrd first.")
-    if any(np.abs(s.axes - first).max() > 1e-3 for s in slices):
-        raise InputError(f"{folder}: the DICOM series holds slices of several orientations; keep one stack.")
-    normal = np.cross(first[:3], first[3:])
-    ordered = sorted(slices, key=lambda s: float(normal @ s.position_mm))
-    steps = np.diff([s.position_mm for s in ordered], axis=0)
-    along = steps @ normal
-    distance = float(np.median(along))
-    if along.min() < _TOLERANCE * distance or distance <= 0:
-        raise InputError(
-            f"{folder}: the DICOM series has several slices at one position (echoes or time points); keep one of them."
-        )
-    if np.abs(along - distance).max() > _TOLERANCE * distance:
-        raise InputError(
-            f"{folder}: the slices of the DICOM series are {along.min():.2f} to {along.max():.2f} mm apart; "
-            "add the missing ones, or resample the series evenly first."
-        )
-    if np.linalg.norm(steps - np.outer(along, normal), axis=1).max() > _TOLERANCE * distance:
-        raise InputError(
-            f"{folder}: the DICOM slices are tilted against the stack axis (gantry tilt); correct that first."
-        )
-    return ordered

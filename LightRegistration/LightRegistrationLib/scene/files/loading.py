@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
+import logging
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +14,43 @@ import numpy as np
 import slicer
 
 from ...core.errors import InputError
-from ...core.files.nifti import check_nifti
+from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
+from ...core.files.nifti_header import list_header_warnings
+from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, check_meta, check_nrrd
 from ...core.geometry.geometry import homogeneous
 from ...core.geometry.transforms import AffineTransform
-from ...core.geometry.volume import Segmentation
+from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.transforms import transform_points, use_linear_interpolation
-from ..nodes.volumes import volume_from_node
-from .dicom import find_series
+from ..nodes.volumes import convert_to_slicer_type, volume_from_node
+from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
+from .positions import list_position_warnings
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
 TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
 
+_log = logging.getLogger(__name__)
 
-def load_volume(scene: Any, path: str | Path) -> Any:
-    """Load a .nii, .nii.gz, .nrrd, .mha or .mhd file, or a folder with one DICOM series, as vtkMRMLScalarVolumeNode.
+OnWarning = Callable[[str], None]
+"""Called with one line for the user, which names the file, if something in a file may be read wrongly."""
 
-    Raises InputError, naming the path, for everything but one 3-D scalar volume whose voxels differ.
+
+def log_warning(line: str) -> None:
+    """Write a warning about a file to the log."""
+    _log.warning("%s", line)
+
+
+def load_volume(scene: Any, path: str | Path, *, series: str | None = None, on_warning: OnWarning = log_warning) -> Any:
+    """Load an image file (`VOLUME_SUFFIXES`) or a DICOM series as vtkMRMLScalarVolumeNode.
+
+    path: the file, or the folder with the DICOM files. series: number or UID of the DICOM series, if the folder holds
+    several or the path is one of its files. Raises InputError, naming the path, for everything but one 3-D scalar
+    volume whose voxels differ.
     """
     path = Path(path)
     with _report_os_errors(path):
-        node, storage = _read_volume(path)
+        node, storage = _read_volume(path, series, on_warning)
     array = volume_from_node(node).array
     if (array == array.flat[0]).all():
         raise InputError(f"{path}: the volume is empty; all its voxels have the value {array.flat[0]}.")
@@ -41,22 +58,35 @@ def load_volume(scene: Any, path: str | Path) -> Any:
     scene.AddNode(storage)
     scene.AddNode(node)
     node.SetAndObserveStorageNodeID(storage.GetID())
-    node.CreateDefaultDisplayNodes()
+    with capture_messages():
+        node.CreateDefaultDisplayNodes()
     return node
 
 
-def load_segmentation(scene: Any, path: str | Path) -> Any:
+def load_segmentation(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
     """Load a label map (formats as for `load_volume`) or a .seg.nrrd file as vtkMRMLSegmentationNode.
 
     Label values are kept; structures of a label map, which has no names, are called `Label_<value>`.
     Raises InputError, naming the path, for a missing, damaged, or empty file and for a file that is not a label map.
     """
-    path = Path(path)
+    return _load_labels(scene, Path(path), on_warning, is_mask=False)
+
+
+def load_mask(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
+    """Load a mask as `load_segmentation` does; of a probability map (0 to 1) the voxels from 0.5 on, with a warning."""
+    return _load_labels(scene, Path(path), on_warning, is_mask=True)
+
+
+def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool) -> Any:
     with _report_os_errors(path):
         if _has_segments(path):
             return _load_segments(scene, path)
-        volume = volume_from_node(_read_volume(path)[0])
-    segmentation = Segmentation.from_labels(volume.array, volume.affine, str(path))
+        volume = volume_from_node(_read_volume(path, None, on_warning)[0])
+    labels = volume.array
+    if is_mask and is_probability_map(labels):
+        on_warning(f"{path}: the values lie between 0 and 1; the mask is where they are {MASK_THRESHOLD} or more.")
+        labels = (labels >= MASK_THRESHOLD).astype(np.uint8)
+    segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
     return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
@@ -97,30 +127,63 @@ def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
     return AffineTransform(homogeneous((points[1:] - points[0]).T, points[0]))
 
 
-def _read_volume(path: Path) -> tuple[Any, Any]:
+def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple[Any, Any]:
     """Read into a volume and a storage node that are not in a scene, so that a failure leaves no node behind."""
-    files = [path]
-    if path.is_dir():
-        files = find_series(path)
-    else:
-        _check_file(path, VOLUME_SUFFIXES, "volume")
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            check_nifti(path)
-    node = slicer.vtkMRMLScalarVolumeNode()
-    node.SetName(str(path))
-    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    # Voxel order as in the file: otherwise a left-handed fixed volume and the warped volume would differ in it.
-    storage.SetForceRightHandedIJKCoordinateSystem(False)
-    # All files are named: otherwise the reader would take brain_2.nii in the same folder for the next slice.
-    storage.SetSingleFile(False)
-    storage.SetFileName(str(files[0]))
-    for file in files:
-        storage.AddFileName(str(file))
-    with capture_messages() as messages:
-        complete = storage.ReadData(node)
-    if not complete or node.GetImageData() is None:
-        raise InputError(f"{path}: {_explain(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+    if path.is_dir() or _is_dicom_file(path):
+        # pydicom takes a moment to import, and most volumes are not DICOM.
+        from .dicom_reading import read_dicom
+
+        node, storage = read_dicom(path, series, on_warning)
+        convert_to_slicer_type(node)
+        return node, storage
+    if series is not None:
+        raise InputError(f"{path}: a series can be chosen of DICOM files only.")
+    _check_file(path, VOLUME_SUFFIXES, "volume")
+    header_warnings = _check_header(path)
+    with _readable_copy(path) as file:
+        node, storage = read_files([file], path)
+    convert_to_slicer_type(node)
+    storage.SetFileName(str(path))
+    for line in (*header_warnings, *_check_positions(path, node)):
+        on_warning(f"{path}: {line}.")
     return node, storage
+
+
+def _check_header(path: Path) -> list[str]:
+    """Raise InputError if the header shows that the file would be read wrongly; returns warnings about it."""
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        check_nifti(path)
+        return list(list_header_warnings(read_nifti_header(path)))
+    if name.endswith(NRRD_SUFFIXES):
+        return check_nrrd(path)
+    return check_meta(path)
+
+
+def _check_positions(path: Path, node: Any) -> list[str]:
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return []
+    return list(list_position_warnings(read_nifti_header(path), volume_from_node(node).geometry))
+
+
+@contextlib.contextmanager
+def _readable_copy(path: Path) -> Iterator[Path]:
+    """Yield the file, or a converted copy in a folder of the user's own if ITK cannot read the file."""
+    if not path.name.lower().endswith(NIFTI_SUFFIXES) or not needs_conversion(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
+        copy = Path(folder) / "volume.nii"
+        convert_to_nifti1(path, copy)
+        yield copy
+
+
+def _is_dicom_file(path: Path) -> bool:
+    """Tell whether a file is marked as DICOM."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
 
 
 def _has_segments(path: Path) -> bool:
@@ -141,7 +204,7 @@ def _load_segments(scene: Any, path: Path) -> Any:
         with capture_messages() as messages:
             complete = storage.ReadData(node)
         if not complete:
-            raise InputError(f"{path}: {_explain(messages.text + storage.GetUserMessages().GetAllMessagesAsString())}.")
+            raise InputError(f"{path}: {explain_messages(messages, storage)}.")
         _check_not_empty(node, path)
     except InputError:
         scene.RemoveNode(node)
@@ -162,14 +225,25 @@ def _check_not_empty(node: Any, path: Path) -> None:
 def _check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder.")
-    if not path.is_file():
+    if path.is_dir():
         raise InputError(f"{path}: a {kind} file is needed here, not a folder.")
+    if not path.is_file():
+        raise InputError(f"{path}: a {kind} file is needed here, but this is {_name_special_file(path)}.")
+    if path.name.lower().endswith(".img"):
+        raise InputError(f"{path}: this file holds the voxels alone; name the .hdr file beside it.")
     if not path.name.lower().endswith(suffixes):
         raise InputError(f"{path}: a {kind} cannot be read from this kind of file; use {', '.join(suffixes)}.")
     with path.open("rb") as stream:
         empty = not stream.read(1)
     if empty:
         raise InputError(f"{path}: the file is empty (0 bytes).")
+
+
+def _name_special_file(path: Path) -> str:
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode):
+        return "a pipe, which can be read only once; write its content to a file first"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 @contextlib.contextmanager
@@ -179,25 +253,6 @@ def _report_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
-
-
-def _explain(text: str) -> str:
-    """Return what a reader's messages mean, in words for the user."""
-    four_d = re.search(r"contains a (\d+)D image \(size: ([\dx ]+)\)", text)
-    components = re.search(r"only 1 allowed\): (\d+)", text)
-    if four_d:
-        size = four_d[2].strip()
-        return f"a 3-D volume is needed, but this is {four_d[1]}-D ({size}); extract one volume first"
-    if components:
-        return (
-            f"a scalar volume is needed, but each voxel has {components[1]} components "
-            "(a color, vector, or time series image); extract one component first"
-        )
-    if "Zero-valued spacing" in text:
-        return "the header gives an axis the length zero; repair its voxel spacing"
-    if "orthonormal" in text or "non-singular" in text or "determinant" in text.lower():
-        return "the axes in the header are not at right angles, or one has the length zero; repair its geometry"
-    return "the file cannot be read; it is damaged, or its name has the wrong extension"
 
 
 def _stem(path: Path) -> str:

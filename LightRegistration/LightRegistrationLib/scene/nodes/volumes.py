@@ -14,6 +14,8 @@ from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Volume
 from .matrices import numpy_matrix, parent_matrix, vtk_matrix
 
+_LONG_TYPES = (vtk.VTK_LONG, vtk.VTK_UNSIGNED_LONG, vtk.VTK_LONG_LONG, vtk.VTK_UNSIGNED_LONG_LONG, vtk.VTK_ID_TYPE)
+
 
 def volume_from_node(node: Any) -> Volume:
     """Read a vtkMRMLScalarVolumeNode in world coordinates (linear parent transforms become part of the affine).
@@ -45,6 +47,20 @@ def image_array(node: Any) -> NDArray:
             f"{name}: a 3-D volume is needed, but this is a single slice ({' x '.join(map(str, dimensions))} voxels)."
         )
     return vtk_to_numpy(scalars).reshape(dimensions[::-1])
+
+
+def convert_to_slicer_type(node: Any) -> None:
+    """Convert 64-bit integer voxels, which parts of Slicer cannot show or save, to int32, uint32, or float64."""
+    image = node.GetImageData()
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None or scalars.GetDataType() not in _LONG_TYPES:
+        return
+    values = vtk_to_numpy(scalars)
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    fitting = [t for t in (np.int32, np.uint32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
+    converted = numpy_to_vtk(values.astype([*fitting, np.float64][0]), deep=True)
+    converted.SetName(scalars.GetName())
+    image.GetPointData().SetScalars(converted)
 
 
 def world_affine(node: Any) -> FloatArray:
