@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import permutations, product
 
 import numpy as np
@@ -205,7 +205,8 @@ def test_all_24_rotations_of_a_header_are_found():
     for number, rotation in enumerate(all_rotations()):
         header = turn_about(np.array([5.0, -8.0, 3.0]), rotation)
         found = align_affine(fixed, move_header(moving, header), IntensityNormalization()).transform
-        if bent_error_mm(lambda p, m=np.linalg.inv(header) @ found.matrix: apply_affine(m, p)) > BEND_MM:
+        matrix = np.linalg.inv(header) @ found.matrix
+        if bent_error_mm(partial(apply_affine, matrix)) > BEND_MM:
             lost.append(number)
     assert lost == []
 

@@ -102,7 +102,7 @@ class DisplacementField:
         if self.outside is None:
             return mapped
         last = np.array(self.array.shape[:3])[:, None] - 1
-        is_outside = ((indices < 0) | (indices > last)).any(axis=0).reshape(points.shape[:-1])
+        is_outside = np.asarray(((indices < 0) | (indices > last)).any(axis=0)).reshape(points.shape[:-1])
         return np.where(is_outside[..., None], self.outside(points), mapped)
 
     def compute_residual(self) -> FloatArray:

@@ -125,7 +125,8 @@ def _list_frame_planes(file: DicomFile) -> SlicePlanes:
             "frame; convert it to .nrrd by a program that knows its scanner."
         )
     _check_same_scale(file)
-    return SlicePlanes(file.path, *(np.array(v) for v in values), np.array([file.size] * count, dtype=np.float64))
+    positions, axes, spacing = (np.array(v) for v in values)
+    return SlicePlanes(file.path, positions, axes, spacing, np.array([file.size] * count, dtype=np.float64))
 
 
 def _list_frame_values(file: DicomFile, sequence: str, name: str) -> list[NDArray[np.float64]]:

@@ -75,7 +75,7 @@ def compute_affine(planes: SlicePlanes, order: list[int]) -> NDArray[np.float64]
     rows, columns = planes.spacing[0]
     i, j = planes.axes[0][:3] * columns, planes.axes[0][3:] * rows
     matrix = np.stack([i, j, fitted[1] - fitted[0]], axis=1)
-    return homogeneous(_LPS_TO_RAS @ matrix, _LPS_TO_RAS @ fitted[0])
+    return np.asarray(homogeneous(_LPS_TO_RAS @ matrix, _LPS_TO_RAS @ fitted[0]), dtype=np.float64)
 
 
 def _fit_line(positions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
-from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
-from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
+from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.core.sampling.field_of_view import crop_to_field_of_view, extend_field, find_field_of_view
+from LightRegistrationLib.core.sampling.field_of_view import crop_to_field_of_view, find_field_of_view
 from LightRegistrationLib.core.sampling.settings import SAMPLING
 
 from ..geometries import AWKWARD, make_geometry
@@ -108,25 +106,3 @@ def test_one_bright_voxel_in_the_padding_is_not_cut_off():
     array[1, 2, 1] = 5
     box = find_field_of_view(replace(padded, array=array))
     assert [part.start for part in box] <= [1, 2, 1]
-
-
-@pytest.mark.parametrize("name", AWKWARD)
-def test_the_extended_field_covers_the_padded_volume_and_goes_on_as_the_initial_alignment(name):
-    scan = make_scan(name)
-    padded = pad(scan, WHOLE, 0)
-    turn = AffineTransform(homogeneous(Rotation.from_euler("z", 180, degrees=True).as_matrix(), (7, -3, 40)))
-    points = scan.geometry.points_mm
-    residual = np.array([2, -1, 0.5])
-    field = extend_field(DisplacementField(turn(points) - points + residual, scan.affine), padded.geometry, turn)
-    indices = apply_affine(field.geometry.inverse_affine, padded.geometry.corners_mm)
-    assert indices.min() > -1e-3
-    assert (indices <= field.geometry.size_ijk - 1 + 1e-3).all()
-    corners = padded.geometry.corners_mm
-    np.testing.assert_allclose(field(corners), turn(corners) + residual, atol=0.01)
-
-
-def test_a_field_that_covers_the_volume_is_not_extended():
-    scan = make_scan()
-    field = DisplacementField(np.zeros((*scan.array.shape, 3)), scan.affine)
-    inner = replace(scan, array=scan.array[1:-1, 1:-1, 1:-1], affine=scan.affine @ homogeneous(np.eye(3), (1, 1, 1)))
-    assert extend_field(field, inner.geometry, AffineTransform.identity()) is field
