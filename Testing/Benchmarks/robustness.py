@@ -170,7 +170,7 @@ def main() -> None:
     """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs") / NAME)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--pairs", type=int, default=3, help="of each set (default: 3)")
+    parser.add_argument("--pairs", type=int, default=2, help="of each set (default: 2)")
     parser.add_argument("--rotations", type=int, default=8, help="of the 23, for each pair (default: 8)")
     parser.add_argument("--variations", nargs="+", default=[], help="only those whose names begin so (default: all)")
     arguments = parse(parser)

@@ -67,7 +67,7 @@ def test_a_deformation_that_does_not_match_is_dropped(move_mm):
     assert kept.flow.abs().max() == 0
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_two_scans_of_one_body_stay_where_they_are(noise):
     measure = MatchMeasure(make_image(POINTS, noise, 1), make_image(POINTS, noise, 2))
     for size in (0.05, 0.2, 1.0):
