@@ -101,6 +101,10 @@ class AffineSettings:
     min_turn_gain: float = 0.06
     """A turned alignment is taken if its merit is higher by this. Chosen, not measured; turned headers:
     `affine_start.py`."""
+    max_turn_remainder: float = 0.5
+    """A turned alignment is chosen too if no more than this share is left of what its merit lacks to 1: where a body's
+    outline makes all merits high, the gain is small. No pair whose header is right is turned by it:
+    `Testing/Benchmarks/robustness.py`."""
     min_multimodal_gain: float = 0.025
     """A pair is multimodal if a curve explains this much more of the moving variance than a line. Lowered from 0.05.
     Chosen, not measured; multimodal pairs: `Testing/Benchmarks/contrast.py`."""

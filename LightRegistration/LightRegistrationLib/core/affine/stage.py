@@ -116,8 +116,11 @@ def _extend(point: Tensor) -> Tensor:
 
 def _choose_turn(refined: Candidates) -> int:
     """Choose the turned candidate (1) if there is one and it is clearly better than the unturned one (0)."""
-    merit = refined.merit
-    return 1 if len(merit) > 1 and merit[1] > merit[0] + AFFINE.min_turn_gain else 0
+    if len(refined.merit) == 1:
+        return 0
+    unturned, turned = refined.merit.tolist()
+    is_better = turned > unturned + AFFINE.min_turn_gain
+    return int(is_better or 1 - turned < AFFINE.max_turn_remainder * (1 - unturned))
 
 
 class _Search:
