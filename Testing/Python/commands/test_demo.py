@@ -58,6 +58,18 @@ def test_known_errors_agree_with_the_saved_transforms(demonstrated: Run) -> None
     assert demonstrated.report["known_deformation"]["brain"]["mean_error_mm"] == pytest.approx(expected, rel=0.03)
 
 
+def test_both_transforms_move_points_far_outside_alike_but_for_the_initial_alignments_error(demonstrated: Run) -> None:
+    """10 cm beyond the head nothing was compared; the true transform is rigid there."""
+    found = sitk.ReadTransform(str(demonstrated.output / "transform.h5"))
+    truth = sitk.ReadTransform(str(demonstrated.output / "inputs" / "true_transform.h5"))
+    points = [tuple(200.0 * direction) for direction in (*np.eye(3), *-np.eye(3))]
+    mapped = np.array([truth.TransformPoint(p) for p in points])
+    assert np.linalg.norm(mapped[0] - mapped[3]) == pytest.approx(400, abs=1e-3)
+    errors = np.linalg.norm(mapped - [found.TransformPoint(p) for p in points], axis=1)
+    moved = np.linalg.norm(mapped - points, axis=1)
+    assert errors.mean() < 0.7 * moved.mean()
+
+
 def test_pictures_show_five_different_things(demonstrated: Run) -> None:
     assert demonstrated.report["outputs"]["views"] == [f"views/{name}.png" for name in PICTURES]
     pictures = {name: _array(demonstrated, f"views/{name}.png").astype(int) for name in PICTURES}

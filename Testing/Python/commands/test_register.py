@@ -144,6 +144,20 @@ def test_report_has_the_jacobian_of_the_field(registered: Run, pair_files: PairF
     assert jacobian["std_log"] == pytest.approx(np.log(determinants).std(), rel=0.5)
 
 
+def test_the_transform_far_outside_is_the_initial_alignment_of_the_report(
+    registered: Run, pair_files: PairFiles
+) -> None:
+    transform = sitk.ReadTransform(str(registered.output / "transform.h5"))
+    assert transform.GetName() == "CompositeTransform"
+    initial = np.array(registered.report["initial_matrix_fixed_to_moving_ras_mm"])
+    lps = np.array([-1.0, -1.0, 1.0])
+    geometry = pair_files.pair.fixed.geometry
+    for direction in (*np.eye(3), *-np.eye(3)):
+        point = geometry.center_mm + 500 * direction
+        found = np.array(transform.TransformPoint((point * lps).tolist())) * lps
+        assert found == pytest.approx(apply_affine(initial, point), abs=0.01)
+
+
 def test_report_scores_are_complete(registered: Run) -> None:
     numbers = {"dice", "jaccard", "hd95_mm", "volume_change_percent"}
     for row in [*registered.report["structures"], registered.report["mean"]]:

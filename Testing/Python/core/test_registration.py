@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.affine.stage import align_affine
+from LightRegistrationLib.core.deformation.jacobian import compute_corner_determinants
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
@@ -108,6 +109,14 @@ def test_the_field_covers_the_fixed_volume_and_does_not_fold(bent):
     assert (indices <= result.field.geometry.size_ijk - 1).all()
     assert result.jacobian.percent_nonpositive == 0
     assert list(result.seconds) == ["load model", "shrink", "initial alignment", "resample", "network", "field"]
+
+
+def test_beyond_the_fixed_volume_the_field_is_the_initial_alignment(bent):
+    _, result = bent
+    far = np.random.default_rng(4).uniform(-400, 400, (2000, 3))
+    far = far[~result.field.geometry.contains(far)]
+    np.testing.assert_allclose(result.field(far), result.initial(far), atol=1e-9)
+    assert compute_corner_determinants(result.field).min() > 0
 
 
 def test_the_network_corrects_more_than_the_affine_stage(bent):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
+from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node
 from LightRegistrationLib.worker.protocol import FieldFound, Finished, WorkerExited
 
 from ..processes import PATIENCE_S
@@ -118,13 +119,14 @@ def test_the_networks_deformation_is_shown_during_refinement(opened, halt, tmp_p
     halt.wait_for_preview()
 
     assert foregrounds() == {"moving preview"}
-    early = slicer.util.arrayFromGridTransform(preview_transform()).copy()
+    early = field_from_transform_node(preview_transform())
     halt.behind = Finished
     halt.go_on()
     halt.wait()
-    refined = slicer.util.arrayFromGridTransform(preview_transform())
+    refined = field_from_transform_node(preview_transform())
     assert foregrounds() == {"moving preview"}
-    assert early.shape != refined.shape or np.abs(early - refined).max() > 0.1
+    points = early.geometry.points_mm
+    assert np.abs(early(points) - refined(points)).max() > 0.1
     halt.go_on()
     assert foregrounds() == {"moving registered"}
     assert preview_nodes() == []
