@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print_error(str(error))
         return BAD_INPUT
+    except BrokenPipeError:
+        raise  # the reader of the output has ended: the program ends silently
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print_error(f"The output cannot be written ({error.strerror}).")
+        return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.report.definition import Report
 from .path_errors import report_path_errors
+from .private_folder import UNFINISHED, make_private_folder, remove_abandoned_folders
 
 TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
@@ -37,7 +37,7 @@ def check_output(output: Path, inputs: Sequence[Path], force: bool, entries: Seq
     """
     with report_path_errors(output):
         target = output.resolve()
-        exists, is_filled = target.exists(), _is_filled(target)
+        exists, is_filled = target.exists(), _is_filled(target, apart_from=f".{target.name}.unfinished-")
     if exists and not target.is_dir():
         raise InputError(f"{output}: the output is a folder, but this is a file; choose another name.")
     if is_filled and not force:
@@ -62,21 +62,32 @@ def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Ite
     prefix = f".{target.name}.unfinished-"
     new_parents: list[Path] = []
     staging = target
+    lock: int | None = None
     try:
-        was_empty = not _is_filled(target)
         new_parents = _make_parents(target.parent)
-        staging = _choose_parent(target) / f"{prefix}{secrets.token_hex(4)}"
-        staging.mkdir()
+        parent = _choose_parent(target)
+        remove_abandoned_folders(parent, prefix)
+        was_empty = not _is_filled(target)
+        staging, lock = make_private_folder(parent, prefix)
+        UNFINISHED[staging] = new_parents
         yield staging
         if was_empty and _is_filled(target, apart_from=prefix):
             raise InputError(f"{output}: another program has written there meanwhile; choose another folder.")
         _move_into_place(staging, target, entries)
         new_parents = []
+    except InputError as error:
+        if staging == target or str(staging) not in str(error):
+            raise
+        # The user knows the output, not the folder that is removed now.
+        raise InputError(str(error).replace(str(staging), str(output))) from error
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror or error}).") from error
     finally:
+        UNFINISHED.pop(staging, None)
         if staging != target:
             shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
         for folder in new_parents:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -110,8 +121,16 @@ def _choose_parent(target: Path) -> Path:
     return target.parent if same_disk and os.access(target.parent, os.W_OK) else target
 
 
+def _read_umask() -> int:
+    """Return which permissions new files of this user lack; the system tells it only when it is set."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
 def _move_into_place(staging: Path, target: Path, entries: Sequence[str]) -> None:
     if not target.exists():
+        staging.chmod(0o777 & ~_read_umask())
         staging.rename(target)
         return
     old_folder = staging / ".earlier"

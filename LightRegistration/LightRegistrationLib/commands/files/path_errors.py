@@ -23,3 +23,12 @@ def report_path_errors(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # Path.resolve reports a loop of links as a RuntimeError
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: cannot be looked up ({reason}).") from error
+
+
+@contextlib.contextmanager
+def report_write_errors(folder: Path) -> Iterator[None]:
+    """Raise InputError, naming the folder, for an error of the file system in a block that writes there."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}).") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 PROGRAM = "light-registration"
@@ -18,5 +19,7 @@ def print_warning(message: str) -> None:
 
 
 def _print_line(line: str) -> None:
-    if sys.stderr is not None:  # a program without a console may have none
-        print(line, file=sys.stderr)
+    if sys.stderr is None:  # a program without a console may have none
+        return
+    with contextlib.suppress(BrokenPipeError):  # nobody reads the line
+        print(line, file=sys.stderr, flush=True)

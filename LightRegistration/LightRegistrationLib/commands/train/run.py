@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
+from ..files.path_errors import report_write_errors
 from ..terminal.stop_signals import StopSignals
 from .request import (
     MODELS_FOLDER,
@@ -45,6 +46,8 @@ def train(request: TrainingRequest) -> None:
     from ...training.monitoring.run_monitor import RunMonitor
 
     config = read_config(request)
+    with report_write_errors(request.output):
+        request.output.mkdir(parents=True, exist_ok=True)
     monitor = RunMonitor(request.output, sys.stderr, tensorboard=request.tensorboard)
     summary = _run_until_signal(request, config, monitor)
     print(f"{summary.name} is trained.")
@@ -170,4 +173,5 @@ def _list_outcome(
 def _export(state_file: Path, config: AnyStudentConfig, models: Path) -> Path:
     from ...training.export import export_model
 
-    return export_model(state_file, config, models)
+    with report_write_errors(models):
+        return export_model(state_file, config, models)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from ..nodes.matrices import vtk_matrix
 from ..nodes.segmentations import merge_layers, segmentation_from_node
 from ..nodes.volumes import image_data
 from .messages import capture_messages
+
+_FULL_DISK_BYTES = 1 << 20
+"""With less free space a failed write is explained by a full disk. Chosen."""
 
 
 def save_node(node: Any, path: str | Path) -> None:
@@ -76,12 +81,18 @@ def _write_with_storage(node: Any, storage: Any, path: Path, name: Path) -> None
         written = storage.WriteData(node)
     if not written or not path.exists():
         text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
-        raise InputError(f"{name}: cannot be written ({_last_line(text)}).")
+        raise InputError(f"{name}: cannot be written ({_explain_failure(path.parent, text)}).")
     if path.name.lower().endswith(".nii"):
         try:
             check_nifti(path)
         except InputError as error:
             raise InputError(f"{name}: only a part of it could be written; is the disk full?") from error
+
+
+def _explain_failure(folder: Path, text: str) -> str:
+    if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
+        return "the disk is full"
+    return re.sub(r"^Description: ITK ERROR: \w+\(0x[0-9a-f]+\): ", "", _last_line(text))
 
 
 def _last_line(text: str) -> str:

@@ -1,0 +1,79 @@
+"""Folders for unfinished results: private to the user, and removed by a later run if their process has died.
+
+They hold a patient's image. A process locks its folder as long as it runs; the system releases the lock when it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no locks on folders: there nothing is removed
+    fcntl = None  # type: ignore[assignment]
+
+_ATTEMPTS = 10
+
+UNFINISHED: dict[Path, list[Path]] = {}
+"""The folders of this process, each with the new folders above it, the innermost first."""
+
+
+def discard_unfinished() -> None:
+    """Remove all unfinished folders of this process, and the new folders above them if nothing else is in them."""
+    for folder, parents in UNFINISHED.items():
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def make_private_folder(parent: Path, prefix: str) -> tuple[Path, int | None]:
+    """Make a folder for this user alone; returns it and the lock to close at the end (None where locks do not exist).
+
+    Raises OSError.
+    """
+    for _ in range(_ATTEMPTS):
+        folder = parent / f"{prefix}{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+        lock = _lock(folder)
+        # Another process may have found the folder before it was locked, and removed it.
+        if folder.exists():
+            return folder, lock
+        if lock is not None:
+            os.close(lock)
+    raise FileExistsError(f"{parent}: another program removes new folders")
+
+
+def remove_abandoned_folders(parent: Path, prefix: str) -> None:
+    """Remove the folders with this prefix whose process has ended without removing them."""
+    if fcntl is None:
+        return
+    for folder in parent.glob(f"{_escape(prefix)}*"):
+        lock = _lock(folder) if folder.is_dir() and not folder.is_symlink() else None
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder; None if another process has it, or if the system cannot lock folders."""
+    if fcntl is None:
+        return None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+    return None
+
+
+def _escape(text: str) -> str:
+    """Return a text with the special signs of glob patterns escaped."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
