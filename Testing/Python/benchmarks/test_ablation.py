@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
+from LightRegistrationLib.training.state import load_state
 
 from ..analytic import phantom
 from .conftest import RunBenchmark
@@ -94,7 +95,12 @@ def test_trains_evaluates_and_reports_and_does_nothing_twice(study, ablation):
     assert [row["seed"] for row in students] == [1, 2]
     with (study / "results" / "ablation.csv").open() as stream:
         scores = {row["group"]: row for row in csv.DictReader(stream) if row["method"] == row["group"]}
-    assert len({row["std_log_jacobian"] for row in scores.values()}) == 9  # no two runs are the same
+    assert len(scores) == 9
+    students_weights = [
+        load_state(file)["student"] for file in study.rglob("state.pt") if file.parent.name != "teacher"
+    ]
+    sums = {sum(float(tensor.abs().double().sum()) for tensor in weights.values()) for weights in students_weights}
+    assert len(sums) == len(students_weights) == 8  # no two students are the same
     dice = {name: float(row["dice"]) for name, row in scores.items()}
     assert dice["adversarial-2-seed2"] == students[1]["dice"]
     mean, spread = np.mean([r["dice"] for r in students]), np.std([r["dice"] for r in students], ddof=1)

@@ -149,9 +149,9 @@ def test_padded_volumes_end_as_the_unpadded_ones_do(padded, value):
     moving = bent_scan() if padded == "fixed" else pad(bent_scan(), 40, value)
     result, points = register(fixed, moving), body_points()
     assert np.linalg.norm(result.field(points) - bent_result().field(points), axis=1).max() < 0.05
-    indices = apply_affine(result.field.geometry.inverse_affine, fixed.geometry.corners_mm)
-    assert indices.min() > -1e-3
-    assert (indices <= result.field.geometry.size_ijk - 1 + 1e-3).all()
+    if padded != "moving":  # the padding follows the initial alignment
+        corners = fixed.geometry.corners_mm
+        np.testing.assert_allclose(result.field(corners), result.initial(corners), atol=0.01)
 
 
 def test_a_wide_margin_on_one_side_changes_nothing():

@@ -28,7 +28,7 @@ FUNCTIONS = {
     "core.network.flow_conversion:convert_flow_to_field": "field in mm",
     "core.deformation.folding:repair_folding": "repair folding",
     "core.deformation.jacobian:summarize_jacobian": "Jacobian determinants",
-    "core.result_warnings:measure_final_correlation": "correlation",
+    "core.refinement.acceptance:MatchMeasure.measure": "correlation",
     "core.sampling.warping:warp_volume_and_segmentation": "warp",
     "core.metrics.overlap:compare_segmentations": "compare",
 }

@@ -46,10 +46,16 @@ def train(request: TrainingRequest) -> None:
     from ...training.monitoring.run_monitor import RunMonitor
 
     config = read_config(request)
+    is_new = not request.output.exists()
     with report_write_errors(request.output):
         request.output.mkdir(parents=True, exist_ok=True)
     monitor = RunMonitor(request.output, sys.stderr, tensorboard=request.tensorboard)
-    summary = _run_until_signal(request, config, monitor)
+    try:
+        summary = _run_until_signal(request, config, monitor)
+    except InputError:
+        if is_new and not any(request.output.iterdir()):
+            request.output.rmdir()
+        raise
     print(f"{summary.name} is trained.")
     rows = _list_outcome(request, config, summary, monitor)
     print("\n".join(f"  {name:<12}{value}" for name, value in rows))
