@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .flows import compose, exponential, resize_flow, warp
+from .inputs import INTENSITY, compute_inputs, count_channels
 from .light_network import LightNetwork
 
 
@@ -20,7 +21,8 @@ class CascadeConfig:
     cascades: 1 to 3, as trained. head: `full` (as published, a displacement) or `half` (a velocity at half resolution,
     integrated by `squarings` compositions). symmetric: v = (N(m, f) - N(f, m)) / 2, so that swapping the images inverts
     each cascade; needs `half`. shared: all cascades use the same weights. bound_voxels: upper limit of each velocity
-    component, in voxels of the half grid (a scaled tanh).
+    component, in voxels of the half grid (a scaled tanh). inputs: what the network sees of each image, `intensity` (as
+    published) or `z-scores`: also its local z-scores (`core.network.inputs`).
     """
 
     cascades: int = 2
@@ -29,12 +31,14 @@ class CascadeConfig:
     shared: bool = True
     squarings: int = 6
     bound_voxels: float = 12.0
+    inputs: str = INTENSITY
 
     def __post_init__(self) -> None:
         if not 1 <= self.cascades <= 3:
             raise ValueError(f"a student has 1 to 3 cascades, got {self.cascades}")
         if self.symmetric and self.head != "half":
             raise ValueError("a symmetric student needs the velocity head (head='half')")
+        count_channels(self.inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values."""
@@ -48,7 +52,7 @@ class RecursiveCascade(nn.Module):
         super().__init__()
         self.config = config
         count = 1 if config.shared else config.cascades
-        self.networks = nn.ModuleList(LightNetwork(config.head) for _ in range(count))
+        self.networks = nn.ModuleList(LightNetwork(config.head, count_channels(config.inputs)) for _ in range(count))
 
     def forward(
         self,
@@ -66,6 +70,7 @@ class RecursiveCascade(nn.Module):
         """
         shape: tuple[int, int, int] = tuple(fixed.shape[2:])  # type: ignore[assignment]
         count = cascades or self.config.cascades
+        fixed, moving = (compute_inputs(image, self.config.inputs) for image in (fixed, moving))
         predictions: list[Tensor] = []
         total: Tensor | None = None
         for index in range(count):

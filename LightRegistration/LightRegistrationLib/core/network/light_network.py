@@ -24,15 +24,16 @@ class LightNetwork(nn.Module):
     parameters). head `half`: the variant of the bundled models, a 3x3x3 convolution to a velocity at half resolution
     (1.545 M parameters); its integral is a diffeomorphism, and it is about 1.5 times faster.
 
-    Input: moving and fixed image, each (N, 1, D, H, W) in [0, 1], axes multiples of 16.
+    channels: of each image; 1 as published, more with local z-scores (`core.network.inputs`).
+    Input: moving and fixed image, each (N, channels, D, H, W), axes multiples of 16.
     Output: (N, 3, D, H, W) or (N, 3, D/2, H/2, W/2), voxels of the output grid, components i, j, k.
     """
 
-    def __init__(self, head: str = "half") -> None:
+    def __init__(self, head: str = "half", channels: int = 1) -> None:
         super().__init__()
         if head not in ("full", "half"):
             raise ValueError(f"head must be 'full' or 'half', got {head!r}")
-        widths = (2, *CHANNELS)
+        widths = (2 * channels, *CHANNELS)
         self.encoder = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
         decoder = ((128, 64), (128, 32), (64, 16))
         self.decoder = nn.ModuleList(nn.ConvTranspose3d(a, b, 4, stride=2, padding=1) for a, b in decoder)

@@ -37,11 +37,15 @@ class NetworkSettings:
     the ratio is less than this below the next integer. Chosen, not measured.
     zero_percentile: percentile of all voxels that becomes 0 in an intensity normalization by percentiles with `low` 0.
     More than 0 to leave out single dark outliers; chosen, not measured.
+    z_score_radii_voxels, z_score_min_variance: windows of the local z-scores, and what is added to the variance in
+    them (intensities 0 to 1). A network that was trained with z-scores depends on both. Chosen, not measured.
     """
 
     spacing_growth_factor: float = 1.01
     block_rounding_voxels: float = 0.25
     zero_percentile: float = 0.5
+    z_score_radii_voxels: tuple[int, ...] = (1, 3)
+    z_score_min_variance: float = 1e-3
 
 
 DEFAULT_SETTINGS = NetworkSettings()

@@ -20,7 +20,8 @@ class ScannerSettings:
 
     noise, bias: largest standard deviations (bias: MRI). thick: probability of slices thicker than those of the grid,
     up to slice_mm. cut, cut_top: probabilities that the lower and the upper end are missing, up to cut_share of the
-    height. independent_contrast: probability that the two images of a pair have different random contrasts.
+    height. blur: probability of a slight blur (MRI). gamma: largest power of two of the gamma, up or down (MRI).
+    independent_contrast: probability that the two images of a pair have different random contrasts.
     """
 
     noise: float = 0.05
@@ -30,6 +31,8 @@ class ScannerSettings:
     cut: float = 0.3
     cut_top: float = 0.0
     cut_share: float = 0.2
+    blur: float = 0.4
+    gamma: float = 0.6
     independent_contrast: float = 1.0
 
 
@@ -67,7 +70,7 @@ def render_mri(image: Tensor, settings: ScannerSettings, spacing_mm: float, gene
     inside = (image > 0.02).float()
     texture = F.avg_pool3d(torch.randn(image.shape, generator=generator), 3, 1, 1)
     image = image + settings.noise * 2 * uniform(generator) * texture * inside
-    if uniform(generator) < 0.4:
+    if uniform(generator) < settings.blur:
         image = torch.lerp(image, F.avg_pool3d(image, 3, 1, 1), uniform(generator))
     image = simulate_thick_slices(image, settings, spacing_mm, int(3 * uniform(generator)), generator)
     image = image * bias_field(tuple(image.shape[2:]), settings.bias, generator)
@@ -77,7 +80,7 @@ def render_mri(image: Tensor, settings: ScannerSettings, spacing_mm: float, gene
     foreground = image[image > image.mean()]
     if len(foreground):
         image = (image / torch.quantile(foreground[::7], 0.995)).clamp(0, 1)
-    return image ** float(2 ** (0.6 * (uniform(generator) - 0.5) * 2))
+    return image ** float(2 ** (settings.gamma * (uniform(generator) - 0.5) * 2))
 
 
 def render_ct(channels: Tensor, settings: AppearanceSettings, spacing_mm: float, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...core.errors import InputError
 from ...core.models.registry import ModelRegistry
 from ...core.network.cascade import RecursiveCascade
 from ...core.network.flows import resize_flow
+from ...core.network.inputs import INTENSITY
 from ..configuration import StudentRunConfig, StudentStage, StudentTrainingConfig
 from ..data.pairs import Mixture, Pair
 from ..loop.hardware import Hardware, Processes
@@ -19,6 +21,9 @@ from ..loop.run import run_training
 from ..loop.trainer import Trainer, to_floats
 from ..losses import RegistrationLoss
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
+
+NEW_CHANNELS_SCALE = 0.1
+"""Weights of input channels that a start lacks, relative to those of a new network; chosen, not measured."""
 
 
 class StudentTrainer(Trainer[StudentStage]):
@@ -72,11 +77,28 @@ def build_student(config: StudentRunConfig[Any]) -> tuple[RecursiveCascade, dict
     student, notes = RecursiveCascade(config.student), {}
     if config.start:
         start = ModelRegistry().load(config.start)
-        if start.network.config != config.student:
-            raise InputError(f"{config.name}: start = '{config.start}' has another network than [student] describes.")
-        student.load_state_dict(start.network.state_dict())
+        _load_start(student, start.network, config)
         notes["start_sha256"] = start.card.sha256
     return student.to(memory_format=torch.channels_last_3d), notes  # type: ignore[call-overload]
+
+
+def _load_start(student: RecursiveCascade, start: RecursiveCascade, config: StudentRunConfig[Any]) -> None:
+    """Load the weights that a student starts from; it may have more cascades (shared weights) and see more.
+
+    The weights of additional input channels are those of a new network times NEW_CHANNELS_SCALE.
+    """
+    wanted = replace(start.config, cascades=config.student.cascades, inputs=config.student.inputs)
+    has_same_networks = len(start.networks) == len(student.networks)
+    if wanted != config.student or not has_same_networks or start.config.inputs not in (INTENSITY, wanted.inputs):
+        raise InputError(f"{config.name}: start = '{config.start}' has another network than [student] describes.")
+    weights = start.state_dict()
+    for name, tensor in student.state_dict().items():
+        added = tensor.shape[1] - weights[name].shape[1] if tensor.dim() == 5 else 0
+        if added:
+            widened = tensor * NEW_CHANNELS_SCALE
+            widened[:, [0, tensor.shape[1] // 2]] = weights[name]
+            weights[name] = widened
+    student.load_state_dict(weights)
 
 
 def train_student(

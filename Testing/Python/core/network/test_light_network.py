@@ -42,6 +42,7 @@ def test_size_and_output_of_the_published_net_and_its_variant(head, parameters, 
         CascadeConfig(cascades=3, head="full", symmetric=False, shared=False),
         CascadeConfig(cascades=2),
         CascadeConfig(cascades=3, symmetric=False, shared=False),
+        CascadeConfig(cascades=2, inputs="z-scores"),
     ],
 )
 def test_every_cascade_learns(config):
@@ -55,8 +56,9 @@ def test_every_cascade_learns(config):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights)
 
 
-def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student():
-    student = strong(CascadeConfig(cascades=1, symmetric=True))
+@pytest.mark.parametrize("inputs", ["intensity", "z-scores"])
+def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student(inputs):
+    student = strong(CascadeConfig(cascades=1, symmetric=True, inputs=inputs))
     fixed, moving = smooth_images()
     with torch.inference_mode():
         _, (forward,) = student(fixed, moving)
@@ -81,3 +83,5 @@ def test_impossible_configurations_are_refused():
         CascadeConfig(cascades=4)
     with pytest.raises(ValueError, match="velocity head"):
         CascadeConfig(head="full", symmetric=True)
+    with pytest.raises(ValueError, match="'intensity' or 'z-scores'"):
+        CascadeConfig(inputs="mind")

@@ -7,13 +7,14 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
+from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network.cascade import CascadeConfig
 from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
-from LightRegistrationLib.training.trainers.student import StudentTrainer
+from LightRegistrationLib.training.trainers.student import StudentTrainer, build_student
 
 from ..toy import SHAPE, SOURCES, RepeatedPair, drawn, losses_of
 
@@ -98,6 +99,26 @@ def test_a_few_steps_on_one_pair_lower_its_loss(tmp_path):
     trainer.start_stage(stage, RepeatedPair())
     terms = [sum(trainer.train_step(RepeatedPair(), stage).values()) for _ in range(12)]
     assert terms[-1] < terms[0] - 0.01
+
+
+def test_a_student_that_sees_more_starts_with_the_knowledge_of_its_start():
+    wider = CascadeConfig(cascades=3, inputs="z-scores")
+    student, notes = build_student(config(start="brain-mri", student=wider))
+    start = ModelRegistry().load("brain-mri")
+    assert notes["start_sha256"] == start.card.sha256
+    pair, first_layer = drawn(), student.networks[0].encoder[0].weight
+    added = first_layer[:, [1, 2, 4, 5]].abs().mean()
+    assert 0 < added < 0.3 * first_layer[:, [0, 3]].abs().mean()
+    with torch.no_grad():
+        first_layer[:, [1, 2, 4, 5]] = 0
+        ours, _ = student(pair.fixed, pair.moving, 2)
+        before, _ = start.network(pair.fixed, pair.moving, 2)
+    torch.testing.assert_close(ours, before)
+
+
+def test_a_student_with_another_head_cannot_start_from_a_model():
+    with pytest.raises(InputError, match="another network than"):
+        build_student(config(start="brain-mri", student=CascadeConfig(head="full", symmetric=False)))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_path):
