@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_MAX_CHARACTERS = 2000
+
 
 class InputError(ValueError):
-    """The user's input cannot be used; the message is one line with the problem and what to do."""
+    """The user's input cannot be used; the message is one line with the problem and what to do.
+
+    Control characters, which a damaged file may bring into the message, become spaces; very long messages are cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = _CONTROL.sub(" ", message)
+        super().__init__(line if len(line) <= _MAX_CHARACTERS else f"{line[: _MAX_CHARACTERS - 2]} …")
 
 
 class ModelError(InputError):

@@ -205,7 +205,7 @@ def find_changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) ->
 
 def _build_config(values: dict[str, Any], where: str) -> AnyConfig:
     kind = values.pop("kind", "student")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"{where}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
     config, stage = _KINDS[kind]
     values["stages"] = tuple(_build_tables(where, values, "stage", lambda _: stage))
@@ -240,7 +240,7 @@ def _build_tables(
 
 def _source_type(table: dict[str, Any]) -> type[SourceConfig]:
     kind = table.pop("kind", None)
-    if kind not in SOURCES:
+    if not isinstance(kind, str) or kind not in SOURCES:
         raise ValueError(f"kind is {kind!r}; use one of {', '.join(SOURCES)}.")
     return SOURCES[kind]
 
@@ -259,7 +259,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: the configuration cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: this is not valid TOML ({error}).") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
+from .claimed_size import check_claimed_size
 from .nifti_header import GZIP_MAGIC, NiftiHeader, make_nifti1_header, parse_nifti_header
 from .settings import FILES
 
@@ -42,7 +42,15 @@ def check_nifti(path: Path) -> None:
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     if not np.isfinite(header.spacing).all():
         raise InputError(f"{path}: the header gives an axis no finite length; repair its voxel spacing.")
+    if header.bits != header.TYPES_BITS[header.data_type]:
+        raise InputError(f"{path}: the header is damaged (its voxel type does not have {header.bits} bits).")
+    if min(header.size) < 1 or header.offset > FILES.max_offset_bytes:
+        raise InputError(f"{path}: the header is damaged (its size or the place of its voxels is impossible).")
     data = find_nifti_data(path, header)
+    if _is_compressed(data):
+        check_claimed_size(data, 0, header.offset + header.length, compressed=True)
+    else:
+        check_claimed_size(data, header.offset, header.length)
     with _report_damage(data), open_unpacked(data) as stream:
         _check_voxels(stream, header, data)
 
@@ -63,9 +71,7 @@ def find_nifti_data(path: Path, header: NiftiHeader) -> Path:
 def needs_conversion(path: Path) -> bool:
     """Tell whether ITK cannot read a sound NIfTI file: NIfTI-2, or compressed although its name ends in .nii."""
     name = path.name.lower()
-    with path.open("rb") as raw:
-        is_compressed = raw.read(2) == GZIP_MAGIC
-    if name.endswith(".nii.gz") != is_compressed and not name.endswith(".hdr"):
+    if name.endswith(".nii.gz") != _is_compressed(path) and not name.endswith(".hdr"):
         return True
     return read_nifti_header(path).version == 2
 
@@ -74,10 +80,14 @@ def convert_to_nifti1(path: Path, target: Path) -> None:
     """Write a NIfTI file as an uncompressed NIfTI-1 file `target`; voxels are copied. Raises InputError, OSError."""
     header = read_nifti_header(path)
     with _report_damage(path), open_unpacked(find_nifti_data(path, header)) as source, target.open("wb") as out:
+        remaining = header.offset + header.length
         if header.version == 2:
             out.write(make_nifti1_header(header, path))
             source.seek(header.offset)
-        shutil.copyfileobj(source, out, FILES.read_bytes)
+            remaining = header.length
+        while chunk := source.read(min(FILES.read_bytes, remaining)):
+            out.write(chunk)
+            remaining -= len(chunk)
 
 
 @contextlib.contextmanager
@@ -93,6 +103,11 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
             yield raw
 
 
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as raw:
+        return raw.read(2) == GZIP_MAGIC
+
+
 @contextlib.contextmanager
 def _report_damage(path: Path) -> Iterator[None]:
     try:
@@ -104,11 +119,13 @@ def _report_damage(path: Path) -> Iterator[None]:
 def _check_voxels(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: Path) -> None:
     stream.seek(header.offset)
     length, finite = 0, header.float_type is None
-    while chunk := stream.read(FILES.read_bytes):
+    # Not further than the header says: a small compressed file may unpack to any length.
+    while chunk := stream.read(min(FILES.read_bytes, header.length - length)):
         length += len(chunk)
         if not finite:
             usable = len(chunk) - len(chunk) % 8
             finite = bool(np.isfinite(np.frombuffer(chunk[:usable], dtype=header.float_type)).any())
+    stream.read(1)  # at the end of a compressed stream its checksum is compared
     if length < header.length:
         raise InputError(f"{path}: the file is cut off ({length} of {header.length} bytes); copy or download it again.")
     if not finite:

@@ -44,6 +44,13 @@ class NiftiHeader:
         1280: "uint64",
     }
     """Types that ITK reads; colors and complex numbers are refused later, by the number of components."""
+    TYPES_BITS: ClassVar[dict[int, int]] = {
+        **dict.fromkeys((2, 256), 8),
+        **dict.fromkeys((4, 512), 16),
+        **dict.fromkeys((8, 16, 768), 32),
+        **dict.fromkeys((32, 64, 1024, 1280), 64),
+        128: 24,
+    }
     OTHER_TYPES: ClassVar[dict[int, str]] = {
         1: "bit",
         1536: "float128",
@@ -192,8 +199,11 @@ def make_nifti1_header(header: NiftiHeader, path: Path) -> bytes:
         ("6f", 256, header.quaternion),
         ("12f", 280, header.rows),
     ]
-    for layout, start, values in parts:
-        struct.pack_into(header.order + layout, content, start, *values)
+    try:
+        for layout, start, values in parts:
+            struct.pack_into(header.order + layout, content, start, *values)
+    except (OverflowError, struct.error) as error:
+        raise InputError(f"{path}: the header is damaged (a number in it is too large).") from error
     content[123] = header.units & 0xFF
     content[344:348] = b"n+1\0"
     return bytes(content)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from .claimed_size import check_claimed_size, check_sizes, is_file
+from .settings import FILES
 
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
 META_SUFFIXES = (".mha", ".mhd")
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_CHANNELS = 1000
 
 _TYPE_BYTES = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
@@ -24,6 +28,11 @@ _TYPE_BYTES = {
     "float": 4,
 }
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_META_COUNTS = {
+    **dict.fromkeys(("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"), 1),
+    **dict.fromkeys(("TransformMatrix", "Orientation", "Rotation"), 2),
+}
+"""Fields of a MetaImage with one number for each axis (1), or for each pair of axes (2)."""
 _NRRD_ENCODINGS = ("raw", "txt", "text", "ascii", "hex", "gz", "gzip")
 _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 
@@ -38,6 +47,10 @@ class TextHeader:
     path: Path
     length: int
     fields: dict[str, str] = field(default_factory=dict)
+
+    def number(self, key: str, missing: float) -> float:
+        """Return the first number of a field; `missing` without the field."""
+        return (self.numbers(key) or [missing])[0]
 
     def numbers(self, key: str) -> list[float]:
         """Return the numbers of a field, NaN for what is none; empty without the field."""
@@ -54,41 +67,44 @@ def check_nrrd(path: Path) -> list[str]:
     kind = fields.get("type", "").lower()
     if kind not in _TYPE_BYTES:
         raise InputError(f"{path}: voxels of the type '{kind}' are not read; save them as float or short.")
-    sizes = header.numbers("sizes")
+    sizes = check_sizes(path, header.numbers("sizes"), header.number("dimension", math.nan))
     _check_nrrd_geometry(header, len(sizes))
     data, start = _find_nrrd_data(header)
-    if data is not None and encoding == "raw" and _is_finite(sizes):
-        skipped = header.numbers("byte skip") or header.numbers("byteskip") or [0.0]
-        _check_length(data, start + max(int(skipped[0]), 0), math.prod(sizes) * _TYPE_BYTES[kind])
+    _check_nrrd_size(header, data, start, math.prod(sizes), _TYPE_BYTES[kind])
     return list(_list_nrrd_warnings(header))
 
 
 def check_meta(path: Path) -> list[str]:
     """Raise InputError for a MetaImage that ITK cannot read or reads wrongly; returns warnings about its header."""
     header = _read_meta_header(path)
-    for key in ("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "TransformMatrix"):
-        if not _is_finite(header.numbers(key)):
+    sizes = check_sizes(path, header.numbers("DimSize"), header.number("NDims", math.nan))
+    for key, count in _META_COUNTS.items():
+        numbers = header.numbers(key)
+        if not _is_finite(numbers):
             raise InputError(f"{path}: {key} in the header is not finite; repair the header.")
+        if numbers and len(numbers) != len(sizes) ** count:
+            raise InputError(f"{path}: {key} in the header has {len(numbers)} numbers; repair the header.")
     if 0 in header.numbers("ElementSpacing"):
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     name = header.fields["ElementDataFile"]
     if name == "LIST" or "%" in name:
         return []
     data = path if name.upper() == "LOCAL" else path.parent / name
-    if not data.is_file():
-        hint = "; it is a Windows path: write it with /" if (path.parent / name.replace("\\", "/")).is_file() else ""
+    if not is_file(data):
+        hint = "; it is a Windows path: write it with /" if is_file(path.parent / name.replace("\\", "/")) else ""
         raise InputError(f"{path}: the file with the voxels, {name}, is missing{hint}.")
-    kind = header.fields.get("ElementType", "").upper().removeprefix("MET_").replace("UCHAR", "CHAR")
-    size = _META_BYTES.get(kind.removeprefix("U"))
-    sizes = header.numbers("DimSize")
-    if size and _is_finite(sizes) and header.fields.get("CompressedData", "False").lower() != "true":
-        channels = (header.numbers("ElementNumberOfChannels") or [1.0])[0]
-        start = header.length if data == path else max(int((header.numbers("HeaderSize") or [0.0])[0]), 0)
-        if header.fields.get("BinaryData", "True").lower() == "true":
-            _check_length(data, start, math.prod(sizes) * channels * size)
+    _check_meta_size(header, data)
     if not header.numbers("ElementSpacing") and not header.numbers("ElementSize"):
         return ["the header gives no voxel spacing; 1 mm is assumed"]
     return []
+
+
+def holds_long_integers(path: Path) -> bool:
+    """Tell whether the voxels of a sound NRRD file or MetaImage are integers of 64 bits."""
+    if path.name.lower().endswith(NRRD_SUFFIXES):
+        kind = _read_nrrd_header(path).fields.get("type", "").lower()
+        return kind != "double" and _TYPE_BYTES[kind] == 8
+    return "LONG" in _read_meta_header(path).fields.get("ElementType", "").upper()
 
 
 def _read_nrrd_header(path: Path) -> TextHeader:
@@ -130,6 +146,9 @@ def _check_nrrd_geometry(header: TextHeader, dimension: int) -> None:
     spacings = header.numbers("spacings")
     if dimension == 3 and "space directions" not in fields and not _is_finite(spacings):
         raise InputError(f"{path}: the header gives an axis no voxel spacing (nan); repair it.")
+    for key in ("sizes", "spacings", "space directions", "space origin", "measurement frame", "axis mins", "axis maxs"):
+        if any(len(word) > FILES.max_header_word for word in re.split(r"[\s(),]+", fields.get(key, ""))):
+            raise InputError(f"{path}: the header is damaged (its {key} are too long to be numbers).")
     units = [unit.strip().lower() for unit in fields.get("space units", "").replace('"', " ").split()]
     if any(unit not in _MILLIMETERS for unit in units):
         raise InputError(f"{path}: the header's unit of length is {units[0]}; save the volume in mm.")
@@ -143,7 +162,7 @@ def _find_nrrd_data(header: TextHeader) -> tuple[Path | None, int]:
     if name.startswith("LIST") or "%" in name:
         return None, 0
     data = header.path.parent / name
-    if not data.is_file():
+    if not is_file(data):
         raise InputError(f"{header.path}: the file with the voxels, {name}, is missing.")
     return data, 0
 
@@ -158,13 +177,44 @@ def _list_nrrd_warnings(header: TextHeader) -> Iterator[str]:
         yield f"the header gives positions in the space '{fields['space']}', which says nothing of the patient's sides"
 
 
-def _check_length(data: Path, start: int, length: float) -> None:
-    """Raise InputError if a file with uncompressed voxels is too short."""
-    available = data.stat().st_size - start
-    if available < length:
-        raise InputError(
-            f"{data}: the file is cut off ({max(available, 0)} of {int(length)} bytes); copy or download it again."
-        )
+def _check_nrrd_size(header: TextHeader, data: Path | None, start: int, voxels: int, voxel_bytes: int) -> None:
+    """Raise InputError if the file with the voxels (None: several beside the header) cannot hold them."""
+    encoding = header.fields.get("encoding", "raw").lower()
+    skipped = header.numbers("byte skip") or header.numbers("byteskip") or [0.0]
+    if not _is_finite(skipped):
+        raise InputError(f"{header.path}: the header is damaged (its byte skip is not a number).")
+    if data is None:
+        available = sum(file.stat().st_size for file in header.path.parent.iterdir() if file.is_file())
+        if available * FILES.max_compression < voxels * voxel_bytes:
+            raise InputError(f"{header.path}: the header is damaged (it claims more voxels than its files can hold).")
+    elif encoding == "raw":
+        check_claimed_size(data, start + max(int(skipped[0]), 0), voxels * voxel_bytes)
+    elif encoding in ("gz", "gzip"):
+        check_claimed_size(data, start, voxels * voxel_bytes, compressed=True)
+    else:  # text: at least a digit and a space for each voxel
+        check_claimed_size(data, start, voxels * 2 - 1)
+
+
+def _check_meta_size(header: TextHeader, data: Path) -> None:
+    """Raise InputError for an unknown voxel type, or if the file with the voxels cannot hold them."""
+    path = header.path
+    kind = header.fields.get("ElementType", "").upper().removeprefix("MET_").replace("UCHAR", "CHAR")
+    size = _META_BYTES.get(kind.removeprefix("U"))
+    if size is None:
+        raise InputError(f"{path}: voxels of the type '{kind}' are not read; save them as MET_FLOAT or MET_SHORT.")
+    channels, skipped = header.number("ElementNumberOfChannels", 1), header.number("HeaderSize", 0)
+    packed = header.number("CompressedDataSize", 0)
+    if not _is_finite([channels, skipped, packed]) or not 1 <= channels <= _MAX_CHANNELS:
+        raise InputError(f"{path}: the header is damaged (its channels or the place of its voxels are impossible).")
+    claimed = math.prod(int(n) for n in header.numbers("DimSize")) * int(channels) * size
+    start = header.length if data == path else max(int(skipped), 0)
+    is_compressed = header.fields.get("CompressedData", "False").lower().startswith(("t", "1"))
+    if is_compressed:
+        check_claimed_size(data, start, int(packed))
+    if is_compressed or header.fields.get("BinaryData", "True").lower() == "true":
+        check_claimed_size(data, start, claimed, compressed=is_compressed)
+    else:
+        check_claimed_size(data, start, claimed // size * 2 - 1)
 
 
 def _parse_number(word: str) -> float:

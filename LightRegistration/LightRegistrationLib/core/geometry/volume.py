@@ -17,6 +17,8 @@ MASK_THRESHOLD = 0.5
 """Voxels of a probability map from this probability on are the mask."""
 _LABEL_TOLERANCE = 1e-3
 """Labels may differ this much from whole numbers: a scaled integer file gives 2.00003 for 2."""
+_MAX_LABEL = 2.0**53
+"""Floating-point numbers from here on do not hold every whole number."""
 _MIN_SCAN_VALUES = 33
 """An image with fewer different values is never taken for a scan. Chosen."""
 _MIN_EQUAL_NEIGHBORS = 0.5
@@ -187,7 +189,10 @@ def _is_scan(labels: NDArray) -> bool:
 def _convert_to_integers(labels: NDArray, name: str) -> NDArray:
     if not np.isfinite(labels).all() or np.abs(labels - np.round(labels)).max(initial=0) > _LABEL_TOLERANCE:
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")
-    fits = np.abs(labels).max(initial=0) <= np.iinfo(np.int32).max
+    greatest = np.abs(labels).max(initial=0)
+    if greatest >= _MAX_LABEL:
+        raise InputError(f"{name}: not a label map (it has values up to {greatest:g}); choose a segmentation.")
+    fits = greatest <= np.iinfo(np.int32).max
     return np.round(labels).astype(np.int32 if fits else np.int64)
 
 

@@ -121,7 +121,7 @@ def read_card(folder: Path) -> ModelCard:
     file = folder / CARD_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ModelError(f"{file}: cannot be read as a model card ({error}).") from error
     _check_keys(values, file)
     covers = parse_coverages(values.get("covers", []), file)

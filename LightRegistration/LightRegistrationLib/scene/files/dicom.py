@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -36,7 +37,21 @@ _TAGS = [
 ]
 _SEGMENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 _PIXEL_DATA_TAG, _UNDEFINED_LENGTH = b"\xe0\x7f\x10\x00", 0xFFFFFFFF
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    pydicom.errors.BytesLengthException,
+)
+"""What pydicom raises for damaged files."""
 _MAX_LISTED = 8
+_MAX_PIXELS_PER_BYTE = 10_000
+"""No compression of DICOM files stores more pixels in a byte. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,28 +142,43 @@ def is_dicom(path: Path) -> bool:
 
 def read_header(path: Path) -> DicomFile | None:
     """Read the header of a DICOM file; None if it holds no image. Raises InputError for a damaged file."""
+    content = path.read_bytes()
     with _quiet_pydicom():
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            # From memory: a file object would reserve what a damaged header claims.
+            header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=_TAGS, force=True)
             has_image = bool(header.get("Rows") and header.get("Columns") and header.get("SeriesInstanceUID"))
-        except (AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+            file = DicomFile(path, header, str(header.get("SeriesInstanceUID")).strip())
+            _ = file.frames, file.size if has_image else None, [header.get(name) for name in _TAGS]
+            is_segmentation = header.get("SOPClassUID") == _SEGMENTATION_CLASS
+        except _DAMAGE as error:
             raise InputError(f"{path}: the DICOM header is damaged; copy or download the file again.") from error
     if not has_image:
         return None
-    if header.get("SOPClassUID") == _SEGMENTATION_CLASS:
+    if is_segmentation:
         raise InputError(f"{path}: this is a DICOM segmentation, not an image; save it as .seg.nrrd in Slicer first.")
-    _check_complete(path)
-    return DicomFile(path, header, str(header.SeriesInstanceUID).strip())
+    _check_complete(content, path)
+    if file.frames < 1 or file.frames * file.size[0] * file.size[1] > len(content) * _MAX_PIXELS_PER_BYTE:
+        raise InputError(f"{path}: the DICOM header is damaged (it claims more pixels than the file can hold).")
+    return file
+
+
+def get_value(dataset: Any, name: str) -> Any:
+    """Return the value of an attribute of a dataset; None if it is missing or damaged."""
+    with _quiet_pydicom():
+        try:
+            return dataset.get(name)
+        except _DAMAGE:
+            return None
 
 
 def read_numbers(dataset: Any, name: str) -> NDArray[np.float64]:
     """Return the numbers of an attribute of a dataset; empty if it is missing or holds none."""
-    with _quiet_pydicom():
-        try:
-            value = dataset.get(name)
-            return np.array([] if value is None else np.ravel(value), dtype=np.float64)
-        except (TypeError, ValueError):
-            return np.array([], dtype=np.float64)
+    value = get_value(dataset, name)
+    try:
+        return np.array([] if value is None else np.ravel(value), dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        return np.array([], dtype=np.float64)
 
 
 @contextlib.contextmanager
@@ -171,9 +201,8 @@ def _make_series(files: list[DicomFile]) -> DicomSeries:
     return DicomSeries(files[0].uid, number, " ".join(description.split()), tuple(files))
 
 
-def _check_complete(path: Path) -> None:
+def _check_complete(content: bytes, path: Path) -> None:
     """Raise InputError if the uncompressed voxels of a file are incomplete; the reader would return random values."""
-    content = path.read_bytes()
     tag = content.find(_PIXEL_DATA_TAG)
     start = tag + (12 if content[tag + 4 : tag + 6] in (b"OB", b"OW") else 8)
     length = int.from_bytes(content[start - 4 : start], "little")

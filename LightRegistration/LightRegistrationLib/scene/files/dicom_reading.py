@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.sequence import Sequence
 
 from ...core.errors import InputError
 from ..nodes.matrices import vtk_matrix
 from ..nodes.volumes import image_array, image_data, volume_from_node
-from .dicom import DicomFile, find_series, read_header, read_numbers
+from .dicom import DicomFile, find_series, get_value, read_header, read_numbers
 from .dicom_stack import SlicePlanes, compute_affine, order_slices
 from .itk_reading import read_files
 
@@ -116,7 +117,7 @@ def _list_frame_planes(file: DicomFile) -> SlicePlanes:
         # A dose: the offsets run from the position of the first frame along the normal.
         normal = np.cross(values[1][0][:3], values[1][0][3:])
         values[0] = list(values[0][0] + np.outer(offsets - offsets[0], normal))
-    elif not file.header.get("PerFrameFunctionalGroupsSequence"):
+    elif not get_value(file.header, "PerFrameFunctionalGroupsSequence"):
         values[0] = []
     sizes = attributes.values()
     if any(len(v) != count or any(_count_finite(n) != size for n in v) for v, size in zip(values, sizes, strict=True)):
@@ -134,7 +135,7 @@ def _list_frame_values(file: DicomFile, sequence: str, name: str) -> list[NDArra
     shared = _read_nested(_get_first(file.header, "SharedFunctionalGroupsSequence"), sequence, name)
     if not len(shared):
         shared = file.numbers(name)
-    frames = file.header.get("PerFrameFunctionalGroupsSequence") or [None] * file.frames
+    frames = get_value(file.header, "PerFrameFunctionalGroupsSequence") or [None] * file.frames
     return [own if len(own := _read_nested(frame, sequence, name)) else shared for frame in frames]
 
 
@@ -144,8 +145,8 @@ def _read_nested(dataset: Any, sequence: str, name: str) -> NDArray[np.float64]:
 
 
 def _get_first(dataset: Any, sequence: str) -> Any:
-    items = None if dataset is None else dataset.get(sequence)
-    return items[0] if items else None
+    items = None if dataset is None else get_value(dataset, sequence)
+    return items[0] if isinstance(items, Sequence) and items else None
 
 
 def _check_same_scale(file: DicomFile) -> None:

@@ -16,7 +16,7 @@ import slicer
 from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
 from ...core.files.nifti_header import list_header_warnings
-from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, check_meta, check_nrrd
+from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, check_meta, check_nrrd, holds_long_integers
 from ...core.geometry.geometry import homogeneous
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
@@ -29,6 +29,9 @@ from .positions import list_position_warnings
 
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
 TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
+
+_MAX_EXACT_FLOAT32 = 2**24
+"""Below it, 32-bit floating-point numbers hold every whole number."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +92,10 @@ def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
-    return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
+    try:
+        return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def load_transform_node(scene: Any, path: str | Path) -> Any:
@@ -142,6 +148,7 @@ def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple
     header_warnings = _check_header(path)
     with _readable_copy(path) as file:
         node, storage = read_files([file], path)
+    _check_exact(path, node)
     convert_to_slicer_type(node)
     storage.SetFileName(str(path))
     for line in (*header_warnings, *_check_positions(path, node)):
@@ -158,6 +165,13 @@ def _check_header(path: Path) -> list[str]:
     if name.endswith(NRRD_SUFFIXES):
         return check_nrrd(path)
     return check_meta(path)
+
+
+def _check_exact(path: Path, node: Any) -> None:
+    """Raise InputError for whole numbers of 64 bits that the reader has rounded to floating-point numbers."""
+    is_whole = not path.name.lower().endswith(NIFTI_SUFFIXES) and holds_long_integers(path)
+    if is_whole and np.abs(volume_from_node(node).array).max() >= _MAX_EXACT_FLOAT32:
+        raise InputError(f"{path}: integers of 64 bits from 2^24 on are not read from this format; save them as int32.")
 
 
 def _check_positions(path: Path, node: Any) -> list[str]:

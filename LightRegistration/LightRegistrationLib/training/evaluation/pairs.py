@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
+from ...core.files.claimed_size import is_file
 
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
 FILES = REQUIRED + OPTIONAL
@@ -98,7 +99,7 @@ def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: this is not valid JSON ({error}).") from error
     rows = values.get("pairs") if isinstance(values, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -131,7 +132,7 @@ def _find_errors(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
             yield f"'{role}' is empty; name a file"
         elif value and not isinstance(value, str):
             yield f"'{role}' has to be the name of a file, got {value!r}"
-        elif value and not (folder / value).is_file():
+        elif value and not is_file(folder / value):
             yield f"'{role}': there is no file {value}"
     if bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
         yield "labels are compared: give both or neither of fixed_labels and moving_labels"

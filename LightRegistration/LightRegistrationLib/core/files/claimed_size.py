@@ -1,0 +1,48 @@
+"""Checks of the size that a header claims against the bytes that are there, before anything is read or reserved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .settings import FILES
+
+
+def check_claimed_size(
+    data: Path, start: int, claimed: int, *, compressed: bool = False, path: Path | None = None
+) -> None:
+    """Raise InputError if a file cannot hold the voxels that its header claims.
+
+    start: where the voxels begin, bytes. claimed: bytes of all voxels. compressed: by deflate (gzip, zlib), which makes
+    data at most 1032 times smaller. path: of the header, for the message; default: `data`.
+    """
+    available = max(data.stat().st_size - start, 0)
+    if available * (FILES.max_compression if compressed else 1) >= claimed:
+        return
+    if compressed:
+        raise InputError(
+            f"{path or data}: the file is cut off or its header is damaged ({available} compressed bytes cannot hold "
+            f"the {claimed} bytes that the header claims); copy or download it again."
+        )
+    raise InputError(
+        f"{path or data}: the file is cut off ({available} of {claimed} bytes); copy or download it again."
+    )
+
+
+def check_sizes(path: Path, sizes: Sequence[float], dimension: float) -> tuple[int, ...]:
+    """Return the voxels along each axis as whole numbers. Raises InputError if they are none, or of another number."""
+    if not math.isfinite(dimension) or dimension != int(dimension) or len(sizes) != dimension:
+        raise InputError(f"{path}: the header is damaged (its number of axes and its size contradict each other).")
+    if not all(math.isfinite(size) and size == int(size) and size >= 1 for size in sizes):
+        raise InputError(f"{path}: the header is damaged (its size is not given in whole numbers above 0).")
+    return tuple(int(size) for size in sizes)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; False for what cannot be a name (too long, a null character)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

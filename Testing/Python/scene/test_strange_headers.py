@@ -1,0 +1,120 @@
+"""Inputs that the fuzzing of `Testing/Benchmarks/fuzz.py` found: each ended in a traceback, a crash or other values."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.models.cards import list_cards
+from LightRegistrationLib.scene.files.loading import load_segmentation, load_volume
+from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
+from LightRegistrationLib.training.configuration import load_config
+from LightRegistrationLib.training.evaluation.pairs import read_pairs
+
+from .test_claimed_sizes import SMALL, meta, nifti2, nrrd
+
+VOXELS = SMALL.tobytes()
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.nrrd", nrrd(8, VOXELS).replace(b"(1,0,0)", f"({DIGITS},0,0)".encode()), "too long to be numbers"),
+        ("a.nrrd", nrrd(8, VOXELS).replace(b"8 8 8", b"8 8"), "number of axes"),
+        ("a.nrrd", nrrd(8, VOXELS).replace(b"short", b"sh\x19ort"), "of the type 'sh ort' are not read"),
+        ("a.nrrd", nrrd(8, b"", "data file: " + "x" * 300), "is missing"),
+        ("a.mha", meta(8, VOXELS).replace(b"NDims = 3", b"NDims = 3.5"), "number of axes"),
+        ("a.mha", meta(8, VOXELS, "TransformMatrix = 1 0"), "TransformMatrix in the header has 2 numbers"),
+        ("a.mha", meta(8, VOXELS).replace(b"MET_SHORT", b"MET_X"), "of the type 'X' are not read"),
+        (
+            "a.nii",
+            nifti2(8, VOXELS).replace(struct.pack("<2h", 4, 16), struct.pack("<2h", 4, 8)),
+            "does not have 8 bits",
+        ),
+        ("a.nii", nifti2(8, VOXELS)[:344] + struct.pack("<2i", 1 << 20, 1) + nifti2(8, VOXELS)[352:], "too large"),
+    ],
+)
+def test_a_strange_header_is_refused_with_one_line(scene, tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        load_volume(scene, path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def long_labels(value: int) -> bytes:
+    labels = np.zeros((8, 8, 8), np.int64)
+    labels[2:5] = value
+    return nrrd(8, labels.tobytes()).replace(b"short", b"int64")
+
+
+def test_integers_of_64_bits_are_exact_or_refused(scene, tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(long_labels((1 << 24) - 1))
+    assert [s.value for s in segmentation_from_node(load_segmentation(scene, path)).segments] == [(1 << 24) - 1]
+    path.write_bytes(long_labels((1 << 24) + 1))
+    with pytest.raises(InputError, match=r"64 bits from 2\^24 on"):
+        load_segmentation(scene, path)
+
+
+def test_huge_values_are_no_labels(scene, tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(nrrd(8, np.where(SMALL > 9, 1e30, 0).tobytes()).replace(b"short", b"double"))
+    with pytest.raises(InputError, match="values up to 1e\\+30"):
+        load_segmentation(scene, path)
+
+
+def test_label_values_beyond_slicers_name_their_file(scene, tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(nrrd(8, np.where(SMALL > 9, 1 << 31, 0).astype(np.uint32).tobytes()).replace(b"short", b"uint32"))
+    with pytest.raises(InputError, match=r"a\.nrrd: Label values up to 2147483648 do not fit"):
+        load_segmentation(scene, path)
+
+
+def test_deeply_nested_text_is_refused(tmp_path: Path) -> None:
+    card = tmp_path / "models" / "m" / "card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text("[" * 100_000)
+    assert "cannot be read as a model card" in list_cards((tmp_path / "models",)).damaged["m"]
+    (tmp_path / "pairs.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not valid JSON"):
+        read_pairs(tmp_path / "pairs.json")
+    (tmp_path / "run.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_config(tmp_path / "run.toml")
+
+
+@pytest.mark.parametrize("kind", ["{}", "[]", "1"])
+def test_a_kind_that_is_no_text_is_refused(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "run.toml").write_text(f"kind = {kind}")
+    with pytest.raises(InputError, match="use one of"):
+        load_config(tmp_path / "run.toml")
+
+
+def test_a_name_that_no_file_can_have_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(f"fixed,moving\n{'x' * 300},a\x00b\n")
+    with pytest.raises(InputError, match="'fixed': there is no file x"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_control_characters_and_long_text_do_not_reach_the_terminal() -> None:
+    message = str(InputError("a\n\x1b[31mb\x9b" + "c" * 9000))
+    assert message.startswith("a [31mb c")
+    assert message.isprintable()
+    assert len(message) == 2000
+
+
+def test_a_broken_checksum_is_found(scene, tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(nifti2(8, VOXELS)))
+    packed[-6] ^= 1
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(packed)
+    with pytest.raises(InputError, match="compressed data"):
+        load_volume(scene, path)
