@@ -13,14 +13,16 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittle
 from .images import LPS_TO_RAS, MadeVolume
 
 
-def make_series(volume: MadeVolume, random: Random, folder: Path, patient: str = "Doe^Jane") -> list[Path]:
+def make_series(
+    volume: MadeVolume, random: Random, folder: Path, patient: str = "Doe^Jane", patient_id: str = "1"
+) -> list[Path]:
     """Write a volume (int16, right-handed) as single slices or as one multi-frame file; returns the files."""
     folder.mkdir()
     datasets = [_frames(volume)] if random.random() < 0.3 else [_slice(volume, k) for k in range(len(volume.array))]
     random.shuffle(datasets)
     files = [folder / f"{n}.dcm" for n in range(len(datasets))]
     for dataset, file in zip(datasets, files, strict=True):
-        dataset.PatientName = patient
+        dataset.PatientName, dataset.PatientID = patient, patient_id
         dataset.save_as(file, enforce_file_format=True)
     return files
 
@@ -32,7 +34,7 @@ def _dataset(volume: MadeVolume, name: str, storage: str) -> FileDataset:
     data = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     data.SOPClassUID, data.SOPInstanceUID = storage, meta.MediaStorageSOPInstanceUID
     data.StudyInstanceUID, data.SeriesInstanceUID = (generate_uid(entropy_srcs=[word]) for word in ("a", "b"))
-    data.PatientID, data.Modality, data.SeriesNumber, data.SeriesDescription = "1", "CT", 3, "made up"
+    data.Modality, data.SeriesNumber, data.SeriesDescription = "CT", 3, "made up"
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
     data.Rows, data.Columns = volume.array.shape[1:]

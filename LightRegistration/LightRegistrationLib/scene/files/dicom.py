@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +43,15 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     NotImplementedError,
     OverflowError,
     RecursionError,
     TypeError,
     ValueError,
     pydicom.errors.BytesLengthException,
+    struct.error,
+    zlib.error,
 )
 """What pydicom raises for damaged files."""
 _MAX_LISTED = 8
