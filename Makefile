@@ -5,10 +5,11 @@ SLICER ?= Slicer
 ENVIRONMENT := .venv
 READY := $(ENVIRONMENT)/.ready
 BIN := $(ENVIRONMENT)/bin
+TOOLS := build/tools
 MODULE_FOLDER := $(CURDIR)/LightRegistration
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint docs slicer slicer-test clean
+.PHONY: help env demo test lint docs lock audit slicer slicer-test clean
 
 help:
 	@echo 'make demo          register the built-in pair (or FIXED=... MOVING=...) and leave the result in demo/'
@@ -17,16 +18,20 @@ help:
 	@echo 'make lint          check style, types and the order of layers and rooms'
 	@echo 'make docs          build the documents as web pages in build/docs; warnings are errors'
 	@echo 'make env           make the environment in .venv alone'
+	@echo '                   HASHES=1: accept only archives whose hashes are in requirements.lock (all packages but torch)'
+	@echo 'make lock          renew requirements.lock after a change of requirements.txt (needs a network)'
+	@echo 'make audit         look for known vulnerabilities of the packages in requirements.txt (needs a network)'
 	@echo 'make slicer        open 3D Slicer with the module: SLICER=<path to the Slicer launcher>'
 	@echo 'make slicer-test   run the self-test in 3D Slicer: SLICER=<path to the Slicer launcher>'
 	@echo 'make clean         remove the environment, the demo and all caches'
 
 env: $(READY)
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo 'Python 3.11 or newer is needed; name one, for example: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
+	$(if $(HASHES),$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock)
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check --disable-pip-version-check
@@ -51,6 +56,20 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs build/docs
 	@echo 'The documents are in build/docs/index.html'
+
+lock:
+	$(TOOLS)/bin/python -V >/dev/null 2>&1 || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet uv
+	grep -v '^torch==' requirements.txt > $(TOOLS)/requirements.in
+	grep '^#' requirements.lock > $(TOOLS)/requirements.lock
+	$(TOOLS)/bin/uv pip compile $(TOOLS)/requirements.in --no-deps --generate-hashes --universal --no-header --no-annotate \
+	  --python-version 3.11.7 --quiet >> $(TOOLS)/requirements.lock
+	mv $(TOOLS)/requirements.lock requirements.lock
+
+audit:
+	$(TOOLS)/bin/python -V >/dev/null 2>&1 || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
+	$(TOOLS)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
 slicer:
 	"$(SLICER)" --additional-module-paths "$(MODULE_FOLDER)"
