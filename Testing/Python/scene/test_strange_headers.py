@@ -111,8 +111,9 @@ def test_control_characters_and_long_text_do_not_reach_the_terminal() -> None:
     assert len(message) == 2000
 
 
-def test_a_broken_checksum_is_found(scene, tmp_path: Path) -> None:
-    packed = bytearray(gzip.compress(nifti2(8, VOXELS)))
+@pytest.mark.parametrize("surplus", [0, 1, 100_000], ids="{} bytes too many".format)
+def test_a_broken_checksum_is_found(scene, tmp_path: Path, surplus: int) -> None:
+    packed = bytearray(gzip.compress(nifti2(8, VOXELS + bytes(surplus))))
     packed[-6] ^= 1
     path = tmp_path / "a.nii.gz"
     path.write_bytes(packed)

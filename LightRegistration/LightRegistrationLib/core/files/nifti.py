@@ -116,6 +116,13 @@ def _report_damage(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: the file is damaged (its compressed data cannot be read to the end).") from error
 
 
+def _read_to_checksum(stream: IO[bytes] | gzip.GzipFile) -> None:
+    """Read on to the end, where the checksum of a compressed stream is compared, but not through bytes without end."""
+    remaining = FILES.max_trailing_bytes
+    while remaining > 0 and (chunk := stream.read(min(FILES.read_bytes, remaining))):
+        remaining -= len(chunk)
+
+
 def _check_voxels(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: Path) -> None:
     stream.seek(header.offset)
     length, finite = 0, header.float_type is None
@@ -125,7 +132,7 @@ def _check_voxels(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: 
         if not finite:
             usable = len(chunk) - len(chunk) % 8
             finite = bool(np.isfinite(np.frombuffer(chunk[:usable], dtype=header.float_type)).any())
-    stream.read(1)  # at the end of a compressed stream its checksum is compared
+    _read_to_checksum(stream)
     if length < header.length:
         raise InputError(f"{path}: the file is cut off ({length} of {header.length} bytes); copy or download it again.")
     if not finite:

@@ -20,6 +20,9 @@ class FileSettings:
     """Characters of a number in a header of text; longer ones crash ITK's readers. Chosen."""
     max_offset_bytes: int = 1 << 26
     """Bytes before the voxels of a NIfTI file: header and extensions. Chosen."""
+    max_trailing_bytes: int = 1 << 24
+    """Bytes after the voxels of a NIfTI file that are read to reach its checksum: a damaged stream often unpacks to too
+    many bytes. Chosen."""
     read_bytes: int = 1 << 22
     """Bytes that are read at once when a file is checked. Chosen, not measured."""
 
