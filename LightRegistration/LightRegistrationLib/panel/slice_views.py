@@ -11,7 +11,7 @@ from slicer.util import VTKObservationMixin
 
 from ..core.geometry.geometry import FloatArray
 from ..core.geometry.transforms import DisplacementField
-from ..scene.display.outlines import HiddenIn2D, restore_hidden_segmentations
+from ..scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
 from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
 from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
@@ -39,7 +39,7 @@ class ResultViews(VTKObservationMixin):
         self._shown: ViewContent | None = None
         self._preview: RegistrationNodes | None = None
         self._replaced: tuple[Any, ViewContent] | None = None
-        self._hidden = HiddenIn2D()
+        self._hidden = HiddenSegmentations(scene)
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
@@ -72,15 +72,16 @@ class ResultViews(VTKObservationMixin):
     ) -> None:
         """Show a preview of the result, until `replace_preview` or `end_preview` is called.
 
-        moving_affine, field: as for `scene.display.preview.add_preview`. content: of the result; if it will have
-        outlines, the segmentations are hidden in the preview too.
+        moving_affine, field: as for `scene.display.preview.add_preview`. content: of the result; if it will hide
+        the segmentations, the preview hides them too.
         """
         replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
         self.clear()
         self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
         self._replaced = replaced
         segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
-        self._hidden.hide([node for node in segmentations if node is not None and content.outlines])
+        covers = content.outlines or content.grid or content.match
+        self._hidden.hide([node for node in segmentations if node is not None and covers])
         self._display = ResultDisplay(self._logic, self._preview)
         self._display.show_after()
 
@@ -122,7 +123,7 @@ class ResultViews(VTKObservationMixin):
         self._display = self._preview = self._replaced = None
 
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
-        # A scene that was saved with outlines comes back without them, but with the segmentations still hidden.
+        # A scene that an earlier version saved with outlines comes back without them, but with hidden segmentations.
         self.clear()
         restore_hidden_segmentations(self._scene)
 

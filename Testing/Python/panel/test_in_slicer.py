@@ -116,14 +116,15 @@ def test_the_self_test_script_names_missing_packages_and_sets_the_exit_status(op
     assert "-m pip install" in capsys.readouterr().out
 
 
-def test_outlines_are_complete_before_they_enter_the_scene(opened):
-    """Slicer's Segmentations module logs an error for each later change of a segmentation node that is hidden."""
+def test_outlines_neither_change_in_the_scene_nor_when_they_leave_it(opened):
+    """Slicer's Segmentations module logs an error for each change of a segmentation node that is hidden."""
     import slicer
     import vtk
 
     added, changes = [], []
     node_class = slicer.vtkMRMLSegmentationNode
-    events = (slicer.vtkSegmentation.SegmentAdded, slicer.vtkSegmentation.SegmentModified)
+    names = ("SegmentAdded", "SegmentModified", "SegmentRemoved")
+    events = [getattr(slicer.vtkSegmentation, name) for name in names]
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def on_added(_scene, _event, node):
@@ -135,6 +136,8 @@ def test_outlines_are_complete_before_they_enter_the_scene(opened):
     tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
     opened.registered()
     opened.host.process_events()
+    for _turn in range(2):
+        opened.ui.outlinesBox.click()
     slicer.mrmlScene.RemoveObserver(tag)
-    assert len(added) == 2
+    assert len(added) == 4
     assert changes == []

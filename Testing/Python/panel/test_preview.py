@@ -145,7 +145,7 @@ def test_cancel_during_the_preview_restores_scene_and_views(opened, halt, earlie
     assert foregrounds() == {"moving preview"}
     assert len(slicer.util.getNodes("*outlines*")) == 0
     displays = [node.GetDisplayNode() for node in (opened.fixed_segmentation, opened.moving_segmentation)]
-    assert not any(display.GetVisibility2D() for display in displays), "structures cover the preview"
+    assert not any(display.IsDisplayableInView("vtkMRMLSliceNodeRed") for display in displays)
 
     opened.ui.registerButton.click()
     opened.host.process_events()
@@ -153,7 +153,7 @@ def test_cancel_during_the_preview_restores_scene_and_views(opened, halt, earlie
     assert opened.status == "Canceled."
     now = [(c.GetBackgroundVolumeID(), c.GetForegroundVolumeID(), c.GetForegroundOpacity()) for c in composites()]
     assert now == views
-    assert all(display.GetVisibility2D() != earlier_result for display in displays)
+    assert all(display.IsDisplayableInView("vtkMRMLSliceNodeRed") != earlier_result for display in displays)
     assert len(slicer.util.getNodes("*outlines*")) == outlines
     assert names_of_nodes() == names
 

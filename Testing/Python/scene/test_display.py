@@ -399,3 +399,70 @@ def test_switching_many_times_is_safe(application, scene, view) -> None:
         display.show_match(False)
     view.render()
     assert node_ids(scene) == before
+
+
+@pytest.mark.parametrize("part", ["grid", "match", "outlines"])
+def test_each_part_is_readable_alone(application, scene, view, part: str) -> None:
+    """The user's segmentations, visible with their fills, do not cover it: the picture is the same without them."""
+    pair, nodes = registered(scene, share=0.5)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_after()
+    switch = getattr(display, f"show_{part}")
+    switch(True)
+    alone = view.render()
+    switch(False)
+    for node in (pair.fixed_segmentation, pair.moving_segmentation):
+        node.SetDisplayVisibility(True)
+    covered = view.render()
+    switch(True)
+    assert (covered != alone).any(-1).sum() > 500
+    assert (view.render() == alone).all()
+    switch(False)
+    assert (view.render() == covered).all()
+
+
+@pytest.mark.parametrize("part", ["grid", "match", "outlines"])
+def test_a_scene_saved_meanwhile_shows_the_users_segmentations(application, scene, tmp_path, part) -> None:
+    """Read without this module: nothing restores what was hidden."""
+    pair, nodes = registered(scene)
+    pair.fixed_segmentation.SetDisplayVisibility(True)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_after()
+    getattr(display, f"show_{part}")(True)
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    display.restore()
+    name = pair.fixed_segmentation.GetName()
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
+    saved = scene.GetFirstNodeByName(name).GetDisplayNode()
+    assert saved.GetVisibility()
+    assert saved.GetVisibility2D()
+    assert saved.GetNumberOfViewNodeIDs() == 0
+    assert saved.IsDisplayableInView("vtkMRMLSliceNodeRed")
+
+
+def test_surfaces_stay_in_3d_while_the_segmentation_is_hidden(application, scene) -> None:
+    pair, nodes = registered(scene)
+    pair.fixed_segmentation.SetDisplayVisibility(True)
+    pair.fixed_segmentation.CreateClosedSurfaceRepresentation()
+    before = node_ids(scene)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_outlines(True)
+    shown = [scene.GetNodeByID(i) for i in node_ids(scene) - before]
+    surfaces = [node for node in shown if node.GetName() == "fixed organs surfaces"]
+    assert [node.GetDisplayNode().GetVisibility3D() for node in surfaces] == [1]
+    assert [node.GetDisplayNode().GetVisibility2D() for node in surfaces] == [0]
+    assert not any(node.GetSaveWithScene() for node in shown)
+    display.restore()
+    assert node_ids(scene) == before
+
+
+def test_a_segmentation_that_the_user_limited_to_some_views_keeps_them(application, scene) -> None:
+    pair, nodes = registered(scene)
+    own = pair.fixed_segmentation.GetDisplayNode()
+    own.AddViewNodeID("vtkMRMLSliceNodeRed")
+    display = ResultDisplay(application.logic, nodes)
+    display.show_outlines(True)
+    assert own.GetViewNodeIDs() == ("vtkMRMLSliceNodeRed",)
+    display.restore()
+    assert own.GetViewNodeIDs() == ("vtkMRMLSliceNodeRed",)

@@ -15,6 +15,7 @@ from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, image_data, world_affine
 from .deformation_grid import DeformationGrid
+from .hidden_segmentations import HiddenSegmentations
 from .match import MATCH, MISMATCH, compute_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
 from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, iterate_composite_nodes, iterate_slice_logics
@@ -26,8 +27,9 @@ MATCH_OPACITY = 0.6
 class ResultDisplay:
     """The display of one registration in all slice views.
 
-    Each part is switched on and off separately; switching it off restores what the views showed before. The user's
-    nodes are not changed, except for the 2-D visibility of segmentations while outlines are drawn.
+    Each part (grid, outlines, match map) is switched on and off separately and is readable alone: while one is drawn,
+    the views do not draw the segmentations themselves, whose fills would cover it. Switching it off restores what the
+    views showed before. A scene that is saved meanwhile holds the user's nodes as they were.
     """
 
     def __init__(self, logic: Any, nodes: RegistrationNodes) -> None:
@@ -40,7 +42,8 @@ class ResultDisplay:
         self._labels = SliceLayers(logic, LABEL)
         self._grid = DeformationGrid(self._scene, nodes.transform)
         self._outlines = Outlines(self._scene)
-        self._outlines_on = False
+        self._hidden = HiddenSegmentations(self._scene)
+        self._outlines_on = self._grid_on = False
         self._match_map: list[Any] = []
 
     @property
@@ -81,6 +84,8 @@ class ResultDisplay:
             self._grid.show(self._fixed_geometry())
         else:
             self._grid.hide()
+        self._grid_on = on
+        self._hide_or_show_segmentations()
 
     def show_outlines(self, on: bool) -> None:
         """Draw the fixed structures as broad, pale lines, the moving or warped ones as narrow, bright lines.
@@ -89,13 +94,13 @@ class ResultDisplay:
         Raises InputError for label maps that cannot be read.
         """
         self._outlines_on = on
-        if not on:
+        if on:
+            fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
+            lines = [(node, style) for node, style in ((fixed, FIXED_LINE), (other, OTHER_LINE)) if node is not None]
+            self._outlines.show(lines)
+        else:
             self._outlines.hide()
-            return
-        fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
-        not_shown = self._nodes.moving_segmentation if self._after else self._nodes.warped_segmentation
-        lines = [(node, style) for node, style in ((fixed, FIXED_LINE), (other, OTHER_LINE)) if node is not None]
-        self._outlines.show(lines, [] if not_shown is None else [not_shown])
+        self._hide_or_show_segmentations()
 
     def show_match(self, on: bool) -> None:
         """Show the match map: white where fixed and moving (or warped) structures agree, red where they differ.
@@ -110,6 +115,7 @@ class ResultDisplay:
         if on and self._nodes.fixed_segmentation is not None and other is not None:
             self._match_map = self._add_match_map(other)
             self._labels.show(self._match_map[0], MATCH_OPACITY)
+        self._hide_or_show_segmentations()
 
     def restore(self) -> None:
         """Switch everything off: the views and the user's nodes are again as they were before."""
@@ -135,6 +141,15 @@ class ResultDisplay:
             self.show_outlines(True)
         if switched and self._match_map:
             self.show_match(True)
+
+    def _hide_or_show_segmentations(self) -> None:
+        """Do not draw the segmentations while there is something that their fills would cover."""
+        if not (self._grid_on or self._outlines_on or self._match_map):
+            self._hidden.restore()
+            return
+        nodes = self._nodes
+        segmentations = (nodes.fixed_segmentation, nodes.moving_segmentation, nodes.warped_segmentation)
+        self._hidden.hide([node for node in segmentations if node is not None])
 
     def _other_segmentation(self) -> Any:
         return self._nodes.warped_segmentation if self._after else self._nodes.moving_segmentation

@@ -14,7 +14,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import apply_affine
-from ..display.outlines import HiddenIn2D
+from ..display.hidden_segmentations import HiddenSegmentations
 from ..display.result_display import ResultDisplay
 from ..files.messages import capture_messages
 from ..nodes.results import RegistrationNodes
@@ -96,7 +96,7 @@ def _open_three_views(application: HeadlessApplication, size: tuple[int, int]) -
 @contextmanager
 def _hide_segmentations(nodes: RegistrationNodes) -> Iterator[None]:
     """Hide the fill of segmentations, which loaded ones have by default, from the pictures."""
-    hidden = HiddenIn2D()
+    hidden = HiddenSegmentations(nodes.fixed.GetScene())
     segmentations = (nodes.fixed_segmentation, nodes.moving_segmentation, nodes.warped_segmentation)
     hidden.hide([node for node in segmentations if node is not None])
     try:
