@@ -35,8 +35,13 @@ from LightRegistrationLib.panel.choices import (
     list_refinement_items,
 )
 from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
-from LightRegistrationLib.panel.file_dialogs import choose_and_load_segmentation, choose_and_load_volume
+from LightRegistrationLib.panel.file_dialogs import (
+    choose_and_load_segmentation,
+    choose_and_load_volume,
+    list_load_titles,
+)
 from LightRegistrationLib.panel.inputs import (
+    NODE_PARAMETERS,
     SelectedNodes,
     list_preservable_segments,
     read_preserved_segments,
@@ -143,6 +148,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        # Before the selectors hear of it: they would choose the next node in their lists.
+        removal = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+        self.addObserver(slicer.mrmlScene, removal, self.onNodeAboutToBeRemoved, priority=1.0)
         slicer.app.connect("aboutToQuit()", self.logic.close)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
@@ -152,7 +160,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             ("fixedSegmentation", self.ui.fixedSegmentationLoadButton, choose_and_load_segmentation),
             ("movingSegmentation", self.ui.movingSegmentationLoadButton, choose_and_load_segmentation),
         ):
-            button.connect("clicked()", lambda p=parameter, b=button, f=load: self.onLoadButton(p, b.toolTip, f))
+            button.connect("clicked()", lambda p=parameter, f=load: self.onLoadButton(p, f))
 
     def cleanup(self):
         """End the worker and all observations when the module is unloaded or the application closes."""
@@ -185,6 +193,15 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Read the parameters again: they are imported before the nodes that they reference."""
         if self._parameterNode is not None:
             self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node):
+        """Choose nothing in place of a chosen node that is removed."""
+        if self._parameterNode is None or slicer.mrmlScene.IsClosing():
+            return
+        for parameter in NODE_PARAMETERS:
+            if getattr(self._parameterNode, parameter) is node:
+                setattr(self._parameterNode, parameter, None)
 
     def initializeParameterNode(self):
         """Connect the panel with the parameter node, which is created if needed."""
@@ -256,10 +273,10 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             outcome.line or format_completion(registered.report), isError=registered is None and not outcome.canceled
         )
 
-    def onLoadButton(self, parameter, title, load):
+    def onLoadButton(self, parameter, load):
         """Load a file and choose the loaded node."""
         try:
-            node = load(self.parent, title)
+            node = load(self.parent, list_load_titles()[parameter])
         except InputError as error:
             self._showEnd(str(error), isError=True)
         else:

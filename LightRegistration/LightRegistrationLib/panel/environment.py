@@ -20,6 +20,15 @@ from .translation import translate
 REQUIREMENTS = {"torch": "torch>=2.6", "safetensors": "safetensors>=0.4", "scipy": "scipy>=1.11"}
 """Import name -> requirement for pip. Slicer contains numpy."""
 
+DOWNLOAD_MEGABYTES = {"torch": 200, "safetensors": 1, "scipy": 40}
+"""Import name -> size of the download, rounded up, for the question to the user; PyTorch: the build for the CPU."""
+
+GPU_BUILD_MEGABYTES = 3000
+"""Size of the download of PyTorch with what it needs on a graphics card, rounded up."""
+
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's own index of builds for the CPU. On Linux, the general index holds the build for graphics cards."""
+
 
 def find_python_executable() -> str:
     """Return the interpreter with the application's packages: PythonSlicer, or the present one outside of Slicer."""
@@ -43,7 +52,7 @@ def ensure_packages() -> None:
     if not missing:
         return
     names = ", ".join("PyTorch" if name == "torch" else name for name in missing)
-    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(_ask_to_install(names)):
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(_ask_to_install(missing, names)):
         line = translate("LightRegistration", "Not installed, but needed for the registration: {names}.")
         raise InputError(line.format(names=names))
     logging.info("LightRegistration installs %s, as the user agreed", names)
@@ -55,13 +64,30 @@ def ensure_packages() -> None:
         raise InputError(line.format(names=names))
 
 
-def _ask_to_install(names: str) -> str:
-    return translate(
+def _ask_to_install(missing: list[str], names: str) -> str:
+    extension_chooses = "torch" in missing and _find_pytorch_extension() is not None
+    megabytes = sum(DOWNLOAD_MEGABYTES[name] for name in missing)
+    size = translate("LightRegistration", "About {megabytes} MB are downloaded once.")
+    gpu_size = translate(
+        "LightRegistration",
+        "About {megabytes} MB are downloaded once, or {gpu_megabytes} MB if Slicer's PyTorch extension finds a "
+        "graphics card.",
+    )
+    question = translate(
         "LightRegistration",
         "The registration needs Python packages that are not installed yet: {names}.\n\n"
-        "They are downloaded once (PyTorch: up to several gigabytes). Slicer does not respond during the installation. "
-        "Install them now?",
-    ).format(names=names)
+        "{size} Slicer does not respond during the installation. Install them now?",
+    )
+    gpu_megabytes = megabytes - DOWNLOAD_MEGABYTES["torch"] + GPU_BUILD_MEGABYTES
+    size = gpu_size.format(megabytes=megabytes, gpu_megabytes=gpu_megabytes) if extension_chooses else size
+    return question.format(names=names, size=size.format(megabytes=megabytes))
+
+
+def list_pip_arguments(name: str) -> list[str]:
+    """Return what pip is asked for: the requirement, and on Linux PyTorch's build for the CPU, as elsewhere."""
+    if name == "torch" and sys.platform.startswith("linux"):
+        return [REQUIREMENTS[name], "--index-url", CPU_BUILDS]
+    return [REQUIREMENTS[name]]
 
 
 def _install(name: str) -> None:
@@ -71,7 +97,7 @@ def _install(name: str) -> None:
             version = REQUIREMENTS[name].removeprefix(name)
             torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=version)
         else:
-            slicer.util.pip_install(REQUIREMENTS[name])
+            slicer.util.pip_install(list_pip_arguments(name))
     # The exceptions of Slicer, pip, and light-the-torch; their own output is in the application log.
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -8,14 +8,35 @@ import qt
 import slicer.util
 
 from ..core.errors import InputError
+from ..scene.nodes.volumes import find_volume_problem
 from .translation import translate
 
 IMAGE_SUFFIXES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd"
 
 
+def list_load_titles() -> dict[str, str]:
+    """Return the title of the file dialog for each input of the parameter node, as plain text.
+
+    The tool tips of the buttons are no titles: Slicer returns them as HTML.
+    """
+    return {
+        "fixedVolume": translate("LightRegistration", "Load the fixed volume"),
+        "movingVolume": translate("LightRegistration", "Load the moving volume"),
+        "fixedSegmentation": translate("LightRegistration", "Load the fixed segmentation"),
+        "movingSegmentation": translate("LightRegistration", "Load the moving segmentation"),
+    }
+
+
 def choose_and_load_volume(parent: Any, title: str) -> Any:
-    """Ask for an image file and load it; None if the user cancels. Raises InputError for an unreadable file."""
-    return _choose_and_load(parent, title, slicer.util.loadVolume)
+    """Ask for an image file and load it; None if the user cancels.
+
+    Raises InputError for an unreadable file and for one that cannot be registered; the latter is loaded all the same.
+    """
+    node = _choose_and_load(parent, title, slicer.util.loadVolume)
+    problem = None if node is None else find_volume_problem(node)
+    if problem is not None:
+        raise InputError(problem)
+    return node
 
 
 def choose_and_load_segmentation(parent: Any, title: str) -> Any:

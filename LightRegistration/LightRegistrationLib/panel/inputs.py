@@ -8,7 +8,7 @@ from typing import Any
 from ..core.geometry.volume import Segmentation
 from ..core.result.settings import RegistrationSettings
 from ..scene.nodes.segmentations import segment_names, segmentation_from_node
-from ..scene.nodes.volumes import volume_from_node
+from ..scene.nodes.volumes import find_volume_problem, volume_from_node
 from ..worker.protocol import RegistrationRequest
 from .translation import translate
 
@@ -46,6 +46,10 @@ class SelectedNodes:
             return translate(
                 "LightRegistration", "Fixed and moving volume are the same volume: choose two different ones."
             )
+        for node in (self.fixed, self.moving):
+            problem = find_volume_problem(node)
+            if problem is not None:
+                return problem
         if self.fixed_segmentation is not None and self.fixed_segmentation is self.moving_segmentation:
             return translate(
                 "LightRegistration",
@@ -79,6 +83,20 @@ class SelectedNodes:
             fixed_mask=_read_segmentation(self.fixed_mask),
             moving_mask=_read_segmentation(self.moving_mask),
         )
+
+
+NODE_PARAMETERS = (
+    "fixedVolume",
+    "movingVolume",
+    "fixedSegmentation",
+    "movingSegmentation",
+    "fixedMask",
+    "movingMask",
+    "outputTransform",
+    "outputVolume",
+    "outputSegmentation",
+)
+"""The names of the node selectors' values in the parameter node."""
 
 
 def read_selected_nodes(parameters: Any) -> SelectedNodes:

@@ -7,6 +7,7 @@ import io
 import os
 import queue
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ from ..core.models.cards import get_model_folders
 from ..core.report.definition import Report
 from ..core.result.progress import Progress
 from ..core.result.result import RegistrationResult
+from .priority import take_normal_priority
 from .protocol import (
     MESSAGE_FILE,
     FieldFound,
@@ -56,6 +58,9 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     its state is then unknown; the client starts a new worker within seconds.
     """
     faulthandler.enable()
+    line = take_normal_priority()
+    if line is not None:
+        sys.stderr.write(f"{line}\n")
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests, session), daemon=True).start()
     outbox = Outbox(session)

@@ -22,7 +22,7 @@ def without_torch(monkeypatch):
     installed = []
     monkeypatch.setattr(environment, "find_missing_packages", lambda: [] if TORCH in installed else [TORCH])
     monkeypatch.setattr(sys.modules["LightRegistration"], "find_missing_packages", environment.find_missing_packages)
-    monkeypatch.setattr(slicer.util, "pip_install", lambda wish: installed.append(wish.partition(">")[0]))
+    monkeypatch.setattr(slicer.util, "pip_install", lambda wish: installed.append(wish[0].partition(">")[0]))
     monkeypatch.setattr(slicer.app._native, "_testing", False)
     return installed
 
@@ -246,3 +246,87 @@ def test_a_missing_model_is_shown_and_refused_in_one_line(opened):
     opened.ui.registerButton.click()
     opened.finish()
     assert "Unknown model 'gone-model'" in opened.status
+
+
+def test_a_volume_that_cannot_be_registered_is_refused_when_it_is_chosen(opened):
+    import slicer
+    import vtk
+
+    for name, shape, components, reason in (("color", (4, 4, 4), 3, "components"), ("slice", (9, 9, 1), 1, "slice")):
+        image = vtk.vtkImageData()
+        image.SetDimensions(*shape)
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, components)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        node.SetAndObserveImageData(image)
+        opened.choose(segmentations=False)
+        opened.ui.movingSelector.setCurrentNode(node)
+        assert reason in opened.status
+        assert not opened.ui.registerButton.enabled
+        opened.ui.movingSelector.setCurrentNode(opened.moving)
+        assert opened.ui.registerButton.enabled
+
+
+def test_a_loaded_single_slice_is_not_chosen(opened, tmp_path):
+    import numpy as np
+    import slicer
+
+    from LightRegistrationLib.core.geometry.volume import Volume
+    from LightRegistrationLib.scene.files.saving import save_node
+    from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
+
+    flat = Volume(np.ones((2, 9, 9), np.uint8), np.eye(4), "flat")
+    node = volume_node_from_volume(slicer.mrmlScene, flat, "flat")
+    image = node.GetImageData()
+    image.SetDimensions(9, 18, 1)
+    save_node(node, tmp_path / "flat.nrrd")
+    opened.host.dialogs.expect("QFileDialog.getOpenFileName", str(tmp_path / "flat.nrrd"))
+    opened.ui.fixedLoadButton.click()
+    opened.host.raise_slot_errors()
+    assert "single slice" in opened.status
+    assert opened.panel.logic.getParameterNode().fixedVolume is None
+
+
+def test_a_chosen_node_that_is_removed_leaves_no_choice(opened):
+    """A result of ours stands beside the removed node in the selector's list."""
+    import slicer
+
+    nodes = opened.registered()
+    slicer.mrmlScene.RemoveNode(opened.moving)
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    parameters = opened.panel.logic.getParameterNode()
+    assert parameters.movingVolume is None
+    assert opened.ui.movingSelector.currentNode() is None
+    assert "Choose a moving volume" in opened.status
+    slicer.mrmlScene.RemoveNode(opened.fixed_segmentation)
+    assert parameters.fixedSegmentation is None
+    assert slicer.mrmlScene.IsNodePresent(nodes.warped)
+
+
+def test_load_dialogs_have_plain_titles(opened):
+    """Slicer returns tool tips as HTML."""
+    titles = []
+    for name in ("fixed", "moving", "fixedSegmentation", "movingSegmentation"):
+        button = getattr(opened.ui, f"{name}LoadButton")
+        button.toolTip = f"<p>{button.toolTip}</p>"
+        opened.host.dialogs.expect("QFileDialog.getOpenFileName", "")
+        button.click()
+        titles.append(opened.host.dialogs.shown[-1].arguments[1])
+    opened.host.raise_slot_errors()
+    assert titles[0] == "Load the fixed volume"
+    assert len(set(titles)) == 4
+    assert not any("<" in title for title in titles)
+
+
+def test_on_linux_the_build_for_the_cpu_is_asked_for_and_the_question_says_its_size(opened, without_torch, monkeypatch):
+    import slicer
+
+    wishes = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(slicer.util, "pip_install", lambda wish: (wishes.append(wish), without_torch.append(TORCH)))
+    opened.host.dialogs.expect("confirmOkCancelDisplay", True)
+    opened.choose()
+    opened.ui.registerButton.click()
+    assert [wish[0].partition(">")[0] for wish in wishes] == [TORCH]
+    assert wishes[0][-1].endswith("/cpu")
+    assert "About 200 MB" in opened.host.dialogs.shown[-1].arguments[0]

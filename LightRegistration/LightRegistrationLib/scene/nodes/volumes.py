@@ -49,6 +49,20 @@ def image_array(node: Any) -> NDArray:
     return vtk_to_numpy(scalars).reshape(dimensions[::-1])
 
 
+def find_volume_problem(node: Any) -> str | None:
+    """Return one line that says why a volume node cannot be registered (colors, a single slice); None if it can.
+
+    A volume without an image is no problem yet: its image may still be loaded.
+    """
+    if node.GetImageData() is None:
+        return None
+    try:
+        image_array(node)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def convert_to_slicer_type(node: Any) -> None:
     """Convert 64-bit integer voxels, which parts of Slicer cannot show or save, to int32, uint32, or float64."""
     image = node.GetImageData()
