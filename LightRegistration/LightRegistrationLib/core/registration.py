@@ -29,9 +29,10 @@ from .models.image_statistics import measure_image_statistics
 from .models.registry import ModelRegistry, Student
 from .models.selection import ModelChoice, check_model, choose_model, prefer_rival
 from .network.flow_conversion import Deformation, convert_flow_to_field
-from .network.grid import GridImage, compute_network_grid, fill_unknown, resample_to_grid
+from .network.grid import GridImage, compute_network_grid, fill_unknown, measure_framing_offset, resample_to_grid
 from .network.inference import run_student
 from .network.intensity import IntensityNormalization
+from .network.settings import DEFAULT_SETTINGS as NETWORK
 from .refinement.acceptance import MatchMeasure, accept_deformation
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.multimodal import choose_metric
@@ -195,9 +196,15 @@ class _AlignedPair:
     metric: Metric
 
     def run_network(self, cascades: int | None) -> Deformation:
-        """Run the network, and keep of its deformation what improves the match of a single-contrast pair."""
+        """Run the network, and keep of its deformation what improves the match of a single-contrast pair.
+
+        Where both fields of view are framed alike, as crops around one structure are, their edges lie at the same
+        anatomy and help to align it: a single-contrast pair keeps them. Otherwise they would pull tissue to them.
+        """
         is_multimodal = self.metric == Metric.MIND
-        images = fill_unknown(self.fixed, self.moving, is_multimodal)
+        images = self.fixed, self.moving
+        if is_multimodal or not self._are_framed_alike:
+            images = fill_unknown(*images, is_multimodal)
         deformation = run_student(self.student.network, *images, cascades)
         return deformation if is_multimodal else accept_deformation(self._measure_match, deformation)[0]
 
@@ -243,6 +250,12 @@ class _AlignedPair:
         """Whether a refined deformation matches no worse than the one before it, in either measure."""
         after = self.measure_match_after(refined_initial).measure(refined)
         return not self._measure_match.is_better(self._measure_match.measure(deformation), after)
+
+    @cached_property
+    def _are_framed_alike(self) -> bool:
+        fixed, moving = (volume.geometry for volume in self.shrunk.volumes)
+        offset = measure_framing_offset(fixed, moving, self.alignment.transform.matrix)
+        return offset < NETWORK.max_framing_offset
 
     @cached_property
     def _measure_match(self) -> MatchMeasure:

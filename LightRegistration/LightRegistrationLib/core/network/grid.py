@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry.geometry import FloatArray, Geometry, homogeneous
+from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..geometry.volume import Volume
 from ..sampling.block_means import average_blocks
 from .flows import sample
@@ -130,6 +130,20 @@ def resample_to_grid(shrunk: ShrunkImage, geometry: Geometry, matrix: FloatArray
     limits = torch.tensor(shrunk.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1) - 1
     known = ((coordinates >= 0) & (coordinates <= limits)).all(1, keepdim=True)
     return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry, known)
+
+
+def measure_framing_offset(fixed: Geometry, moving: Geometry, matrix: FloatArray) -> float:
+    """Measure how far the centers of two fields of view lie apart after the alignment, as a share of their extent.
+
+    matrix: 4x4, RAS mm of the fixed volume -> RAS mm of the moving one. The offset is divided by the smaller of the two
+    extents along each axis of the fixed volume; the largest share is returned. Crops made around the same structure
+    have offsets near 0, a volume and its half about 0.5.
+    """
+    axes = compute_anatomical_axes(fixed.affine[:3, :3])
+    corners = fixed.corners_mm @ axes, apply_affine(np.linalg.inv(matrix), moving.corners_mm) @ axes
+    low, high = np.stack([c.min(0) for c in corners]), np.stack([c.max(0) for c in corners])
+    centers = (low + high) / 2
+    return float((np.abs(centers[0] - centers[1]) / (high - low).min(0)).max())
 
 
 def fill_unknown(fixed: GridImage, moving: GridImage, is_multimodal: bool) -> tuple[GridImage, GridImage]:

@@ -14,6 +14,7 @@ from LightRegistrationLib.core.network.grid import (
     GridImage,
     compute_network_grid,
     fill_unknown,
+    measure_framing_offset,
     resample_to_grid,
     shrink,
 )
@@ -101,3 +102,19 @@ def test_a_crop_of_the_fixed_image_becomes_the_fixed_image():
     _, filled = fill_unknown(fixed, moving, is_multimodal=False)
     assert torch.equal(filled.tensor[:, :, 17:], fixed.tensor[:, :, 17:])
     assert moving.tensor[:, :, 17:].max() == 0
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_volumes_with_the_same_center_after_the_alignment_have_no_framing_offset(name):
+    fixed = AWKWARD[name]
+    matrix = homogeneous(np.eye(3), (30, -20, 10))
+    moving = Geometry(fixed.shape, matrix @ fixed.affine)
+    assert measure_framing_offset(fixed, moving, matrix) == pytest.approx(0, abs=1e-6)
+    assert measure_framing_offset(fixed, moving, np.eye(4)) > 0.1
+
+
+def test_a_volume_and_its_half_have_a_framing_offset_of_about_a_half():
+    whole = make_geometry((32, 24, 20), (2, 3, 4))
+    half = Geometry((16, 24, 20), whole.affine)
+    for pair in ((whole, half), (half, whole)):
+        assert measure_framing_offset(*pair, np.eye(4)) == pytest.approx(0.5, abs=0.04)
