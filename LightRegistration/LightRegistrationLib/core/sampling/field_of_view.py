@@ -23,13 +23,17 @@ def find_field_of_view(volume: Volume) -> Box:
 
     Slices that hold one value only (or only NaN) are removed from all six sides. Where the body ends by itself, most of
     the outermost slice that is left is background: there a margin of background stays, so that the body's outline does.
+    Padding of a few mm (not NaN) stays: scanners add it too, and its edge shows where the scan ends.
     """
     array = volume.array
     box = [slice(0, n) for n in array.shape]
     while any(_trim_side(array, box, axis, side) for axis in range(3) for side in (0, 1)):
         pass
-    margins = np.ceil(SAMPLING.background_margin_mm / volume.geometry.spacing_mm[::-1]).astype(int)
-    return tuple(_add_margins(array, box, axis, int(margins[axis])) for axis in range(3))  # type: ignore[return-value]
+    spacing = volume.geometry.spacing_mm[::-1]
+    margins = np.ceil(SAMPLING.background_margin_mm / spacing).astype(int)
+    box = [_add_margins(array, box, axis, int(margins[axis])) for axis in range(3)]
+    box = [_keep_thin_padding(array, box, axis, float(spacing[axis])) for axis in range(3)]
+    return box[0], box[1], box[2]
 
 
 def crop_to_field_of_view(volume: Volume) -> Volume:
@@ -75,6 +79,15 @@ def _add_margins(array: NDArray, box: list[slice], axis: int, margin: int) -> sl
     if stop < size and _ends_by_itself(_take(array, box, axis, stop - 1), _take(array, box, axis, stop)):
         stop = min(size, stop + margin)
     return slice(start, stop)
+
+
+def _keep_thin_padding(array: NDArray, box: list[slice], axis: int, spacing_mm: float) -> slice:
+    """Widen the box along an axis to the sides of the volume where little was cut off, unless that is NaN."""
+    start, stop, size = box[axis].start, box[axis].stop, array.shape[axis]
+    first, last = (array[tuple(index if a == axis else 0 for a in range(3))] for index in (0, size - 1))
+    keep_first = start * spacing_mm < SAMPLING.min_padding_mm and first == first
+    keep_last = (size - stop) * spacing_mm < SAMPLING.min_padding_mm and last == last
+    return slice(0 if keep_first else start, size if keep_last else stop)
 
 
 def _ends_by_itself(outermost: NDArray, removed: NDArray) -> bool:

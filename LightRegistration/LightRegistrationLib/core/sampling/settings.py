@@ -20,6 +20,9 @@ class SamplingSettings:
     background_margin_mm: float = 20.0
     """Background that stays around a body that ends inside a padded volume. Chosen; padded volumes:
     `Testing/Benchmarks/robustness.py`."""
+    min_padding_mm: float = 10.0
+    """Thinner padding is not cut off: the CTs of the neck end in two empty slices (6 mm), and without them their
+    alignment is worse. Chosen above that; whole volumes: `Testing/Benchmarks/comparison.py`."""
     min_background_fraction: float = 0.75
     """Share of the outermost slice that is background where a body ends by itself; less is a body that was cut.
     Chosen; padded volumes: `Testing/Benchmarks/robustness.py`."""

@@ -14,7 +14,8 @@ from LightRegistrationLib.core.sampling.settings import SAMPLING
 
 from ..geometries import AWKWARD, make_geometry
 
-WHOLE = ((6, 7), (5, 4), (3, 9))
+WHOLE = ((10, 11), (9, 8), (7, 12))
+"""At least 10 mm of padding at the spacings of all geometries."""
 
 
 def make_scan(name: str = "plain", dtype: str = "float32") -> Volume:
@@ -106,3 +107,14 @@ def test_one_bright_voxel_in_the_padding_is_not_cut_off():
     array[1, 2, 1] = 5
     box = find_field_of_view(replace(padded, array=array))
     assert [part.start for part in box] <= [1, 2, 1]
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("side", range(2))
+def test_thin_padding_stays_unless_it_is_nan(axis, side):
+    scan = make_scan()
+    voxels = int((SAMPLING.min_padding_mm - 1) / scan.geometry.spacing_mm[2 - axis])
+    widths = tuple(tuple(voxels if (a, s) == (axis, side) else 0 for s in range(2)) for a in range(3))
+    padded = pad(scan, widths, -1024)
+    assert crop_to_field_of_view(padded) is padded
+    np.testing.assert_array_equal(crop_to_field_of_view(pad(scan, widths, np.nan)).array, scan.array)
