@@ -77,7 +77,7 @@ def content(kind: str, sets: Mapping[str, Any]) -> str:
     if kind == "words":
         return section(RESULTS / "comparison.md", "## In words")
     if kind == "cpu time":
-        return section(RESULTS / "cpu_time.md", "")
+        return re.sub(r"^## ", "#### ", section(RESULTS / "cpu_time.md", ""), flags=re.MULTILINE)
     if kind.startswith("overview"):
         return overview(sets, is_short=kind.endswith(" short"))
     name, _, columns = kind.removeprefix("set ").partition(": ")
