@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Union
 
 import slicer
@@ -53,6 +55,7 @@ from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
 from LightRegistrationLib.panel.slice_views import ResultViews, ViewContent
+from LightRegistrationLib.panel.state import RunEnd, RunState, find_state, read_view_content
 from LightRegistrationLib.panel.translation import translate
 from LightRegistrationLib.panel.widget_states import PanelWidgets
 
@@ -124,8 +127,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.view = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._endedSelection = None
-        self._shown = None
+        self._followed = None
+        self._startedAt = 0.0
 
     def setup(self):
         """Build the panel when the user opens the module for the first time."""
@@ -151,8 +154,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         # Before the selectors hear of it: they would choose the next node in their lists.
         removal = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
         self.addObserver(slicer.mrmlScene, removal, self.onNodeAboutToBeRemoved, priority=1.0)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
         slicer.app.connect("aboutToQuit()", self.logic.close)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
+        self.logic.on_change = self.refresh
+        self.ui.showButton.connect("clicked()", self.onShowButton)
         self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
         for parameter, button, load in (
             ("fixedVolume", self.ui.fixedLoadButton, choose_and_load_volume),
@@ -167,6 +173,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.logic is None:  # setup() has failed
             return
         slicer.app.disconnect("aboutToQuit()", self.logic.close)
+        self.logic.on_change = None
         self.setParameterNode(None)
         self.removeObservers()
         self.logic.close()
@@ -217,11 +224,16 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
             # Opening the module does not change the views; later changes of the parameters do.
-            self._shown = self._readViewState()
+            self._followed = self._readViewState()
             self.onParametersModified()
 
+    def onNodeRemoved(self, caller, event):
+        """Show that a node of the result is gone."""
+        if not slicer.mrmlScene.IsClosing():
+            self.refresh()
+
     def onParametersModified(self, caller=None, event=None):
-        """Update the panel from the parameter node, except during a registration or while a scene is being imported."""
+        """Follow the parameter node: panel, worker and views, except while a scene is being imported."""
         if slicer.mrmlScene.IsImporting():
             return
         parameters = self._parameterNode
@@ -229,38 +241,37 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
         self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
-        if self.logic.is_busy:
-            return
-        selected = read_selected_nodes(self._parameterNode)
-        if selected != self._endedSelection:
-            self._endedSelection = None
-            self.view.show_ready(selected.find_problem())
+        if not self.logic.is_busy:
+            selected = read_selected_nodes(parameters)
+            self.logic.forget_end_of_others(selected)
             self._warmUp(selected)
-        self.view.show_result(json.loads(parameters.report) if parameters.result and parameters.report else None)
-        self.view.select_before_or_after(parameters.showAfter)
-        self._updateViews()
+            self._updateViews()
+        self.refresh()
+
+    def refresh(self):
+        """Show the present state of the logic, the parameter node and the views."""
+        if self._parameterNode is not None and not slicer.mrmlScene.IsImporting():
+            self.view.show(find_state(self.logic.run_state, self._parameterNode, self.logic.is_shown))
 
     def onRegisterButton(self):
-        """Start a registration, or cancel the running one."""
-        if self.logic.is_busy:
-            self.logic.cancel()
+        """Do what the button says: start a registration, or cancel the running one."""
+        if self.logic.run_state.is_starting:
             return
-        parameters, selected, problem = self._parameterNode, read_selected_nodes(self._parameterNode), None
-        # Slicer handles events while packages are installed: the button must not be pressed a second time.
-        self.view.show_starting()
+        if self.logic.is_busy:
+            # The second press of a double click is not meant as Cancel.
+            if time.monotonic() - self._startedAt > slicer.app.doubleClickInterval / 1000:
+                self.logic.cancel()
+            return
+        self._startedAt = time.monotonic()
+        selected = read_selected_nodes(self._parameterNode)
         try:
-            self.logic.start(
-                selected, read_settings(parameters), self.onEnd, self.view.show_progress, self._readPreviewContent
-            )
+            self.logic.start(selected, read_settings(self._parameterNode), self.onEnd, preview=self._readPreviewContent)
         except InputError as error:
-            problem = str(error)
-        finally:
-            if self.logic.is_busy:
-                self.view.show_progress(ProgressUpdate(0.0, Stage.STARTING))
-            else:
-                self.view.show_ready(selected.find_problem())
-        if problem is not None:
-            self._showEnd(problem, isError=True)
+            self._showProblem(str(error), selected)
+
+    def onShowButton(self):
+        """Show the result in the views, as the switches say."""
+        self._show(self._readViewState())
 
     def onEnd(self, registered, outcome):
         """Store the result in the parameter node and show it."""
@@ -269,28 +280,25 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             parameters.report = json.dumps(registered.report)
             parameters.showAfter = True
             parameters.result = registered.nodes.transform
-        self._showEnd(
-            outcome.line or format_completion(registered.report), isError=registered is None and not outcome.canceled
-        )
+        slicer.util.showStatusMessage(self.logic.run_state.end.line, 5000)
+        if self._parameterNode is not None:
+            self._updateViews()
+            self.refresh()
+            self._warmUp(read_selected_nodes(self._parameterNode))
 
     def onLoadButton(self, parameter, load):
         """Load a file and choose the loaded node."""
         try:
             node = load(self.parent, list_load_titles()[parameter])
         except InputError as error:
-            self._showEnd(str(error), isError=True)
+            self._showProblem(str(error), read_selected_nodes(self._parameterNode))
         else:
             if node is not None:
                 setattr(self._parameterNode, parameter, node)
 
-    def _showEnd(self, line, isError):
+    def _showProblem(self, line, selected):
         slicer.util.showStatusMessage(line, 5000)
-        if self._parameterNode is None:
-            return
-        self._endedSelection = read_selected_nodes(self._parameterNode)
-        self.onParametersModified()
-        self.view.show_outcome(line, isError)
-        self._warmUp(self._endedSelection)
+        self.logic.note_problem(line, selected)
 
     def _warmUp(self, selected):
         """Start the worker before the user presses Register; missing packages are reported only then."""
@@ -298,20 +306,23 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.logic.warm_up()
 
     def _readViewState(self):
-        p = self._parameterNode
-        return (p.result, ViewContent(after=p.showAfter, grid=p.showGrid, outlines=p.showOutlines, match=p.showMatch))
+        return (self._parameterNode.result, read_view_content(self._parameterNode))
 
     def _readPreviewContent(self):
         """Return what the views show beside a preview; None while another module is open."""
         return None if self._parameterNode is None else self._readViewState()[1]
 
     def _updateViews(self):
-        if self._readViewState() != self._shown:
-            self._shown = self._readViewState()
-            try:
-                self.logic.show(*self._shown)
-            except InputError as error:
-                self.view.show_outcome(str(error), is_error=True)
+        wanted = self._readViewState()
+        if wanted != self._followed:
+            self._show(wanted)
+
+    def _show(self, wanted):
+        self._followed = wanted
+        try:
+            self.logic.show(*wanted)
+        except InputError as error:
+            self._showProblem(str(error), read_selected_nodes(self._parameterNode))
 
     def _setter(self, parameter):
         def setParameter(value):
@@ -338,11 +349,40 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self._runner = RegistrationRunner(slicer.mrmlScene, find_python_executable())
-        self._views = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic())
+        self.on_change: Callable[[], None] | None = None
+        self._run_state = RunState()
+        self._views = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic(), self._tell_change)
 
     def getParameterNode(self):
         """Return the module's parameters, typed."""
         return LightRegistrationParameterNode(super().getParameterNode())
+
+    @property
+    def run_state(self) -> RunState:
+        """What this logic is doing, and how the latest attempt ended."""
+        return self._run_state
+
+    def _set_run_state(self, state: RunState) -> None:
+        self._run_state = state
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def note_problem(self, line: str, selected: SelectedNodes) -> None:
+        """Keep one line on an attempt that failed before anything was registered."""
+        self._set_run_state(RunState(end=RunEnd(line, True, selected)))
+
+    def forget_end_of_others(self, selected: SelectedNodes) -> None:
+        """Forget how the latest attempt ended if other nodes were chosen for it."""
+        end = self._run_state.end
+        if end is not None and end.selected != selected:
+            self._run_state = replace(self._run_state, end=None)
+
+    def is_shown(self, transform: vtkMRMLTransformNode, content: ViewContent) -> bool:
+        """Whether all slice views show exactly this of a result."""
+        return self._views.is_showing(transform, content)
 
     @property
     def is_busy(self) -> bool:
@@ -371,18 +411,26 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         problem = selected.find_problem()
         if problem is not None:
             raise InputError(problem)
-        ensure_packages()
+        self._ensure_packages()
 
         def publish_and_end(outcome: Outcome) -> None:
             try:
                 registered = publish_reply(slicer.mrmlScene, selected, outcome.reply) if outcome.reply else None
             except InputError as error:
                 registered, outcome = None, Outcome(line=str(error))
+            line = outcome.line or format_completion(registered.report)
+            is_error = registered is None and not outcome.canceled
+            self._run_state = RunState(end=RunEnd(line, is_error, selected, registered is not None))
             if registered is None:
                 self._views.end_preview()
             else:
                 self._views.replace_preview(registered.nodes)
+            self._tell_change()
             on_end(registered, outcome)
+
+        def show_progress(update: ProgressUpdate) -> None:
+            self._set_run_state(RunState(progress=update))
+            on_progress(update)
 
         def show_preview(field: DisplacementField) -> None:
             content = preview()
@@ -390,7 +438,18 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
                 self._views.show_preview(selected, request.moving.affine, field, content)
 
         request = selected.make_request(settings)
-        self._runner.start(request, publish_and_end, on_progress, show_preview, tuple(selected.list_inputs()))
+        self._runner.start(request, publish_and_end, show_progress, show_preview, tuple(selected.list_inputs()))
+        self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
+
+    def _ensure_packages(self) -> None:
+        if not find_missing_packages():
+            return
+        # Slicer handles events while packages are installed: the button must not be pressed a second time.
+        self._set_run_state(RunState(is_starting=True))
+        try:
+            ensure_packages()
+        finally:
+            self._set_run_state(RunState())
 
     def register(
         self,

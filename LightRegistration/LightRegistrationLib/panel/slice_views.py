@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,14 @@ class ViewContent:
 
 
 class ResultViews(VTKObservationMixin):
-    """Shows one result or preview at a time in all slice views, and restores the views afterwards."""
+    """Shows one result or preview at a time in all slice views, and restores the views afterwards.
 
-    def __init__(self, scene: Any, application_logic: Any) -> None:
+    on_change: called when the views show something else, also when the user has chosen it.
+    """
+
+    def __init__(self, scene: Any, application_logic: Any, on_change: Callable[[], None] = lambda: None) -> None:
         VTKObservationMixin.__init__(self)
+        self._on_change = on_change
         self._scene = scene
         self._logic = application_logic
         self._display: ResultDisplay | None = None
@@ -44,6 +49,16 @@ class ResultViews(VTKObservationMixin):
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
         restore_hidden_segmentations(scene)
+
+    def is_showing(self, transform: Any, content: ViewContent) -> bool:
+        """Whether all slice views show exactly this of the result that belongs to a transform."""
+        return (
+            self._display is not None
+            and self._preview is None
+            and self._display.nodes.transform is transform
+            and self._shown == content
+            and self._display.is_in_views
+        )
 
     def show(self, transform: Any, content: ViewContent) -> None:
         """Show the result that belongs to a transform; restore the views for None or a transform without a result.
@@ -58,6 +73,8 @@ class ResultViews(VTKObservationMixin):
         earlier = self._shown
         if self._display is None:
             self._display, earlier = ResultDisplay(self._logic, nodes), None
+        elif not self._display.is_in_views:
+            earlier = None
         self._shown = content
         if earlier is None or content.after != earlier.after:
             (self._display.show_after if content.after else self._display.show_before)()
@@ -66,6 +83,18 @@ class ResultViews(VTKObservationMixin):
             on = getattr(content, name)
             if on != (earlier is not None and getattr(earlier, name)):
                 getattr(self._display, f"show_{name}")(on)
+        self._observe_views()
+        self._on_change()
+
+    def _observe_views(self) -> None:
+        composites = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
+        composites.UnRegister(None)
+        for composite in composites:
+            if not self.hasObserver(composite, vtk.vtkCommand.ModifiedEvent, self._on_views_changed):
+                self.addObserver(composite, vtk.vtkCommand.ModifiedEvent, self._on_views_changed)
+
+    def _on_views_changed(self, _caller: Any, _event: Any) -> None:
+        self._on_change()
 
     def show_preview(
         self, selected: SelectedNodes, moving_affine: FloatArray, field: DisplacementField, content: ViewContent
@@ -107,6 +136,7 @@ class ResultViews(VTKObservationMixin):
         if display is not None:
             display.restore()
         self._remove_preview()
+        self._on_change()
 
     def _remove_preview(self) -> None:
         self._hidden.restore()

@@ -1,15 +1,15 @@
-"""The states of the panel's widgets: input missing, ready, running, ended."""
+"""The panel's widgets show a state of the panel."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..core.result.progress import ProgressUpdate, Stage
 from .result_table import fill_result_table, format_summary
-from .stage_labels import format_progress
+from .state import PanelState, ResultState
 from .translation import translate
 
 _INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
+_SWITCHES = ("beforeButton", "afterButton", "gridBox", "outlinesBox", "matchBox")
 
 
 class PanelWidgets:
@@ -18,66 +18,54 @@ class PanelWidgets:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._report: dict[str, Any] | None = {}
-        self.show_result(None)
 
-    def show_ready(self, problem: str | None) -> None:
-        """Show what is missing, or that a registration can start."""
-        self._set_running(False)
-        self._ui.registerButton.setEnabled(problem is None)
-        ready_tip = translate("LightRegistration", "Deform the moving volume so that it matches the fixed volume.")
-        self._ui.registerButton.setToolTip(problem or ready_tip)
-        self._set_status(problem or translate("LightRegistration", "Ready."))
+    def show(self, state: PanelState) -> None:
+        """Show a state of the panel; what was shown before makes no difference."""
+        ui = self._ui
+        if not state.can_choose and ui.inputsSection.enabled:
+            # Otherwise the focus would leave a widget that is disabled, and the panel would scroll to the next one.
+            ui.registerButton.setFocus()
+        ui.registerButton.setText(state.button_text)
+        ui.registerButton.setEnabled(state.button_enabled)
+        ui.registerButton.setToolTip(state.button_tip)
+        for name in _INPUT_SECTIONS:
+            getattr(ui, name).setEnabled(state.can_choose)
+        ui.progressBar.setVisible(state.progress_percent is not None)
+        ui.progressBar.setValue(state.progress_percent or 0)
+        ui.statusLabel.setText(state.status)
+        ui.statusLabel.setStyleSheet("color: #c0392b; font-weight: bold;" if state.status_is_error else "")
+        (ui.afterButton if state.after else ui.beforeButton).setChecked(True)
+        self._show_numbers(None if state.result is None else state.result.report)
+        if state.result is not None:
+            self._show_result(state.result)
 
-    def show_starting(self) -> None:
-        """Show that a registration is about to start; it cannot be canceled yet."""
-        self._set_running(True)
-        self._ui.registerButton.setEnabled(False)
-        self._ui.progressBar.setValue(0)
-        self._set_status(format_progress(ProgressUpdate(0.0, Stage.STARTING)))
-
-    def show_progress(self, update: ProgressUpdate) -> None:
-        """Show the progress of a registration."""
-        self._set_running(True)
-        self._ui.registerButton.setEnabled(True)
-        self._ui.registerButton.setToolTip(translate("LightRegistration", "Stop at once. No data is changed."))
-        self._ui.progressBar.setValue(int(100 * update.fraction))
-        self._set_status(format_progress(update))
-
-    def show_outcome(self, line: str, is_error: bool) -> None:
-        """Show how a registration ended."""
-        self._set_running(False)
-        self._set_status(line, is_error)
-
-    def show_result(self, report: dict[str, Any] | None) -> None:
-        """Show the numbers of a result; for None, hide the section."""
-        if report == self._report:
+    def _show_numbers(self, report: dict[str, Any] | None) -> None:
+        if report is self._report:
             return
         self._report = report
         self._ui.resultSection.setVisible(report is not None)
         fill_result_table(self._ui.resultTable, report)
         self._ui.summaryLabel.setText("" if report is None else format_summary(report))
-        has_structures = bool((report or {}).get("structures"))
-        self._ui.matchBox.setEnabled(has_structures)
-        self._ui.matchBox.setToolTip(
+
+    def _show_result(self, result: ResultState) -> None:
+        ui, has_structures = self._ui, bool(result.report.get("structures"))
+        ui.resultSection.text = (
+            translate("LightRegistration", "Result of an earlier registration")
+            if result.is_old
+            else translate("LightRegistration", "Result")
+        )
+        for name in _SWITCHES:
+            getattr(ui, name).setEnabled(result.can_show and (has_structures or name != "matchBox"))
+        ui.showButton.setEnabled(result.can_show and not result.is_shown)
+        ui.showButton.setText(
+            translate("LightRegistration", "Shown in the views")
+            if result.is_shown
+            else translate("LightRegistration", "Not shown: show")
+        )
+        ui.matchBox.setToolTip(
             translate("LightRegistration", "White where fixed and moving structures agree, red where they differ.")
             if has_structures
             else translate(
                 "LightRegistration", "Not available: choose a fixed and a moving segmentation before registration."
             )
         )
-
-    def select_before_or_after(self, after: bool) -> None:
-        """Select After or Before."""
-        (self._ui.afterButton if after else self._ui.beforeButton).setChecked(True)
-
-    def _set_running(self, is_running: bool) -> None:
-        for name in _INPUT_SECTIONS:
-            getattr(self._ui, name).setEnabled(not is_running)
-        self._ui.progressBar.setVisible(is_running)
-        self._ui.registerButton.setText(
-            translate("LightRegistration", "Cancel") if is_running else translate("LightRegistration", "Register")
-        )
-
-    def _set_status(self, line: str, is_error: bool = False) -> None:
-        self._ui.statusLabel.setText(line)
-        self._ui.statusLabel.setStyleSheet("color: #c0392b; font-weight: bold;" if is_error else "")

@@ -51,6 +51,16 @@ class ResultDisplay:
         """The nodes of the displayed registration."""
         return self._nodes
 
+    @property
+    def is_in_views(self) -> bool:
+        """Whether all slice views show the overlay; the user may have chosen other volumes meanwhile."""
+        foreground = self._nodes.warped if self._after else self._nodes.moving
+        wanted = (self._nodes.fixed.GetID(), foreground.GetID())
+        return all(
+            (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID()) == wanted
+            for node in iterate_composite_nodes(self._logic)
+        )
+
     def show_before(self) -> None:
         """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
         self._show_overlay(after=False)

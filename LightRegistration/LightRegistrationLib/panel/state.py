@@ -1,0 +1,145 @@
+"""What the panel's widgets show, derived from the logic and the parameter node alone, never from what they showed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..core.result.progress import ProgressUpdate, Stage
+from ..scene.nodes.results import find_registration_nodes
+from .inputs import SelectedNodes, read_selected_nodes
+from .slice_views import ViewContent
+from .stage_labels import format_progress
+from .translation import translate
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How the latest attempt ended: one line for the user, and the nodes that were chosen for it."""
+
+    line: str
+    is_error: bool
+    selected: SelectedNodes
+    has_result: bool = False
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the logic is doing. is_starting: packages are being installed. progress: of the running registration."""
+
+    is_starting: bool = False
+    progress: ProgressUpdate | None = None
+    end: RunEnd | None = None
+
+
+@dataclass(frozen=True)
+class ResultState:
+    """The latest result. report: its numbers. is_old: not of the chosen inputs and the latest attempt.
+
+    is_shown: whether the views show it as the switches say. can_show: whether its nodes are still there.
+    """
+
+    report: dict[str, Any]
+    is_old: bool
+    is_shown: bool
+    can_show: bool
+
+
+@dataclass(frozen=True)
+class PanelState:
+    """What the widgets show. progress_percent: None without a running registration."""
+
+    can_choose: bool
+    button_text: str
+    button_enabled: bool
+    button_tip: str
+    progress_percent: int | None
+    status: str
+    status_is_error: bool
+    result: ResultState | None
+    after: bool
+
+
+def find_state(run: RunState, parameters: Any, is_shown: Callable[[Any, ViewContent], bool]) -> PanelState:
+    """Return what the widgets show.
+
+    is_shown: tells for a result's transform and a ViewContent whether the views show exactly that.
+    """
+    selected = read_selected_nodes(parameters)
+    problem = selected.find_problem()
+    is_running = run.is_starting or run.progress is not None
+    status, status_is_error = _find_status(run, selected, problem)
+    return PanelState(
+        can_choose=not is_running,
+        button_text=translate("LightRegistration", "Cancel")
+        if run.progress is not None
+        else translate("LightRegistration", "Register"),
+        button_enabled=run.progress is not None or (problem is None and not run.is_starting),
+        button_tip=_find_button_tip(run, problem),
+        progress_percent=None if run.progress is None else int(100 * run.progress.fraction),
+        status=status,
+        status_is_error=status_is_error,
+        result=_find_result(run, parameters, selected, is_shown),
+        after=parameters.showAfter,
+    )
+
+
+def read_view_content(parameters: Any) -> ViewContent:
+    """Return what the switches say."""
+    return ViewContent(
+        after=parameters.showAfter,
+        grid=parameters.showGrid,
+        outlines=parameters.showOutlines,
+        match=parameters.showMatch,
+    )
+
+
+def _find_status(run: RunState, selected: SelectedNodes, problem: str | None) -> tuple[str, bool]:
+    if run.is_starting:
+        return format_progress(ProgressUpdate(0.0, Stage.STARTING)), False
+    if run.progress is not None:
+        return format_progress(run.progress), False
+    if run.end is not None and run.end.selected == selected:
+        return run.end.line, run.end.is_error
+    return problem or translate("LightRegistration", "Ready."), False
+
+
+def _find_button_tip(run: RunState, problem: str | None) -> str:
+    if run.progress is not None:
+        return translate("LightRegistration", "Stop at once. No data is changed.")
+    ready = translate("LightRegistration", "Deform the moving volume so that it matches the fixed volume.")
+    return problem or ready
+
+
+def _find_result(
+    run: RunState, parameters: Any, selected: SelectedNodes, is_shown: Callable[[Any, ViewContent], bool]
+) -> ResultState | None:
+    if parameters.result is None or not parameters.report:
+        return None
+    nodes = find_registration_nodes(parameters.result)
+    is_running = run.is_starting or run.progress is not None
+    has_failed = run.end is not None and not run.end.has_result and run.end.selected == selected
+    return ResultState(
+        report=_parse(parameters.report),
+        is_old=is_running or has_failed or nodes is None or not _are_inputs_of(nodes, selected),
+        is_shown=nodes is not None and is_shown(parameters.result, read_view_content(parameters)),
+        can_show=nodes is not None and not is_running,
+    )
+
+
+def _are_inputs_of(nodes: Any, selected: SelectedNodes) -> bool:
+    return (nodes.fixed, nodes.moving, nodes.fixed_segmentation, nodes.moving_segmentation) == (
+        selected.fixed,
+        selected.moving,
+        selected.fixed_segmentation,
+        selected.moving_segmentation,
+    )
+
+
+@lru_cache(maxsize=2)
+def _parse(report: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(report)
+    return parsed
