@@ -55,7 +55,7 @@ from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
 from LightRegistrationLib.panel.slice_views import ResultViews, ViewContent
-from LightRegistrationLib.panel.state import RunEnd, RunState, find_state, read_view_content
+from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state, read_view_content
 from LightRegistrationLib.panel.translation import translate
 from LightRegistrationLib.panel.widget_states import PanelWidgets
 
@@ -129,6 +129,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._parameterNodeGuiTag = None
         self._followed = None
         self._startedAt = 0.0
+        self.doubleClickSeconds = DOUBLE_CLICK_S
 
     def setup(self):
         """Build the panel when the user opens the module for the first time."""
@@ -259,7 +260,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             return
         if self.logic.is_busy:
             # The second press of a double click is not meant as Cancel.
-            if time.monotonic() - self._startedAt > slicer.app.doubleClickInterval / 1000:
+            if time.monotonic() - self._startedAt > self.doubleClickSeconds:
                 self.logic.cancel()
             return
         self._startedAt = time.monotonic()

@@ -15,6 +15,9 @@ from .slice_views import ViewContent
 from .stage_labels import format_progress
 from .translation import translate
 
+DOUBLE_CLICK_S = 0.5
+"""A second press of the button within this time belongs to a double click: the longest default of desktop systems."""
+
 
 @dataclass(frozen=True)
 class RunEnd:

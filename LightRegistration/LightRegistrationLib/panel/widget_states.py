@@ -31,7 +31,8 @@ class PanelWidgets:
         for name in _INPUT_SECTIONS:
             getattr(ui, name).setEnabled(state.can_choose)
         ui.progressBar.setVisible(state.progress_percent is not None)
-        ui.progressBar.setValue(state.progress_percent or 0)
+        if state.progress_percent is not None:
+            ui.progressBar.setValue(state.progress_percent)
         ui.statusLabel.setText(state.status)
         ui.statusLabel.setStyleSheet("color: #c0392b; font-weight: bold;" if state.status_is_error else "")
         (ui.afterButton if state.after else ui.beforeButton).setChecked(True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from PySide6 import QtWidgets
 
 from LightRegistrationLib.worker.client import WorkerClient
 from slicer_host.pytest_plugin import slicer_host, slicer_host_process
@@ -86,10 +85,8 @@ def opened(slicer_host, worker_client):
     from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
     from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
-    # A test presses Register and Cancel faster than a person could.
-    interval = QtWidgets.QApplication.doubleClickInterval()
-    QtWidgets.QApplication.setDoubleClickInterval(0)
     panel = slicer_host.create_widget("LightRegistration")
+    panel.doubleClickSeconds = 0.0  # a test presses Register and Cancel faster than a person could
     runner = panel.logic._runner
     own_client, runner._client = runner._client, worker_client
     worker_client.poll()
@@ -103,7 +100,6 @@ def opened(slicer_host, worker_client):
         segmentation_node_from_segmentation(scene, pair.moving_segmentation, "moving organs"),
         own_client,
     )
-    QtWidgets.QApplication.setDoubleClickInterval(interval)
     panel.logic.cancel()
     # Closing the scene, which happens between tests, ends the worker of the panel.
     runner._client = own_client

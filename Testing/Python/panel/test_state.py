@@ -143,7 +143,7 @@ def test_after_reload_the_switches_say_that_the_views_do_not_show_it(opened):
 
 def test_a_double_click_starts_and_does_not_cancel(opened):
     opened.choose(segmentations=False)
-    QtWidgets.QApplication.setDoubleClickInterval(300)
+    opened.panel.doubleClickSeconds = 0.3
     opened.ui.registerButton.click()
     process = opened.panel.logic.worker_process_id
     opened.ui.registerButton.click()

@@ -57,7 +57,6 @@ class _Information(QtCore.QObject):
     revision = QtCore.Property(str, lambda self: REVISION)
     slicerHome = QtCore.Property(str, lambda self: str(Path(sys.prefix)))
     temporaryPath = QtCore.Property(str, lambda self: str(make_own_folder("temporary")))
-    doubleClickInterval = QtCore.Property(int, lambda self: QtWidgets.QApplication.doubleClickInterval())
     documentationBaseUrl = QtCore.Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
     platform = QtCore.Property(str, lambda self: "linux-amd64")
     os = QtCore.Property(str, lambda self: "linux")

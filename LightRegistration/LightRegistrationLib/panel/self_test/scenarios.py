@@ -23,6 +23,7 @@ from ...core.result.settings import RegistrationSettings
 from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
+from ..state import DOUBLE_CLICK_S
 from .quality import assert_good_result, compute_mean_dice
 
 WAIT_SECONDS = 120.0
@@ -108,7 +109,7 @@ class LightRegistrationScenarios:
         self._choose(segmentations=True)
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         self.ui.registerButton.click()
-        time.sleep(1.1 * slicer.app.doubleClickInterval / 1000)  # an earlier press would belong to a double click
+        time.sleep(1.1 * DOUBLE_CLICK_S)  # an earlier press would belong to a double click
         start = time.perf_counter()
         self.ui.registerButton.click()
         self.assertLess(time.perf_counter() - start, 0.5)
