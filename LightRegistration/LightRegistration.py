@@ -276,12 +276,14 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onEnd(self, registered, outcome):
         """Store the result in the parameter node and show it."""
+        # Before the parameters change: the end of an attempt with other inputs is then forgotten.
+        line = self.logic.run_state.end.line
         if registered is not None:
             parameters = self.logic.getParameterNode()
             parameters.report = json.dumps(registered.report)
             parameters.showAfter = True
             parameters.result = registered.nodes.transform
-        slicer.util.showStatusMessage(self.logic.run_state.end.line, 5000)
+        slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is not None:
             self._updateViews()
             self.refresh()
