@@ -85,33 +85,26 @@ class SelectedNodes:
         )
 
 
-NODE_PARAMETERS = (
-    "fixedVolume",
-    "movingVolume",
-    "fixedSegmentation",
-    "movingSegmentation",
-    "fixedMask",
-    "movingMask",
-    "outputTransform",
-    "outputVolume",
-    "outputSegmentation",
-)
+_PARAMETERS = {
+    "fixed": "fixedVolume",
+    "moving": "movingVolume",
+    "fixed_segmentation": "fixedSegmentation",
+    "moving_segmentation": "movingSegmentation",
+    "output_transform": "outputTransform",
+    "output_volume": "outputVolume",
+    "output_segmentation": "outputSegmentation",
+    "fixed_mask": "fixedMask",
+    "moving_mask": "movingMask",
+}
+"""Fields of `SelectedNodes` and the names of their values in the parameter node."""
+
+NODE_PARAMETERS = tuple(_PARAMETERS.values())
 """The names of the node selectors' values in the parameter node."""
 
 
 def read_selected_nodes(parameters: Any) -> SelectedNodes:
     """Return the nodes that a parameter node references."""
-    return SelectedNodes(
-        fixed=parameters.fixedVolume,
-        moving=parameters.movingVolume,
-        fixed_segmentation=parameters.fixedSegmentation,
-        moving_segmentation=parameters.movingSegmentation,
-        output_transform=parameters.outputTransform,
-        output_volume=parameters.outputVolume,
-        output_segmentation=parameters.outputSegmentation,
-        fixed_mask=parameters.fixedMask,
-        moving_mask=parameters.movingMask,
-    )
+    return SelectedNodes(**{field: getattr(parameters, name) for field, name in _PARAMETERS.items()})
 
 
 def read_settings(parameters: Any) -> RegistrationSettings:

@@ -93,14 +93,8 @@ def convert_to_nifti1(path: Path, target: Path) -> None:
 @contextlib.contextmanager
 def open_unpacked(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Open a file; content that is compressed by gzip is unpacked, whatever the name of the file."""
-    with path.open("rb") as raw:
-        is_compressed = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        if is_compressed:
-            with gzip.GzipFile(fileobj=raw) as stream:
-                yield stream
-        else:
-            yield raw
+    with gzip.GzipFile(path) if _is_compressed(path) else path.open("rb") as stream:
+        yield stream
 
 
 def _is_compressed(path: Path) -> bool:
