@@ -115,7 +115,7 @@ class StudentRunConfig(RunConfig[StageT]):
     intensity: dict[str, Any] = field(default_factory=dict)
     refinement: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, VariantConfig] = field(default_factory=dict)
-    bfloat16: bool = True
+    bfloat16: bool = True  # where the hardware is fast at it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...core.errors import InputError
+from ...core.network.inference import has_fast_bfloat16
 from ..data.pairs import Pair
 
 ACCELERATORS = ("cpu", "cuda", "auto")
@@ -26,7 +27,7 @@ class Hardware:
     accelerator: `cpu`, `cuda`, or `auto` (CUDA if there is a device). devices: processes on each machine, each with its
     own device. nodes: machines; each needs MASTER_ADDR, MASTER_PORT and NODE_RANK in its environment, or runs under
     torchrun or SLURM. precision: of the trained network, `32`, `bf16` (autocast), or empty for that of the
-    configuration. threads: CPU threads of each process; None: unchanged.
+    configuration, but 32 on a CPU that only imitates bfloat16. threads: CPU threads of each process; None: unchanged.
     """
 
     accelerator: str = "cpu"
@@ -45,7 +46,9 @@ class Hardware:
 
     def bfloat16(self, configured: bool) -> bool:
         """Whether to compute in bfloat16, given the setting of the configuration."""
-        return self.precision == "bf16" if self.precision else configured
+        if self.precision:
+            return self.precision == "bf16"
+        return configured and (self._accelerator() == "cuda" or has_fast_bfloat16())
 
     def start(self) -> Processes:
         """Start the other processes, if there are several, and connect to them."""

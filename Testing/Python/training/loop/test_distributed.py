@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.network.inference import has_fast_bfloat16
 from LightRegistrationLib.training.data.pairs import join
 from LightRegistrationLib.training.loop.hardware import Hardware
 from LightRegistrationLib.training.loop.trainer import make_generator
@@ -88,3 +89,11 @@ def test_unavailable_hardware_is_refused_before_the_start():
         with pytest.raises(InputError, match="1 CUDA devices are requested, but 0"):
             Hardware(accelerator="cuda").start()
     assert Hardware(accelerator="auto").start().count == 1
+
+
+def test_bfloat16_is_left_out_on_a_cpu_that_only_imitates_it():
+    """A step took eight times as long there, with the configuration's `bfloat16 = true`."""
+    assert Hardware().bfloat16(configured=True) == has_fast_bfloat16()
+    assert not Hardware().bfloat16(configured=False)
+    assert Hardware(precision="bf16").bfloat16(configured=False)
+    assert not Hardware(precision="32").bfloat16(configured=True)
