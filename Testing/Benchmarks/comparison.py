@@ -5,7 +5,8 @@
 Every method runs on every pair in a process of its own, on so many CPU threads as --threads says. Each row is kept
 in the folder --work as soon as it is there, and is run again only if its files, its settings or (ours) the code or its
 model has changed; so the command can be stopped at any time, and goes on when it is called again. Peers' rows that
-stand in --rows (a comparison.csv of an earlier run) are taken over by the same rule. A method that starts from our
+stand in --rows (a comparison.csv of an earlier run) are taken over by the same rule, with --keep-older also those that
+do not hold any more and have no newer row: the report names them. A method that starts from our
 affine stage gets its map from the row `affine`, and is run again only if that map changes. A method that fails leaves
 its error in the row, and is tried again the next time; `failures.py` says which results count as failed.
 
@@ -26,7 +27,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from typing import Any
 
 from common import benchmark_parser, parse, write_report
 from compare.cards import card_results, write_to_cards
-from compare.earlier import KEY_LENGTH, read_rows
+from compare.earlier import find_older_row, find_row, read_rows
 from compare.plan import SETS, Task
 from compare.plot import plot
 from compare.process import measure
@@ -107,6 +108,8 @@ def rows_of(arguments: Any) -> list[Row]:
     rows, earlier = [], read_rows(arguments.rows)
     for task in tasks_of(arguments):
         row = None if task.method in arguments.again else done(task, arguments.work) or take_over(task, earlier)
+        if row is None and arguments.keep_older and not METHODS[task.method].is_ours:
+            row = find_older_row(earlier, task.group, task.pair.name, task.method)
         if row is None and arguments.report_only:
             row = done(task, arguments.work, with_error=True)
         elif row is None:
@@ -117,9 +120,9 @@ def rows_of(arguments: Any) -> list[Row]:
     return rows
 
 
-def take_over(task: Task, earlier: Mapping[str, Row]) -> Row | None:
+def take_over(task: Task, earlier: Sequence[Row]) -> Row | None:
     """Find a peer's row in an earlier table, measured with the same files, settings and version; never one of ours."""
-    return None if METHODS[task.method].is_ours else earlier.get(task.key()[:KEY_LENGTH])
+    return None if METHODS[task.method].is_ours else find_row(earlier, task.key())
 
 
 def line_of(row: Row) -> str:
@@ -138,6 +141,7 @@ def command_line() -> Any:
     parser.set_defaults(threads=1)
     parser.add_argument("--work", type=Path, default=Path("runs/comparison/work"), help="finished rows are kept here")
     parser.add_argument("--rows", type=Path, default=ROWS, help="table of earlier rows, those of peers are taken over")
+    parser.add_argument("--keep-older", action="store_true", help="take over also rows that do not hold any more")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--pairs", type=int, help="take only so many pairs of each set")

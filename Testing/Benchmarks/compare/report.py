@@ -33,7 +33,7 @@ def report(rows: Sequence[Row]) -> str:
     """Write all tables, Markdown."""
     found, gains = summaries(rows), differences(rows)
     threads = ", ".join(sorted({str(r["threads"]) for r in rows if "threads" in r}))
-    parts = ["# Comparison", f"CPU threads: {threads}.", "## Overview", overview_table(found)]
+    parts = ["# Comparison", f"CPU threads: {threads}.", *older_rows(rows), "## Overview", overview_table(found)]
     parts += ["## Ours against each peer", standing_table(gains), "## In words", sentences(found, gains)]
     for group, methods in found.items():
         parts += [f"## {SETS[group].title}", set_table(methods)]
@@ -43,6 +43,18 @@ def report(rows: Sequence[Row]) -> str:
     parts += ["## Methods", methods_table(used), "## Notes", NOTES]
     failed = failures_list(found)
     return "\n\n".join(parts + (["## Failed runs", "\n".join(failed)] if failed else []))
+
+
+def older_rows(rows: Sequence[Row]) -> list[str]:
+    """Name the methods of rows that were kept although they do not hold any more (a sentence, or nothing)."""
+    names = [name for name in METHODS if any(row["method"] == name and row.get("older") for row in rows)]
+    if not names:
+        return []
+    titles = ", ".join(METHODS[name].title for name in names)
+    return [
+        "Kept from an earlier run, with the settings and versions named below, but an earlier state of the command "
+        f"or of our affine stage: rows of {titles}."
+    ]
 
 
 def failures_list(found: Summaries) -> list[str]:

@@ -206,6 +206,9 @@ def test_rows_of_peers_are_taken_over_from_an_earlier_table(compared_before, tmp
 
     image = sitk.ReadImage(str(data / "0.nii.gz"))
     sitk.WriteImage(image + 1, str(data / "0.nii.gz"))
+    older = comparison("--methods", "none", "affine", "--pairs", "1", "--rows", earlier, "--keep-older")
+    assert ran(older) == ["pair0/affine"]
+    assert "Kept from an earlier run" in (tmp_path / "results" / "comparison.md").read_text()
     assert ran(comparison("--methods", "none", "--pairs", "1", "--rows", earlier)) == ["pair0/none"]
 
 
