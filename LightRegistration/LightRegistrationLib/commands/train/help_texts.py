@@ -55,7 +55,7 @@ STORE = "folder to store the teacher's deformations, each computed once, as set 
 ACCELERATOR = "device type (default: cpu); auto: a GPU if there is one"
 DEVICES = "processes on each machine, each with its own device (default: 1)"
 NODES = "number of machines (default: 1)"
-PRECISION = "number format of the trained network (default: that of the configuration; 32 on a CPU without fast bfloat16)"
+PRECISION = "number format of the trained network (default: that of the configuration; 32 where bf16 is not fast)"
 TOY_DATA = """\
 Make phantom heads of different shape, and their structures, as NIfTI files: enough to try the whole training chain.
 Models that are trained on them are of no use for real scans."""
