@@ -6,7 +6,8 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.volume import Volume
-from LightRegistrationLib.scene.headless.pictures import save_png, save_views
+from LightRegistrationLib.scene.files.png import save_png
+from LightRegistrationLib.scene.headless.pictures import save_views
 from LightRegistrationLib.scene.headless.slice_views import SliceView
 from LightRegistrationLib.scene.nodes.results import RegistrationNodes
 from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume

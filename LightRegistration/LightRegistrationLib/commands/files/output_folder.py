@@ -18,10 +18,12 @@ TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
 WARPED_SEGMENTATION_FILE = "warped_segmentation.nii.gz"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 VIEWS_FOLDER = "views"
 _IMAGE_FILES = (WARPED_FILE, WARPED_SEGMENTATION_FILE)
 RESULT_ENTRIES = (
     REPORT_FILE,
+    PAGE_FILE,
     TRANSFORM_FILE,
     *_IMAGE_FILES,
     *(name.removesuffix(".gz") for name in _IMAGE_FILES),

@@ -10,7 +10,7 @@ from ...core.errors import InputError
 from ...core.report.definition import Report
 from ...core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
-from ..files.output_folder import RESULT_ENTRIES, check_output, staging_folder, write_report
+from ..files.output_folder import PAGE_FILE, RESULT_ENTRIES, check_output, staging_folder, write_report
 from .report import build_full_report
 from .request import FilesRequest, check_request
 from .stopwatch import Stopwatch
@@ -37,6 +37,7 @@ def register_files(
     keep_volume: Sequence[str] = (),
     threads: int | None = None,
     views: bool = False,
+    page: bool = False,
     compress: bool = True,
     force: bool = False,
     progress: Progress = ignore_progress,
@@ -46,7 +47,8 @@ def register_files(
     Does the same as `light-registration register`; its help describes the arguments and the files. Returns the report
     (the content of report.json). Either all files are written or none. Can be called repeatedly in one process, but not
     inside a running Slicer, because the scene is the user's (use `core.registration.register` there).
-    fixed_series, moving_series: number or UID of the DICOM series, where a folder holds several.
+    fixed_series, moving_series: number or UID of the DICOM series, where a folder holds several. page: also write
+    report.html.
     Raises InputError, with one line for the user, for every problem with the input.
     """
     request = FilesRequest(
@@ -67,6 +69,7 @@ def register_files(
             keep_volume=tuple(keep_volume),
         ),
         views=views,
+        page=page,
         compress=compress,
     )
     return register_request(request, Path(output), force, progress)
@@ -115,7 +118,7 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     with watch.time_stage(Stage.STARTING):
         from ...core.models.registry import ModelRegistry
         from ...worker.task import run_request
-        from .outputs import add_result_to_scene, write_result, write_views
+        from .outputs import add_result_to_scene, write_page, write_result, write_views
     reply = run_request(ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
     with watch.time_stage(Stage.WRITING):
@@ -126,5 +129,11 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
         with watch.time_stage(Stage.PICTURES):
             progress(ProgressUpdate(0.85, Stage.PICTURES))
             outputs["views"] = write_views(inputs, nodes, folder)
+    if request.page:
+        outputs["page"] = PAGE_FILE
+    report = build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)
+    if request.page:
+        progress(ProgressUpdate(0.9, Stage.PICTURES))
+        write_page(inputs.request, reply, report, folder)
     progress(ProgressUpdate(1.0, Stage.DONE))
-    return build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)
+    return report

@@ -32,6 +32,7 @@ def add_register(commands: Any) -> None:
     add_setting_options(parser)
     add_guidance_options(parser)
     parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    parser.add_argument("--report", action="store_true", help=texts.PAGE)
     parser.add_argument("--no-compression", action="store_true", help=texts.NO_COMPRESSION)
     parser.add_argument("--force", action="store_true", help=texts.FORCE)
     parser.set_defaults(run=_run)
@@ -68,6 +69,7 @@ def _run(options: argparse.Namespace) -> None:
             keep_volume=options.keep_volume,
             threads=options.threads,
             views=options.views,
+            page=options.report,
             compress=not options.no_compression,
             force=options.force,
             progress=progress,

@@ -23,6 +23,7 @@ what is written to DIR:
   warped_segmentation.nii.gz  the moving segmentation on the fixed grid (nearest neighbor, its own label values)
                               (both as .nii with --no-compression)
   views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
+  report.html                 with --report: pictures, tolerances and all numbers on one page, which needs no other file
   report.json                 all numbers: model, settings, times, Jacobian determinant, refinement, Dice and surface
                               distance of each structure before and after, warnings. Its keys: docs/researcher/
                               report-schema.md, or the JSON Schema LightRegistrationLib/core/report/report.schema.json
@@ -60,3 +61,4 @@ the deformation follows by smoothness"""
 KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must
 preserve (tumors); the report has the volume change that remains"""
 NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"
+PAGE = "also write report.html: pictures before and after, grid, structures and tolerances on one page"

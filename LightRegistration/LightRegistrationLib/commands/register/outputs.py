@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...core.report.definition import OutputsReport
+from ...core.report.definition import OutputsReport, Report
+from ...core.review.page import build_page
+from ...core.review.pictures import ReviewedPair
+from ...scene.files.png import encode_png
 from ...scene.files.saving import save_node, save_segmentation
 from ...scene.nodes.results import RegistrationNodes, publish_result
-from ...worker.protocol import RegistrationReply
-from ..files.output_folder import TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
+from ...worker.protocol import RegistrationReply, RegistrationRequest
+from ..files.output_folder import PAGE_FILE, TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
 from .inputs import LoadedInputs
 
 
@@ -51,3 +54,11 @@ def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) ->
     (folder / VIEWS_FOLDER).mkdir()
     paths = save_views(inputs.application, nodes, folder / VIEWS_FOLDER)
     return [str(path.relative_to(folder)) for path in paths]
+
+
+def write_page(request: RegistrationRequest, reply: RegistrationReply, report: Report, folder: Path) -> None:
+    """Write report.html into the folder: pictures, tolerances and all numbers on one page."""
+    pair = ReviewedPair(
+        request.fixed, request.moving, reply.result.field, request.fixed_segmentation, reply.warped_segmentation
+    )
+    (folder / PAGE_FILE).write_text(build_page(pair, report, encode_png), encoding="utf-8")

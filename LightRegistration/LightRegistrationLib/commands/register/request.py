@@ -22,7 +22,7 @@ class FilesRequest:
     or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
     Masks: the same; the volumes are compared where they are not 0. initial: an InitialAlignment or a linear ITK
     transform file, fixed -> moving. settings: all others; their `initial` is not used. views: also draw pictures.
-    compress: write images as .nii.gz instead of .nii.
+    page: also write report.html. compress: write images as .nii.gz instead of .nii.
     """
 
     fixed: Path
@@ -36,6 +36,7 @@ class FilesRequest:
     initial: str | Path = InitialAlignment.AFFINE
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     views: bool = False
+    page: bool = False
     compress: bool = True
 
     @property

@@ -14,7 +14,7 @@ from ..result.progress import Stage
 from ..result.result import Metric, RefinementEnd
 from ..result.settings import RefinementPreset
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ class OutputsReport(TypedDict):
     warped: Annotated[str, Key("moving volume on the fixed grid")]
     warped_segmentation: NotRequired[Annotated[str, Key("moving segmentation on the fixed grid")]]
     views: NotRequired[Annotated[list[str], Key("pictures of slice views")]]
+    page: NotRequired[Annotated[str, Key("pictures and numbers as one HTML page")]]
 
 
 class RegionErrorReport(TypedDict):
@@ -178,7 +179,7 @@ class KnownDeformationReport(TypedDict):
 class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
-    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`.
+    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `outputs` may have `page`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]

@@ -8,37 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import numpy_to_vtk
 
-from ...core.errors import InputError
 from ...core.geometry.geometry import apply_affine
 from ..display.hidden_segmentations import HiddenSegmentations
 from ..display.result_display import ResultDisplay
-from ..files.messages import capture_messages
+from ..files.png import save_png
 from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, world_affine
 from .application import HeadlessApplication
 from .slice_views import ORIENTATIONS, SliceView
-
-
-def save_png(pixels: NDArray[np.uint8], path: str | Path) -> None:
-    """Write RGB pixels (height, width, 3). Raises InputError if the file cannot be written."""
-    height, width, _ = pixels.shape
-    image = vtk.vtkImageData()
-    image.SetDimensions(width, height, 1)
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
-    if not Path(path).parent.is_dir():
-        raise InputError(f"{path}: the picture cannot be written (the folder does not exist).")
-    writer = vtk.vtkPNGWriter()
-    writer.SetFileName(str(path))
-    writer.SetInputData(image)
-    with capture_messages():
-        writer.Write()
-    if writer.GetErrorCode() or not Path(path).is_file():
-        raise InputError(f"{path}: the picture cannot be written.")
 
 
 def save_views(

@@ -1,0 +1,79 @@
+"""The pictures of a registration on one plane, with their captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..geometry.transforms import DisplacementField
+from ..geometry.volume import Segmentation, Volume
+from .drawing import (
+    FIXED_COLOR,
+    FOLDED_COLOR,
+    WARPED_COLOR,
+    Gray,
+    Picture,
+    add_grid,
+    add_outlines,
+    choose_grid_spacing,
+    draw_checkerboard,
+    draw_determinants,
+    draw_difference,
+    draw_gray,
+    draw_two_colors,
+    find_window,
+    scale_to_gray,
+)
+from .planes import Plane, compute_determinants, sample_labels, sample_values
+from .settings import REVIEW
+
+
+@dataclass(frozen=True, eq=False)
+class ReviewedPair:
+    """What is shown. Segmentations: both or none; the warped one lies on the fixed grid."""
+
+    fixed: Volume
+    moving: Volume
+    field: DisplacementField
+    fixed_segmentation: Segmentation | None = None
+    warped_segmentation: Segmentation | None = None
+
+
+def sample_grays(pair: ReviewedPair, plane: Plane) -> tuple[Gray, Gray, Gray]:
+    """Sample the fixed volume, the moving one as loaded, and the result, 0 to 1."""
+    window = find_window(pair.moving)
+    before, warped = (
+        scale_to_gray(sample_values(pair.moving, points), window)
+        for points in (plane.points_mm, pair.field(plane.points_mm))
+    )
+    return scale_to_gray(sample_values(pair.fixed, plane.points_mm), find_window(pair.fixed)), before, warped
+
+
+def draw_plane(pair: ReviewedPair, plane: Plane) -> dict[str, Picture]:
+    """Draw all pictures of a plane, by their captions in HTML."""
+    fixed, before, warped = sample_grays(pair, plane)
+    spacing_mm = choose_grid_spacing(plane)
+    pictures = {
+        "Two colors as loaded: fixed red, moving cyan, gray where both agree": draw_two_colors(fixed, before),
+        "Two colors after registration": draw_two_colors(fixed, warped),
+        "Checkerboard of fixed and result": draw_checkerboard(fixed, warped),
+        "Difference, result - fixed: gray where equal": draw_difference(fixed, warped),
+    }
+    if pair.fixed_segmentation is not None and pair.warped_segmentation is not None:
+        caption = f"Structures: fixed {_name_color(FIXED_COLOR, 'solid')}, warped {_name_color(WARPED_COLOR, 'dashed')}"
+        outlined = add_outlines(draw_gray(fixed), sample_labels(pair.fixed_segmentation, plane.points_mm), FIXED_COLOR)
+        labels = sample_labels(pair.warped_segmentation, plane.points_mm)
+        pictures[caption] = add_outlines(outlined, labels, WARPED_COLOR, is_dashed=True)
+    mapped_mm = pair.field(plane.points_mm)
+    caption = f"Deformation grid: lines of the moving volume, {spacing_mm:g} mm apart, where they lie in the result"
+    pictures[caption] = add_grid(draw_gray(warped), plane, mapped_mm, spacing_mm)
+    bound = REVIEW.jacobian_range
+    caption = (
+        f"Jacobian determinant: blue tissue is smaller in the moving volume (1/{bound:g} and less), red larger "
+        f"({bound:g} and more), {_name_color(FOLDED_COLOR, 'folded')}"
+    )
+    pictures[caption] = draw_determinants(compute_determinants(pair.field, plane))
+    return pictures
+
+
+def _name_color(color: tuple[int, int, int], word: str) -> str:
+    return f'<span class="key" style="background: rgb{color}">&nbsp;</span> {word}'
