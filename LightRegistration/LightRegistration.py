@@ -51,6 +51,7 @@ from LightRegistrationLib.panel.inputs import (
     read_settings,
 )
 from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
+from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
@@ -58,6 +59,7 @@ from LightRegistrationLib.panel.slice_views import ResultViews, ViewContent
 from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state, read_view_content
 from LightRegistrationLib.panel.translation import translate
 from LightRegistrationLib.panel.widget_states import PanelWidgets
+from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
 
 class LightRegistration(ScriptedLoadableModule):
@@ -160,6 +162,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.logic.on_change = self.refresh
         self.ui.showButton.connect("clicked()", self.onShowButton)
+        self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
+        self.ui.tableButton.connect("clicked()", self.onTableButton)
         self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
         for parameter, button, load in (
             ("fixedVolume", self.ui.fixedLoadButton, choose_and_load_volume),
@@ -273,6 +277,26 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     def onShowButton(self):
         """Show the result in the views, as the switches say."""
         self._show(self._readViewState())
+
+    def onSaveReportButton(self):
+        """Save pictures and numbers of the result as a page."""
+        nodes, report = self._readResult()
+        try:
+            path = choose_and_save_page(self.parent, nodes, report)
+        except InputError as error:
+            self._showProblem(str(error), read_selected_nodes(self._parameterNode))
+            return
+        if path is not None:
+            slicer.util.showStatusMessage(translate("LightRegistration", "Saved {path}.").format(path=path), 5000)
+
+    def onTableButton(self):
+        """Add the numbers of the result to the scene as a table."""
+        node = add_table_node(*self._readResult())
+        line = translate("LightRegistration", "Added the table {name}; the Tables module shows it.")
+        slicer.util.showStatusMessage(line.format(name=node.GetName()), 5000)
+
+    def _readResult(self):
+        return find_registration_nodes(self._parameterNode.result), json.loads(self._parameterNode.report)
 
     def onEnd(self, registered, outcome):
         """Store the result in the parameter node and show it."""

@@ -57,6 +57,8 @@ class PanelWidgets:
         )
         for name in _SWITCHES:
             getattr(ui, name).setEnabled(result.can_show and (has_structures or name != "matchBox"))
+        ui.saveReportButton.setEnabled(result.can_show)
+        ui.tableButton.setEnabled(result.can_show and has_structures)
         ui.showButton.setEnabled(result.can_show and not result.is_shown)
         ui.showButton.setText(
             translate("LightRegistration", "Shown in the views")

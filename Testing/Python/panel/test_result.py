@@ -105,3 +105,40 @@ def test_the_result_is_drawn_until_its_transform_is_deleted(opened, tmp_path):
     opened.host.raise_slot_errors()
     assert not opened.ui.resultSection.visible
     opened.host.render_slice_view("Red", tmp_path / "after.png")
+
+
+def test_the_report_is_saved_as_one_page(opened, tmp_path):
+    nodes = opened.registered()
+    opened.host.dialogs.expect("QFileDialog.getSaveFileName", str(tmp_path / "liver"))
+    opened.ui.saveReportButton.click()
+    opened.host.raise_slot_errors()
+    page = (tmp_path / "liver.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 27
+    assert nodes.fixed.GetName() in page
+    for structure in json.loads(opened.panel.logic.getParameterNode().report)["structures"]:
+        assert structure["name"] in page
+
+
+def test_a_report_that_cannot_be_saved_is_one_line_and_the_result_stays(opened, tmp_path):
+    nodes = opened.registered(segmentations=False)
+    opened.host.dialogs.expect("QFileDialog.getSaveFileName", str(tmp_path / "nowhere" / "report.html"))
+    opened.ui.saveReportButton.click()
+    opened.host.raise_slot_errors()
+    assert "report.html cannot be written (No such file or directory); choose another place." in opened.status
+    assert opened.panel.logic.getParameterNode().result is nodes.transform
+    opened.host.dialogs.expect("QFileDialog.getSaveFileName", "")
+    opened.ui.saveReportButton.click()
+    opened.host.raise_slot_errors()
+
+
+def test_the_numbers_become_a_table_of_the_scene(opened):
+    nodes = opened.registered()
+    opened.ui.tableButton.click()
+    opened.host.raise_slot_errors()
+    (table,) = nodes.transform.GetScene().GetNodesByClass("vtkMRMLTableNode")
+    report = json.loads(opened.panel.logic.getParameterNode().report)
+    assert table.GetNumberOfRows() == len(report["structures"]) + 1
+    assert table.GetCellText(0, 0) == report["structures"][0]["name"]
+    nodes.transform.GetScene().RemoveNode(nodes.warped)
+    assert not opened.ui.tableButton.enabled
+    assert not opened.ui.saveReportButton.enabled
