@@ -45,10 +45,12 @@ from LightRegistrationLib.panel.file_dialogs import (
 from LightRegistrationLib.panel.inputs import (
     NODE_PARAMETERS,
     SelectedNodes,
+    choose_only_pair,
     list_preservable_segments,
     read_preserved_segments,
     read_selected_nodes,
     read_settings,
+    swap_inputs,
 )
 from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
 from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
@@ -162,6 +164,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.logic.on_change = self.refresh
         self.ui.showButton.connect("clicked()", self.onShowButton)
+        self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
         self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
@@ -187,6 +190,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Update the panel when the user opens this module; models may have been added since."""
         self.modelBox.set_items(list_model_items())
         self.initializeParameterNode()
+        choose_only_pair(slicer.mrmlScene, self._parameterNode)
 
     def exit(self):
         """Disconnect the panel when the user opens another module; a running registration goes on."""

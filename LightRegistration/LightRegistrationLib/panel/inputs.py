@@ -98,6 +98,13 @@ _PARAMETERS = {
 }
 """Fields of `SelectedNodes` and the names of their values in the parameter node."""
 
+_PAIRED_PARAMETERS = (
+    ("fixedVolume", "movingVolume"),
+    ("fixedSegmentation", "movingSegmentation"),
+    ("fixedMask", "movingMask"),
+)
+_VOLUME = "vtkMRMLScalarVolumeNode"
+
 NODE_PARAMETERS = tuple(_PARAMETERS.values())
 """The names of the node selectors' values in the parameter node."""
 
@@ -105,6 +112,24 @@ NODE_PARAMETERS = tuple(_PARAMETERS.values())
 def read_selected_nodes(parameters: Any) -> SelectedNodes:
     """Return the nodes that a parameter node references."""
     return SelectedNodes(**{field: getattr(parameters, name) for field, name in _PARAMETERS.items()})
+
+
+def choose_only_pair(scene: Any, parameters: Any) -> None:
+    """Choose the two volumes of a scene that has just two, the first as fixed; nothing where one is chosen already."""
+    if parameters.fixedVolume is not None or parameters.movingVolume is not None:
+        return
+    volumes = [scene.GetNthNodeByClass(n, _VOLUME) for n in range(scene.GetNumberOfNodesByClass(_VOLUME))]
+    found = [node for node in volumes if node.GetClassName() == _VOLUME and node.GetImageData() is not None]
+    if len(found) == 2 and all(find_volume_problem(node) is None for node in found):
+        parameters.fixedVolume, parameters.movingVolume = found
+
+
+def swap_inputs(parameters: Any) -> None:
+    """Exchange the fixed and the moving volume, with their segmentations and masks."""
+    for fixed, moving in _PAIRED_PARAMETERS:
+        one, other = getattr(parameters, fixed), getattr(parameters, moving)
+        setattr(parameters, fixed, other)
+        setattr(parameters, moving, one)
 
 
 def read_settings(parameters: Any) -> RegistrationSettings:

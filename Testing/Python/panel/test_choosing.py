@@ -330,3 +330,48 @@ def test_on_linux_the_build_for_the_cpu_is_asked_for_and_the_question_says_its_s
     assert [wish[0].partition(">")[0] for wish in wishes] == [TORCH]
     assert wishes[0][-1].endswith("/cpu")
     assert "About 200 MB" in opened.host.dialogs.shown[-1].arguments[0]
+
+
+def test_swap_exchanges_volumes_segmentations_and_masks(opened):
+    opened.choose()
+    parameters = opened.panel.logic.getParameterNode()
+    parameters.movingMask = opened.moving_segmentation
+    opened.ui.swapButton.click()
+    opened.host.raise_slot_errors()
+    assert (parameters.fixedVolume, parameters.movingVolume) == (opened.moving, opened.fixed)
+    assert parameters.fixedSegmentation is opened.moving_segmentation
+    assert parameters.movingSegmentation is opened.fixed_segmentation
+    assert (parameters.fixedMask, parameters.movingMask) == (opened.moving_segmentation, None)
+    assert opened.ui.fixedSelector.currentNode() is opened.moving
+    assert opened.ui.registerButton.enabled
+
+
+def test_the_only_two_volumes_are_chosen_when_the_module_is_opened(opened):
+    parameters = opened.panel.logic.getParameterNode()
+    opened.panel.exit()
+    opened.panel.enter()
+    assert (parameters.fixedVolume, parameters.movingVolume) == (opened.fixed, opened.moving)
+    assert parameters.fixedSegmentation is None
+    assert opened.status == "Ready."
+
+    parameters.movingVolume = None
+    opened.panel.exit()
+    opened.panel.enter()
+    assert parameters.movingVolume is None, "the user's choice stays"
+
+
+def test_of_three_volumes_or_a_label_map_none_is_chosen(opened):
+    import slicer
+
+    parameters = opened.panel.logic.getParameterNode()
+    opened.panel.exit()
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    labels.SetAndObserveImageData(opened.fixed.GetImageData())
+    opened.panel.enter()
+    assert parameters.movingVolume is opened.moving, "label maps do not count"
+    parameters.fixedVolume = parameters.movingVolume = None
+    opened.panel.exit()
+    third = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "third")
+    third.SetAndObserveImageData(opened.fixed.GetImageData())
+    opened.panel.enter()
+    assert (parameters.fixedVolume, parameters.movingVolume) == (None, None)

@@ -142,3 +142,17 @@ def test_the_numbers_become_a_table_of_the_scene(opened):
     nodes.transform.GetScene().RemoveNode(nodes.warped)
     assert not opened.ui.tableButton.enabled
     assert not opened.ui.saveReportButton.enabled
+
+
+def test_the_panel_does_not_grow_in_width_when_the_result_appears(opened):
+    """Otherwise all views would be drawn anew."""
+
+    def width() -> int:
+        layout = opened.ui.resultSection.parent()._native.layout()
+        layout.activate()
+        return layout.minimumSize().width()
+
+    before = width()
+    opened.registered()
+    assert opened.ui.resultSection.visible
+    assert width() == before
