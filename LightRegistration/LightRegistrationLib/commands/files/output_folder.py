@@ -12,7 +12,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.report.definition import Report
 from .path_errors import report_path_errors
-from .private_folder import UNFINISHED, make_private_folder, remove_abandoned_folders
+from .private_folder import UNFINISHED, make_parents, make_private_folder, remove_abandoned_folders
 
 TRANSFORM_FILE = "transform.h5"
 WARPED_FILE = "warped.nii.gz"
@@ -66,7 +66,7 @@ def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Ite
     staging = target
     lock: int | None = None
     try:
-        new_parents = _make_parents(target.parent)
+        new_parents = make_parents(target.parent)
         parent = _choose_parent(target)
         remove_abandoned_folders(parent, prefix)
         was_empty = not _is_filled(target)
@@ -106,13 +106,6 @@ def write_report(report: Report, folder: Path) -> None:
     """Write report.json: valid JSON, one value in a line."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def _make_parents(folder: Path) -> list[Path]:
-    """Make a folder and its parents; returns those that were missing, the innermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 def _choose_parent(target: Path) -> Path:

@@ -48,6 +48,13 @@ def make_private_folder(parent: Path, prefix: str) -> tuple[Path, int | None]:
     raise FileExistsError(f"{parent}: another program removes new folders")
 
 
+def make_parents(folder: Path) -> list[Path]:
+    """Make a folder and its parents; returns those that were missing, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
 def remove_abandoned_folders(parent: Path, prefix: str) -> None:
     """Remove the folders with this prefix whose process has ended without removing them."""
     if fcntl is None:

@@ -23,7 +23,7 @@ from ...scene.files.loading import (
     load_volume,
 )
 from ...scene.headless.application import HeadlessApplication, headless_application
-from ...scene.nodes.removal import remove_with_display
+from ...scene.nodes.removal import remove_new_nodes, remove_with_display
 from ...scene.nodes.segmentations import segmentation_from_node
 from ...scene.nodes.volumes import volume_from_node
 from ...worker.guidance import build_guidance
@@ -57,14 +57,8 @@ def load_inputs(request: FilesRequest, progress: Progress) -> Iterator[LoadedInp
     Raises InputError, naming the file, for a file that cannot be used.
     """
     application = headless_application()
-    before = _list_node_ids(application.scene)
-    try:
+    with remove_new_nodes(application.scene):
         yield _load(request, application, progress)
-    finally:
-        for node_id in _list_node_ids(application.scene) - before:
-            node = application.scene.GetNodeByID(node_id)
-            if node is not None and not node.GetSingletonTag():
-                application.scene.RemoveNode(node)
 
 
 def _load(request: FilesRequest, application: HeadlessApplication, progress: Progress) -> LoadedInputs:
@@ -73,7 +67,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     warnings: list[str] = []
     progress(ProgressUpdate(0.0, Stage.READING))
     fixed_node = load_volume(scene, request.fixed, series=request.fixed_series, on_warning=warnings.append)
-    _check_right_angles(volume_from_node(fixed_node), request.fixed)
+    check_right_angles(volume_from_node(fixed_node), request.fixed, "fixed volume")
     progress(ProgressUpdate(0.3, Stage.READING))
     moving_node = load_volume(scene, request.moving, series=request.moving_series, on_warning=warnings.append)
     progress(ProgressUpdate(0.6, Stage.READING))
@@ -111,12 +105,12 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     )
 
 
-def _check_right_angles(fixed: Volume, path: Path) -> None:
-    """Raise InputError for a sheared fixed grid: NIfTI cannot store it, and the results would be displaced."""
-    axes = fixed.affine[:3, :3] / fixed.geometry.spacing_mm
+def check_right_angles(volume: Volume, path: Path, role: str) -> None:
+    """Raise InputError for a sheared grid: NIfTI cannot store it, and results on it would be displaced."""
+    axes = volume.affine[:3, :3] / volume.geometry.spacing_mm
     if np.abs(axes.T @ axes - np.eye(3)).max() > RIGHT_ANGLE_TOLERANCE:
         raise InputError(
-            f"{path}: the axes of the fixed volume are not at right angles; resample it to a grid where they are first."
+            f"{path}: the axes of the {role} are not at right angles; resample it to a grid where they are first."
         )
 
 
@@ -132,7 +126,3 @@ def _load_mask(scene: Any, path: Path | None, on_warning: OnWarning) -> Segmenta
 
 def _read_segmentation(node: Any) -> Segmentation | None:
     return None if node is None else segmentation_from_node(node)
-
-
-def _list_node_ids(scene: Any) -> set[str]:
-    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,21 @@ RowBlock = tuple[int, slice, Tensor]
 """Slice k, rows j, and the coordinates (3, n) along i, j, k in the moving grid of the n voxels in these rows."""
 
 
+PointMap = Callable[[FloatArray], FloatArray]
+"""Maps fixed points (n, 3) RAS mm to moving points RAS mm."""
+
+
 def iterate_moving_rows(
-    geometry: Geometry, moving: Geometry, field: DisplacementField | None, slices: range
+    geometry: Geometry, moving: Geometry, field: DisplacementField | PointMap | None, slices: range
 ) -> Iterator[RowBlock]:
     """Yield the coordinates in the moving grid, in voxels, of the voxels in some slices of `geometry`.
 
     field: fixed -> moving, None for the identity; outside its grid its transform `outside` is used, or, if it has none,
-    the displacement at its border.
+    the displacement at its border. A map of points of another kind is called with the voxels.
     """
+    if field is not None and not isinstance(field, DisplacementField):
+        yield from _iterate_map(geometry, moving, field, slices)
+        return
     to_moving = _AffineMap(moving.inverse_affine @ geometry.affine, geometry.shape)
     if field is None:
         yield from _iterate_affine(to_moving, slices)
@@ -73,6 +80,16 @@ def _iterate_affine(to_moving: _AffineMap, slices: range) -> Iterator[RowBlock]:
     for k in slices:
         for rows in _split_rows(to_moving.shape):
             yield k, rows, to_moving.map_rows(k, rows).flatten(1)
+
+
+def _iterate_map(geometry: Geometry, moving: Geometry, point_map: PointMap, slices: range) -> Iterator[RowBlock]:
+    columns = np.arange(geometry.shape[2])
+    for k in slices:
+        for rows in _split_rows(geometry.shape):
+            j, i = np.meshgrid(np.arange(rows.start, rows.stop), columns, indexing="ij")
+            voxels = np.stack([i.ravel(), j.ravel(), np.full(i.size, k)], axis=-1)
+            mapped = apply_affine(moving.inverse_affine, point_map(apply_affine(geometry.affine, voxels)))
+            yield k, rows, torch.from_numpy(np.ascontiguousarray(mapped.T, dtype=np.float32))
 
 
 def _covers(grid: Geometry, geometry: Geometry) -> bool:

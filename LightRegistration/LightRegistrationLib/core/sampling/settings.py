@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Interpolation(StrEnum):
+    """How values between voxels are found.
+
+    LINEAR: trilinear, for scans. NEAREST: the value of the nearest voxel, for labels. LABEL_SMOOTH: the label with the
+    greatest trilinear weight, for labels; its surfaces have no steps of the voxels' size.
+    """
+
+    LINEAR = "linear"
+    NEAREST = "nearest"
+    LABEL_SMOOTH = "label-smooth"
 
 
 @dataclass(frozen=True)

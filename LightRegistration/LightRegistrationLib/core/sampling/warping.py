@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,13 +13,9 @@ from ..geometry.geometry import Geometry
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation, Volume
 from ..threads import run_in_threads, split_range
-from .coordinates import iterate_moving_rows
-from .label_box import BoxSlices, find_labeled_box
+from .coordinates import PointMap, iterate_moving_rows
+from .fillers import Filler, make_label_filler, make_volume_filler
 from .settings import SAMPLING
-from .trilinear import find_cells, find_nearest_voxels, interpolate, make_corner_views
-
-_GATHERED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
-"""Types that torch can gather without conversion."""
 
 
 def warp_volume(moving: Volume, field: DisplacementField | None, geometry: Geometry) -> Volume:
@@ -29,7 +24,7 @@ def warp_volume(moving: Volume, field: DisplacementField | None, geometry: Geome
     The result has the moving volume's type. Outside the moving field of view it has the moving volume's smallest value.
     """
     result = np.empty(geometry.shape, dtype=moving.array.dtype)
-    _fill_in_threads([_make_volume_filler(moving.array, result)], geometry, moving.geometry, field)
+    fill_in_threads([make_volume_filler(moving.array, result)], geometry, moving.geometry, field)
     return Volume(result, geometry.affine, moving.name)
 
 
@@ -40,7 +35,7 @@ def warp_segmentation(segmentation: Segmentation, field: DisplacementField | Non
         results = [_take_along_axes(layer, indices) for layer in segmentation.layers]
     else:
         results = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
-        _fill_in_threads([_make_label_filler(segmentation.layers, results)], geometry, segmentation.geometry, field)
+        fill_in_threads([make_label_filler(segmentation.layers, results)], geometry, segmentation.geometry, field)
     return Segmentation(tuple(results), geometry.affine, segmentation.segments, segmentation.name)
 
 
@@ -54,52 +49,12 @@ def warp_volume_and_segmentation(
         return warp_volume(moving, field, geometry), warp_segmentation(segmentation, field, geometry)
     values = np.empty(geometry.shape, dtype=moving.array.dtype)
     labels = [np.zeros(geometry.shape, dtype=layer.dtype) for layer in segmentation.layers]
-    fillers = [_make_volume_filler(moving.array, values), _make_label_filler(segmentation.layers, labels)]
-    _fill_in_threads(fillers, geometry, moving.geometry, field)
+    fillers = [make_volume_filler(moving.array, values), make_label_filler(segmentation.layers, labels)]
+    fill_in_threads(fillers, geometry, moving.geometry, field)
     return (
         Volume(values, geometry.affine, moving.name),
         Segmentation(tuple(labels), geometry.affine, segmentation.segments, segmentation.name),
     )
-
-
-_Filler = Callable[[int, slice, Tensor], None]
-"""Fills some rows of slice k of a result from their coordinates in the moving grid (3, n)."""
-
-
-def _make_volume_filler(array: NDArray, result: NDArray) -> _Filler:
-    shape, background = array.shape, _find_smallest(array)
-    box = tuple(slice(0, n) for n in shape)
-    views = make_corner_views(_flatten_to_tensor(array), shape)
-
-    def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        outside = _find_outside(coordinates, box)
-        if outside is True:
-            result[k, rows] = background
-            return
-        values = _convert_values(interpolate(views, find_cells(list(coordinates), shape)).numpy(), array.dtype)
-        if outside is not False:
-            values[outside] = background
-        result[k, rows] = values.reshape(-1, result.shape[2])
-
-    return fill
-
-
-def _make_label_filler(layers: Sequence[NDArray], results: Sequence[NDArray]) -> _Filler:
-    shape, flat = layers[0].shape, [layer.ravel() for layer in layers]
-    box = find_labeled_box(layers)  # outside it all labels are 0
-
-    def fill(k: int, rows: slice, coordinates: Tensor) -> None:
-        outside = _find_outside(coordinates, box)
-        if outside is True:
-            return
-        nearest = find_nearest_voxels(list(coordinates), shape).numpy()
-        for layer, result in zip(flat, results, strict=True):
-            values = layer.take(nearest, mode="clip")
-            if outside is not False:
-                values[outside] = 0
-            result[k, rows] = values.reshape(-1, result.shape[2])
-
-    return fill
 
 
 def _find_indices_along_axes(geometry: Geometry, source: Geometry) -> list[NDArray[np.int64]] | None:
@@ -145,12 +100,12 @@ def compute_moving_coordinates(geometry: Geometry, moving: Geometry, field: Disp
     def fill(k: int, rows: slice, coordinates: Tensor) -> None:
         result[0, :, k, rows] = coordinates.view(3, -1, geometry.shape[2])
 
-    _fill_in_threads([fill], geometry, moving, field)
+    fill_in_threads([fill], geometry, moving, field)
     return result
 
 
-def _fill_in_threads(
-    fillers: Sequence[_Filler], geometry: Geometry, moving: Geometry, field: DisplacementField | None
+def fill_in_threads(
+    fillers: Sequence[Filler], geometry: Geometry, moving: Geometry, field: DisplacementField | PointMap | None
 ) -> None:
     """Call the fillers with all rows of the grid (see `core.sampling.coordinates`); threads share the slices."""
     threads = min(torch.get_num_threads(), geometry.shape[0])
@@ -162,44 +117,3 @@ def _fill_in_threads(
                 fill(*block)
 
     run_in_threads(work, threads)
-
-
-def _find_outside(coordinates: Tensor, box: BoxSlices) -> NDArray[np.bool_] | bool:
-    """Find the coordinates (3, n) outside a box of voxels (k, j, i): True for all, False for none, else a mask (n)."""
-    mask: Tensor | bool = False
-    bounds = coordinates.amin(1).tolist(), coordinates.amax(1).tolist()
-    for position, part, smallest, largest in zip(coordinates, reversed(box), *bounds, strict=True):
-        low, high = part.start - 0.5, part.stop - 0.5
-        if largest < low or smallest > high:
-            return True
-        if smallest < low or largest > high:
-            mask = mask | (position < low) | (position > high)
-    return mask.numpy() if isinstance(mask, Tensor) else mask
-
-
-def _find_smallest(array: NDArray) -> float:
-    """Find the smallest finite value."""
-    smallest = array.min()
-    return float(smallest if np.isfinite(smallest) else array[np.isfinite(array)].min())
-
-
-def _flatten_to_tensor(array: NDArray) -> Tensor:
-    """Return the voxels as a flat tensor, without a copy if torch can gather their type."""
-    if array.dtype == np.uint16 and array.max() <= np.iinfo(np.int16).max:
-        array = array.view(np.int16)
-    if array.dtype.name not in _GATHERED or not array.dtype.isnative:
-        array = array.astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch warns of read-only arrays; this one is only read
-        return torch.from_numpy(array.ravel())
-
-
-def _convert_values(values: NDArray[np.float32], dtype: np.dtype) -> NDArray:
-    if dtype.kind == "b":
-        return values >= 0.5
-    if dtype.kind in "iu":
-        np.rint(values, out=values)
-        if dtype.itemsize >= 4:  # beyond 24 bits the nearest 32-bit number may lie outside the type's range
-            limits = np.iinfo(dtype)
-            return np.asarray(np.clip(values.astype(np.float64), limits.min, limits.max).astype(dtype))
-    return values.astype(dtype, copy=False)

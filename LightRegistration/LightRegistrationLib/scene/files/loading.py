@@ -44,18 +44,25 @@ def log_warning(line: str) -> None:
     _log.warning("%s", line)
 
 
-def load_volume(scene: Any, path: str | Path, *, series: str | None = None, on_warning: OnWarning = log_warning) -> Any:
+def load_volume(
+    scene: Any,
+    path: str | Path,
+    *,
+    series: str | None = None,
+    may_be_constant: bool = False,
+    on_warning: OnWarning = log_warning,
+) -> Any:
     """Load an image file (`VOLUME_SUFFIXES`) or a DICOM series as vtkMRMLScalarVolumeNode.
 
     path: the file, or the folder with the DICOM files. series: number or UID of the DICOM series, if the folder holds
-    several or the path is one of its files. Raises InputError, naming the path, for everything but one 3-D scalar
-    volume whose voxels differ.
+    several or the path is one of its files. may_be_constant: take also a volume whose voxels all have one value, which
+    cannot be registered. Raises InputError, naming the path, for everything but one 3-D scalar volume.
     """
     path = Path(path)
-    with _report_os_errors(path):
+    with report_os_errors(path):
         node, storage = _read_volume(path, series, on_warning)
     array = volume_from_node(node).array
-    if (array == array.flat[0]).all():
+    if not may_be_constant and (array == array.flat[0]).all():
         raise InputError(f"{path}: the volume is empty; all its voxels have the value {array.flat[0]}.")
     node.SetName(scene.GenerateUniqueName(_stem(path)))
     scene.AddNode(storage)
@@ -81,7 +88,7 @@ def load_mask(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warni
 
 
 def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool) -> Any:
-    with _report_os_errors(path):
+    with report_os_errors(path):
         if _has_segments(path):
             return _load_segments(scene, path)
         volume = volume_from_node(_read_volume(path, None, on_warning)[0])
@@ -104,8 +111,8 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
     Raises InputError, naming the path, if it cannot be read.
     """
     path = Path(path)
-    with _report_os_errors(path):
-        _check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
+    with report_os_errors(path):
+        check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
     node = slicer.vtkMRMLTransformNode()
     node.SetName(_stem(path))
     storage = slicer.vtkMRMLTransformStorageNode()
@@ -144,7 +151,7 @@ def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple
         return node, storage
     if series is not None:
         raise InputError(f"{path}: a series can be chosen of DICOM files only.")
-    _check_file(path, VOLUME_SUFFIXES, "volume")
+    check_file(path, VOLUME_SUFFIXES, "volume")
     header_warnings = _check_header(path)
     with _readable_copy(path) as file:
         node, storage = read_files([file], path)
@@ -204,7 +211,7 @@ def _has_segments(path: Path) -> bool:
     """Whether the file is a Slicer segmentation, even if its name does not end in .seg.nrrd."""
     if path.is_dir() or not path.name.lower().endswith(".nrrd"):
         return False
-    _check_file(path, (".nrrd",), "segmentation")
+    check_file(path, (".nrrd",), "segmentation")
     with path.open("rb") as stream:
         header = stream.read(1 << 20).split(b"\n\n", 1)[0]
     return b"Segment0_ID" in header
@@ -236,7 +243,8 @@ def _check_not_empty(node: Any, path: Path) -> None:
         raise InputError(f"{path}: {str(error).removeprefix(node.GetName() + ': ')}") from error
 
 
-def _check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
+def check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
+    """Raise InputError unless a path is a file with content and one of the suffixes; kind: what it should hold."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder.")
     if path.is_dir():
@@ -261,7 +269,7 @@ def _name_special_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _report_os_errors(path: Path) -> Iterator[None]:
+def report_os_errors(path: Path) -> Iterator[None]:
     """Turn an error of the operating system (no permission, a broken disk) into an InputError that names the path."""
     try:
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from .label_layers import BINARY_LABELMAP
@@ -28,3 +30,20 @@ def remove_segmentation_silently(scene: Any, node: Any) -> None:
     for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
         segmentation.GetLayerDataObject(number, BINARY_LABELMAP).Initialize()
     remove_with_display(scene, node)
+
+
+@contextlib.contextmanager
+def remove_new_nodes(scene: Any) -> Iterator[None]:
+    """Remove all nodes that were added in the block after it, except for those that exist once in a scene."""
+    before = _list_node_ids(scene)
+    try:
+        yield
+    finally:
+        for node_id in _list_node_ids(scene) - before:
+            node = scene.GetNodeByID(node_id)
+            if node is not None and not node.GetSingletonTag():
+                scene.RemoveNode(node)
+
+
+def _list_node_ids(scene: Any) -> set[str]:
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}

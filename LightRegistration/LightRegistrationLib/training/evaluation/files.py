@@ -9,10 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...core.errors import InputError
+from ...core.files.csv_table import read_csv_table
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Segmentation, Volume
 from ..data.scans import read_image
-from .pairs import read_csv_table
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.files.claimed_size import is_file
+from ...core.files.csv_table import read_csv_table
 
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
 FILES = REQUIRED + OPTIONAL
@@ -61,21 +61,6 @@ def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
     if not pairs:
         raise InputError(f"{path}: there is no pair in this list.")
     return pairs
-
-
-def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header of a CSV file and its non-blank rows with their line numbers; InputError if it cannot be read."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: this is not a CSV file of text in UTF-8 ({error}).") from error
-    if not rows:
-        raise InputError(f"{path}: the file is empty; its first line names the columns.")
-    return rows[0][1], rows[1:]
 
 
 def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:

@@ -1,0 +1,61 @@
+"""Transforms of transform nodes, applied one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import vtk
+
+from ...core.errors import InputError
+from ...core.geometry.geometry import FloatArray
+from ...core.geometry.transforms import DisplacementField
+from .transforms import field_from_transform_node, transform_points
+
+
+@dataclass(frozen=True, eq=False)
+class ChainLink:
+    """One transform of a chain: a vtkMRMLTransformNode, whose transform from parent is applied, or its inverse."""
+
+    node: Any
+    is_inverted: bool = False
+
+
+class TransformChain:
+    """Transforms that map points of a reference, in their order, to points of an input, RAS mm.
+
+    forward, backward: the map and its inverse as vtkAbstractTransform. The nodes have to live as long as the chain.
+    """
+
+    def __init__(self, links: Sequence[ChainLink]) -> None:
+        self.links = tuple(links)
+        self.forward = vtk.vtkGeneralTransform()
+        self.forward.PostMultiply()
+        for link in links:
+            node = link.node
+            self.forward.Concatenate(node.GetTransformToParent() if link.is_inverted else node.GetTransformFromParent())
+        self.backward = self.forward.GetInverse()
+
+    def map_points(self, points_mm: FloatArray) -> FloatArray:
+        """Map points of the reference (n, 3) to points of the input."""
+        return transform_points(self.forward, points_mm)
+
+    def map_back(self, points_mm: FloatArray) -> FloatArray:
+        """Map points of the input (n, 3) to points of the reference."""
+        return transform_points(self.backward, points_mm)
+
+    def find_field(self) -> DisplacementField | None:
+        """Return the chain as a displacement field if it is a single one, which is sampled faster; else None."""
+        if len(self.links) != 1 or self.links[0].is_inverted:
+            return None
+        try:
+            return field_from_transform_node(self.links[0].node)
+        except InputError:  # another kind of transform
+            return None
+
+    def measure_inverse_errors_mm(self, points_mm: FloatArray) -> FloatArray:
+        """Measure how far the inverse and then the chain move points of the input (n, 3); infinity where undefined."""
+        distances = np.linalg.norm(self.map_points(self.map_back(points_mm)) - points_mm, axis=1)
+        return np.nan_to_num(distances, nan=np.inf)
