@@ -15,6 +15,7 @@ from .path_errors import report_path_errors
 from .private_folder import UNFINISHED, make_parents, make_private_folder, remove_abandoned_folders
 
 TRANSFORM_FILE = "transform.h5"
+INVERSE_FILE = "inverse.h5"
 WARPED_FILE = "warped.nii.gz"
 WARPED_SEGMENTATION_FILE = "warped_segmentation.nii.gz"
 REPORT_FILE = "report.json"
@@ -25,6 +26,7 @@ RESULT_ENTRIES = (
     REPORT_FILE,
     PAGE_FILE,
     TRANSFORM_FILE,
+    INVERSE_FILE,
     *_IMAGE_FILES,
     *(name.removesuffix(".gz") for name in _IMAGE_FILES),
     VIEWS_FOLDER,

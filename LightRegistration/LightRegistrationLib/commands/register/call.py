@@ -36,6 +36,7 @@ def register_files(
     refine: str = RefinementPreset.NONE,
     keep_volume: Sequence[str] = (),
     threads: int | None = None,
+    inverse: bool = False,
     views: bool = False,
     page: bool = False,
     compress: bool = True,
@@ -68,6 +69,7 @@ def register_files(
             refine=parse_choice(RefinementPreset, refine, "refinement"),
             keep_volume=tuple(keep_volume),
         ),
+        inverse=inverse,
         views=views,
         page=page,
         compress=compress,
@@ -118,13 +120,21 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     with watch.time_stage(Stage.STARTING):
         from ...core.models.registry import ModelRegistry
         from ...worker.task import run_request
+        from .inverse import invert_checked, write_inverse
         from .outputs import add_result_to_scene, write_page, write_result, write_views
     reply = run_request(ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
+    inverse = None
+    if request.inverse:
+        with watch.time_stage(Stage.INVERTING):
+            progress(ProgressUpdate(0.7, Stage.INVERTING))
+            inverse = invert_checked(inputs, reply)
     with watch.time_stage(Stage.WRITING):
-        progress(ProgressUpdate(0.7, Stage.WRITING))
+        progress(ProgressUpdate(0.8, Stage.WRITING))
         nodes = add_result_to_scene(inputs, reply)
         outputs = write_result(nodes, folder, request.compress)
+        if inverse is not None:
+            outputs["inverse"] = write_inverse(inputs, inverse, folder)
     if request.views:
         with watch.time_stage(Stage.PICTURES):
             progress(ProgressUpdate(0.85, Stage.PICTURES))
@@ -132,6 +142,8 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
     if request.page:
         outputs["page"] = PAGE_FILE
     report = build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)
+    if inverse is not None:
+        report = inverse.add_to(report)
     if request.page:
         progress(ProgressUpdate(0.9, Stage.PICTURES))
         write_page(inputs.request, reply, report, folder)

@@ -31,6 +31,7 @@ def add_register(commands: Any) -> None:
     add_segmentation_options(parser)
     add_setting_options(parser)
     add_guidance_options(parser)
+    parser.add_argument("--inverse", action="store_true", help=texts.INVERSE)
     parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
     parser.add_argument("--report", action="store_true", help=texts.PAGE)
     parser.add_argument("--no-compression", action="store_true", help=texts.NO_COMPRESSION)
@@ -68,6 +69,7 @@ def _run(options: argparse.Namespace) -> None:
             refine=options.refine,
             keep_volume=options.keep_volume,
             threads=options.threads,
+            inverse=options.inverse,
             views=options.views,
             page=options.report,
             compress=not options.no_compression,

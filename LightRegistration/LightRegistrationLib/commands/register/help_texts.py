@@ -18,6 +18,7 @@ what is written to DIR:
   transform.h5                maps fixed points to moving points (ITK transform: LPS, mm).
                               Slicer: put the moving volume under it. SimpleITK: ReadTransform, then
                               Resample(moving, fixed, transform).
+  inverse.h5                  with --inverse: maps moving points to fixed points, for what goes from fixed to moving
   warped.nii.gz               the moving volume on the fixed grid (trilinear interpolation, voxel type and intensities
                               of the moving volume; its smallest value outside of its field of view)
   warped_segmentation.nii.gz  the moving segmentation on the fixed grid (nearest neighbor, its own label values)
@@ -60,5 +61,7 @@ MASK = """where the {role} volume is compared: label map or .seg.nrrd, on any gr
 the deformation follows by smoothness"""
 KEEP_VOLUME = """structures of the moving segmentation, by name or label value, whose volume the deformation must
 preserve (tumors); the report has the volume change that remains"""
+INVERSE = """also write the inverse transform, inverse.h5: checked inside the field of view of both volumes, with the
+errors in the report and a warning where they are large; takes some seconds more"""
 NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"
 PAGE = "also write report.html: pictures before and after, grid, structures and tolerances on one page"

@@ -21,8 +21,9 @@ class FilesRequest:
     fixed, moving: NIfTI, NRRD or MetaImage files, or a folder with a DICOM series. fixed_series, moving_series: number
     or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
     Masks: the same; the volumes are compared where they are not 0. initial: an InitialAlignment or a linear ITK
-    transform file, fixed -> moving. settings: all others; their `initial` is not used. views: also draw pictures.
-    page: also write report.html. compress: write images as .nii.gz instead of .nii.
+    transform file, fixed -> moving. settings: all others; their `initial` is not used. inverse: also write the inverse
+    transform. views: also draw pictures. page: also write report.html. compress: write images as .nii.gz instead of
+    .nii.
     """
 
     fixed: Path
@@ -35,6 +36,7 @@ class FilesRequest:
     moving_mask: Path | None = None
     initial: str | Path = InitialAlignment.AFFINE
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
+    inverse: bool = False
     views: bool = False
     page: bool = False
     compress: bool = True

@@ -154,10 +154,27 @@ class OutputsReport(TypedDict):
     """The files that were written, relative to the output folder."""
 
     transform: Annotated[str, Key("the transform, ITK format")]
+    inverse: NotRequired[Annotated[str, Key("with `--inverse`: its inverse, moving to fixed")]]
     warped: Annotated[str, Key("moving volume on the fixed grid")]
     warped_segmentation: NotRequired[Annotated[str, Key("moving segmentation on the fixed grid")]]
     views: NotRequired[Annotated[list[str], Key("pictures of slice views")]]
     page: NotRequired[Annotated[str, Key("pictures and numbers as one HTML page")]]
+
+
+class CompositionReport(TypedDict):
+    """How far one of the two transforms and then the other move random points of a volume."""
+
+    mean_mm: Annotated[float, Key("mean distance, mm", low=0)]
+    max_mm: Annotated[float, Key("largest distance, mm", low=0)]
+    percent_above_tolerance: Annotated[float, Key("percent of the points that move more than the tolerance", 0, 100)]
+
+
+class InverseReport(TypedDict):
+    """How exact the inverse is: both compositions are compared with the identity."""
+
+    tolerance_mm: Annotated[float, Key("half of the finest voxel spacing of both volumes, mm", low=0)]
+    fixed: Annotated[CompositionReport, Key("transform, then inverse, in the fixed volume")]
+    moving: Annotated[CompositionReport, Key("inverse, then transform, in the moving volume")]
 
 
 class RegionErrorReport(TypedDict):
@@ -179,7 +196,8 @@ class KnownDeformationReport(TypedDict):
 class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
-    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `outputs` may have `page`.
+    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `outputs` may
+    have `page` and `inverse`, and there may be `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
@@ -203,5 +221,6 @@ class Report(TypedDict):
     labels: NotRequired[
         Annotated[list[LabelReport] | None, Key("structures of the warped segmentation; `null` without")]
     ]
+    inverse: NotRequired[Annotated[InverseReport, Key("with `--inverse` only: how exact the inverse is")]]
     versions: NotRequired[Annotated[dict[str, str], Key("versions of Python and of packages")]]
     known_deformation: NotRequired[Annotated[KnownDeformationReport, Key("`demo` only: error against the known truth")]]

@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from ..geometry.transforms import AffineTransform, DisplacementField
 from .settings import RefinementPreset, RegistrationSettings
+
+if TYPE_CHECKING:
+    # NumPy takes a while to import, and the definition of the report needs only the words that stand here.
+    from ..geometry.transforms import AffineTransform, DisplacementField
 
 
 class Metric(StrEnum):
@@ -73,6 +77,28 @@ class PreservedVolume:
     name: str
     change_percent_free: float
     change_percent: float
+
+
+@dataclass(frozen=True)
+class CompositionErrors:
+    """How far a transform and then its inverse move the points of a volume. percent_above: of the tolerance."""
+
+    mean_mm: float
+    max_mm: float
+    percent_above: float
+
+
+@dataclass(frozen=True)
+class InverseAccuracy:
+    """How exact an inverse is.
+
+    fixed: of the inverse after the transform, in the fixed volume. moving: of the transform after the inverse, in the
+    moving volume.
+    """
+
+    tolerance_mm: float
+    fixed: CompositionErrors
+    moving: CompositionErrors
 
 
 @dataclass(frozen=True)
