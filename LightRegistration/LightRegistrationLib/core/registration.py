@@ -223,8 +223,11 @@ class _AlignedPair:
 
     def make_refinement(self, guidance: Guidance) -> PairRefinement:
         """Make the refinement of this pair, with the settings of its model."""
-        settings = self.student.refinement
-        images = RefinementImages(self.shrunk, self.alignment.transform, self.grid, guidance, settings.images)
+        settings, grid = self.student.refinement, self.grid
+        if settings.spacing_mm:
+            rule = replace(self.student.grid, spacing_mm=settings.spacing_mm)
+            grid = compute_network_grid(self.shrunk.volumes[0].geometry, rule)
+        images = RefinementImages(self.shrunk, self.alignment.transform, grid, guidance, settings.images)
         return PairRefinement(settings, images, self.metric)
 
     def list_match_warnings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -13,14 +15,17 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, CARD_FILE
+from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network import inference
 from LightRegistrationLib.core.network.flow_conversion import compute_flow_geometry, convert_flow_to_field
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.result import RegistrationResult
-from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.core.result.settings import RefinementPreset, RegistrationSettings
 
 from .anatomies import anatomy, picture, world
+from .body_phantoms import add_model
 from .geometries import make_geometry
 
 NOTHING = AffineTransform.identity()
@@ -129,6 +134,23 @@ def test_the_network_corrects_more_than_the_affine_stage(bent):
     affine_error = np.linalg.norm(result.initial(x) - q, axis=1).mean()
     error = np.linalg.norm(result.field(x) - q, axis=1).mean()
     assert error < 0.97 * affine_error
+
+
+def test_a_refinement_grid_of_its_own_is_finer_than_the_network_grid(bent, fixed, tmp_path):
+    """A card can let a network work on a coarser grid than its refinement."""
+    moving, _ = bent
+    card = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text())
+    settings = RegistrationSettings(model="mine", refine=RefinementPreset.FAST)
+    spacings = {}
+    for spacing_mm in (0.0, 2.2):
+        grid = {**card["grid"], "spacing_mm": 3.0, "min_voxels": 1}
+        refinement = {**card["refinement"], "spacing_mm": spacing_mm}
+        folder = tmp_path / str(spacing_mm)
+        add_model(folder, "mine", grid=grid, refinement=refinement)
+        result = register(fixed, moving, settings, registry=ModelRegistry((folder,)))
+        assert result.refinement is not None
+        spacings[spacing_mm] = result.field.geometry.spacing_mm
+    np.testing.assert_allclose(spacings[0.0] / spacings[2.2], 3 / 2.2, rtol=0.05)
 
 
 def stored_otherwise(volume: Volume) -> Volume:

@@ -113,6 +113,7 @@ def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: Refine
         ("grid.max_voxels", grid.max_voxels >= (2 * grid.multiple) ** 3, "the cube of twice `multiple`, or more,"),
         ("grid.margin_voxels", grid.margin_voxels >= 0, "0 or more"),
         ("grid.max_growth_percent", 0 <= grid.max_growth_percent <= 100, "a number from 0 to 100"),
+        ("refinement.spacing_mm", refinement.spacing_mm >= 0, "0 or more"),
         ("refinement.update_voxels", refinement.update_voxels >= 0.7, "0.7 or more"),
         ("refinement.elastic_voxels", 0 <= refinement.elastic_voxels <= 4, "a number from 0 to 4"),
         ("refinement.window_voxels", 1 <= refinement.window_voxels <= 6, "a number from 1 to 6"),

@@ -140,6 +140,8 @@ class RefinementSettings:
 
     A model's card may set each of the plain fields under `refinement`; the last six are the same for all models.
 
+    spacing_mm: of the refinement grid, on which `fast` ends; 0: the network grid. So a network can work on a coarser
+    grid than its refinement.
     update_voxels, elastic_voxels: sigma of the Gaussians that smooth each update and the total displacement, voxels of
     the level's grid; more is stiffer. The cards' values were chosen while looking at pairs of
     `Testing/Benchmarks/comparison.py`; SD log J and folding there show their effect.
@@ -157,6 +159,7 @@ class RefinementSettings:
     0.90 and 1.59 mm, local correlation with the softer default 6.66 mm).
     """
 
+    spacing_mm: float = 0.0
     update_voxels: float = 1.0
     elastic_voxels: float = 0.5
     window_voxels: int = 2

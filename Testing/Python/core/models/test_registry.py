@@ -110,8 +110,11 @@ def test_weights_in_another_format_are_refused(models):
         ({"refinement": {"coarsest": 3}}, r"card\.json: refinement\.coarsest: 1, 2, 4 or 8 is needed"),
         ({"refinement": {"finest": 2}}, r"card\.json: refinement\.finest: a number from 0\.25 to 1"),
         ({"refinement": {"multimodal_update_voxels": 0.1}}, r"card\.json: refinement\.multimodal_update_voxels: 0\.7"),
-        ({"refinement": {"damping": 0.1}}, r"card\.json: refinement\.damping: unknown; use update_voxels"),
-        ({"refinement": {"optimizer": {}}}, r"card\.json: refinement\.optimizer: unknown; use update_voxels"),
+        ({"refinement": {"damping": 0.1}}, r"card\.json: refinement\.damping: unknown; use spacing_mm"),
+        (
+            {"refinement": {"optimizer": {}}},
+            r"card\.json: refinement\.optimizer: unknown; use spacing_mm",
+        ),
         ({"grid": {"max_growth_percent": -1}}, r"card\.json: grid\.max_growth_percent: a number from 0 to 100"),
     ],
 )
