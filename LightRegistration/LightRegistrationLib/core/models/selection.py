@@ -5,7 +5,7 @@ No model is named here: `covers` in a card makes a model eligible, also a user's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError
@@ -24,7 +24,8 @@ WRONG_MODALITY_DISTANCE = 1000.0
 class ModelChoice:
     """The chosen model, the reason (one line, without its name), and warnings for the user.
 
-    rivals: other special models that cover both volumes too; the statistics alone do not decide between them.
+    rivals: other special models that cover both volumes too, or, where the chosen model is for any image, the special
+    models for their modality; the statistics alone do not decide between them.
     """
 
     card: ModelCard
@@ -49,15 +50,25 @@ def choose_model(cards: Mapping[str, ModelCard], pair: PairStatistics) -> ModelC
     warnings = [*_warn_of_damaged(cards), *_warn_of_misfits(card, pair)]
     if not fitting:
         return ModelChoice(card, "the nearest of the installed models; none is for volumes like these", tuple(warnings))
-    reason = _explain_general(pair) if _is_general(card, pair) else _explain(card, pair)
+    if _is_general(card, pair):
+        return ModelChoice(card, _explain_general(pair), tuple(warnings), _find_special(eligible, pair))
     rivals = tuple(other for other in fitting if other is not card and not _is_general(other, pair))
-    return ModelChoice(card, reason, tuple(warnings), () if _is_general(card, pair) else rivals)
+    return ModelChoice(card, _explain(card, pair), tuple(warnings), rivals)
+
+
+def _find_special(eligible: Sequence[ModelCard], pair: PairStatistics) -> tuple[ModelCard, ...]:
+    """Find the models for the modality of both volumes, whatever they show: a part of a body has other statistics."""
+    return tuple(
+        card
+        for card in eligible
+        if all(any(entry.modality == statistics.modality for entry in card.covers) for statistics in pair)
+    )
 
 
 def prefer_rival(choice: ModelChoice, rival: ModelCard, correlation: float, other: float) -> ModelChoice:
     """Replace the chosen model by a rival whose result matches better (correlations of both, -1 to 1)."""
     reason = (
-        f"both volumes lie also in the ranges of '{choice.card.name}', but this model matches them better "
+        f"'{choice.card.name}' was tried too, but this model matches the volumes better "
         f"(correlation {correlation:.4f}, not {other:.4f})"
     )
     return ModelChoice(rival, reason, choice.warnings)

@@ -80,6 +80,22 @@ def test_the_model_that_covers_both_volumes_is_chosen_with_a_reason(all_cards, p
     assert re.search(words, choose_model(all_cards, pair).reason)
 
 
+@pytest.mark.parametrize(
+    ("pair", "rivals"),
+    [
+        ((T1[0], FLAIR), {"brain-mri"}),
+        ((ODD, ODD), {"brain-mri"}),
+        ((CHEST, NECK), {"lung-ct", "head-neck-ct", "abdomen-ct"}),
+        ((NECK, T1[0]), set()),
+    ],
+)
+def test_where_no_special_model_covers_both_those_for_the_modality_are_tried_too(all_cards, pair, rivals):
+    for order in (pair, pair[::-1]):
+        choice = choose_model(all_cards, order)
+        assert choice.card.name == "general"
+        assert {card.name for card in choice.rivals} == rivals
+
+
 def test_the_reason_has_the_numbers_of_both_volumes(all_cards):
     shares = [ImageStatistics("a", "CT", {**CHEST.values, "air_percent": share}) for share in (31.4, 27.0)]
     assert "31 and 27 % of the body is air" in choose_model(all_cards, tuple(shares)).reason
