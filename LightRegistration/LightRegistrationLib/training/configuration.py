@@ -120,7 +120,17 @@ class StudentRunConfig(RunConfig[StageT]):
 
 @dataclass(frozen=True, kw_only=True)
 class StudentTrainingConfig(StudentRunConfig[StudentStage]):
-    """kind = "student" (the default): training of a student without a teacher."""
+    """kind = "student" (the default): training of a student without a teacher.
+
+    average_decay: the weights that are validated and exported are an exponential moving average over the steps, with
+    this decay a step; 0: the latest weights.
+    """
+
+    average_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.average_decay < 1:
+            raise InputError(f"average_decay has to be 0 or more and below 1, got {self.average_decay}.")
 
 
 @dataclass(frozen=True, kw_only=True)

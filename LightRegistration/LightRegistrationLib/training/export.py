@@ -27,7 +27,7 @@ def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Pa
     state = load_state(state_file)
     if "student" not in state:
         raise InputError(f"{state_file}: this state holds no student; a teacher is used in training only.")
-    weights = save({name: tensor.half().contiguous() for name, tensor in state["student"].items()})
+    weights = save({name: tensor.half().contiguous() for name, tensor in _find_weights(state).items()})
     card = build_card(config, state, weights)
     target = folder / config.name
     target.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,14 @@ def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Pa
     for name in (config.name, *config.variants):
         load_student(list_cards((folder,))[name])
     return target
+
+
+def _find_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of the student, those that were averaged over the steps if the state has them."""
+    prefix = "module."
+    averaged = state.get("average", {})
+    found = {name.removeprefix(prefix): tensor for name, tensor in averaged.items() if name.startswith(prefix)}
+    return found or dict(state["student"])
 
 
 def _write_card(card: Mapping[str, Any], folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...core.errors import InputError
 from ...core.models.registry import ModelRegistry
@@ -45,10 +46,13 @@ class StudentTrainer(Trainer[StudentStage]):
         self.student, self.notes = build_student(config)
         self.parallel = self.processes.parallel(self.student, partly_used=not config.student.shared)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3)
+        decay = config.average_decay
+        self.average = AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
 
     def parts(self) -> dict[str, Any]:
-        """Networks and optimizers by their key in the state file."""
-        return {"student": self.student, "optimizer": self.optimizer}
+        """Networks and optimizers by their key in the state file; `average` only with an average_decay."""
+        average = {} if self.average is None else {"average": self.average}
+        return {"student": self.student, "optimizer": self.optimizer, **average}
 
     def start_stage(self, stage: StudentStage, pairs: Mixture) -> None:
         """Build the loss of the stage."""
@@ -58,14 +62,19 @@ class StudentTrainer(Trainer[StudentStage]):
         """One pair, one update."""
         pair = self.draw(pairs)
         with torch.autocast(pair.fixed.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            flow, predictions = self.parallel(pair.fixed, pair.moving, stage.cascades)
+            layout = torch.channels_last_3d  # a fifth faster on CPUs
+            fixed, moving = (image.to(memory_format=layout) for image in (pair.fixed, pair.moving))
+            flow, predictions = self.parallel(fixed, moving, stage.cascades)
         terms = self.loss(pair, flow.float(), predictions)
         self.descend(self.optimizer, terms)
+        if self.average is not None:
+            self.average.update_parameters(self.student)
         return to_floats(terms)
 
     def register(self, pair: Pair, stage: StudentStage) -> Tensor:
-        """The student's total flow on the grid of the pair."""
-        flow, _ = self.student(pair.fixed, pair.moving, stage.cascades)
+        """The student's total flow on the grid of the pair, with the averaged weights if there are any."""
+        student = self.student if self.average is None else self.average
+        flow, _ = student(pair.fixed, pair.moving, stage.cascades)
         return resize_flow(flow, tuple(pair.fixed.shape[2:]))
 
 

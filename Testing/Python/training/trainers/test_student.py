@@ -142,3 +142,38 @@ def test_an_exported_student_loads_as_a_model(tmp_path):
     assert student.card.details["training"]["seed"] == 3
     ours = trainer.student.state_dict()["networks.0.flow.weight"]
     torch.testing.assert_close(student.network.state_dict()["networks.0.flow.weight"], ours, atol=1e-4, rtol=1e-3)
+
+
+def test_averaged_weights_follow_the_formula_are_resumed_and_exported(tmp_path):
+    decay = 0.5
+    card = {"title": "toy", "modality": "MRI", "summary": "a toy"}
+    averaged = config(average_decay=decay, validate_minutes=0, card=card)
+    trainer, stage = StudentTrainer(averaged, tmp_path, tmp_path / "whole"), averaged.stages[0]
+    trainer.start_stage(stage, RepeatedPair())
+    expected = None
+    for _ in range(3):
+        trainer.train_step(RepeatedPair(), stage)
+        now = trainer.student.networks[0].flow.weight.detach().clone()
+        expected = now if expected is None else decay * expected + (1 - decay) * now
+    assert trainer.average is not None
+    found = trainer.average.module.networks[0].flow.weight
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, now)
+
+    trainer.save()
+    resumed = StudentTrainer(averaged, tmp_path, tmp_path / "whole")
+    assert resumed.resume()
+    for one in (trainer, resumed):
+        one.start_stage(stage, RepeatedPair())
+        one.train_step(RepeatedPair(), stage)
+    torch.testing.assert_close(resumed.average.state_dict(), trainer.average.state_dict(), rtol=0, atol=0)
+
+    folder = export_model(trainer.state_file, averaged, tmp_path / "models")
+    exported = ModelRegistry((folder.parent,)).load("toy").network.networks[0].flow.weight
+    torch.testing.assert_close(exported.float(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_a_decay_that_cannot_be_is_refused(decay):
+    with pytest.raises(InputError, match="average_decay has to be 0 or more and below 1"):
+        config(average_decay=decay)
