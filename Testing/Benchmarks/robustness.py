@@ -10,8 +10,8 @@ are worse than these by more than 0.001 Dice or 0.01 mm.
 Second scans: the fixed volumes with themselves, with noise, and moved and resampled: displacement error in the body.
 Sentences: false alarms are counted where nothing is wrong (as loaded, padding, noise, tilt of 5°, second scans), missed
 alarms where the sentence has to be said (rotations: turn; a mirrored axis: mirror; an offset of 31 cm: offset; volumes
-of two anatomies or of disjoint parts: poor match; remapped contrasts: multimodal). A volume that is refused counts as
-said. Written: robustness.md, .json and .png.
+of two anatomies or of disjoint parts: poor match; halves and slabs: extents; remapped contrasts: multimodal). A volume
+that is refused counts as said. Written: robustness.md, .json and .png.
 """
 
 from __future__ import annotations

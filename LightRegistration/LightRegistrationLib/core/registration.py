@@ -28,12 +28,13 @@ from .geometry.volume import Volume
 from .models.image_statistics import measure_image_statistics
 from .models.registry import ModelRegistry, Student
 from .models.selection import ModelChoice, check_model, choose_model, prefer_rival
+from .network.extents import measure_shown_share
 from .network.flow_conversion import Deformation, convert_flow_to_field
 from .network.grid import GridImage, compute_network_grid, fill_unknown, measure_framing_offset, resample_to_grid
 from .network.inference import run_student
 from .network.intensity import IntensityNormalization
 from .network.settings import DEFAULT_SETTINGS as NETWORK
-from .refinement.acceptance import MatchMeasure, accept_deformation
+from .refinement.acceptance import MatchMeasure, accept_deformation, show_edges
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.multimodal import choose_metric
 from .refinement.pair import PairRefinement
@@ -47,7 +48,7 @@ from .result.settings import (
     RefinementPreset,
     RegistrationSettings,
 )
-from .result_warnings import MULTIMODAL_WARNING, warn_of_field, warn_of_poor_match
+from .result_warnings import warn_of_extents, warn_of_field, warn_of_multimodal_match, warn_of_poor_match
 from .sampling.field_of_view import crop_to_field_of_view
 from .threads import limit_threads
 from .volume_preservation.correction import preserve_volumes
@@ -134,7 +135,7 @@ def _finish_deformation(
     refinement = pair.make_refinement(guidance)
     if is_multimodal:
         with stages.stage(Stage.MULTIMODAL, 0.55):
-            deformation = refinement.take_multimodal_steps(deformation)
+            deformation = pair.accept(refinement.take_multimodal_steps(deformation))
     if settings.refine == RefinementPreset.NONE:
         return deformation, initial
     preview = convert_flow_to_field(deformation.flow, deformation.geometry, initial)
@@ -143,7 +144,7 @@ def _finish_deformation(
         trust_headers = settings.initial == InitialAlignment.AFFINE and not pair.alignment.warnings
         progress = scale_progress(stages.progress, 0.6, 0.9)
         refined, refined_initial = refinement.refine(settings.refine, deformation, initial, trust_headers, progress)
-    if is_multimodal or pair.is_at_least_as_good(refined, refined_initial, deformation):
+    if pair.is_accepted(refined, refined_initial, deformation):
         return refined, refined_initial
     return deformation, initial
 
@@ -206,7 +207,11 @@ class _AlignedPair:
         if is_multimodal or not self._are_framed_alike:
             images = fill_unknown(*images, is_multimodal)
         deformation = run_student(self.student.network, *images, cascades)
-        return deformation if is_multimodal else accept_deformation(self._measure_match, deformation)[0]
+        return deformation if is_multimodal else self.accept(deformation)
+
+    def accept(self, deformation: Deformation) -> Deformation:
+        """Keep of a deformation after the alignment what improves the match."""
+        return accept_deformation(self._measure_match, deformation)[0]
 
     def with_model(self, student: Student) -> _AlignedPair:
         """Prepare the same volumes and alignment for another model."""
@@ -233,26 +238,35 @@ class _AlignedPair:
     def list_match_warnings(
         self, deformation: Deformation, initial: AffineTransform, refine: RefinementPreset
     ) -> Iterator[str]:
-        """List warnings about how well the images match after registration."""
+        """List warnings about the extents of the volumes and about how well they match after registration."""
+        fixed, moving = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
+        yield from warn_of_extents(
+            measure_shown_share(fixed, moving.geometry, initial.matrix),
+            measure_shown_share(moving, fixed.geometry, initial.inverse().matrix),
+        )
+        correlation = self.measure_match_after(initial).measure(deformation).correlation
         if self.metric == Metric.MIND:
-            if refine == RefinementPreset.NONE:
-                yield MULTIMODAL_WARNING
-            return
-        yield from warn_of_poor_match(self.measure_match_after(initial).measure(deformation).correlation)
+            yield from warn_of_multimodal_match(correlation, refine != RefinementPreset.NONE)
+        else:
+            yield from warn_of_poor_match(correlation)
 
     def measure_match_after(self, initial: AffineTransform) -> MatchMeasure:
         """Prepare the measure of deformations that follow an initial alignment."""
         if initial is self.alignment.transform:
             return self._measure_match
         _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
-        return MatchMeasure(self.fixed, resample_to_grid(shrunk, self.grid, initial.matrix))
+        return self._make_measure(resample_to_grid(shrunk, self.grid, initial.matrix))
 
-    def is_at_least_as_good(
-        self, refined: Deformation, refined_initial: AffineTransform, deformation: Deformation
-    ) -> bool:
-        """Whether a refined deformation matches no worse than the one before it, in either measure."""
-        after = self.measure_match_after(refined_initial).measure(refined)
-        return not self._measure_match.is_better(self._measure_match.measure(deformation), after)
+    def is_accepted(self, refined: Deformation, refined_initial: AffineTransform, deformation: Deformation) -> bool:
+        """Whether a refined deformation takes the place of the one before it.
+
+        It has to match no worse in either measure; that of a multimodal pair also better than no deformation in both.
+        """
+        measure = self._measure_match
+        before, after = measure.measure(deformation), self.measure_match_after(refined_initial).measure(refined)
+        if self.metric == Metric.MIND and not measure.is_better(after, measure.measure_unmoved(deformation)):
+            return False
+        return not measure.is_better(before, after)
 
     @cached_property
     def _are_framed_alike(self) -> bool:
@@ -262,7 +276,14 @@ class _AlignedPair:
 
     @cached_property
     def _measure_match(self) -> MatchMeasure:
-        return MatchMeasure(self.fixed, self.moving, self.student.refinement.acceptance)
+        return self._make_measure(self.moving)
+
+    def _make_measure(self, moving: GridImage) -> MatchMeasure:
+        """Prepare the measure of deformations: by intensities, for a multimodal pair by edges."""
+        settings = self.student.refinement
+        if self.metric == Metric.MIND:
+            return MatchMeasure(show_edges(self.fixed), show_edges(moving), settings.multimodal_acceptance)
+        return MatchMeasure(self.fixed, moving, settings.acceptance)
 
 
 def _prepare_pair(

@@ -185,6 +185,13 @@ def test_half_of_the_moving_scan_ends_near_where_the_whole_one_does(axis, side):
     half = replace(moving, array=moving.array[cut], affine=moving.affine @ homogeneous(np.eye(3), offset))
     result = register(fixed_scan(), half)
     assert bent_error_mm(result.field, half.geometry) < bent_error_mm(bent_result().field, half.geometry) + 0.7
+    assert any("different extents: the moving volume shows only" in line for line in result.warnings)
+
+
+def test_volumes_that_show_the_same_have_no_different_extents():
+    assert not any("different extents" in line for line in bent_result().warnings)
+    padded = register(pad(fixed_scan(), 30, 0.0), bent_scan())
+    assert not any("different extents" in line for line in padded.warnings)
 
 
 # Turned headers

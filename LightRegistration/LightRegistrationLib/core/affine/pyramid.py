@@ -54,6 +54,20 @@ def build_pyramid(
     shrunk: the volume averaged to blocks not larger than the spacing, if available. Raises InputError for a mask that
     lies outside the volume.
     """
+    images = [bring_to_grid(volume, spacing_mm, normalization, mask, shrunk)]
+    while len(images) < len(AFFINE.level_points):
+        images.append(_halve(images[-1]))
+    return images
+
+
+def bring_to_grid(
+    volume: Volume,
+    spacing_mm: float,
+    normalization: IntensityNormalization,
+    mask: Segmentation | None,
+    shrunk: ShrunkImage | None = None,
+) -> PyramidImage:
+    """Bring the volume to an isotropic grid; arguments and errors: see `build_pyramid`."""
     small = shrink(volume, spacing_mm, normalization) if shrunk is None else shrink_further(shrunk, spacing_mm)
     grid = GridSettings(spacing_mm, min_voxels=1, max_voxels=AFFINE.max_grid_voxels, multiple=4, margin_voxels=1)
     geometry = compute_network_grid(volume.geometry, grid)
@@ -66,10 +80,7 @@ def build_pyramid(
             raise InputError(
                 f"{mask.name}: the mask shows nothing inside {volume.name}; draw it there or leave it out."
             )
-    images = [PyramidImage(sample(small.tensor, coordinates, padding="border"), valid, geometry)]
-    while len(images) < len(AFFINE.level_points):
-        images.append(_halve(images[-1]))
-    return images
+    return PyramidImage(sample(small.tensor, coordinates, padding="border"), valid, geometry)
 
 
 def shrink_further(shrunk: ShrunkImage, spacing_mm: float) -> ShrunkImage:

@@ -119,6 +119,20 @@ class AffineSettings:
     """Only affine transforms whose scales all differ from 1 by less are compared with stiffer ones, which takes time:
     larger scales are no tie. Chosen; `Testing/Benchmarks/robustness.py`."""
 
+    # Multimodal pairs
+    edge_refinement: float = 2.0
+    """Their edges are compared on a grid that is finer than the fine level by this factor. Chosen: at 4 mm, correlation
+    and gradients prefer a wrong alignment of T2 and FLAIR of one visit."""
+    edge_points: int = 20_000
+    """Number of points whose edges are compared. Chosen, not measured."""
+    gradient_noise: float = 0.02
+    """Gradients (intensities 0 to 1 per voxel) below this hardly count. Chosen while looking at the same pairs of one
+    visit; with 0.1 the strongest edges, those of the skin, outweigh the others. `Testing/Benchmarks/same_visit.py`."""
+    max_agreement_loss: float = 0.01
+    """A stiffer transform is taken if the agreement of gradients is lower by no more than this share. Between 0.006, T1
+    and FLAIR that lie 1 mm apart as loaded, and 0.15, 3 mm apart, for which 1.0 mm is about the accuracy of the
+    references: `Testing/Benchmarks/same_visit.py`."""
+
     # Header checks
     min_offset_mm: float = 200.0
     """Smaller offsets are no error: headers of two people or scanners differ by centimeters. Chosen, not measured."""

@@ -2,7 +2,7 @@
 
 From coarse to fine: at about 16 mm every translation and half turn is tried, and the best ones are optimized as rigid
 motions; then 12 parameters are optimized at 8 and 4 mm (finer for small fields of view). Multimodal pairs are detected
-and compared by a curve instead of a line. Errors of the headers are reported (`header_checks`).
+and compared by a curve instead of a line, at last by their edges. Errors of the headers are reported (`header_checks`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Segmentation, Volume
 from ..network.grid import ShrunkImage
 from ..network.intensity import IntensityNormalization
+from .edge_alignment import align_edges
 from .header_checks import check_headers
 from .level import NO_COMMON_CONTENT, Level, make_level
 from .optimizer import optimize
-from .pyramid import PyramidImage, build_pyramid, compute_fine_spacing_mm
+from .pyramid import PyramidImage, bring_to_grid, build_pyramid, compute_fine_spacing_mm
 from .search import HALF_TURNS, Start, find_starts, list_quarter_turns, make_header_starts, mean_distance_mm
 from .settings import AFFINE
 from .similarity import NO_OVERLAP, AffineSimilarity, Candidates
-
-_RIGID, _SIMILARITY, _AFFINE = 6, 7, 12
+from .stiffness import AFFINE_PARAMETERS, RIGID_PARAMETERS, prefer_stiffer
 
 
 @dataclass(frozen=True)
@@ -74,44 +74,19 @@ def align_affine(
     candidates, similarity = _find_candidates(search, middle)
     fine_level = make_level(*images[0], AFFINE.level_points[0], with_local_contrast=True)
     fine = AffineSimilarity(fine_level, similarity.is_multimodal)
-    refined = optimize(fine, candidates.matrices, _AFFINE, AFFINE.fine_steps)
+    refined = optimize(fine, candidates.matrices, AFFINE_PARAMETERS, AFFINE.fine_steps)
     chosen = torch.tensor([_choose_turn(refined)])
     best = candidates[chosen]
     warnings = check_headers(search.level, similarity, best)
     result = best if float(refined.merit[chosen]) == NO_OVERLAP else refined[chosen]
-    return Alignment(AffineTransform(_prefer_stiffer(fine, result).matrices[0].numpy()), warnings)
-
-
-def _prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidates:
-    """Take the stiffest transform whose merit is hardly lower: as loaded, rigid, similarity, or the affine one found.
-
-    Noise and interpolation let an affine transform follow what is no difference between two scans of one person.
-    """
-    least = float(found.merit[0]) - AFFINE.max_stiffness_deficit
-    unmoved = similarity.evaluate(torch.eye(4, dtype=torch.float64)[None])
-    if float(unmoved.merit[0]) >= least:
-        return unmoved
-    if float((torch.linalg.svdvals(found.matrices[0, :3, :3]) - 1).abs().max()) > AFFINE.max_rigid_strain:
-        return found
-    rotation, center = _nearest_rotation(found.matrices[0]), found.center[0]
-    rigid = torch.eye(4, dtype=torch.float64)
-    rigid[:3, :3] = rotation
-    rigid[:3, 3] = center - rotation @ torch.linalg.solve(found.matrices[0], _extend(center))[:3]
-    for parameters in (_RIGID, _SIMILARITY):
-        stiffer = optimize(similarity, rigid[None], parameters, AFFINE.fine_steps)
-        if float(stiffer.merit[0]) >= least:
-            return stiffer
-    return found
-
-
-def _nearest_rotation(matrix: Tensor) -> Tensor:
-    """Return the rotation (3x3) nearest to the linear part of a 4x4 matrix."""
-    left, _, right = torch.linalg.svd(matrix[:3, :3])
-    return left @ right
-
-
-def _extend(point: Tensor) -> Tensor:
-    return torch.cat([point, torch.ones(1, dtype=torch.float64)])
+    if similarity.is_multimodal:
+        finer = spacing / AFFINE.edge_refinement
+        fixed_image = bring_to_grid(fixed, finer, normalization, fixed_mask, small[0])
+        moving_image = bring_to_grid(moving, finer, normalization, moving_mask, small[1])
+        matrix = align_edges(fixed_image, moving_image, result)
+    else:
+        matrix = prefer_stiffer(fine, result).matrices[0]
+    return Alignment(AffineTransform(matrix.numpy()), warnings)
 
 
 def _choose_turn(refined: Candidates) -> int:
@@ -142,7 +117,7 @@ class _Search:
         if with_quarter_turns:
             starts = starts + find_starts(self.fixed, self.moving, (np.eye(3), *list_quarter_turns()))
         similarity = AffineSimilarity(self.level, is_multimodal)
-        rigid = optimize(similarity, _stack_matrices(starts), _RIGID, AFFINE.search_steps)
+        rigid = optimize(similarity, _stack_matrices(starts), RIGID_PARAMETERS, AFFINE.search_steps)
         is_turned = torch.tensor([s.turn > 0 for s in starts])
         unturned = self._select_distinct(rigid[(~is_turned).nonzero()[:, 0]], NO_OVERLAP)
         min_merit = float(rigid.merit[~is_turned].max()) - AFFINE.max_turn_deficit
@@ -188,7 +163,7 @@ def _optimize_finalists(search: _Search, similarity: AffineSimilarity) -> Candid
         unturned, turned = search.find_finalists(similarity.is_multimodal, with_quarter_turns)
         if unturned or turned:
             matrices = torch.from_numpy(np.stack(unturned + turned))
-            found = _select_best(optimize(similarity, matrices, _AFFINE, AFFINE.middle_steps), len(unturned))
+            found = _select_best(optimize(similarity, matrices, AFFINE_PARAMETERS, AFFINE.middle_steps), len(unturned))
         if found is not None and float(found.merit.max()) >= AFFINE.good_merit:
             break
     return found

@@ -44,6 +44,8 @@ class NetworkSettings:
     more where half was. Chosen as a compromise between the first two, on pairs of training crops and while looking at
     the 20 pairs that the results are measured on. `Testing/Benchmarks/comparison.py` measures whole crops,
     `Testing/Benchmarks/robustness.py` halves.
+    extent_points, min_body_intensity: number of voxels of which the shown share of a body is counted, and how bright
+    (0 to 1) they have to be. Chosen, not measured.
     """
 
     spacing_growth_factor: float = 1.01
@@ -52,6 +54,8 @@ class NetworkSettings:
     z_score_radii_voxels: tuple[int, ...] = (1, 3)
     z_score_min_variance: float = 1e-3
     max_framing_offset: float = 0.1
+    extent_points: int = 50_000
+    min_body_intensity: float = 0.05
 
 
 DEFAULT_SETTINGS = NetworkSettings()

@@ -2,7 +2,7 @@
 
 A network moves even what matches already, and a refinement follows noise. Two measures must rise: the correlation over
 the whole image, which noise and uniform regions do not raise, and the mean local correlation, which a change of overall
-brightness does not raise.
+brightness does not raise. For a multimodal pair the edges are compared instead of the intensities.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ..geometry.geometry import Geometry
 from ..network.flow_conversion import Deformation, compute_flow_geometry, resample_flow
 from ..network.flows import warp
 from ..network.grid import GridImage
+from ..sampling.edges import compute_edges
+from ..sampling.filters import box_max
 from .local_correlation import LocalCorrelation
 from .settings import DEFAULT_SETTINGS, AcceptanceSettings
 
@@ -52,10 +54,20 @@ class MatchMeasure:
         correlation = float(torch.nan_to_num(torch.corrcoef(pair)[0, 1])) if pair.shape[1] > 1 else 0.0
         return Match(correlation, self._local.evaluate(warped[:, :1], known).value)
 
+    def measure_unmoved(self, deformation: Deformation) -> Match:
+        """Measure the match without a deformation, on the grid of one."""
+        return self.measure(_scale(deformation, 0.0))
+
     def is_better(self, match: Match, other: Match) -> bool:
         """Whether a match is better than another one in both measures."""
         gain = self._settings.min_gain
         return match.correlation > other.correlation + gain and match.local_correlation > other.local_correlation + gain
+
+
+def show_edges(image: GridImage) -> GridImage:
+    """Replace the intensities of an image by its edges, which two contrasts of one anatomy share."""
+    is_inner = box_max((~image.known).float(), 1) == 0
+    return GridImage(compute_edges(image.tensor), image.geometry, is_inner)
 
 
 def accept_deformation(measure: MatchMeasure, deformation: Deformation) -> tuple[Deformation, float]:
@@ -63,7 +75,7 @@ def accept_deformation(measure: MatchMeasure, deformation: Deformation) -> tuple
 
     Returns what is kept, and the fraction.
     """
-    unmoved = measure.measure(_scale(deformation, 0.0))
+    unmoved = measure.measure_unmoved(deformation)
     for fraction in (1.0, 0.5):
         scaled = _scale(deformation, fraction)
         if measure.is_better(measure.measure(scaled), unmoved):

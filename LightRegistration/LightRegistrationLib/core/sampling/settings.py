@@ -40,5 +40,9 @@ class SamplingSettings:
     """Share of the outermost slice that is background where a body ends by itself; less is a body that was cut.
     Chosen; padded volumes: `Testing/Benchmarks/robustness.py`."""
 
+    edge_contrast: float = 0.1
+    """Gradient, in intensities 0 to 1 per voxel, at which an edge reaches 0.7 of its full strength. T1, T2 and
+    FLAIR of one visit are placed alike with 0.05 and 0.15, worse with 0.02: `Testing/Benchmarks/same_visit.py`."""
+
 
 SAMPLING = SamplingSettings()

@@ -1,0 +1,54 @@
+"""Stiffer transforms in place of an affine one: rigid, and rigid with one scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .optimizer import optimize
+from .settings import AFFINE
+from .similarity import AffineSimilarity, Candidates
+
+RIGID_PARAMETERS, SIMILARITY_PARAMETERS, AFFINE_PARAMETERS = 6, 7, 12
+
+
+def prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidates:
+    """Take the stiffest transform whose merit is hardly lower: as loaded, rigid, similarity, or the affine one found.
+
+    Noise and interpolation let an affine transform follow what is no difference between two scans of one person.
+    """
+    least = float(found.merit[0]) - AFFINE.max_stiffness_deficit
+    unmoved = similarity.evaluate(torch.eye(4, dtype=torch.float64)[None])
+    if float(unmoved.merit[0]) >= least:
+        return unmoved
+    if not is_nearly_rigid(found.matrices[0]):
+        return found
+    start = _find_nearest_rigid(found)
+    for parameters in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS):
+        stiffer = optimize(similarity, start, parameters, AFFINE.fine_steps)
+        if float(stiffer.merit[0]) >= least:
+            return stiffer
+    return found
+
+
+def list_stiffer(similarity: AffineSimilarity, found: Candidates) -> list[Candidates]:
+    """List the best rigid transform and the best one with one scale, from the rigid one nearest to the one found."""
+    start = _find_nearest_rigid(found)
+    return [optimize(similarity, start, n, AFFINE.fine_steps) for n in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS)]
+
+
+def is_nearly_rigid(matrix: Tensor) -> bool:
+    """Whether all scales of a 4x4 matrix are so near to 1 that a stiffer transform may match as well."""
+    return float((torch.linalg.svdvals(matrix[:3, :3]) - 1).abs().max()) <= AFFINE.max_rigid_strain
+
+
+def _find_nearest_rigid(found: Candidates) -> Tensor:
+    """Return the rigid transform (1, 4, 4) nearest to the first candidate, that moves its center alike."""
+    matrix, center = found.matrices[0], found.center[0]
+    left, _, right = torch.linalg.svd(matrix[:3, :3])
+    rotation = left @ right
+    extended = torch.cat([center, torch.ones(1, dtype=torch.float64)])
+    rigid = torch.eye(4, dtype=torch.float64)
+    rigid[:3, :3] = rotation
+    rigid[:3, 3] = center - rotation @ torch.linalg.solve(matrix, extended)[:3]
+    return rigid[None]
