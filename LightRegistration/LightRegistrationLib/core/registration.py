@@ -2,7 +2,8 @@
 
 Choose the model (`core.models`), shrink both volumes, align them (`core.affine`), bring them onto the network grid and
 run the network (`core.network`), refine the deformation (`core.refinement`), repair and preserve (`core.deformation`,
-`core.volume_preservation`), and list the warnings (`core.result_warnings`).
+`core.volume_preservation`), and list the warnings (`core.result_warnings`). For two scans of one person a stiff
+deformation takes the place of the network's, and their changes are listed (`core.follow_up`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from .deformation.folding import repair_folding, repair_margin
 from .deformation.jacobian import summarize_jacobian
 from .deformation.tapering import taper_field
 from .errors import InputError
+from .follow_up.intensity import WideNormalization
+from .follow_up.places import list_changes
+from .follow_up.refinement import FollowUpRefinement
+from .follow_up.settings import FOLLOW_UP
 from .geometry.geometry import Geometry
 from .geometry.transforms import AffineTransform, DisplacementField
 from .geometry.volume import Volume
@@ -48,7 +53,15 @@ from .result.settings import (
     RefinementPreset,
     RegistrationSettings,
 )
-from .result_warnings import warn_of_extents, warn_of_field, warn_of_multimodal_match, warn_of_poor_match
+from .result_warnings import (
+    MULTIMODAL_FOLLOW_UP_WARNING,
+    PersonMatch,
+    warn_of_extents,
+    warn_of_field,
+    warn_of_multimodal_match,
+    warn_of_person,
+    warn_of_poor_match,
+)
 from .sampling.field_of_view import crop_to_field_of_view
 from .threads import limit_threads
 from .volume_preservation.correction import preserve_volumes
@@ -90,12 +103,39 @@ def register(
     with torch.inference_mode(), limit_threads(settings.threads):
         registry = registry or ModelRegistry()
         pair = _prepare_pair(fixed, moving, settings, guidance, registry, stages)
-        with stages.stage(Stage.NETWORK, 0.5):
-            pair, deformation = _run_networks(pair, registry, settings)
-        deformation, initial = _finish_deformation(pair, deformation, settings, guidance, stages, on_preview_field)
-        result = _build_result(pair, deformation, initial, settings, guidance, stages)
+        follow_up = pair.make_follow_up(guidance) if settings.follow_up and pair.metric != Metric.MIND else None
+        if settings.follow_up:
+            deformation, initial = _follow_up(pair, follow_up, settings.refine, stages), pair.alignment.transform
+        else:
+            with stages.stage(Stage.NETWORK, 0.5):
+                pair, deformation = _run_networks(pair, registry, settings)
+            deformation, initial = _finish_deformation(pair, deformation, settings, guidance, stages, on_preview_field)
+        result = _build_result(pair, deformation, initial, settings, guidance, stages, follow_up)
     progress(ProgressUpdate(1.0, Stage.DONE))
     return result
+
+
+def measure_person_match(fixed: Volume, moving: Volume) -> PersonMatch:
+    """Measure whether two volumes match after the initial alignment alone as two scans of one person do.
+
+    Raises InputError as `register` does.
+    """
+    with torch.inference_mode():
+        volumes = crop_to_field_of_view(fixed), crop_to_field_of_view(moving)
+        pair = _prepare_pair(*volumes, DEFAULT_SETTINGS, NO_GUIDANCE, ModelRegistry(), _Stages(ignore_progress))
+        return pair.measure_person_match()
+
+
+def _follow_up(
+    pair: _AlignedPair, refinement: FollowUpRefinement | None, preset: RefinementPreset, stages: _Stages
+) -> Deformation:
+    """Find the stiff deformation between two scans of one person; refinement None: leave the rigid alignment."""
+    unmoved = pair.make_identity()
+    if refinement is None:
+        return unmoved
+    with stages.stage(Stage.REFINEMENT, 0.5):
+        deformation = refinement.refine(preset, scale_progress(stages.progress, 0.5, 0.9))
+    return deformation if pair.is_at_least_as_good(deformation, pair.alignment.transform, unmoved) else unmoved
 
 
 def _run_networks(
@@ -156,6 +196,7 @@ def _build_result(
     settings: RegistrationSettings,
     guidance: Guidance,
     stages: _Stages,
+    follow_up: FollowUpRefinement | None,
 ) -> RegistrationResult:
     """Convert the deformation to a field in mm, repair it, preserve volumes, and collect the warnings."""
     fixed = pair.shrunk.volumes[0].geometry
@@ -165,7 +206,8 @@ def _build_result(
         if guidance.preserved_segments is not None:
             field, preserved = preserve_volumes(field, guidance.preserved_segments, fixed)
         jacobian = summarize_jacobian(field, fixed)
-        match_warnings = pair.list_match_warnings(deformation, initial, settings.refine)
+        changes = None if follow_up is None else list_changes(follow_up, deformation, field, initial)
+        match_warnings = pair.list_match_warnings(deformation, initial, settings)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
         field = repair_margin(taper_field(field, initial, fixed), fixed)
     return RegistrationResult(
@@ -180,6 +222,7 @@ def _build_result(
         warnings=(*pair.choice.warnings, *pair.alignment.warnings, *warnings),
         refinement=deformation.summary,
         preserved_volumes=preserved,
+        changes=changes,
     )
 
 
@@ -235,8 +278,25 @@ class _AlignedPair:
         images = RefinementImages(self.shrunk, self.alignment.transform, grid, guidance, settings.images)
         return PairRefinement(settings, images, self.metric)
 
+    def make_follow_up(self, guidance: Guidance) -> FollowUpRefinement:
+        """Make the refinement for two scans of one person."""
+        settings, intensity = self.student.refinement, self.student.intensity
+        wide = WideNormalization(intensity.kind, intensity.low, intensity.high, FOLLOW_UP.headroom)
+        shrunk = ShrunkPair(*self.shrunk.volumes, wide)
+        images = RefinementImages(shrunk, self.alignment.transform, self.grid, guidance, settings.images)
+        return FollowUpRefinement(images, settings)
+
+    def measure_person_match(self) -> PersonMatch:
+        """Measure whether the aligned images match as two scans of one person do."""
+        match = self._measure_match.measure(self.make_identity())
+        return PersonMatch(self.alignment.strain, match.local_correlation)
+
+    def make_identity(self) -> Deformation:
+        """Make the deformation that leaves everything where the alignment put it."""
+        return Deformation(torch.zeros(1, 3, *self.grid.shape), self.grid)
+
     def list_match_warnings(
-        self, deformation: Deformation, initial: AffineTransform, refine: RefinementPreset
+        self, deformation: Deformation, initial: AffineTransform, settings: RegistrationSettings
     ) -> Iterator[str]:
         """List warnings about the extents of the volumes and about how well they match after registration."""
         fixed, moving = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
@@ -246,9 +306,13 @@ class _AlignedPair:
         )
         correlation = self.measure_match_after(initial).measure(deformation).correlation
         if self.metric == Metric.MIND:
-            yield from warn_of_multimodal_match(correlation, refine != RefinementPreset.NONE)
+            if settings.follow_up:
+                yield MULTIMODAL_FOLLOW_UP_WARNING
+            is_refined = settings.follow_up or settings.refine != RefinementPreset.NONE
+            yield from warn_of_multimodal_match(correlation, is_refined)
         else:
             yield from warn_of_poor_match(correlation)
+            yield from warn_of_person(self.measure_person_match(), settings)
 
     def measure_match_after(self, initial: AffineTransform) -> MatchMeasure:
         """Prepare the measure of deformations that follow an initial alignment."""

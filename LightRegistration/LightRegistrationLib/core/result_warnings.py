@@ -1,4 +1,4 @@
-"""Warnings of a result for the user: folding, structures whose volume was not preserved, a poor match."""
+"""Warnings of a result for the user: folding, volumes not preserved, a poor match, two scans of one person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .result.result import JacobianSummary, PreservedVolume
+from .result.settings import AUTO_MODEL, RegistrationSettings
 
 MULTIMODAL_WARNING = "The volumes are a multimodal pair (two contrasts): a refinement matches them more closely."
+
+MULTIMODAL_FOLLOW_UP_WARNING = (
+    "The volumes are a multimodal pair (two contrasts), but follow-up compares one contrast: they were aligned "
+    "rigidly only, and no changes are listed."
+)
+FOLLOW_UP_PROPOSAL = (
+    "The volumes look like two scans of one person: what only one of them shows may have been squeezed or stretched. "
+    "To keep and list what changed, register them as follow-up of one person (--follow-up)."
+)
+NOT_ONE_PERSON_WARNING = (
+    "The volumes do not look like two scans of one person, as follow-up expects; register them without it unless you "
+    "know better."
+)
 
 
 @dataclass(frozen=True)
@@ -21,15 +35,40 @@ class WarningSettings:
     min_shown_share: a volume that shows less of the other one's body has another extent. Chosen: pairs of one body part
     are cut at somewhat different places; false and missed alarms: `Testing/Benchmarks/robustness.py`.
     max_volume_change_percent: larger changes of a structure whose volume is preserved. Chosen, not measured.
+    max_person_strain: largest strain of the initial alignment between two scans of one person, whom scanners show in
+    one size. min_person_correlation: least mean local correlation after that alignment alone. Both measured by
+    `Testing/Benchmarks/follow_up.py`.
     """
 
     min_correlation: float = 0.6
     min_edge_correlation: float = 0.3
     min_shown_share: float = 0.7
     max_volume_change_percent: float = 3.0
+    max_person_strain: float = 0.01
+    min_person_correlation: float = 0.3
 
 
 DEFAULT_SETTINGS = WarningSettings()
+
+
+@dataclass(frozen=True)
+class PersonMatch:
+    """How well a pair matches after the initial alignment alone, as scans of one person do.
+
+    strain: of the alignment (`core.affine.stage.Alignment`); None if it was not searched. correlation: mean local
+    correlation, 0 to 1.
+    """
+
+    strain: float | None
+    correlation: float
+
+    @property
+    def is_one_person(self) -> bool | None:
+        """Whether both are scans of one person; None if that cannot be told."""
+        if self.strain is None:
+            return None
+        is_alike = self.correlation >= DEFAULT_SETTINGS.min_person_correlation
+        return is_alike and self.strain <= DEFAULT_SETTINGS.max_person_strain
 
 
 def warn_of_poor_match(correlation: float) -> Iterator[str]:
@@ -63,6 +102,17 @@ def warn_of_extents(fixed_share: float, moving_share: float) -> Iterator[str]:
                 f"The volumes show different extents: the {part} volume shows only {100 * share:.0f} % of the body in "
                 f"the {whole} one; check the alignment, and look only where both show it."
             )
+
+
+def warn_of_person(match: PersonMatch, settings: RegistrationSettings) -> Iterator[str]:
+    """Yield a proposal of follow-up for two scans of one person, and a warning for a follow-up of two people.
+
+    match: of single-contrast volumes. Follow-up is proposed only where the model is chosen automatically.
+    """
+    if settings.follow_up and match.is_one_person is False:
+        yield NOT_ONE_PERSON_WARNING
+    if match.is_one_person and settings.model == AUTO_MODEL and not settings.follow_up:
+        yield FOLLOW_UP_PROPOSAL
 
 
 def warn_of_field(jacobian: JacobianSummary, preserved: tuple[PreservedVolume, ...]) -> Iterator[str]:

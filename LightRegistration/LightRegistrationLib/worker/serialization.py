@@ -14,6 +14,8 @@ import numpy as np
 from ..core.geometry.transforms import AffineTransform, DisplacementField
 from ..core.geometry.volume import Segment, Segmentation, Volume
 from ..core.result.result import (
+    ChangedPlace,
+    ChangeKind,
     JacobianSummary,
     Metric,
     PreservedVolume,
@@ -27,6 +29,7 @@ _VALUE_TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         AffineTransform,
+        ChangedPlace,
         DisplacementField,
         JacobianSummary,
         PreservedVolume,
@@ -40,7 +43,7 @@ _VALUE_TYPES: dict[str, type] = {
 }
 
 _ENUMERATIONS: dict[str, type[StrEnum]] = {
-    kind.__name__: kind for kind in (InitialAlignment, Metric, RefinementEnd, RefinementPreset)
+    kind.__name__: kind for kind in (ChangeKind, InitialAlignment, Metric, RefinementEnd, RefinementPreset)
 }
 
 

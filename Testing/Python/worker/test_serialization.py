@@ -14,6 +14,8 @@ from LightRegistrationLib.core.geometry.transforms import AffineTransform, Displ
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
 from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.core.result.result import (
+    ChangedPlace,
+    ChangeKind,
     JacobianSummary,
     Metric,
     PreservedVolume,
@@ -62,7 +64,7 @@ def test_a_request_keeps_overlapping_layers_settings_and_missing_parts(tmp_path)
     request = RegistrationRequest(
         fixed=volume,
         moving=volume,
-        settings=RegistrationSettings("brain-mri", 2, AffineTransform(OBLIQUE), 3, "fast", ("Tumor",)),
+        settings=RegistrationSettings("brain-mri", 2, AffineTransform(OBLIQUE), 3, "fast", ("Tumor",), True),
         moving_segmentation=Segmentation(layers, OBLIQUE, segments, "organs"),
         moving_mask=Segmentation(layers, OBLIQUE, segments, "mask"),
     )
@@ -75,6 +77,7 @@ def test_a_request_keeps_overlapping_layers_settings_and_missing_parts(tmp_path)
     assert np.array_equal(back.settings.initial.matrix, OBLIQUE)
     assert (back.settings.model, back.settings.cascades, back.settings.threads) == ("brain-mri", 2, 3)
     assert (back.settings.refine, back.settings.keep_volume) == ("fast", ("Tumor",))
+    assert back.settings.follow_up is True
     assert back.fixed_mask is None
     assert (back.moving_mask.name, len(back.moving_mask.layers)) == ("mask", 2)
 
@@ -93,6 +96,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         "both volumes look like it",
         RefinementSummary(RefinementPreset.FAST, Metric.MIND, 12, RefinementEnd.NO_GAIN, 0.5, 0.6),
         (PreservedVolume("Tumor", 8.0, 0.1),),
+        (ChangedPlace(ChangeKind.BRIGHTER, (1.0, -2.5, 3.0), 140.0),),
     )
     warped = Volume(np.ones((2, 2, 2), np.int16), np.eye(4))
     lines = [
@@ -113,6 +117,9 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
     assert found.result.model_reason == "both volumes look like it"
     assert np.isnan(found.result.jacobian.std_log)
     assert (found.result.refinement, found.result.preserved_volumes) == (result.refinement, result.preserved_volumes)
+
+    assert found.result.changes == result.changes
+    assert isinstance(found.result.changes[0].kind, ChangeKind)
 
     assert isinstance(found.result.refinement.metric, Metric)
     assert isinstance(found.result.refinement.ended, RefinementEnd)

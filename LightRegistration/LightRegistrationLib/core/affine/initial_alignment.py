@@ -38,7 +38,7 @@ def find_initial_alignment(
     else:
         masks = {"fixed_mask": guidance.fixed_mask, "moving_mask": guidance.moving_mask}
         with limit_threads(1):  # the steps are so small that threads would wait longer than they compute
-            found = align_affine(fixed, moving, normalization, shrunk=shrunk, **masks)
+            found = align_affine(fixed, moving, normalization, shrunk=shrunk, is_rigid=settings.follow_up, **masks)
     _check_overlap(fixed.geometry, moving.geometry, found.transform, settings)
     return found
 

@@ -119,6 +119,9 @@ class AffineSettings:
     """Only affine transforms whose scales all differ from 1 by less are compared with stiffer ones, which takes time:
     larger scales are no tie. Chosen; `Testing/Benchmarks/robustness.py`."""
 
+    max_rounding_strain: float = 1e-6
+    """A transform whose scales all differ from 1 by less is rigid, up to rounding."""
+
     # Multimodal pairs
     edge_refinement: float = 2.0
     """Their edges are compared on a grid that is finer than the fine level by this factor. Chosen: at 4 mm, correlation

@@ -28,15 +28,20 @@ from .pyramid import PyramidImage, bring_to_grid, build_pyramid, compute_fine_sp
 from .search import HALF_TURNS, Start, find_starts, list_quarter_turns, make_header_starts, mean_distance_mm
 from .settings import AFFINE
 from .similarity import NO_OVERLAP, AffineSimilarity, Candidates
-from .stiffness import AFFINE_PARAMETERS, RIGID_PARAMETERS, prefer_stiffer
+from .stiffness import AFFINE_PARAMETERS, RIGID_PARAMETERS, find_nearest_rigid, measure_strain, prefer_stiffer
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """An affine transform fixed -> moving, RAS mm, and warnings for the user about wrong headers."""
+    """An affine transform fixed -> moving, RAS mm, and warnings for the user about wrong headers.
+
+    strain: by how much the scales of the stiffest transform that matches well differ from 1 at most; about 0 for two
+    scans of one person. None if no transform was searched.
+    """
 
     transform: AffineTransform
     warnings: tuple[str, ...] = ()
+    strain: float | None = None
 
 
 def align_centers(fixed: Geometry, moving: Geometry) -> AffineTransform:
@@ -52,13 +57,15 @@ def align_affine(
     fixed_mask: Segmentation | None = None,
     moving_mask: Segmentation | None = None,
     shrunk: tuple[ShrunkImage, ShrunkImage] | None = None,
+    is_rigid: bool = False,
 ) -> Alignment:
     """Find the affine transform fixed -> moving, RAS mm, for any offset and any half or quarter turn of the headers.
 
     Only what lies in both fields of view (and masks: the union of their segments) is compared. A turned alignment is
     chosen only if it is clearly better than the best unturned one. A mirrored one is reported, but never chosen.
-    shrunk: the fixed and the moving volume averaged to blocks of at most 4 mm, if available. Deterministic.
-    Raises InputError if no start gives the two volumes enough overlap.
+    shrunk: the fixed and the moving volume averaged to blocks of at most 4 mm, if available. is_rigid: end with the
+    best rigid motion, as for two scans of one person. Deterministic. Raises InputError if no start gives the two
+    volumes enough overlap.
     """
     spacing = compute_fine_spacing_mm(fixed.geometry, moving.geometry)
     small = shrunk or (None, None)
@@ -86,7 +93,12 @@ def align_affine(
         matrix = align_edges(fixed_image, moving_image, result)
     else:
         matrix = prefer_stiffer(fine, result).matrices[0]
-    return Alignment(AffineTransform(matrix.numpy()), warnings)
+    strain = measure_strain(matrix)
+    if is_rigid and strain > AFFINE.max_rounding_strain:
+        rigid = find_nearest_rigid(matrix, result.center[0])
+        optimized = optimize(fine, rigid[None], RIGID_PARAMETERS, AFFINE.fine_steps)
+        matrix = rigid if similarity.is_multimodal else optimized.matrices[0]
+    return Alignment(AffineTransform(matrix.numpy()), warnings, strain)
 
 
 def _choose_turn(refined: Candidates) -> int:

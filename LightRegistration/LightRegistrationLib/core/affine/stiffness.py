@@ -23,7 +23,7 @@ def prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidate
         return unmoved
     if not is_nearly_rigid(found.matrices[0]):
         return found
-    start = _find_nearest_rigid(found)
+    start = find_nearest_rigid(found.matrices[0], found.center[0])[None]
     for parameters in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS):
         stiffer = optimize(similarity, start, parameters, AFFINE.fine_steps)
         if float(stiffer.merit[0]) >= least:
@@ -33,22 +33,26 @@ def prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidate
 
 def list_stiffer(similarity: AffineSimilarity, found: Candidates) -> list[Candidates]:
     """List the best rigid transform and the best one with one scale, from the rigid one nearest to the one found."""
-    start = _find_nearest_rigid(found)
+    start = find_nearest_rigid(found.matrices[0], found.center[0])[None]
     return [optimize(similarity, start, n, AFFINE.fine_steps) for n in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS)]
 
 
 def is_nearly_rigid(matrix: Tensor) -> bool:
     """Whether all scales of a 4x4 matrix are so near to 1 that a stiffer transform may match as well."""
-    return float((torch.linalg.svdvals(matrix[:3, :3]) - 1).abs().max()) <= AFFINE.max_rigid_strain
+    return measure_strain(matrix) <= AFFINE.max_rigid_strain
 
 
-def _find_nearest_rigid(found: Candidates) -> Tensor:
-    """Return the rigid transform (1, 4, 4) nearest to the first candidate, that moves its center alike."""
-    matrix, center = found.matrices[0], found.center[0]
+def measure_strain(matrix: Tensor) -> float:
+    """Measure by how much the scales of a 4x4 matrix differ from 1 at most."""
+    return float((torch.linalg.svdvals(matrix[:3, :3]) - 1).abs().max())
+
+
+def find_nearest_rigid(matrix: Tensor, center: Tensor) -> Tensor:
+    """Return the rigid motion (4, 4) with the nearest rotation that maps the same point as the matrix to a center (3)."""
     left, _, right = torch.linalg.svd(matrix[:3, :3])
     rotation = left @ right
     extended = torch.cat([center, torch.ones(1, dtype=torch.float64)])
     rigid = torch.eye(4, dtype=torch.float64)
     rigid[:3, :3] = rotation
     rigid[:3, 3] = center - rotation @ torch.linalg.solve(matrix, extended)[:3]
-    return rigid[None]
+    return rigid

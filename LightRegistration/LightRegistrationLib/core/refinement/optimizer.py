@@ -67,15 +67,16 @@ def refine(
     preset: RefinementPreset,
     settings: RefinementSettings,
     progress: Progress,
+    levels: Sequence[Level] | None = None,
 ) -> tuple[Deformation, int]:
     """Refine a deformation for one pair; returns it and the index of its start.
 
     starts: each is refined at the coarse levels; the one with the highest similarity there is refined further, of those
     that are nearly as good (`similarity_tie`) the last. make_similarity: called with the fixed image of each level.
     progress: called after every step; an exception that it raises ends the refinement. If the similarity at the end is
-    not higher than at the first start, the first start is returned.
+    not higher than at the first start, the first start is returned. levels: in place of those of the preset.
     """
-    levels = list_levels(preset, settings)
+    levels = levels or list_levels(preset, settings)
     coarse, fine = [n for n in levels if n.factor > 1], [n for n in levels if n.factor <= 1]
     total = len(starts) * sum(n.steps for n in coarse) + sum(n.steps for n in fine)
     counter = _Counter(total, progress)

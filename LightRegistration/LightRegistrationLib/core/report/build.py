@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
-from ..result.result import JacobianSummary, PreservedVolume, RefinementSummary, RegistrationResult
+from ..result.result import ChangedPlace, JacobianSummary, PreservedVolume, RefinementSummary, RegistrationResult
 from ..result.scores import Overlap, StructureScore, mean_overlap
 from ..result.settings import NO_GUIDANCE, Guidance, RegistrationSettings
 from .definition import (
     SCHEMA_VERSION,
+    ChangedPlaceReport,
+    FollowUpReport,
     InitialChoice,
     JacobianReport,
     MeanReport,
@@ -22,6 +24,12 @@ from .definition import (
     SettingsReport,
     StructureReport,
     VolumeReport,
+)
+
+FOLLOW_UP_NOTE = (
+    "Follow-up: what changed between the two scans is kept, not erased. Tissue that only one of them shows drives no "
+    "deformation; the warped volume shows it with the size that it has in the moving volume. The list is no diagnosis: "
+    "noise, motion and artifacts can be in it, and faint or small changes can be missing."
 )
 
 
@@ -52,6 +60,7 @@ def build_report(
         "jacobian": _describe_jacobian(result.jacobian),
         "refinement": None if result.refinement is None else _describe_refinement(result.refinement),
         "kept": [_describe_preserved(structure) for structure in result.preserved_volumes],
+        "follow_up": None if result.changes is None else _describe_follow_up(result.changes),
         "structures": None if scores is None else [_describe_structure(score) for score in scores],
         "mean": None if scores is None else _average(scores),
         "warnings": list(result.warnings),
@@ -78,6 +87,7 @@ def _describe_settings(settings: RegistrationSettings) -> SettingsReport:
         "threads": settings.threads,
         "refine": settings.refine,
         "keep_volume": list(settings.keep_volume),
+        "follow_up": settings.follow_up,
     }
 
 
@@ -105,6 +115,18 @@ def _describe_preserved(structure: PreservedVolume) -> PreservedVolumeReport:
         "name": structure.name,
         "change_percent_free": _round(structure.change_percent_free),
         "change_percent": _round(structure.change_percent),
+    }
+
+
+def _describe_follow_up(changes: Sequence[ChangedPlace]) -> FollowUpReport:
+    return {"note": FOLLOW_UP_NOTE, "changes": [_describe_change(change) for change in changes]}
+
+
+def _describe_change(change: ChangedPlace) -> ChangedPlaceReport:
+    return {
+        "kind": change.kind,
+        "position_ras_mm": [round(value, 2) for value in change.position_mm],
+        "volume_mm3": round(change.volume_mm3, 1),
     }
 
 

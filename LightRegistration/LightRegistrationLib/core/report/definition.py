@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, NotRequired, TypedDict
 
 from ..result.progress import Stage
-from ..result.result import Metric, RefinementEnd
+from ..result.result import ChangeKind, Metric, RefinementEnd
 from ..result.settings import RefinementPreset
 
 SCHEMA_VERSION = 3
@@ -69,6 +69,7 @@ class SettingsReport(TypedDict):
     threads: Annotated[int | None, Key("CPU threads; `null`: all cores", low=1)]
     refine: Annotated[RefinementPreset, Key("preset of the refinement")]
     keep_volume: Annotated[list[str], Key("structures whose volume was to be preserved")]
+    follow_up: Annotated[bool, Key("whether both volumes were taken as scans of one person")]
 
 
 class MasksReport(TypedDict):
@@ -105,6 +106,32 @@ class PreservedVolumeReport(TypedDict):
     name: Annotated[str, Key("name of the structure")]
     change_percent_free: Annotated[float | None, Key("volume change without volume preservation, percent")]
     change_percent: Annotated[float | None, Key("volume change of the result, percent")]
+
+
+class ChangedPlaceReport(TypedDict):
+    """A place that changed from the fixed to the moving scan of one person.
+
+    `brighter`, `darker`: its tissue has no counterpart, the moving scan is brighter or darker there. `larger`,
+    `smaller`: its tissue has one, with more or less volume in the moving scan.
+    """
+
+    kind: Annotated[ChangeKind, Key("how it changed")]
+    position_ras_mm: Annotated[
+        list[float],
+        Key("in the fixed volume, RAS mm: its middle; of `larger`, `smaller` where it changed most", shape=(3,)),
+    ]
+    volume_mm3: Annotated[
+        float, Key("`brighter`, `darker`: its volume in the fixed volume; else the change of volume; mm³", low=0)
+    ]
+
+
+class FollowUpReport(TypedDict):
+    """What changed between two scans of one person."""
+
+    note: Annotated[str, Key("how to read the result, for the user")]
+    changes: Annotated[
+        list[ChangedPlaceReport], Key("places without a counterpart, the clearest first; then changes of volume")
+    ]
 
 
 class OverlapReport(TypedDict):
@@ -196,8 +223,8 @@ class KnownDeformationReport(TypedDict):
 class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
-    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `outputs` may
-    have `page` and `inverse`, and there may be `inverse`.
+    Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
+    and, only where it was asked for, `inverse`; `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
@@ -213,6 +240,9 @@ class Report(TypedDict):
     jacobian: Annotated[JacobianReport, Key("Jacobian determinant of the deformation")]
     refinement: Annotated[RefinementReport | None, Key("optimization for this pair; `null` without")]
     kept: Annotated[list[PreservedVolumeReport], Key("structures whose volume was to be preserved")]
+    follow_up: Annotated[
+        FollowUpReport | None, Key("changes between two scans of one person; `null` unless asked for and possible")
+    ]
     structures: Annotated[list[StructureReport] | None, Key("structures; `null` without two segmentations")]
     mean: Annotated[MeanReport | None, Key("mean over the structures; `null` without two segmentations")]
     warnings: Annotated[list[str], Key("lines for the user")]

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, is_typeddict
 from .definition import SCHEMA_VERSION, Key, Report
 from .schema import SCHEMA_FILE, SCHEMA_ID, get_text, read_keys
 
-_NAMES = {str: "string", int: "integer", float: "number", NoneType: "`null`"}
+_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "`null`"}
 
 
 def build_table() -> str:

@@ -79,6 +79,32 @@ class PreservedVolume:
     change_percent: float
 
 
+class ChangeKind(StrEnum):
+    """How a place changed from the fixed to the moving scan of one person.
+
+    BRIGHTER, DARKER: its tissue has no counterpart, the moving scan is brighter or darker there. LARGER, SMALLER: its
+    tissue has one, with more or less volume in the moving scan.
+    """
+
+    BRIGHTER = "brighter"
+    DARKER = "darker"
+    LARGER = "larger"
+    SMALLER = "smaller"
+
+
+@dataclass(frozen=True)
+class ChangedPlace:
+    """A place that changed between two scans of one person.
+
+    position_mm: of its middle in the fixed scan, RAS; of LARGER and SMALLER where it changed most. volume_mm3: of the
+    place where tissue has no counterpart, in the fixed scan; else the change of the volume, positive.
+    """
+
+    kind: ChangeKind
+    position_mm: tuple[float, float, float]
+    volume_mm3: float
+
+
 @dataclass(frozen=True)
 class CompositionErrors:
     """How far a transform and then its inverse move the points of a volume. percent_above: of the tolerance."""
@@ -108,8 +134,9 @@ class RegistrationResult:
     field: fixed -> moving, RAS mm; its grid covers the scanned part of the fixed volume, and outside the grid it is
     `initial` (the inverse: `core.deformation.inverse.invert`).
     initial: the alignment before the network, fixed -> moving. model_reason: why this model, one line.
-    refinement: None if there was none. preserved_volumes: one entry for each structure of the guidance. seconds:
-    wall time of each stage (values of `Stage`), in order. warnings: lines for the user.
+    refinement: None if there was none. preserved_volumes: one entry for each structure of the guidance. changes: the
+    places that changed between two scans of one person, None unless that was asked for and both have one contrast.
+    seconds: wall time of each stage (values of `Stage`), in order. warnings: lines for the user.
     """
 
     field: DisplacementField
@@ -123,3 +150,4 @@ class RegistrationResult:
     model_reason: str = ""
     refinement: RefinementSummary | None = None
     preserved_volumes: tuple[PreservedVolume, ...] = ()
+    changes: tuple[ChangedPlace, ...] | None = None

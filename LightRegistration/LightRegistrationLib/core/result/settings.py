@@ -59,8 +59,9 @@ class RegistrationSettings:
 
     model: name of a bundled or added model, or `auto`. cascades: 1 to 3, None as trained. initial: an InitialAlignment,
     or an AffineTransform fixed -> moving. threads: CPU threads, None for all cores. refine: a RefinementPreset.
-    keep_volume: names of moving segments whose volume the deformation must not change (tumors). The values of the
-    enumerations are accepted as strings. Raises InputError for values out of range.
+    keep_volume: names of moving segments whose volume the deformation must not change (tumors). follow_up: both volumes
+    are scans of one person in one contrast; what changed between them is kept and listed (`core.follow_up`). The values
+    of the enumerations are accepted as strings. Raises InputError for values out of range.
     """
 
     model: str = AUTO_MODEL
@@ -69,6 +70,7 @@ class RegistrationSettings:
     threads: int | None = None
     refine: RefinementPreset = RefinementPreset.NONE
     keep_volume: tuple[str, ...] = ()
+    follow_up: bool = False
 
     def __post_init__(self) -> None:
         if self.cascades is not None and not MIN_CASCADES <= self.cascades <= MAX_CASCADES:
