@@ -135,7 +135,7 @@ def _follow_up(
         return unmoved
     with stages.stage(Stage.REFINEMENT, 0.5):
         deformation = refinement.refine(preset, scale_progress(stages.progress, 0.5, 0.9))
-    return deformation if pair.is_at_least_as_good(deformation, pair.alignment.transform, unmoved) else unmoved
+    return deformation if pair.is_accepted(deformation, pair.alignment.transform, unmoved) else unmoved
 
 
 def _run_networks(
@@ -271,11 +271,8 @@ class _AlignedPair:
 
     def make_refinement(self, guidance: Guidance) -> PairRefinement:
         """Make the refinement of this pair, with the settings of its model."""
-        settings, grid = self.student.refinement, self.grid
-        if settings.spacing_mm:
-            rule = replace(self.student.grid, spacing_mm=settings.spacing_mm)
-            grid = compute_network_grid(self.shrunk.volumes[0].geometry, rule)
-        images = RefinementImages(self.shrunk, self.alignment.transform, grid, guidance, settings.images)
+        settings, initial = self.student.refinement, self.alignment.transform
+        images = RefinementImages(self.shrunk, initial, self._refinement_grid, guidance, settings.images)
         return PairRefinement(settings, images, self.metric)
 
     def make_follow_up(self, guidance: Guidance) -> FollowUpRefinement:
@@ -283,7 +280,8 @@ class _AlignedPair:
         settings, intensity = self.student.refinement, self.student.intensity
         wide = WideNormalization(intensity.kind, intensity.low, intensity.high, FOLLOW_UP.headroom)
         shrunk = ShrunkPair(*self.shrunk.volumes, wide)
-        images = RefinementImages(shrunk, self.alignment.transform, self.grid, guidance, settings.images)
+        initial = self.alignment.transform
+        images = RefinementImages(shrunk, initial, self._refinement_grid, guidance, settings.images)
         return FollowUpRefinement(images, settings)
 
     def measure_person_match(self) -> PersonMatch:
@@ -331,6 +329,14 @@ class _AlignedPair:
         if self.metric == Metric.MIND and not measure.is_better(after, measure.measure_unmoved(deformation)):
             return False
         return not measure.is_better(before, after)
+
+    @cached_property
+    def _refinement_grid(self) -> Geometry:
+        spacing_mm = self.student.refinement.spacing_mm
+        if not spacing_mm:
+            return self.grid
+        rule = replace(self.student.grid, spacing_mm=spacing_mm)
+        return compute_network_grid(self.shrunk.volumes[0].geometry, rule)
 
     @cached_property
     def _are_framed_alike(self) -> bool:

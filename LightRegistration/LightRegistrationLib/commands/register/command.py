@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.report.definition import Report
+from ...core.report.definition import ChangedPlaceReport, Report
+from ...core.result.result import ChangeKind
 from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
@@ -68,6 +69,7 @@ def _run(options: argparse.Namespace) -> None:
             initial=options.initial,
             refine=options.refine,
             keep_volume=options.keep_volume,
+            follow_up=options.follow_up,
             threads=options.threads,
             inverse=options.inverse,
             views=options.views,
@@ -77,6 +79,31 @@ def _run(options: argparse.Namespace) -> None:
             progress=progress,
         )
     _print_notes(report)
+    for line in format_changes(report):
+        print(line)
+
+
+def format_changes(report: Report) -> list[str]:
+    """Return what changed between two scans of one person, a line for each place; nothing without follow-up."""
+    follow_up = report["follow_up"]
+    if follow_up is None:
+        return []
+    changes = follow_up["changes"]
+    lines = [_format_change(number, change) for number, change in enumerate(changes, 1)]
+    head = "Changes, at RAS mm in the fixed volume:" if changes else "No changes were found."
+    return [follow_up["note"], head, *lines]
+
+
+def _format_change(number: int, change: ChangedPlaceReport) -> str:
+    right, anterior, superior = change["position_ras_mm"]
+    what = {
+        ChangeKind.BRIGHTER: "without counterpart, brighter in the moving volume",
+        ChangeKind.DARKER: "without counterpart, darker in the moving volume",
+        ChangeKind.LARGER: "more volume in the moving volume",
+        ChangeKind.SMALLER: "less volume in the moving volume",
+    }[change["kind"]]
+    place = f"{right:8.1f} {anterior:8.1f} {superior:8.1f}"
+    return f"{number:3d}  {place}  {change['volume_mm3']:9.0f} mm³  {what}"
 
 
 def _print_notes(report: Report) -> None:

@@ -26,9 +26,9 @@ what is written to DIR:
   views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
   report.html                 with --report: pictures, tolerances and all numbers on one page, which needs no other file
   report.json                 all numbers: model, settings, times, Jacobian determinant, refinement, Dice and surface
-                              distance of each structure before and after, warnings. Its keys: docs/researcher/
-                              report-schema.md, or the JSON Schema LightRegistrationLib/core/report/report.schema.json
-                              (schema {SCHEMA_VERSION})
+                              distance of each structure before and after, changes (--follow-up), warnings. Its keys:
+                              docs/researcher/report-schema.md, or the JSON Schema
+                              LightRegistrationLib/core/report/report.schema.json (schema {SCHEMA_VERSION})
 
 examples:
   light-registration register visit1.nii.gz visit2.nii.gz --output result
@@ -38,6 +38,7 @@ examples:
   light-registration register f.mha m.mha --initial rigid.tfm --threads 2 --output result
   light-registration register f.nii.gz m.nii.gz --refine best --fixed-mask brain.nii.gz \\
       --moving-segmentation m.seg.nrrd --keep-volume Tumor --output result
+  light-registration register visit1.nii.gz visit2.nii.gz --follow-up --refine fast --output result
 
 from Python:
   from LightRegistrationLib.commands.register import register_files
@@ -63,5 +64,7 @@ KEEP_VOLUME = """structures of the moving segmentation, by name or label value, 
 preserve (tumors); the report has the volume change that remains"""
 INVERSE = """also write the inverse transform, inverse.h5: checked inside the field of view of both volumes, with the
 errors in the report and a warning where they are large; takes some seconds more"""
+FOLLOW_UP = """both volumes are scans of one person in one contrast: a rigid alignment and a stiff deformation, which
+tissue that only one scan shows does not drive; what changed keeps its volume and is listed"""
 NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"
 PAGE = "also write report.html: pictures before and after, grid, structures and tolerances on one page"

@@ -35,7 +35,8 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for masks and volume preservation."""
+    """Add the options for masks, volume preservation and follow-up."""
     for role in ("fixed", "moving"):
         parser.add_argument(f"--{role}-mask", type=parse_path, metavar="FILE", help=texts.MASK.format(role=role))
     parser.add_argument("--keep-volume", nargs="+", default=[], metavar="NAME", help=texts.KEEP_VOLUME)
+    parser.add_argument("--follow-up", action="store_true", help=texts.FOLLOW_UP)

@@ -48,7 +48,7 @@ def measure_strain(matrix: Tensor) -> float:
 
 
 def find_nearest_rigid(matrix: Tensor, center: Tensor) -> Tensor:
-    """Return the rigid motion (4, 4) with the nearest rotation that maps the same point as the matrix to a center (3)."""
+    """Return the rigid motion (4, 4) of the nearest rotation; it maps to `center` (3) what the matrix maps there."""
     left, _, right = torch.linalg.svd(matrix[:3, :3])
     rotation = left @ right
     extended = torch.cat([center, torch.ones(1, dtype=torch.float64)])
