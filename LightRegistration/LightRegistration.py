@@ -96,6 +96,7 @@ class LightRegistrationParameterNode:
     """The user's choices and the latest result; saved with the scene.
 
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
+    followUp: both volumes are scans of one person.
     An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON.
     """
@@ -110,6 +111,7 @@ class LightRegistrationParameterNode:
     fixedMask: SegmentationOrLabels
     movingMask: SegmentationOrLabels
     keepVolume: str = ""
+    followUp: bool = False
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode

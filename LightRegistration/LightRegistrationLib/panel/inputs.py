@@ -139,6 +139,7 @@ def read_settings(parameters: Any) -> RegistrationSettings:
         initial=parameters.initial,
         refine=parameters.refine,
         keep_volume=read_preserved_segments(parameters),
+        follow_up=parameters.followUp,
     )
 
 

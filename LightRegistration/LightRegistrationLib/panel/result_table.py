@@ -6,7 +6,7 @@ from typing import Any
 
 import qt
 
-from ..core.result.result import RefinementEnd
+from ..core.result.result import ChangeKind, RefinementEnd
 from .translation import translate
 
 
@@ -61,7 +61,7 @@ def _format_number(value: float | None, form: str) -> str:
 
 
 def format_summary(report: dict[str, Any]) -> str:
-    """Return folding, time, model with the reason for it, refinement, volume preservation, and warnings in words."""
+    """Return folding, time, model and its reason, refinement, preserved volumes, warnings, and changes in words."""
     folding = report["jacobian"]["percent_nonpositive"]
     seconds = report["seconds"]
     parts = [
@@ -73,7 +73,46 @@ def format_summary(report: dict[str, Any]) -> str:
         *_describe_refinement(report.get("refinement")),
         *(_describe_preserved_volume(structure) for structure in report.get("kept", [])),
     ]
-    return " ".join([*parts, *report["warnings"]])
+    return "\n".join([" ".join([*parts, *report["warnings"]]), *_describe_changes(report.get("follow_up"))])
+
+
+def make_change_labels() -> dict[ChangeKind, str]:
+    """Return for each way in which a place changes between two scans the translated words for it."""
+    return {
+        ChangeKind.BRIGHTER: translate("LightRegistration", "without counterpart, brighter in the moving volume"),
+        ChangeKind.DARKER: translate("LightRegistration", "without counterpart, darker in the moving volume"),
+        ChangeKind.LARGER: translate("LightRegistration", "more volume in the moving volume"),
+        ChangeKind.SMALLER: translate("LightRegistration", "less volume in the moving volume"),
+    }
+
+
+def _describe_changes(follow_up: dict[str, Any] | None) -> list[str]:
+    """Describe what changed between two scans of one person; scenes of earlier versions have no such part."""
+    if follow_up is None:
+        return []
+    note = translate(
+        "LightRegistration",
+        "Follow-up: what changed between the two scans is kept, not erased. The list is no diagnosis: noise, motion "
+        "and artifacts can be in it, and faint or small changes can be missing.",
+    )
+    if not follow_up["changes"]:
+        return [note, translate("LightRegistration", "No changes were found.")]
+    line = translate("LightRegistration", "{volume} mm³ at R {right}, A {anterior}, S {superior} mm: {change}.")
+    labels = make_change_labels()
+    return [
+        note,
+        *(
+            line.format(
+                volume=f"{change['volume_mm3']:.0f}",
+                change=labels[ChangeKind(change["kind"])],
+                **{
+                    name: f"{value:.1f}"
+                    for name, value in zip(("right", "anterior", "superior"), change["position_ras_mm"], strict=True)
+                },
+            )
+            for change in follow_up["changes"]
+        ),
+    ]
 
 
 def make_refinement_end_labels() -> dict[RefinementEnd, str]:

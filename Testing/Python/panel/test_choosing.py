@@ -195,6 +195,22 @@ def test_masks_and_preserved_structures_reach_the_registration(opened):
     assert f"Volume of {report['kept'][0]['name']}" in opened.ui.summaryLabel.text
 
 
+def test_follow_up_reaches_the_registration_and_its_changes_are_shown(opened):
+    import json
+
+    opened.choose(segmentations=False)
+    assert opened.panel.logic.getParameterNode().followUp is False
+    opened.ui.followUpBox.setChecked(True)
+    assert opened.panel.logic.getParameterNode().followUp is True
+    opened.ui.registerButton.click()
+    opened.finish()
+    report = json.loads(opened.panel.logic.getParameterNode().report)
+    assert report["settings"]["follow_up"] is True
+    assert "kept, not erased" in opened.ui.summaryLabel.text
+    for change in report["follow_up"]["changes"]:
+        assert f"{change['volume_mm3']:.0f} mm³ at R {change['position_ras_mm'][0]:.1f}" in opened.ui.summaryLabel.text
+
+
 @pytest.fixture
 def own_models(monkeypatch, tmp_path):
     """The user's folder of models, empty at first; the panel and its worker both use it."""

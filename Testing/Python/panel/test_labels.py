@@ -1,9 +1,9 @@
-"""Every stage, preset, initial alignment, and end of a refinement has its own label in the panel."""
+"""Every stage, preset, initial alignment, end of a refinement, and kind of change has its own label in the panel."""
 
 from __future__ import annotations
 
 from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
-from LightRegistrationLib.core.result.result import RefinementEnd
+from LightRegistrationLib.core.result.result import ChangeKind, RefinementEnd
 from LightRegistrationLib.core.result.settings import InitialAlignment, RefinementPreset
 
 
@@ -20,6 +20,14 @@ def test_every_end_of_a_refinement_has_a_reason(opened):
     from LightRegistrationLib.panel.result_table import make_refinement_end_labels
 
     assert set(make_refinement_end_labels()) == set(RefinementEnd)
+
+
+def test_every_kind_of_change_has_its_own_words(opened):
+    from LightRegistrationLib.panel.result_table import make_change_labels
+
+    labels = make_change_labels()
+    assert set(labels) == set(ChangeKind)
+    assert len(set(labels.values())) == len(ChangeKind)
 
 
 def test_every_preset_and_initial_alignment_is_offered(opened):
