@@ -77,7 +77,20 @@ def run() -> int:
         if not interruption.has_come:
             raise
         status = _INTERRUPTED
+    if _can_end_at_once():
+        import atexit
+
+        atexit._run_exitfuncs()  # removes temporary folders
+        os._exit(_flush(status))
     return _flush(status)
+
+
+def _can_end_at_once() -> bool:
+    """Tell whether to skip the end of the interpreter: taking down PyTorch and Slicer object by object takes a second.
+
+    All files are written and closed by then. A thread that is left has to be waited for.
+    """
+    return not sys.modules.keys().isdisjoint(("torch", "slicer")) and threading.active_count() == 1
 
 
 def _is_importing(frame: FrameType | None) -> bool:

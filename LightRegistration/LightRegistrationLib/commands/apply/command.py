@@ -10,7 +10,6 @@ from ..register.help_texts import THREADS
 from ..register.options import parse_path
 from ..terminal.messages import print_warning
 from . import help_texts as texts
-from .call import apply_transforms
 from .request import TransformFile
 
 
@@ -47,6 +46,8 @@ def _parse_inverse(text: str) -> TransformFile:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from .call import apply_transforms
+
     warnings = apply_transforms(
         options.transforms or (),
         options.input,

@@ -13,8 +13,6 @@ from ..register.options import add_segmentation_options, add_setting_options
 from ..register.request import FilesRequest
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
-from .run import demo_own_files, demo_phantom
-from .summary import format_summary
 
 
 def add_demo(commands: Any) -> None:
@@ -46,6 +44,9 @@ def _run(options: argparse.Namespace) -> None:
         ),
         views=True,
     )
+    from .run import demo_own_files, demo_phantom
+    from .summary import format_summary
+
     run = demo_own_files if options.fixed else demo_phantom
     with open_registration_bar() as progress:
         report = run(request, options.output, options.force, progress)

@@ -9,8 +9,6 @@ from typing import Any
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
 from .request import TrainingKind, TrainingRequest
-from .run import export_run, train
-from .toy_data import make_toy_data
 
 
 def add_train(commands: Any) -> None:
@@ -42,7 +40,7 @@ def add_export(commands: Any) -> None:
     parser = commands.add_parser("export", help="make a model of a training run", description=texts.EXPORT)
     parser.add_argument("training_run", type=Path, metavar="RUN", help="folder of the run, or its state.pt")
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder of models (default: models in the run's folder)")
-    parser.set_defaults(run=lambda options: print(export_run(options.training_run, options.to)))
+    parser.set_defaults(run=_run_export)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +70,8 @@ def _run_training(options: argparse.Namespace) -> None:
         hardware=hardware | {"precision": options.precision or ""},
         tensorboard=not options.no_tensorboard,
     )
+    from .run import train
+
     train(request)
 
 
@@ -87,7 +87,15 @@ def _add_toy_data(kinds: Any) -> None:
     parser.set_defaults(run=_run_toy_data)
 
 
+def _run_export(options: argparse.Namespace) -> None:
+    from .run import export_run
+
+    print(export_run(options.training_run, options.to))
+
+
 def _run_toy_data(options: argparse.Namespace) -> None:
+    from .toy_data import make_toy_data
+
     with open_progress_bar() as progress:
         make_toy_data(options.folder, options.subjects, options.validation, options.spacing, options.force, progress)
     print(f"{options.subjects} heads to train with and {options.validation} to validate with are in {options.folder}.")

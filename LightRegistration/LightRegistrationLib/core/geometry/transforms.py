@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.ndimage import map_coordinates
 
 from ..errors import InputError
 from .geometry import FloatArray, Geometry, apply_affine, homogeneous
@@ -95,6 +94,9 @@ class DisplacementField:
 
     def __call__(self, points_mm: ArrayLike) -> FloatArray:
         """Map fixed points (..., 3) RAS mm to moving points; see `outside` for points beyond the grid."""
+        # SciPy takes a second to import, and the command line's help needs none of it.
+        from scipy.ndimage import map_coordinates
+
         points = np.asarray(points_mm, dtype=np.float64)
         indices = apply_affine(self.geometry.inverse_affine, points)[..., ::-1].reshape(-1, 3).T
         columns = [map_coordinates(self.array[..., c], indices, order=1, mode="nearest") for c in range(3)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import InputError
-from ..geometry.transforms import AffineTransform
-from ..geometry.volume import Segmentation
+
+if TYPE_CHECKING:
+    # NumPy takes a while to import, and the command line checks settings without it.
+    from ..geometry.transforms import AffineTransform
+    from ..geometry.volume import Segmentation
 
 AUTO_MODEL = "auto"
 """The model name that stands for the model that fits both volumes."""
@@ -75,7 +78,7 @@ class RegistrationSettings:
     def __post_init__(self) -> None:
         if self.cascades is not None and not MIN_CASCADES <= self.cascades <= MAX_CASCADES:
             raise InputError(f"A student runs in {MIN_CASCADES} to {MAX_CASCADES} cascades, not {self.cascades}.")
-        if not isinstance(self.initial, AffineTransform):
+        if isinstance(self.initial, str):
             initial = parse_choice(InitialAlignment, self.initial, "initial alignment", " or a file")
             object.__setattr__(self, "initial", initial)
         object.__setattr__(self, "refine", parse_choice(RefinementPreset, self.refine, "refinement"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import vtk
+from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
@@ -31,7 +31,7 @@ def add_preview(
     display.SetDefaultColorMap()
     # Before the voxels are set: an automatic window would first be computed from all of them.
     copy_display(moving.GetDisplayNode(), display)
-    voxels = vtk.vtkImageData()
+    voxels = vtkImageData()
     voxels.ShallowCopy(moving.GetImageData())
     volume = add_hidden_node(scene, "vtkMRMLScalarVolumeNode", f"{moving.GetName()} preview")
     modifying = volume.StartModify()

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-import vtk
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ def capture_messages() -> Iterator[CapturedMessages]:
     The text also goes to Python's logging at level DEBUG.
     """
     messages = CapturedMessages()
-    earlier_window = vtk.vtkOutputWindow.GetInstance()
-    earlier_verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
-    window = vtk.vtkStringOutputWindow()
-    vtk.vtkOutputWindow.SetInstance(window)
-    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    earlier_window = vtkOutputWindow.GetInstance()
+    earlier_verbosity = vtkLogger.GetCurrentVerbosityCutoff()
+    window = vtkStringOutputWindow()
+    vtkOutputWindow.SetInstance(window)
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
     try:
         with tempfile.TemporaryFile() as stream:
             try:
@@ -42,8 +42,8 @@ def capture_messages() -> Iterator[CapturedMessages]:
                 stream.seek(0)
                 messages.text = window.GetOutput() + stream.read().decode(errors="replace")
     finally:
-        vtk.vtkLogger.SetStderrVerbosity(earlier_verbosity)
-        vtk.vtkOutputWindow.SetInstance(earlier_window)
+        vtkLogger.SetStderrVerbosity(earlier_verbosity)
+        vtkOutputWindow.SetInstance(earlier_window)
         if messages.text:
             _log.debug("%s", messages.text)
 

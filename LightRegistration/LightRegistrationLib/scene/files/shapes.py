@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray

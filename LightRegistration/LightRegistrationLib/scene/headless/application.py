@@ -45,7 +45,7 @@ def headless_application() -> HeadlessApplication:
     """
     _use_offscreen_window()
     import slicer
-    import vtk
+    from vtkmodules.vtkCommonCore import vtkCollection
 
     if hasattr(slicer, "app"):
         raise RuntimeError("Slicer is running in this process: use its scene instead of a headless application.")
@@ -57,8 +57,8 @@ def headless_application() -> HeadlessApplication:
     colors = logic.GetColorLogic()
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()
-    logic.SetSliceLogics(vtk.vtkCollection())
-    logic.SetViewLogics(vtk.vtkCollection())
+    logic.SetSliceLogics(vtkCollection())
+    logic.SetViewLogics(vtkCollection())
     for factory in (
         slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
         slicer.vtkMRMLSliceViewDisplayableManagerFactory,

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkStringArray
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, homogeneous
@@ -92,7 +93,7 @@ def _read_reference_geometry(segmentation: Any) -> Any:
 
 
 def _read_affine(image: Any) -> FloatArray:
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return numpy_matrix(matrix)
 
@@ -123,7 +124,7 @@ def _paste(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.in
 
 
 def _resample(segmentation: Any, images: list[Any]) -> list[Any]:
-    ids = vtk.vtkStringArray()
+    ids = vtkStringArray()
     for segment_id in segmentation.GetSegmentIDs():
         ids.InsertNextValue(segment_id)
     text = segmentation.DetermineCommonLabelmapGeometry(slicer.vtkSegmentation.EXTENT_UNION_OF_SEGMENTS_PADDED, ids)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
 
 
-def numpy_matrix(matrix: vtk.vtkMatrix4x4) -> FloatArray:
+def numpy_matrix(matrix: vtkMatrix4x4) -> FloatArray:
     """Copy a vtkMatrix4x4 into an array (4, 4)."""
     return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
 
 
-def vtk_matrix(matrix: FloatArray) -> vtk.vtkMatrix4x4:
+def vtk_matrix(matrix: FloatArray) -> vtkMatrix4x4:
     """Copy an array (4, 4) into a vtkMatrix4x4."""
-    result = vtk.vtkMatrix4x4()
+    result = vtkMatrix4x4()
     result.DeepCopy([float(x) for x in np.asarray(matrix, dtype=np.float64).ravel()])
     return result
 
@@ -36,6 +36,6 @@ def parent_matrix(node: Any) -> FloatArray:
             f"{node.GetName()} is under a nonlinear transform ({parent.GetName()}): "
             "choose the untransformed node, or harden the transform on a copy first."
         )
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
     return numpy_matrix(matrix)

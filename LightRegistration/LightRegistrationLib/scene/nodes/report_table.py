@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import vtk
+from vtkmodules.vtkCommonCore import vtkDoubleArray, vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkTable
 
 _COLUMNS = {
     "Dice before": ("before", "dice"),
@@ -25,14 +26,14 @@ def fill_report_table(table_node: Any, report: Mapping[str, Any]) -> None:
     """
     structures = report.get("structures") or []
     rows = [*structures, {"name": "Mean", **report["mean"]}] if structures else []
-    table = vtk.vtkTable()
-    names = vtk.vtkStringArray()
+    table = vtkTable()
+    names = vtkStringArray()
     names.SetName("Structure")
     for row in rows:
         names.InsertNextValue(row["name"])
     table.AddColumn(names)
     for title, (moment, key) in _COLUMNS.items():
-        column = vtk.vtkDoubleArray()
+        column = vtkDoubleArray()
         column.SetName(title)
         for row in rows:
             value = row[moment][key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
@@ -31,7 +31,7 @@ class TransformChain:
 
     def __init__(self, links: Sequence[ChainLink]) -> None:
         self.links = tuple(links)
-        self.forward = vtk.vtkGeneralTransform()
+        self.forward = vtkGeneralTransform()
         self.forward.PostMultiply()
         for link in links:
             node = link.node

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkImageData
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform, vtkTransform
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry, homogeneous
@@ -85,9 +87,9 @@ def transform_from_field(field: DisplacementField) -> Any:
     """
     if field.outside is None:
         return _make_grid_transform(field.array, field.geometry)
-    linear = vtk.vtkTransform()
+    linear = vtkTransform()
     linear.SetMatrix(vtk_matrix(field.outside.matrix))
-    composite = vtk.vtkGeneralTransform()
+    composite = vtkGeneralTransform()
     composite.PostMultiply()
     composite.Concatenate(_make_grid_transform(field.compute_residual(), field.geometry))
     composite.Concatenate(linear)
@@ -96,7 +98,7 @@ def transform_from_field(field: DisplacementField) -> Any:
 
 def _make_grid_transform(array: FloatArray, geometry: Geometry) -> Any:
     """Copy displacements (k, j, i, 3) into a trilinear vtkOrientedGridTransform of type float."""
-    image = vtk.vtkImageData()
+    image = vtkImageData()
     image.SetDimensions(*(int(n) for n in geometry.size_ijk))
     image.SetSpacing(*geometry.spacing_mm)
     image.SetOrigin(*geometry.affine[:3, 3])
@@ -219,7 +221,7 @@ def _sample_displacements(transform: Any, geometry: Geometry) -> FloatArray:
 
 def transform_points(transform: Any, points_mm: FloatArray) -> FloatArray:
     """Map points (n, 3), mm, with a vtkAbstractTransform."""
-    source, target = vtk.vtkPoints(), vtk.vtkPoints()
+    source, target = vtkPoints(), vtkPoints()
     for points in (source, target):
         points.SetDataTypeToDouble()
     source.SetData(numpy_to_vtk(np.ascontiguousarray(points_mm, dtype=np.float64), deep=True))

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.vtkConstants import (
+    VTK_CHAR,
+    VTK_ID_TYPE,
+    VTK_LONG,
+    VTK_LONG_LONG,
+    VTK_UNSIGNED_LONG,
+    VTK_UNSIGNED_LONG_LONG,
+)
+from vtkmodules.vtkCommonDataModel import vtkImageData
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Volume
 from .matrices import numpy_matrix, parent_matrix, vtk_matrix
 
-_LONG_TYPES = (vtk.VTK_LONG, vtk.VTK_UNSIGNED_LONG, vtk.VTK_LONG_LONG, vtk.VTK_UNSIGNED_LONG_LONG, vtk.VTK_ID_TYPE)
+_LONG_TYPES = (VTK_LONG, VTK_UNSIGNED_LONG, VTK_LONG_LONG, VTK_UNSIGNED_LONG_LONG, VTK_ID_TYPE)
 
 
 def volume_from_node(node: Any) -> Volume:
@@ -82,7 +91,7 @@ def world_affine(node: Any) -> FloatArray:
 
     Raises InputError under a nonlinear transform.
     """
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return parent_matrix(node) @ numpy_matrix(matrix)
 
@@ -111,17 +120,17 @@ def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
     node.EndModify(modifying)
 
 
-def image_data(array: NDArray) -> vtk.vtkImageData:
+def image_data(array: NDArray) -> vtkImageData:
     """Copy an array (k, j, i) into a vtkImageData of unit spacing, as MRML volume nodes hold it."""
     voxels = np.ascontiguousarray(array)
     if voxels.dtype == np.bool_:
         voxels = voxels.view(np.uint8)
     elif voxels.dtype == np.float16:
         voxels = voxels.astype(np.float32)
-    image = vtk.vtkImageData()
+    image = vtkImageData()
     image.SetDimensions(*(int(n) for n in voxels.shape[::-1]))
     # Slicer's writers accept 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would choose.
-    scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=vtk.VTK_CHAR if voxels.dtype == np.int8 else None)
+    scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=VTK_CHAR if voxels.dtype == np.int8 else None)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
     return image
