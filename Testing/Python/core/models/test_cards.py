@@ -157,5 +157,5 @@ def test_the_bundled_card_and_its_configuration_cover_the_same():
     assert trained
     for card in trained:
         configuration = library / card.details["training"]["configuration"]
-        written = tomllib.loads(configuration.read_text(encoding="utf-8"))["card"]["covers"]
-        assert written == json.loads(card.file.read_text(encoding="utf-8"))["covers"]
+        written = tomllib.loads(configuration.read_text(encoding="utf-8"))["card"].get("covers", [])
+        assert written == json.loads(card.file.read_text(encoding="utf-8")).get("covers", [])

@@ -103,8 +103,8 @@ def test_a_few_steps_on_one_pair_lower_its_loss(tmp_path):
 
 def test_a_student_that_sees_more_starts_with_the_knowledge_of_its_start():
     wider = CascadeConfig(cascades=3, inputs="z-scores")
-    student, notes = build_student(config(start="brain-mri", student=wider))
-    start = ModelRegistry().load("brain-mri")
+    student, notes = build_student(config(start="brain-mri-intensity", student=wider))
+    start = ModelRegistry().load("brain-mri-intensity")
     assert notes["start_sha256"] == start.card.sha256
     pair, first_layer = drawn(), student.networks[0].encoder[0].weight
     added = first_layer[:, [1, 2, 4, 5]].abs().mean()
@@ -118,7 +118,7 @@ def test_a_student_that_sees_more_starts_with_the_knowledge_of_its_start():
 
 def test_a_student_with_another_head_cannot_start_from_a_model():
     with pytest.raises(InputError, match="another network than"):
-        build_student(config(start="brain-mri", student=CascadeConfig(head="full", symmetric=False)))
+        build_student(config(start="brain-mri-intensity", student=CascadeConfig(head="full", symmetric=False)))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tmp_path):
