@@ -11,7 +11,8 @@ class Stage(StrEnum):
     """A stage of a run, in order. Values of timed stages are the keys of `seconds` in report.json.
 
     `register` in `core.registration` runs LOAD_MODEL to FIELD, a worker adds WARPING and COMPARING, the command line
-    READING, STARTING, INVERTING, WRITING and PICTURES. MULTIMODAL and REFINEMENT are left out where nothing is refined.
+    READING, STARTING, INVERTING, WRITING and PICTURES. MULTIMODAL and REFINEMENT are left out where nothing is refined,
+    NETWORK in a follow-up.
     """
 
     PHANTOM = "phantom"
