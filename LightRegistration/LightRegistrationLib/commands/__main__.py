@@ -6,4 +6,5 @@ import sys
 
 from .entry import run
 
-sys.exit(run())
+if __name__ == "__main__":  # worker processes of `batch` import this file under another name
+    sys.exit(run())

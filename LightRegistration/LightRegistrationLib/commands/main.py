@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..core.errors import InputError
 from .apply.command import add_apply
+from .batch.command import add_batch
 from .demo.command import add_demo
 from .evaluate.command import add_evaluate
 from .models.command import add_models, expand_shorthand
@@ -67,6 +68,7 @@ def build_parser() -> OneLineParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_register(commands)
     add_apply(commands)
+    add_batch(commands)
     add_models(commands)
     add_evaluate(commands)
     add_train(commands)

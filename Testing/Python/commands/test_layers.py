@@ -22,7 +22,7 @@ def test_import_contracts_hold() -> None:
 
 
 HELP = [[], ["register"], ["apply"], ["models"], ["models", "verify"], ["evaluate"], ["train"], ["train", "student"]]
-HELP += [["distill"], ["demo"], ["profile"]]
+HELP += [["distill"], ["demo"], ["profile"], ["batch"]]
 REFUSED = [
     ["register", "absent.nii", "absent.nii", "--output", "result"],
     ["register", __file__, __file__],

@@ -39,7 +39,7 @@ def make_private_folder(parent: Path, prefix: str) -> tuple[Path, int | None]:
     for _ in range(_ATTEMPTS):
         folder = parent / f"{prefix}{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         # Another process may have found the folder before it was locked, and removed it.
         if folder.exists():
             return folder, lock
@@ -60,14 +60,17 @@ def remove_abandoned_folders(parent: Path, prefix: str) -> None:
     if fcntl is None:
         return
     for folder in parent.glob(f"{_escape(prefix)}*"):
-        lock = _lock(folder) if folder.is_dir() and not folder.is_symlink() else None
+        lock = lock_folder(folder) if folder.is_dir() and not folder.is_symlink() else None
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder; None if another process has it, or if the system cannot lock folders."""
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder until the descriptor is closed.
+
+    None if another process has it, or if the system cannot lock folders.
+    """
     if fcntl is None:
         return None
     with contextlib.suppress(OSError):

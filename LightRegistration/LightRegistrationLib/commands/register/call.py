@@ -16,6 +16,7 @@ from .request import FilesRequest, check_request
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from ...core.models.registry import ModelRegistry
     from .inputs import LoadedInputs
 
 
@@ -104,19 +105,23 @@ def register_request(
     return report
 
 
-def register_into(folder: Path, request: FilesRequest, progress: Progress) -> Report:
+def register_into(
+    folder: Path, request: FilesRequest, progress: Progress, registry: ModelRegistry | None = None
+) -> Report:
     """Register the files of a request and write all but the report into an empty folder; returns the report.
 
-    Raises InputError as `register_files` does.
+    registry: models that stay loaded between calls. Raises InputError as `register_files` does.
     """
     # Importing Slicer takes a second and torch several seconds: all checks that need neither come before.
     from .inputs import load_inputs
 
     with load_inputs(request, scale_progress(progress, 0.0, 0.15)) as inputs:
-        return _register(folder, request, inputs, scale_progress(progress, 0.15, 1.0))
+        return _register(folder, request, inputs, scale_progress(progress, 0.15, 1.0), registry)
 
 
-def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progress: Progress) -> Report:
+def _register(
+    folder: Path, request: FilesRequest, inputs: LoadedInputs, progress: Progress, registry: ModelRegistry | None
+) -> Report:
     watch = Stopwatch({Stage.READING: inputs.seconds})
     progress(ProgressUpdate(0.0, Stage.STARTING))
     with watch.time_stage(Stage.STARTING):
@@ -124,7 +129,7 @@ def _register(folder: Path, request: FilesRequest, inputs: LoadedInputs, progres
         from ...worker.task import run_request
         from .inverse import invert_checked, write_inverse
         from .outputs import add_result_to_scene, write_page, write_result, write_views
-    reply = run_request(ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
+    reply = run_request(registry or ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
     inverse = None
     if request.inverse:

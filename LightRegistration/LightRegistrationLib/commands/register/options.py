@@ -24,14 +24,14 @@ def add_segmentation_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def add_setting_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for model, cascades, initial alignment, refinement and threads."""
+def add_setting_options(parser: argparse._ActionsContainer, threads: str = texts.THREADS) -> None:
+    """Add the options for model, cascades, initial alignment, refinement and threads; threads: help of the last."""
     initial = f"{'|'.join(InitialAlignment)}|FILE"
     parser.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=texts.MODEL)
     parser.add_argument("--cascades", type=int, metavar="N", help=texts.CASCADES)
     parser.add_argument("--initial", default=InitialAlignment.AFFINE, metavar=initial, help=texts.INITIAL)
     parser.add_argument("--refine", choices=list(RefinementPreset), default=RefinementPreset.NONE, help=texts.REFINE)
-    parser.add_argument("--threads", type=int, metavar="N", help=texts.THREADS)
+    parser.add_argument("--threads", type=int, metavar="N", help=threads)
 
 
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:

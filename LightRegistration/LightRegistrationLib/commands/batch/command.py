@@ -1,0 +1,81 @@
+"""The `batch` command: its options, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import InputError
+from ...core.result.settings import RegistrationSettings
+from ..register.help_texts import INVERSE, NO_COMPRESSION
+from ..register.options import add_setting_options, parse_path
+from ..register.request import FilesRequest
+from ..terminal.progress_bar import open_progress_bar
+from . import help_texts as texts
+from .plan import Shape
+
+
+def add_batch(commands: Any) -> None:
+    """Add the command to the command line's parser."""
+    parser = commands.add_parser(
+        "batch", help="register many pairs in several processes", description=texts.BATCH, epilog=texts.BATCH_END
+    )
+    parser.add_argument("pairs", type=parse_path, metavar="PAIRS", help=texts.PAIRS)
+    parser.add_argument("--output", type=parse_path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--shape", choices=list(Shape), default=Shape.PAIRS, help=texts.SHAPE)
+    parser.add_argument("--dry-run", action="store_true", help=texts.DRY_RUN)
+    parser.add_argument("--retry-failed", action="store_true", help=texts.RETRY)
+    processes = parser.add_argument_group("processes")
+    processes.add_argument("--workers", type=int, metavar="N", help=texts.WORKERS)
+    processes.add_argument("--memory", type=float, metavar="GB", help=texts.MEMORY)
+    processes.add_argument("--scheduler", metavar="ADDRESS", help=texts.SCHEDULER)
+    each = parser.add_argument_group("options of each pair, as in register")
+    add_setting_options(each, threads=texts.THREADS)
+    each.add_argument("--inverse", action="store_true", help=INVERSE)
+    each.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    each.add_argument("--no-compression", action="store_true", help=NO_COMPRESSION)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from .run import BatchRequest, prepare, run_batch
+
+    settings = RegistrationSettings(model=options.model, cascades=options.cascades, refine=options.refine)
+    request = BatchRequest(
+        options.pairs,
+        options.output,
+        FilesRequest(
+            fixed=Path(),
+            moving=Path(),
+            initial=options.initial,
+            settings=settings,
+            inverse=options.inverse,
+            views=options.views,
+            compress=not options.no_compression,
+        ),
+        Shape(options.shape),
+        options.workers,
+        options.threads,
+        options.memory,
+        options.scheduler,
+        options.retry_failed,
+    )
+    batch = prepare(request)
+    print(batch.describe())
+    if options.scheduler is None and batch.waiting:
+        print(f"{batch.processes.describe()} (--workers, --threads and --memory change that).")
+    if options.dry_run:
+        for task in batch.waiting:
+            print(f"  {task.name}: {task.request.moving} to {task.request.fixed}")
+        return
+    sys.stdout.flush()
+    with open_progress_bar() as show:
+        rows = run_batch(request, batch, show, print)
+    failed = [row for row in rows if row.state != "done"]
+    for row in failed:
+        print(f"  {row.name}: {row.error}")
+    print(f"{len(rows) - len(failed)} of {len(rows)} pairs are registered: {options.output / 'index.html'}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(rows)} pairs failed; the table says why.")

@@ -1,0 +1,50 @@
+"""Help texts of the `batch` command."""
+
+from __future__ import annotations
+
+from ..terminal.exit_status import EXIT_STATUS
+
+BATCH = """\
+Register many pairs with one command, in several processes (Dask distributed). Each pair has its own folder, which is
+complete or not there at all. Run the command again to continue after a stop: a pair is registered again only if one of
+its files, an option or the model has changed. A pair that fails never stops the others."""
+
+BATCH_END = f"""\
+the list of pairs:
+  The CSV file of `evaluate`: the columns fixed, moving, and optionally fixed_labels, moving_labels, id (landmarks and
+  group are accepted and not used); paths are relative to it.
+
+shapes of work:
+  pairs         the pairs as they are listed (the default)
+  all-to-one    every volume of the list, fixed or moving, to the fixed volume of the first row
+  atlas-to-all  the moving volume of the first row, with its labels, to every other volume of the list
+  all-to-all    every volume of the list to every other
+
+what is written to DIR:
+  pairs/NAME/   what `register` writes, for each pair
+  failed/*.json each pair that failed, with its one line
+  table.csv     a row for each pair: state, Dice, folding, seconds, warnings, error
+  index.html    the same as a page, the worst pair first, with links to the folders
+
+processes:
+  By default, as many processes as cores and free memory allow, with the cores shared among them; both are printed.
+  The scheduler listens on this machine alone (127.0.0.1). A process that is killed or runs out of memory is replaced,
+  and its pair tried once more. --scheduler ADDRESS uses a running scheduler instead; its workers need this program and
+  the same paths. See docs/researcher/batch.md.
+
+examples:
+  light-registration batch pairs.csv --output study --dry-run
+  light-registration batch pairs.csv --output study --refine fast --inverse
+  light-registration batch scans.csv --output atlas --shape atlas-to-all --workers 4 --threads 2
+
+{EXIT_STATUS}
+  Exit status 2 also if a pair failed; the others are registered and written."""
+
+PAIRS = "list of pairs: .csv, or .json with a list `pairs`"
+SHAPE = "which volumes are registered to which, see below (default: pairs)"
+WORKERS = "number of processes (default: as cores and free memory allow)"
+THREADS = "CPU threads of each process (default: the cores, shared among the processes)"
+MEMORY = "gigabytes that a process may use before it is replaced (default: its share of the free memory)"
+SCHEDULER = "address of a running Dask scheduler, such as tcp://127.0.0.1:8786, instead of processes of this command"
+DRY_RUN = "say what would be registered, with how many processes, and end"
+RETRY = "also try the pairs again that failed before and have not changed"

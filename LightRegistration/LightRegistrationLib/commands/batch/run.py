@@ -1,0 +1,144 @@
+"""A whole batch: what has to be done is found, carried out, and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import InputError
+from ...training.evaluation.pairs import EvaluationPair, read_pairs
+from ..files.path_errors import report_path_errors, report_write_errors
+from ..files.private_folder import lock_folder
+from ..register.request import FilesRequest, check_threads
+from ..terminal.progress_bar import ShowProgress
+from .engine import check_engine, measure_free_gb, open_client, run_tasks
+from .plan import Processes, Shape, arrange_pairs, plan_processes
+from .summary import Row, write_summary
+from .task import Task, compute_key, make_hasher
+
+PAIRS_FOLDER, FAILED_FOLDER = "pairs", "failed"
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """A batch.
+
+    options: the settings of each pair; its files are not used, and its threads are chosen here. workers, threads,
+    memory_gb: None for what fits this machine. scheduler: address of a running one.
+    """
+
+    pairs: Path
+    output: Path
+    options: FilesRequest
+    shape: Shape = Shape.PAIRS
+    workers: int | None = None
+    threads: int | None = None
+    memory_gb: float | None = None
+    scheduler: str | None = None
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch has to do. waiting: the tasks that will be carried out."""
+
+    tasks: tuple[Task, ...]
+    waiting: tuple[Task, ...]
+    processes: Processes
+
+    def describe(self) -> str:
+        """Return a line that says what will be done."""
+        done = sum(task.is_done() for task in self.tasks)
+        failed = len(self.tasks) - done - len(self.waiting)
+        skipped = f", {failed} failed before (--retry-failed tries them again)" if failed else ""
+        return f"{len(self.tasks)} pairs: {done} done{skipped}, {len(self.waiting)} to register."
+
+
+def prepare(request: BatchRequest) -> Batch:
+    """Read the list, and find what is done. Raises InputError for a list or a folder that cannot be used."""
+    check_engine()
+    if request.output.exists() and not request.output.is_dir():
+        raise InputError(f"{request.output}: the output is a folder, but this is a file; choose another name.")
+    pairs = arrange_pairs(read_pairs(request.pairs), request.shape)
+    # The cores of the machines behind a scheduler are not known here.
+    threads = request.threads or (1 if request.scheduler else None)
+    processes = plan_processes(
+        len(pairs), os.cpu_count() or 1, measure_free_gb(), request.workers, threads, request.memory_gb
+    )
+    if request.scheduler is None:
+        check_threads(processes.threads)
+    compute_hash = make_hasher()
+    tasks = tuple(_make_task(pair, request, processes.threads, compute_hash) for pair in pairs)
+    waiting = tuple(
+        task for task in tasks if not task.is_done() and (request.retry_failed or task.read_failure() is None)
+    )
+    return Batch(tasks, waiting, processes)
+
+
+def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_line: Callable[[str], None]) -> list[Row]:
+    """Register the pairs that wait, and write the table and the page; returns their rows.
+
+    Raises InputError if the folder cannot be written, or another batch is writing there.
+    """
+    with report_write_errors(request.output), _lock(request.output):
+        # Another run may have done some of it since the batch was prepared.
+        waiting = [task for task in batch.waiting if not task.is_done()]
+        if waiting:
+            with open_client(batch.processes, request.scheduler) as client:
+                print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
+                _carry_out(client, waiting, show)
+        return write_summary(request.output, batch.tasks)
+
+
+def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress) -> None:
+    started, ended = time.monotonic(), 0
+
+    def keep(task: Task, failure: str | None) -> None:
+        nonlocal ended
+        if failure is None:
+            task.failure.unlink(missing_ok=True)
+        else:
+            task.write_failure(failure)
+        ended += 1
+        left_s = (time.monotonic() - started) / ended * (len(waiting) - ended)
+        show(ended / len(waiting), f"{ended} of {len(waiting)}, {left_s / 60:.0f} min left")
+
+    run_tasks(client, waiting, keep)
+
+
+@contextlib.contextmanager
+def _lock(output: Path) -> Iterator[None]:
+    """Make the folder, and keep other batches out of it during the block."""
+    output.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(output)
+    if lock is None and os.name == "posix":
+        raise InputError(f"{output}: another batch is writing to this folder; wait for its end or choose another one.")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _make_task(pair: EvaluationPair, request: BatchRequest, threads: int, compute_hash: Callable[[Path], str]) -> Task:
+    files = replace(
+        request.options,
+        fixed=pair.fixed.absolute(),
+        moving=pair.moving.absolute(),
+        fixed_segmentation=_make_absolute(pair.fixed_labels),
+        moving_segmentation=_make_absolute(pair.moving_labels),
+        settings=replace(request.options.settings, threads=threads),
+    )
+    with report_path_errors(pair.fixed):
+        key = compute_key(files, compute_hash)
+    output = request.output.absolute()
+    return Task(pair.name, files, output / PAIRS_FOLDER / pair.name, output / FAILED_FOLDER / f"{pair.name}.json", key)
+
+
+def _make_absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()

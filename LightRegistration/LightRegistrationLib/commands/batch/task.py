@@ -1,0 +1,123 @@
+"""One pair as a task: its key, what a process does with it, and what is kept of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import __version__
+from ...core.errors import InputError
+from ...core.models.cards import find_card, list_cards
+from ...core.result.progress import ignore_progress
+from ...core.result.settings import AUTO_MODEL
+from ..files.output_folder import REPORT_FILE, RESULT_ENTRIES, staging_folder, write_report
+from ..register.request import FilesRequest, check_request
+
+if TYPE_CHECKING:
+    from ...core.models.registry import ModelRegistry
+
+KEY_FILE = "batch.json"
+"""Beside the report of a pair: what the result was made from."""
+PAIR_ENTRIES = (*RESULT_ENTRIES, KEY_FILE)
+_READ_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Task:
+    """One pair to register.
+
+    folder: of the result. failure: the file that keeps the line of a failure. key: hash of all that the result depends
+    on; the number of threads is not part of it.
+    """
+
+    name: str
+    request: FilesRequest
+    folder: Path
+    failure: Path
+    key: str
+
+    def is_done(self) -> bool:
+        """Whether the result is there, from the same files, settings and model."""
+        return (self.folder / REPORT_FILE).is_file() and _read_key(self.folder / KEY_FILE) == self.key
+
+    def read_failure(self) -> str | None:
+        """Return the line with which the same work failed before; None if it did not."""
+        return _read(self.failure).get("line") if _read_key(self.failure) == self.key else None
+
+    def write_failure(self, line: str) -> None:
+        """Keep the line of a failure."""
+        self.failure.parent.mkdir(parents=True, exist_ok=True)
+        self.failure.write_text(json.dumps({"key": self.key, "line": line}) + "\n", encoding="utf-8")
+
+
+def register_task(task: Task) -> str | None:
+    """Register one pair in this process, and write its folder as a whole; returns the line of a failure, else None."""
+    try:
+        check_request(task.request)
+        # What an earlier process that was killed has left is removed, and an older result replaced, in here.
+        with staging_folder(task.folder, PAIR_ENTRIES) as folder:
+            from ..register.call import register_into
+
+            report = register_into(folder, task.request, ignore_progress, _load_registry())
+            (folder / KEY_FILE).write_text(json.dumps({"key": task.key}) + "\n", encoding="utf-8")
+            write_report(report, folder)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@functools.cache
+def _load_registry() -> ModelRegistry:
+    """Return the models of this process, loaded once for all of its pairs."""
+    from ...core.models.registry import ModelRegistry
+
+    return ModelRegistry()
+
+
+def make_hasher() -> Callable[[Path], str]:
+    """Return a function that hashes the content of a file, or of the files of a folder, each once."""
+
+    @functools.cache
+    def compute_hash(path: Path) -> str:
+        digest = hashlib.sha256()
+        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            with file.open("rb") as stream:
+                while block := stream.read(_READ_BYTES):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    return compute_hash
+
+
+def compute_key(request: FilesRequest, compute_hash: Callable[[Path], str]) -> str:
+    """Compute the hash of all that a result depends on: files, settings, models, version. Raises OSError."""
+    settings: Mapping[str, Any] = asdict(request.settings)
+    model = request.settings.model
+    cards = list_cards()
+    models = sorted(card.sha256 for card in (cards.values() if model == AUTO_MODEL else [find_card(model, cards)]))
+    content = {
+        "files": {role: compute_hash(path) for role, path in request.files.items()},
+        "settings": {name: str(value) for name, value in settings.items() if name != "threads"},
+        "initial": str(request.initial) if request.initial_file is None else "",
+        "outputs": [request.inverse, request.views, request.compress],
+        "models": models,
+        "version": __version__,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_key(path: Path) -> str | None:
+    return _read(path).get("key")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # missing, or half written by a process that was killed: as if it were not there
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,293 @@
+"""`batch`: what is planned, what is done again, what a failure costs; with real processes where Dask is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
+from LightRegistrationLib.commands.batch.summary import write_summary
+from LightRegistrationLib.commands.batch.task import KEY_FILE, Task, compute_key, make_hasher
+from LightRegistrationLib.commands.files.output_folder import staging_folder
+from LightRegistrationLib.commands.register.request import FilesRequest
+from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.training.evaluation.pairs import read_pairs
+
+from ..command_line import COMMAND, ONE_THREAD, run_command, run_fresh_command
+from ..processes import PATIENCE_S
+from .conftest import PairFiles, Run
+
+HAS_DASK = importlib.util.find_spec("distributed") is not None
+needs_dask = pytest.mark.skipif(
+    not HAS_DASK, reason="NOT TESTED with real processes: Dask is not installed (pip install distributed)"
+)
+
+
+def write_list(folder: Path, rows: list[str], header: str = "fixed,moving,fixed_labels,moving_labels") -> Path:
+    for row in rows:
+        for name in filter(None, row.split(",")[:4]):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+    path = folder / "pairs.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8-sig")
+    return path
+
+
+# Which pairs
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape.PAIRS, ["a__b", "c__a"]),
+        (Shape.ALL_TO_ONE, ["b_to_a", "c_to_a"]),
+        (Shape.ATLAS_TO_ALL, ["b_to_a", "b_to_c"]),
+        (Shape.ALL_TO_ALL, ["b_to_a", "c_to_a", "a_to_b", "c_to_b", "a_to_c", "b_to_c"]),
+    ],
+)
+def test_shapes_of_work(tmp_path: Path, shape: Shape, expected: list[str]) -> None:
+    listed = read_pairs(write_list(tmp_path, ["a.nii,b.nii,,", "c.nii,a.nii,cl.nii,al.nii"]))
+    pairs = arrange_pairs(listed, shape)
+    assert [pair.name for pair in pairs] == expected
+    for pair in pairs if shape != Shape.PAIRS else []:
+        assert pair.name == f"{pair.moving.stem}_to_{pair.fixed.stem}"
+        # Labels belong to a volume, whichever row names them.
+        labels = {"a": tmp_path / "al.nii", "b": None, "c": tmp_path / "cl.nii"}
+        assert (pair.fixed_labels, pair.moving_labels) == (labels[pair.fixed.stem], labels[pair.moving.stem])
+
+
+def test_files_of_one_name_in_several_folders_stay_apart(tmp_path: Path) -> None:
+    listed = read_pairs(write_list(tmp_path, ["s1/t1.nii.gz,s2/t1.nii.gz,,", "s1/t1.nii.gz,other.nrrd,,"]))
+    names = [pair.name for pair in arrange_pairs(listed, Shape.ALL_TO_ALL)]
+    assert len(set(names)) == 6
+    assert "s2-t1_to_s1-t1" in names
+    assert all(re.fullmatch(r"[\w-]+", name) for name in names)
+
+
+def test_lists_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    listed = read_pairs(write_list(tmp_path, ["a.nii,b.nii,one.nii,b1.nii", "a.nii,c.nii,two.nii,c1.nii"]))
+    with pytest.raises(InputError, match=r"a\.nii: the list gives it two label maps"):
+        arrange_pairs(listed, Shape.ALL_TO_ONE)
+    listed = read_pairs(write_list(tmp_path, ["a.nii,a.nii,,"]))
+    with pytest.raises(InputError, match="one volume only"):
+        arrange_pairs(listed, Shape.ALL_TO_ALL)
+
+
+# How many processes
+
+
+def test_processes_fit_cores_and_memory() -> None:
+    def plan(*arguments: int, **chosen: float) -> tuple[int, int]:
+        processes = plan_processes(*arguments, **chosen)  # type: ignore[arg-type]
+        return processes.workers, processes.threads
+
+    assert plan(100, 16, 200) == (16, 1)
+    assert plan(100, 16, 12) == (3, 5), "memory for three processes; the cores are shared among them"
+    assert plan(2, 16, 200) == (2, 8), "no more processes than pairs"
+    assert plan(100, 2, 1) == (1, 2)
+    assert plan(100, 16, 200, threads=4) == (4, 4)
+    assert plan(100, 16, 200, workers=3) == (3, 5)
+    assert plan(100, 16, 200, memory_gb=40) == (4, 4)
+    assert plan_processes(100, 4, 20).memory_gb == pytest.approx(4)
+    for wrong in ({"workers": 0}, {"threads": 0}, {"memory_gb": 0}):
+        with pytest.raises(InputError, match="too little"):
+            plan_processes(10, 4, 20, **wrong)  # type: ignore[arg-type]
+
+
+# What is done, and what has to be done again
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    for name in ("fixed.nii", "moving.nii"):
+        (tmp_path / name).write_text(name)
+    request = FilesRequest(tmp_path / "fixed.nii", tmp_path / "moving.nii")
+    key = compute_key(request, make_hasher())
+    return Task("one", request, tmp_path / "pairs" / "one", tmp_path / "failed" / "one.json", key)
+
+
+def test_the_key_changes_with_all_that_the_result_depends_on(task: Task) -> None:
+    request = task.request
+
+    def changed(**values: object) -> bool:
+        return compute_key(replace(request, **values), make_hasher()) != task.key  # type: ignore[arg-type]
+
+    def settings(**values: object) -> RegistrationSettings:
+        return replace(request.settings, **values)  # type: ignore[arg-type]
+
+    assert not changed()
+    assert not changed(settings=settings(threads=3))
+    assert changed(settings=settings(refine="fast"))
+    assert changed(settings=settings(cascades=1))
+    assert changed(settings=settings(model="general"))
+    assert changed(initial="none")
+    assert changed(inverse=True)
+    assert changed(moving=request.fixed)
+    request.moving.write_text("another content")
+    assert changed()
+
+
+def test_only_a_whole_result_of_the_same_work_is_done(task: Task) -> None:
+    assert not task.is_done()
+    with staging_folder(task.folder) as folder:
+        (folder / KEY_FILE).write_text(json.dumps({"key": task.key}))
+        assert not task.is_done(), "not yet in its place"
+        (folder / "report.json").write_text("{}")
+    assert task.is_done()
+    assert not replace(task, key="other").is_done()
+    (task.folder / KEY_FILE).write_text('{"key": "half')
+    assert not task.is_done()
+
+
+def test_failures_are_kept_for_the_same_work_only(task: Task) -> None:
+    assert task.read_failure() is None
+    task.write_failure("moving.nii: damaged.")
+    assert task.read_failure() == "moving.nii: damaged."
+    assert replace(task, key="other").read_failure() is None
+
+
+# Table and page
+
+
+def test_the_page_shows_the_worst_first_and_trusts_no_text(task: Task, registered: Run, tmp_path: Path) -> None:
+    tasks = []
+    for name, dice in (("good", 0.9), ("poor", 0.4), ("<b>failed</b>", None), ("missing", None)):
+        one = replace(task, name=name, folder=tmp_path / "pairs" / f"{len(tasks)}", failure=tmp_path / f"{len(tasks)}")
+        tasks.append(one)
+        if dice is None:
+            continue
+        report = registered.report
+        report["mean"]["after"]["dice"] = dice
+        one.folder.mkdir(parents=True)
+        (one.folder / "report.json").write_text(json.dumps(report))
+        (one.folder / KEY_FILE).write_text(json.dumps({"key": one.key}))
+    tasks[2].write_failure("<script>alert()</script>")
+    rows = write_summary(tmp_path, tasks)
+    assert [row.state for row in rows] == ["done", "done", "failed", "missing"]
+    with (tmp_path / "table.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert [float(row["dice_after"]) for row in table[:2]] == [0.9, 0.4]
+    assert table[2]["error"] == "<script>alert()</script>"
+    page = (tmp_path / "index.html").read_text()
+    order = [page.index(text) for text in ("&lt;b&gt;failed", ">poor<", ">good<")]
+    assert order == sorted(order)
+    assert "<script" not in page
+    assert not re.search(r"https?://|src=", page), "not self-contained"
+
+
+# The command
+
+
+def test_without_dask_one_line_says_what_to_install(tmp_path: Path) -> None:
+    if HAS_DASK:
+        pytest.skip("Dask is installed")
+    done = run_command("batch", write_list(tmp_path, ["a.nii,b.nii,,"]), "--output", tmp_path / "out")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "light-registration[batch]" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+BAD_LISTS = {
+    "no column": ("fixed,moved\na.nii,b.nii\n", "lacks moving"),
+    "semicolons": ("fixed;moving\na.nii;b.nii\n", "the columns are fixed, moving"),
+    "missing file": ("fixed,moving\nabsent.nii,b.nii\n", "line 2: 'fixed': there is no file absent.nii"),
+    "names twice": ("fixed,moving,id\na.nii,b.nii,x\nb.nii,a.nii,x\n", "the id 'x' occurs twice"),
+    "empty": ("", "the file is empty"),
+}
+
+
+@needs_dask
+@pytest.mark.parametrize("kind", BAD_LISTS)
+def test_bad_lists_are_one_line(tmp_path: Path, kind: str) -> None:
+    text, expected = BAD_LISTS[kind]
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_text(text)
+    done = run_command("batch", tmp_path / "list.csv", "--output", tmp_path / "out")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert expected in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="session")
+def study(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A list of a good pair and of a damaged file."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "damaged.nii.gz").write_bytes(pair_files.moving.read_bytes()[:3000])
+    rows = [f"{pair_files.fixed},{pair_files.moving},good", f"{pair_files.fixed},damaged.nii.gz,bad"]
+    (folder / "pairs.csv").write_text("\n".join(["fixed,moving,id", *rows]) + "\n")
+    return folder / "pairs.csv"
+
+
+def read_states(output: Path) -> dict[str, str]:
+    with (output / "table.csv").open(newline="") as stream:
+        return {row["name"]: row["state"] for row in csv.DictReader(stream)}
+
+
+@needs_dask
+def test_a_bad_pair_stops_no_other_and_what_is_done_is_not_done_again(study: Path, tmp_path: Path) -> None:
+    arguments = ("batch", study, "--output", tmp_path / "out", "--workers", "1", "--threads", "1")
+    dry = run_command(*arguments, "--dry-run")
+    assert dry.returncode == 0
+    assert "2 to register" in dry.stdout
+    assert not (tmp_path / "out").exists()
+    first = run_fresh_command(*arguments)
+    assert first.returncode == 2, first.stderr
+    assert "tcp://127.0.0.1:" in first.stdout
+    assert "1 of 2 pairs failed" in first.stderr
+    assert read_states(tmp_path / "out") == {"good": "done", "bad": "failed"}
+    folder = tmp_path / "out" / "pairs" / "good"
+    assert {"transform.h5", "warped.nii.gz", "report.json", KEY_FILE} == {p.name for p in folder.iterdir()}
+    assert [p.name for p in (tmp_path / "out" / "pairs").iterdir()] == ["good"]
+    before = (folder / "report.json").stat().st_mtime_ns
+    again = run_fresh_command(*arguments)
+    assert "1 done, 1 failed before (--retry-failed tries them again), 0 to register" in again.stdout
+    assert "Scheduler" not in again.stdout
+    assert again.returncode == 2
+    retried = run_command(*arguments, "--retry-failed", "--dry-run")
+    assert "1 to register" in retried.stdout
+    assert (folder / "report.json").stat().st_mtime_ns == before
+
+
+@needs_dask
+def test_a_killed_worker_costs_its_pair_one_more_try(study: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    arguments = [*COMMAND, "batch", study, "--output", output, "--workers", "1", "--threads", "1"]
+    running = subprocess.Popen([*map(str, arguments)], env=ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    unfinished = wait_for(lambda: sorted((output / "pairs").glob(".good.unfinished-*")))
+    os.kill(find_owner(unfinished[0]), signal.SIGKILL)
+    _, stderr = running.communicate(timeout=2 * PATIENCE_S)
+    assert running.returncode == 2, stderr
+    assert read_states(output) == {"good": "done", "bad": "failed"}
+    assert [p.name for p in (output / "pairs").iterdir()] == ["good"], "the first try is left behind"
+
+
+def wait_for(find: object) -> list[Path]:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := find()):  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def find_owner(folder: Path) -> int:
+    """The process that has a folder open, as its lock."""
+    for descriptors in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            if any(os.readlink(link) == str(folder) for link in descriptors.iterdir()):
+                return int(descriptors.parent.name)
+        except OSError:  # of another user, or ended
+            continue
+    raise AssertionError(f"no process has {folder} open in {sys.platform}")
