@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonDataModel import vtkImageData
+from vtkmodules.vtkIOImage import vtkPNGWriter
 
 from ...core.errors import InputError
 from .messages import capture_messages
@@ -36,9 +37,9 @@ def save_png(pixels: NDArray[np.uint8], path: str | Path) -> None:
 
 def _make_writer(pixels: NDArray[np.uint8]) -> Any:
     height, width, _ = pixels.shape
-    image = vtk.vtkImageData()
+    image = vtkImageData()
     image.SetDimensions(width, height, 1)
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
-    writer = vtk.vtkPNGWriter()
+    writer = vtkPNGWriter()
     writer.SetInputData(image)
     return writer
