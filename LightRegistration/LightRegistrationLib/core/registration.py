@@ -58,6 +58,7 @@ from .result_warnings import (
     PersonMatch,
     warn_of_extents,
     warn_of_field,
+    warn_of_margin,
     warn_of_multimodal_match,
     warn_of_person,
     warn_of_poor_match,
@@ -209,7 +210,8 @@ def _build_result(
         changes = None if follow_up is None else list_changes(follow_up, deformation, field, initial)
         match_warnings = pair.list_match_warnings(deformation, initial, settings)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
-        field = repair_margin(taper_field(field, initial, fixed), fixed)
+        field, is_margin_folded = repair_margin(taper_field(field, initial, fixed), fixed)
+        warnings = (*warnings, *warn_of_margin(is_margin_folded))
     return RegistrationResult(
         field=field,
         initial=initial,

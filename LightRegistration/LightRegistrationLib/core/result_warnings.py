@@ -124,3 +124,9 @@ def warn_of_field(jacobian: JacobianSummary, preserved: tuple[PreservedVolume, .
         if abs(structure.change_percent) > DEFAULT_SETTINGS.max_volume_change_percent:
             change = f"{structure.change_percent:+.1f} %"
             yield f"The volume of {structure.name} could not be preserved: it changes by {change}."
+
+
+def warn_of_margin(is_folded: bool) -> Iterator[str]:
+    """Yield a warning if the field folds beyond the fixed volume, where it falls to the initial alignment."""
+    if is_folded:
+        yield "Just beyond the fixed volume the transform folds; apply it to nothing that reaches out of the volume."

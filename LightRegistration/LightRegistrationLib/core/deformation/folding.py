@@ -55,11 +55,10 @@ def repair_folding(
 
 def repair_margin(
     field: DisplacementField, view: Geometry, settings: DeformationSettings = DEFORMATION
-) -> DisplacementField:
-    """Repair the folded cells of a tapered field beyond the fixed volume's grid `view`.
+) -> tuple[DisplacementField, bool]:
+    """Repair the folded cells of a tapered field beyond the fixed volume's grid `view`; returns whether it still folds.
 
-    The border and the nodes of all cells that touch the volume stay bit-identical. A field that still folds after the
-    maximum number of rounds is returned as it is then.
+    The border and the nodes of all cells that touch the volume stay bit-identical.
     """
     movable = np.zeros(field.geometry.shape, dtype=bool)
     movable[1:-1, 1:-1, 1:-1] = True
@@ -68,11 +67,12 @@ def repair_margin(
     residual = DisplacementField(field.compute_residual(), field.affine)
     repaired, rounds = repair_folding(residual, limited, movable=movable)
     if rounds == 0:
-        return field
+        return field, False
     points = field.geometry.points_mm[movable]
     array = field.array.copy()
     array[movable] = field.get_outside()(points + repaired.array[movable]) - points
-    return replace(field, array=array)
+    is_folded = rounds == limited.max_smoothing_rounds and bool((compute_corner_determinants(repaired) <= 0).any())
+    return replace(field, array=array), is_folded
 
 
 def _find_cells_with(nodes: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ def test_the_field_inside_the_volume_is_unchanged_bit_for_bit(geometry: Geometry
     corners = apply_affine(tapered.geometry.inverse_affine, geometry.corners_mm)
     assert (corners >= [part.start for part in kept[::-1]] - np.full(3, 1e-6)).all()
     assert (corners <= [part.stop - 1 for part in kept[::-1]] + np.full(3, 1e-6)).all()
-    repaired = repair_margin(tapered, geometry)
+    repaired, _ = repair_margin(tapered, geometry)
     assert np.array_equal(repaired.array[kept], tapered.array[kept])
 
 
@@ -71,8 +71,9 @@ def test_a_strong_displacement_at_the_border_does_not_fold(sign: float) -> None:
     narrow = pushing_field(volume, volume.center_mm, sign).array
     padded = DisplacementField(np.pad(narrow, [(2, 2)] * 3 + [(0, 0)]), volume.affine)
     assert compute_corner_determinants(padded).min() < 0, "a margin that is too narrow folds"
-    repaired = repair_margin(taper_field(field, identity, volume), volume)
+    repaired, is_folded = repair_margin(taper_field(field, identity, volume), volume)
     assert compute_corner_determinants(repaired).min() > 0
+    assert not is_folded
 
 
 def test_folds_in_the_margin_are_repaired_and_the_volume_stays() -> None:
@@ -82,12 +83,24 @@ def test_folds_in_the_margin_are_repaired_and_the_volume_stays() -> None:
     array[2, 9, 9] += (9.0, -9.0, 0)
     folded = DisplacementField(array, tapered.affine, tapered.outside)
     assert compute_corner_determinants(folded).min() < 0
-    repaired = repair_margin(folded, volume)
+    repaired, is_folded = repair_margin(folded, volume)
+    assert not is_folded
     kept = find_nodes_of(volume, tapered.geometry)
     assert kept[0].start > 3
     assert compute_corner_determinants(repaired).min() > 0
     assert np.array_equal(repaired.array[kept], tapered.array[kept])
-    assert repair_margin(tapered, volume) is tapered
+    assert repair_margin(tapered, volume) == (tapered, False)
+
+
+def test_a_fold_at_the_nodes_that_have_to_stay_is_said() -> None:
+    volume = AWKWARD["oblique"]
+    tapered = tapered_field(volume)
+    kept = find_nodes_of(volume, tapered.geometry)
+    array = tapered.array.copy()
+    array[kept[0].start, 9:14, 9:14] += (0, 0, 60.0)
+    repaired, is_folded = repair_margin(DisplacementField(array, tapered.affine, tapered.outside), volume)
+    assert is_folded
+    assert compute_corner_determinants(repaired).min() <= 0
 
 
 def test_padding_of_the_volume_does_not_enlarge_the_grid() -> None:
