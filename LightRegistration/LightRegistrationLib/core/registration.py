@@ -142,7 +142,7 @@ def _follow_up(
 def _run_networks(
     pair: _AlignedPair, registry: ModelRegistry, settings: RegistrationSettings
 ) -> tuple[_AlignedPair, Deformation]:
-    """Run the network of the chosen model, and of its rivals; keep the one whose result matches better.
+    """Run the network of the chosen model, and of its rivals; keep the first unless another result matches better.
 
     The judge is the correlation of the images as no special model sees them, since each model matches its own window of
     intensities best.
@@ -156,7 +156,7 @@ def _run_networks(
         other = pair.with_model(registry.load(rival.name))
         found = other.run_network(settings.cascades)
         correlation = judge.measure(found).correlation
-        if correlation > best:
+        if correlation > best + pair.student.refinement.acceptance.min_gain:
             choice = prefer_rival(pair.choice, rival, correlation, best)
             pair, deformation, best = replace(other, choice=choice), found, correlation
     return pair, deformation
