@@ -96,6 +96,7 @@ def test_report_names_inputs_model_settings_and_versions(registered: Run, pair_f
         "threads": 1,
         "refine": "none",
         "keep_volume": [],
+        "follow_up": False,
     }
     assert (report["refinement"], report["kept"], report["masks"]) == (None, [], {"fixed": None, "moving": None})
     assert report["fixed"]["size_ijk"] == list(pair_files.pair.fixed.array.shape[::-1])
