@@ -47,7 +47,7 @@ from LightRegistrationLib.core.refinement.local_correlation import LocalCorrelat
 from LightRegistrationLib.core.refinement.mind import MindSimilarity
 from LightRegistrationLib.core.refinement.multimodal import measure_multimodality
 from LightRegistrationLib.core.refinement.optimizer import Start, refine
-from LightRegistrationLib.core.refinement.settings import DEFAULT_SETTINGS, RefinementSettings
+from LightRegistrationLib.core.refinement.settings import REFINEMENT, RefinementSettings
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.progress import ignore_progress
 from LightRegistrationLib.core.result.result import JacobianSummary, Metric, RegistrationResult
@@ -61,7 +61,7 @@ SETS = ["known", "visits", "remapped", "ct", "choice"]
 UNREGISTERED = "no registration"
 MEASURES = {"mean_mm": 2, "p95_mm": 2, "dice": 3, "folding_percent": 4, "std_log_jacobian": 3, "cpu_seconds": 1}
 STIFF = RefinementSettings(
-    update_voxels=DEFAULT_SETTINGS.multimodal_update_voxels, elastic_voxels=DEFAULT_SETTINGS.multimodal_elastic_voxels
+    update_voxels=REFINEMENT.multimodal_update_voxels, elastic_voxels=REFINEMENT.multimodal_elastic_voxels
 )
 FORCED = {
     "MIND alone": (MindSimilarity, STIFF),
@@ -195,9 +195,7 @@ def measure_choice(data: Path, registry: ModelRegistry) -> Iterator[dict[str, An
         fixed, moving = read_volume(fixed_file), read_volume(moving_file)
         gain = gain_of(fixed, moving, registry)
         line = {"set": f"choice: {kind}", "pair": f"{fixed_file.name} <- {moving_file.name}", "gain": gain}
-        line["metric"] = (
-            Metric.MIND if gain > DEFAULT_SETTINGS.multimodal.max_single_contrast_gain else Metric.CORRELATION
-        )
+        line["metric"] = Metric.MIND if gain > REFINEMENT.multimodal.max_single_contrast_gain else Metric.CORRELATION
         print(*line.values(), flush=True)
         yield line
 

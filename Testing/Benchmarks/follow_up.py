@@ -37,7 +37,7 @@ from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.registration import measure_person_match, register
 from LightRegistrationLib.core.result.result import ChangedPlace, ChangeKind, RegistrationResult
 from LightRegistrationLib.core.result.settings import RefinementPreset, RegistrationSettings
-from LightRegistrationLib.core.result_warnings import DEFAULT_SETTINGS as WARNINGS
+from LightRegistrationLib.core.result_warnings import WARNINGS
 from LightRegistrationLib.training.evaluation.files import read_volume
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.tables import format_markdown_table

@@ -38,7 +38,7 @@ from .network.flow_conversion import Deformation, convert_flow_to_field
 from .network.grid import GridImage, compute_network_grid, fill_unknown, measure_framing_offset, resample_to_grid
 from .network.inference import run_student
 from .network.intensity import IntensityNormalization
-from .network.settings import DEFAULT_SETTINGS as NETWORK
+from .network.settings import NETWORK
 from .refinement.acceptance import MatchMeasure, accept_deformation, show_edges
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.multimodal import choose_metric

@@ -49,7 +49,7 @@ class WarningSettings:
     min_person_correlation: float = 0.3
 
 
-DEFAULT_SETTINGS = WarningSettings()
+WARNINGS = WarningSettings()
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class PersonMatch:
         """Whether both are scans of one person; None if that cannot be told."""
         if self.strain is None:
             return None
-        is_alike = self.correlation >= DEFAULT_SETTINGS.min_person_correlation
-        return is_alike and self.strain <= DEFAULT_SETTINGS.max_person_strain
+        is_alike = self.correlation >= WARNINGS.min_person_correlation
+        return is_alike and self.strain <= WARNINGS.max_person_strain
 
 
 def warn_of_poor_match(correlation: float) -> Iterator[str]:
     """Yield a warning if the correlation after registration is low."""
-    if correlation < DEFAULT_SETTINGS.min_correlation:
+    if correlation < WARNINGS.min_correlation:
         yield (
             f"The volumes hardly match after registration (correlation {correlation:.2f}); check that both show the "
             "same part of the body in the same contrast."
@@ -83,7 +83,7 @@ def warn_of_poor_match(correlation: float) -> Iterator[str]:
 
 def warn_of_multimodal_match(edge_correlation: float, is_refined: bool) -> Iterator[str]:
     """Yield a warning if the edges of a multimodal pair do not match; else, without refinement, that it would help."""
-    if edge_correlation < DEFAULT_SETTINGS.min_edge_correlation:
+    if edge_correlation < WARNINGS.min_edge_correlation:
         yield (
             f"The volumes hardly match after registration (correlation of edges {edge_correlation:.2f}); check that "
             "both show the same part of the body."
@@ -98,7 +98,7 @@ def warn_of_extents(fixed_share: float, moving_share: float) -> Iterator[str]:
     fixed_share, moving_share: the share of the body in the fixed and in the moving volume that the other one shows.
     """
     for share, whole, part in ((fixed_share, "fixed", "moving"), (moving_share, "moving", "fixed")):
-        if share < DEFAULT_SETTINGS.min_shown_share:
+        if share < WARNINGS.min_shown_share:
             yield (
                 f"The volumes show different extents: the {part} volume shows only {100 * share:.0f} % of the body in "
                 f"the {whole} one; check the alignment, and look only where both show it."
@@ -121,7 +121,7 @@ def warn_of_field(jacobian: JacobianSummary, preserved: tuple[PreservedVolume, .
     if jacobian.percent_nonpositive > 0:
         yield f"The deformation folds in {jacobian.percent_nonpositive:.3f} % of the volume; look at the grid."
     for structure in preserved:
-        if abs(structure.change_percent) > DEFAULT_SETTINGS.max_volume_change_percent:
+        if abs(structure.change_percent) > WARNINGS.max_volume_change_percent:
             change = f"{structure.change_percent:+.1f} %"
             yield f"The volume of {structure.name} could not be preserved: it changes by {change}."
 

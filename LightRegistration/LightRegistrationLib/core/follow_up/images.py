@@ -16,8 +16,8 @@ from .settings import FOLLOW_UP, FollowUpSettings
 class MatchedImages:
     """The images of a pair without its unmatched tissue; each level is computed once.
 
-    unmatched: 1 where tissue has no counterpart, else 0, on the network grid (1, 1, D, H, W). flow: of the deformation
-    under which that was found (1, 3, D, H, W): the moving tissue there is left out too.
+    unmatched: 1 where tissue has no counterpart, else 0, on the refinement grid (1, 1, D, H, W). flow: of the
+    deformation under which that was found (1, 3, D, H, W): the moving tissue there is left out too.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class MatchedImages:
         self._cache: dict[float, LevelImages] = {}
 
     def __call__(self, factor: float) -> LevelImages:
-        """Return the images at a factor of the network grid's spacing: 1, 2, 4 or 8."""
+        """Return the images at a factor of the refinement grid's spacing: 1, 2, 4 or 8."""
         if factor not in self._cache:
             self._cache[factor] = self._leave_out(round(factor))
         return self._cache[factor]

@@ -39,7 +39,7 @@ class FollowUpRefinement:
 
         The tissue without a counterpart is found, the deformation optimized without it, and both once more from the
         start, since a better alignment tells change from misalignment. preset: `none` ends at half the resolution of
-        the network grid, the others at the network grid. progress: called after every step.
+        the refinement grid, the others at the refinement grid. progress: called after every step.
         """
         level = self.images(1)
         unmoved = Deformation(torch.zeros(1, 3, *level.geometry.shape), level.geometry)
@@ -65,7 +65,7 @@ class FollowUpRefinement:
     def find_unmatched(
         self, deformation: Deformation, settings: UnmatchedSettings
     ) -> tuple[NDArray[np.int32], TissueDifference]:
-        """Find the places without a counterpart under a deformation, on the network grid (see `unmatched`)."""
+        """Find the places without a counterpart under a deformation, on the refinement grid (see `unmatched`)."""
         level = self.images(1)
         flow = resample_flow(deformation.flow, deformation.geometry, level.geometry)
         moving = torch.cat([level.moving, level.moving_weight], dim=1)
@@ -84,5 +84,5 @@ class FollowUpRefinement:
     def _list_levels(self, preset: RefinementPreset) -> Sequence[Level]:
         optimizer = self.refinement.optimizer
         coarse = [Level(factor, optimizer.coarse_steps) for factor in (8, 4, 2) if factor <= self.settings.coarsest]
-        fine = [] if preset == RefinementPreset.NONE else [Level(1, optimizer.network_grid_steps)]
+        fine = [] if preset == RefinementPreset.NONE else [Level(1, optimizer.refinement_grid_steps)]
         return (*coarse, *fine)

@@ -56,7 +56,7 @@ class FollowUpSettings:
     listed: the unmatched tissue in the list, found after the registration: edges lie closer, so that less is forgiven,
     and small places need clearer differences. Chosen on a few pairs of that benchmark.
     min_matched_fraction: a voxel of a coarser level counts only where so much of it has a counterpart. Chosen.
-    coarsest, passes: factor of the network grid's spacing at which the optimization begins; how often the unmatched
+    coarsest, passes: factor of the refinement grid's spacing at which the optimization begins; how often the unmatched
     tissue is found and the optimization begins anew. Chosen.
     update_voxels, elastic_voxels: of the refinement, stiffer than between people. Chosen on that benchmark's known
     deformations: with 2.0 and 1.0 a lesion of 10 ml lost 11 % where its edge was not found, with these nothing.

@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter
 
 from ..geometry.geometry import FloatArray, Geometry
 from ..geometry.volume import Volume
-from .settings import DEFAULT_SETTINGS
+from .settings import IMAGE_STATISTICS
 
 Mask = NDArray[np.bool_]
 
@@ -62,7 +62,7 @@ def is_in_hounsfield_units(values: NDArray) -> bool:
     No other image of a scanner has many values below -150 (CT windowed at -200 still has them). Shifted MRI or phase
     images have them, but their other values do not lie in the few hundred units of fat, water and organs.
     """
-    limits = DEFAULT_SETTINGS.hounsfield
+    limits = IMAGE_STATISTICS.hounsfield
     dark = values <= limits.max_dark_hu
     tissue = values[values > _find_tissue_level(values)]
     if np.count_nonzero(dark) < limits.min_dark_fraction * values.size or tissue.size == 0:
@@ -73,7 +73,7 @@ def is_in_hounsfield_units(values: NDArray) -> bool:
 
 def _is_ct_with_an_offset(values: NDArray) -> bool:
     """Whether there is air near 0, nothing below, soft tissue in a narrow peak near 1024, and bone above."""
-    limits = DEFAULT_SETTINGS.hounsfield
+    limits = IMAGE_STATISTICS.hounsfield
     tissue = values[values > limits.offset_tissue_min]
     if values.min() < limits.offset_min or values.max() < limits.offset_max:
         return False
@@ -114,12 +114,12 @@ def _average_neighbors(array: NDArray, steps: NDArray[np.int64]) -> NDArray[np.f
 
 
 def _compute_sample_spacing(geometry: Geometry) -> float:
-    return float((geometry.size_ijk * geometry.spacing_mm).max()) / DEFAULT_SETTINGS.sampling.samples_per_axis
+    return float((geometry.size_ijk * geometry.spacing_mm).max()) / IMAGE_STATISTICS.sampling.samples_per_axis
 
 
 def _find_tissue_level(values: NDArray) -> float:
     """The level that separates air and lung from tissue, HU: halfway between the darkest value and fat."""
-    limits = DEFAULT_SETTINGS.hounsfield
+    limits = IMAGE_STATISTICS.hounsfield
     return max(limits.min_tissue_level_hu, (float(values.min()) + limits.fat_hu) / 2)
 
 
@@ -129,7 +129,7 @@ def _measure_ct(samples: _Samples) -> dict[str, float]:
     if not body.any():
         return {}
     areas_mm2 = np.count_nonzero(body, axis=(1, 2)) * samples.spacing_mm[1] * samples.spacing_mm[2]
-    settings = DEFAULT_SETTINGS.body
+    settings = IMAGE_STATISTICS.body
     areas_mm2 = areas_mm2[areas_mm2 > settings.min_slice_fraction * areas_mm2.max()]
     diameters_mm = np.sqrt(4 * areas_mm2 / np.pi)
     narrow, wide = np.percentile(diameters_mm, (settings.narrow_percentile, settings.wide_percentile))
@@ -142,7 +142,7 @@ def _measure_ct(samples: _Samples) -> dict[str, float]:
 
 
 def _measure_other(samples: _Samples) -> dict[str, float]:
-    settings = DEFAULT_SETTINGS.body
+    settings = IMAGE_STATISTICS.body
     limits = np.percentile(samples.values, (settings.min_percentile, settings.max_percentile))
     values = np.clip(samples.values, *limits)
     values -= values.min()
@@ -151,7 +151,7 @@ def _measure_other(samples: _Samples) -> dict[str, float]:
     if not body.any():
         return {}
     statistics = _measure_extent(body, samples.spacing_mm)
-    deep_settings = DEFAULT_SETTINGS.homogeneous
+    deep_settings = IMAGE_STATISTICS.homogeneous
     deep = _erode(body, np.round(deep_settings.depth_mm / samples.spacing_mm).astype(int))
     if np.count_nonzero(deep) >= deep_settings.min_deep_samples:
         statistics["calm_rank_percent"] = _measure_homogeneous_rank(values, deep)
@@ -162,7 +162,7 @@ def _measure_extent(body: Mask, spacing_mm: FloatArray) -> dict[str, float]:
     sides = []
     for axis in range(3):
         profile = np.count_nonzero(body, axis=tuple(a for a in range(3) if a != axis))
-        slices = np.flatnonzero(profile > DEFAULT_SETTINGS.body.min_slice_fraction * profile.max())
+        slices = np.flatnonzero(profile > IMAGE_STATISTICS.body.min_slice_fraction * profile.max())
         sides.append((slices[-1] - slices[0] + 1) * spacing_mm[axis])
     return {"longest_mm": float(max(sides)), "cut_percent": _cut_percent(body, spacing_mm)}
 
@@ -204,7 +204,7 @@ def _erode(mask: Mask, steps: NDArray[np.int64]) -> Mask:
 
 def _find_otsu_level(values: NDArray[np.float32]) -> float:
     """The value that splits the histogram into two classes with the least variance (Otsu, IEEE Trans SMC 1979)."""
-    counts, edges = np.histogram(values, DEFAULT_SETTINGS.body.histogram_bins)
+    counts, edges = np.histogram(values, IMAGE_STATISTICS.body.histogram_bins)
     centers = (edges[1:] + edges[:-1]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * centers)
     above = below[-1] - below
@@ -214,7 +214,7 @@ def _find_otsu_level(values: NDArray[np.float32]) -> float:
 
 def _measure_homogeneous_rank(values: NDArray[np.float32], deep: Mask) -> float:
     """Mean intensity rank, in percent, of the tissue that varies least around each sample."""
-    settings = DEFAULT_SETTINGS.homogeneous
+    settings = IMAGE_STATISTICS.homogeneous
     means = uniform_filter(values, settings.window_samples)
     squares = uniform_filter(values * values, settings.window_samples)[deep]
     means = means[deep]

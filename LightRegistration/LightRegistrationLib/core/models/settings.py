@@ -102,4 +102,4 @@ class ImageStatisticsSettings:
     homogeneous: HomogeneousTissueSettings = HomogeneousTissueSettings()
 
 
-DEFAULT_SETTINGS = ImageStatisticsSettings()
+IMAGE_STATISTICS = ImageStatisticsSettings()

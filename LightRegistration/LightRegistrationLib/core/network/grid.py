@@ -15,7 +15,7 @@ from ..geometry.volume import Volume
 from ..sampling.block_means import average_blocks
 from .flows import sample
 from .intensity import IntensityNormalization
-from .settings import DEFAULT_SETTINGS, GridSettings
+from .settings import NETWORK, GridSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def compute_network_grid(volume: Geometry, settings: GridSettings) -> Geometry:
     options = [_compute_grid_size(extent, wanted * (1 + percent / 100), settings) for percent in growth]
     spacing, size = min(options, key=lambda option: (int(np.prod(option[1])), option[0]))
     while np.prod(size) > settings.max_voxels:
-        spacing, size = _compute_grid_size(extent, spacing * DEFAULT_SETTINGS.spacing_growth_factor, settings)
+        spacing, size = _compute_grid_size(extent, spacing * NETWORK.spacing_growth_factor, settings)
     matrix = axes * spacing
     return Geometry((int(size[2]), int(size[1]), int(size[0])), homogeneous(matrix, center - matrix @ ((size - 1) / 2)))
 
@@ -88,7 +88,7 @@ def shrink(volume: Volume, spacing_mm: float, normalization: IntensityNormalizat
     """
     array, affine = reorient_to_ras(volume.array, volume.affine)
     ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
-    rounding = DEFAULT_SETTINGS.block_rounding_voxels
+    rounding = NETWORK.block_rounding_voxels
     factors = [max(1, min(int(r + rounding), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
     averaged = average_blocks(array, factors)
     levels = normalization.find_levels(averaged)

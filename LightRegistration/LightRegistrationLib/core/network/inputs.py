@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ..sampling.filters import box_mean
-from .settings import DEFAULT_SETTINGS, NetworkSettings
+from .settings import NETWORK, NetworkSettings
 
 INTENSITY, Z_SCORES = "intensity", "z-scores"
 
 
-def count_channels(inputs: str, settings: NetworkSettings = DEFAULT_SETTINGS) -> int:
+def count_channels(inputs: str, settings: NetworkSettings = NETWORK) -> int:
     """Count the channels that the network sees of one image. Raises ValueError for unknown inputs."""
     if inputs not in (INTENSITY, Z_SCORES):
         raise ValueError(f"inputs has to be '{INTENSITY}' or '{Z_SCORES}', got {inputs!r}")
     return 1 if inputs == INTENSITY else 1 + len(settings.z_score_radii_voxels)
 
 
-def compute_inputs(image: Tensor, inputs: str, settings: NetworkSettings = DEFAULT_SETTINGS) -> Tensor:
+def compute_inputs(image: Tensor, inputs: str, settings: NetworkSettings = NETWORK) -> Tensor:
     """Compute the channels of an image (N, 1, D, H, W) in [0, 1]: (N, C, D, H, W), the image itself first."""
     if inputs == INTENSITY:
         return image
@@ -30,7 +30,7 @@ def compute_inputs(image: Tensor, inputs: str, settings: NetworkSettings = DEFAU
     return torch.cat([image, *scores], dim=1)
 
 
-def compute_z_scores(image: Tensor, radius: int, settings: NetworkSettings = DEFAULT_SETTINGS) -> Tensor:
+def compute_z_scores(image: Tensor, radius: int, settings: NetworkSettings = NETWORK) -> Tensor:
     """Compute (x - mean) / sqrt(variance + a small constant) in the window of (2 radius + 1)³ voxels around each voxel.
 
     image: (N, 1, D, H, W). Voxels outside of the grid are left out of the windows.

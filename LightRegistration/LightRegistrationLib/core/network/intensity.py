@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .settings import DEFAULT_SETTINGS
+from .settings import NETWORK
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class IntensityNormalization:
         if self.kind == "window":
             return self.low, self.high
         values = array[np.isfinite(array)]
-        base = float(np.percentile(values, DEFAULT_SETTINGS.zero_percentile))
+        base = float(np.percentile(values, NETWORK.zero_percentile))
         foreground = values[values > values.mean()]
         if foreground.size == 0:
             return base, base + 1.0

@@ -58,4 +58,4 @@ class NetworkSettings:
     min_body_intensity: float = 0.05
 
 
-DEFAULT_SETTINGS = NetworkSettings()
+NETWORK = NetworkSettings()

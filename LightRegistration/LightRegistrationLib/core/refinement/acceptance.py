@@ -20,7 +20,7 @@ from ..network.grid import GridImage
 from ..sampling.edges import compute_edges
 from ..sampling.filters import box_max
 from .local_correlation import LocalCorrelation
-from .settings import DEFAULT_SETTINGS, AcceptanceSettings
+from .settings import REFINEMENT, AcceptanceSettings
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MatchMeasure:
     """Measures how deformations match one pair of images, on a grid coarser than the network's."""
 
     def __init__(
-        self, fixed: GridImage, moving: GridImage, settings: AcceptanceSettings = DEFAULT_SETTINGS.acceptance
+        self, fixed: GridImage, moving: GridImage, settings: AcceptanceSettings = REFINEMENT.acceptance
     ) -> None:
         self._settings = settings
         self._fixed, self._fixed_known = _pool(fixed, settings.pooling_voxels)

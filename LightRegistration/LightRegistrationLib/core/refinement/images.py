@@ -16,7 +16,7 @@ from ..network.grid import ShrunkImage, compute_network_grid, resample_to_grid, 
 from ..network.intensity import IntensityNormalization
 from ..network.settings import GridSettings
 from ..result.settings import Guidance
-from .settings import DEFAULT_SETTINGS, ImageSettings
+from .settings import REFINEMENT, ImageSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,9 @@ class RefinementImages:
         initial: AffineTransform,
         geometry: Geometry,
         guidance: Guidance,
-        settings: ImageSettings = DEFAULT_SETTINGS.images,
+        settings: ImageSettings = REFINEMENT.images,
     ) -> None:
-        """initial: fixed -> moving, RAS mm. geometry: the network grid."""
+        """initial: fixed -> moving, RAS mm. geometry: the refinement grid."""
         self._pair = pair
         self._matrix = initial.matrix
         self._geometry = geometry
@@ -76,7 +76,7 @@ class RefinementImages:
         return RefinementImages(self._pair, initial, self._geometry, self._guidance, self._settings)
 
     def __call__(self, factor: float) -> LevelImages:
-        """Return the images at a factor of the network grid's spacing: 2, 4 or 8, 1, or less than 1."""
+        """Return the images at a factor of the refinement grid's spacing: 2, 4 or 8, 1, or less than 1."""
         if factor not in self._cache:
             if factor > 1:
                 self._cache[factor] = pool_images(self(1), round(factor), self._settings.min_known_fraction)
@@ -119,7 +119,7 @@ def pool_images(images: LevelImages, factor: int, min_known_fraction: float) -> 
 
 
 def compute_finer_grid(
-    geometry: Geometry, factor: float, volume: Geometry, settings: ImageSettings = DEFAULT_SETTINGS.images
+    geometry: Geometry, factor: float, volume: Geometry, settings: ImageSettings = REFINEMENT.images
 ) -> Geometry:
     """Compute a finer grid over the same volume, not finer than its voxels and of at most `settings.max_voxels`."""
     spacing = float(geometry.spacing_mm[0])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..result.result import Metric
 from ..sampling.filters import box_mean, gradient
-from .settings import DEFAULT_SETTINGS, CorrelationSettings
+from .settings import REFINEMENT, CorrelationSettings
 from .similarity import SimilarityResult
 
 
@@ -22,9 +22,7 @@ class LocalCorrelation:
 
     metric = Metric.CORRELATION
 
-    def __init__(
-        self, fixed: Tensor, radius: int = 2, settings: CorrelationSettings = DEFAULT_SETTINGS.correlation
-    ) -> None:
+    def __init__(self, fixed: Tensor, radius: int = 2, settings: CorrelationSettings = REFINEMENT.correlation) -> None:
         """fixed: (1, 1, D, H, W) in [0, 1]. radius: of the window, voxels."""
         self.fixed = fixed
         self.radius = radius

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..result.result import Metric
 from ..sampling.filters import box_mean, gradient
-from .settings import DEFAULT_SETTINGS, MindSettings
+from .settings import REFINEMENT, MindSettings
 from .similarity import SimilarityResult
 
 Offset = tuple[int, int, int]
@@ -26,7 +26,7 @@ NEIGHBOR_PAIRS: tuple[tuple[Offset, Offset], ...] = tuple(
 """The pairs of neighbors of a voxel, as steps along k, j, i, without those that are opposite each other."""
 
 
-def compute_descriptors(image: Tensor, settings: MindSettings = DEFAULT_SETTINGS.mind) -> Tensor:
+def compute_descriptors(image: Tensor, settings: MindSettings = REFINEMENT.mind) -> Tensor:
     """Compute MIND-SSC of an image (1, 1, D, H, W): (1, 12, D, H, W), 0 to 1, in the order of `NEIGHBOR_PAIRS`.
 
     A linear change of the intensities, inversion included, does not change the descriptors. The noise estimate is the
@@ -73,7 +73,7 @@ class MindSimilarity:
 
     metric = Metric.MIND
 
-    def __init__(self, fixed: Tensor, settings: MindSettings = DEFAULT_SETTINGS.mind) -> None:
+    def __init__(self, fixed: Tensor, settings: MindSettings = REFINEMENT.mind) -> None:
         """fixed: (1, 1, D, H, W)."""
         self._settings = settings
         self._fixed = self.compute_channels(fixed)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..result.result import Metric
 from ..sampling.filters import box_max
-from .settings import DEFAULT_SETTINGS, MultimodalSettings
+from .settings import REFINEMENT, MultimodalSettings
 
 
-def choose_metric(fixed: Tensor, moving: Tensor, settings: MultimodalSettings = DEFAULT_SETTINGS.multimodal) -> Metric:
+def choose_metric(fixed: Tensor, moving: Tensor, settings: MultimodalSettings = REFINEMENT.multimodal) -> Metric:
     """Choose the similarity for a pair: local correlation for a single contrast, MIND for a multimodal pair.
 
     fixed, moving: (1, 1, D, H, W) in [0, 1] on the network grid, aligned by an affine map, 0 outside their field of
@@ -20,9 +20,7 @@ def choose_metric(fixed: Tensor, moving: Tensor, settings: MultimodalSettings = 
     return Metric.MIND if is_multimodal else Metric.CORRELATION
 
 
-def measure_multimodality(
-    fixed: Tensor, moving: Tensor, settings: MultimodalSettings = DEFAULT_SETTINGS.multimodal
-) -> float:
+def measure_multimodality(fixed: Tensor, moving: Tensor, settings: MultimodalSettings = REFINEMENT.multimodal) -> float:
     """Measure how much better a curve predicts one image from the other than a rising line (fraction of the variance).
 
     The curve is the mean of one image at each intensity of the other. The fraction that it explains is the correlation

@@ -34,14 +34,14 @@ MakeSimilarity = Callable[[Tensor], Similarity]
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of a refinement: spacing as a factor of the network grid's, and the largest number of steps."""
+    """One resolution of a refinement: spacing as a factor of the refinement grid's, and the largest number of steps."""
 
     factor: float
     steps: int
 
 
 def list_levels(preset: RefinementPreset, settings: RefinementSettings) -> tuple[Level, ...]:
-    """List the resolutions of a preset, coarse to fine; `fast` ends at the network grid, `best` at a finer one.
+    """List the resolutions of a preset, coarse to fine; `fast` ends at the refinement grid, `best` at a finer one.
 
     `none`: the level of the coarse steps for multimodal pairs (see `core.refinement.pair`).
     """
@@ -50,12 +50,12 @@ def list_levels(preset: RefinementPreset, settings: RefinementSettings) -> tuple
         return (Level(optimizer.multimodal_factor, optimizer.multimodal_steps),)
     coarse = [Level(factor, optimizer.coarse_steps) for factor in (8, 4, 2) if factor <= settings.coarsest]
     finest = [Level(settings.finest, optimizer.finest_steps)] if preset == RefinementPreset.BEST else []
-    return (*coarse, Level(1, optimizer.network_grid_steps), *finest)
+    return (*coarse, Level(1, optimizer.refinement_grid_steps), *finest)
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A start of the optimization: a deformation, and the images at a factor of the network grid's spacing."""
+    """A start of the optimization: a deformation, and the images at a factor of the refinement grid's spacing."""
 
     deformation: Deformation
     images: Callable[[float], LevelImages]
@@ -95,7 +95,7 @@ def refine(
 
 
 def measure_similarity(start: Start, make_similarity: MakeSimilarity, settings: RefinementSettings) -> float:
-    """Measure the similarity of the images at a start, at half the network grid's resolution."""
+    """Measure the similarity of the images at a start, at half the refinement grid's resolution."""
     return _Run(start, make_similarity, settings, _Counter(0, ignore_progress)).measure_start(Level(2, 0))
 
 

@@ -18,10 +18,10 @@ class OptimizerSettings:
     damping: added to the smoothed curvature, so that regions without structure do not move. Chosen, not measured.
     patience_steps, min_gain_per_step: a level ends when the similarity grew by less than their product in the last
     `patience_steps` steps. Chosen, not measured.
-    coarse_steps, network_grid_steps, finest_steps: most steps at each coarser level, at the network grid, and at the
-    finest level. Chosen while looking at pairs of `Testing/Benchmarks/comparison.py`.
+    coarse_steps, refinement_grid_steps, finest_steps: most steps at each coarser level, at the refinement grid, and at
+    the finest level. Chosen while looking at pairs of `Testing/Benchmarks/comparison.py`.
     multimodal_steps, multimodal_factor: steps that multimodal pairs get without a refinement, and the spacing of their
-    grid as a factor of the network grid's. `Testing/Benchmarks/contrast.py` measures them (rows `model`): 1.61 mm
+    grid as a factor of the refinement grid's. `Testing/Benchmarks/contrast.py` measures them (rows `model`): 1.61 mm
     instead of 2.66 mm after the affine stage (T1 with FLAIR, known deformation, 2 pairs); fewer steps: not recorded.
     similarity_tie: starts whose similarity after the coarse levels differs by less are taken as equally good. Chosen,
     not measured.
@@ -32,7 +32,7 @@ class OptimizerSettings:
     patience_steps: int = 4
     min_gain_per_step: float = 2e-4
     coarse_steps: int = 40
-    network_grid_steps: int = 10
+    refinement_grid_steps: int = 10
     finest_steps: int = 12
     multimodal_steps: int = 10
     multimodal_factor: int = 2
@@ -44,7 +44,7 @@ class ImageSettings:
     """Tuning constants of the images of the levels, the same for all models.
 
     margin_voxels: how far the moving image reaches beyond the edges of the fixed grid, a multiple of 8 voxels of the
-    network grid. Chosen, not measured.
+    refinement grid. Chosen, not measured.
     max_voxels, finest_multiple: of the grid of the finest level: largest size, chosen for memory (the peak is a column
     of `Testing/Benchmarks/comparison.py`), and the axes' common multiple, chosen.
     min_known_fraction: a voxel counts only where interpolation or block means take at least this much from inside the
@@ -107,8 +107,8 @@ class MindSettings:
     Those of the authors.
     min_spread: least variance of the fixed image's descriptors, so that a uniform image divides by no zero. Chosen.
     min_patch_fraction: a voxel counts only where this much of its neighborhood does; 1 up to rounding. Chosen.
-    finest: factor of the network grid's spacing where `best` ends. Not below 1: twelve channels on a finer grid would
-    take too much memory; not measured.
+    finest: factor of the refinement grid's spacing where `best` ends. Not below 1: twelve channels on a finer grid
+    would take too much memory; not measured.
     """
 
     patch_radius_voxels: int = 1
@@ -152,9 +152,9 @@ class RefinementSettings:
     the level's grid; more is stiffer. The cards' values were chosen while looking at pairs of
     `Testing/Benchmarks/comparison.py`; SD log J and folding there show their effect.
     window_voxels: radius of the window of local correlation. Chosen while looking at the same pairs.
-    coarsest: factor of the network grid's spacing at which the refinement begins: 1, 2, 4 or 8; more for larger motion
-    that the network may have missed. Chosen while looking at the same pairs.
-    finest: factor of the network grid's spacing at which `best` ends. `Testing/Benchmarks/comparison.py` measures it
+    coarsest: factor of the refinement grid's spacing at which the refinement begins: 1, 2, 4 or 8; more for larger
+    motion that the network may have missed. Chosen while looking at the same pairs.
+    finest: factor of the refinement grid's spacing at which `best` ends. `Testing/Benchmarks/comparison.py` measures it
     (`best` beside `fast`: Dice 0.652 and 0.634 on 15 brain pairs); other factors: not recorded.
     headers: try also the positions of the headers as start, as for two scans of one session, and keep that start if it
     is as good. Measured on liver MRI by `Testing/Benchmarks/comparison.py`; without it: not recorded.
@@ -184,4 +184,4 @@ class RefinementSettings:
     multimodal: MultimodalSettings = MultimodalSettings()
 
 
-DEFAULT_SETTINGS = RefinementSettings()
+REFINEMENT = RefinementSettings()

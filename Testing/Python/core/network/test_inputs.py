@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from LightRegistrationLib.core.network.inputs import compute_inputs, compute_z_scores, count_channels
-from LightRegistrationLib.core.network.settings import DEFAULT_SETTINGS
+from LightRegistrationLib.core.network.settings import NETWORK
 
 IMAGE = torch.rand(2, 1, 12, 14, 16, generator=torch.Generator().manual_seed(1))
 
@@ -18,7 +18,7 @@ def test_z_scores_equal_those_of_pooling_without_padding(radius):
         return F.avg_pool3d(image.double(), 2 * radius + 1, 1, radius, count_include_pad=False)
 
     mean = average(IMAGE)
-    deviation = (average(IMAGE.double().square()) - mean.square() + DEFAULT_SETTINGS.z_score_min_variance).sqrt()
+    deviation = (average(IMAGE.double().square()) - mean.square() + NETWORK.z_score_min_variance).sqrt()
     torch.testing.assert_close(
         compute_z_scores(IMAGE, radius).double(), (IMAGE - mean) / deviation, rtol=1e-4, atol=1e-4
     )
