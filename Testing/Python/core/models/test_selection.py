@@ -84,12 +84,13 @@ def test_the_model_that_covers_both_volumes_is_chosen_with_a_reason(all_cards, p
     ("pair", "rivals"),
     [
         ((T1[0], FLAIR), {"brain-mri"}),
-        ((ODD, ODD), {"brain-mri"}),
-        ((CHEST, NECK), {"lung-ct", "head-neck-ct", "abdomen-ct"}),
+        ((ODD, ODD), set()),
+        ((ODD, T1[0]), {"brain-mri"}),
+        ((CHEST, NECK), {"lung-ct", "head-neck-ct"}),
         ((NECK, T1[0]), set()),
     ],
 )
-def test_where_no_special_model_covers_both_those_for_the_modality_are_tried_too(all_cards, pair, rivals):
+def test_where_no_special_model_covers_both_those_that_cover_one_are_tried_too(all_cards, pair, rivals):
     for order in (pair, pair[::-1]):
         choice = choose_model(all_cards, order)
         assert choice.card.name == "general"
