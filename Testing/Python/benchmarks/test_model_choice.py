@@ -39,7 +39,7 @@ def read_at(volume: Volume, points: np.ndarray) -> np.ndarray:
 
 
 def points_in_body() -> np.ndarray:
-    return np.array([0, 2, 66]) + np.random.default_rng(1).uniform(-18, 18, (300, 3))
+    return np.array([0, 2, 66]) + np.random.default_rng(1).uniform(-14, 14, (300, 3))
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,7 @@ def test_regret_is_how_much_worse_auto_is_than_the_best_model(choice, measure, a
 def test_a_variation_leaves_the_body_where_it_is(choice, name):
     ct, points = smooth_ct(), points_in_body()
     for varied in choice.list_variations("lung_ct")[name](ct, ct):
-        shown = points[varied.geometry.contains(points)]
-        assert len(shown) > 200
-        np.testing.assert_allclose(read_at(varied, shown), read_at(ct, shown), atol=1e-3)
+        np.testing.assert_allclose(read_at(varied, points), read_at(ct, points), atol=1e-3)
         assert not varied.geometry.matches(ct.geometry)
 
 
