@@ -11,38 +11,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from .affine.initial_alignment import find_initial_alignment
-from .affine.stage import Alignment
+from .aligned_pair import AlignedPair, resample_pair
 from .deformation.folding import repair_folding, repair_margin
 from .deformation.jacobian import summarize_jacobian
 from .deformation.tapering import taper_field
 from .errors import InputError
-from .follow_up.intensity import WideNormalization
 from .follow_up.places import list_changes
 from .follow_up.refinement import FollowUpRefinement
-from .follow_up.settings import FOLLOW_UP
-from .geometry.geometry import Geometry
 from .geometry.transforms import AffineTransform, DisplacementField
 from .geometry.volume import Volume
 from .models.image_statistics import measure_image_statistics
-from .models.registry import ModelRegistry, Student
+from .models.registry import ModelRegistry
 from .models.selection import ModelChoice, check_model, choose_model, prefer_rival
-from .network.extents import measure_shown_share
 from .network.flow_conversion import Deformation, convert_flow_to_field
-from .network.grid import GridImage, compute_network_grid, fill_unknown, measure_framing_offset, resample_to_grid
-from .network.inference import run_student
-from .network.intensity import IntensityNormalization
-from .network.settings import NETWORK
-from .refinement.acceptance import MatchMeasure, accept_deformation, show_edges
-from .refinement.images import RefinementImages, ShrunkPair
+from .network.grid import compute_network_grid
+from .refinement.images import ShrunkPair
 from .refinement.multimodal import choose_metric
-from .refinement.pair import PairRefinement
 from .result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
 from .result.result import Metric, PreservedVolume, RegistrationResult
 from .result.settings import (
@@ -54,14 +44,9 @@ from .result.settings import (
     RegistrationSettings,
 )
 from .result_warnings import (
-    MULTIMODAL_FOLLOW_UP_WARNING,
     PersonMatch,
-    warn_of_extents,
     warn_of_field,
     warn_of_margin,
-    warn_of_multimodal_match,
-    warn_of_person,
-    warn_of_poor_match,
 )
 from .sampling.field_of_view import crop_to_field_of_view
 from .threads import limit_threads
@@ -128,7 +113,7 @@ def measure_person_match(fixed: Volume, moving: Volume) -> PersonMatch:
 
 
 def _follow_up(
-    pair: _AlignedPair, refinement: FollowUpRefinement | None, preset: RefinementPreset, stages: _Stages
+    pair: AlignedPair, refinement: FollowUpRefinement | None, preset: RefinementPreset, stages: _Stages
 ) -> Deformation:
     """Find the stiff deformation between two scans of one person; refinement None: leave the rigid alignment."""
     unmoved = pair.make_identity()
@@ -140,8 +125,8 @@ def _follow_up(
 
 
 def _run_networks(
-    pair: _AlignedPair, registry: ModelRegistry, settings: RegistrationSettings
-) -> tuple[_AlignedPair, Deformation]:
+    pair: AlignedPair, registry: ModelRegistry, settings: RegistrationSettings
+) -> tuple[AlignedPair, Deformation]:
     """Run the network of the chosen model, and of its rivals; keep the first unless another result matches better.
 
     The judge is the correlation of the images as no special model sees them, since each model matches its own window of
@@ -163,7 +148,7 @@ def _run_networks(
 
 
 def _finish_deformation(
-    pair: _AlignedPair,
+    pair: AlignedPair,
     deformation: Deformation,
     settings: RegistrationSettings,
     guidance: Guidance,
@@ -191,7 +176,7 @@ def _finish_deformation(
 
 
 def _build_result(
-    pair: _AlignedPair,
+    pair: AlignedPair,
     deformation: Deformation,
     initial: AffineTransform,
     settings: RegistrationSettings,
@@ -228,136 +213,6 @@ def _build_result(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _AlignedPair:
-    """Two volumes prepared for the network: the model, the alignment, the network grid, and both images on it."""
-
-    choice: ModelChoice
-    student: Student
-    alignment: Alignment
-    grid: Geometry
-    shrunk: ShrunkPair
-    fixed: GridImage
-    moving: GridImage
-    metric: Metric
-
-    def run_network(self, cascades: int | None) -> Deformation:
-        """Run the network, and keep of its deformation what improves the match of a single-contrast pair.
-
-        Where both fields of view are framed alike, as crops around one structure are, their edges lie at the same
-        anatomy and help to align it: a single-contrast pair keeps them. Otherwise they would pull tissue to them.
-        """
-        is_multimodal = self.metric == Metric.MIND
-        images = self.fixed, self.moving
-        if is_multimodal or not self._are_framed_alike:
-            images = fill_unknown(*images, is_multimodal)
-        deformation = run_student(self.student.network, *images, cascades)
-        return deformation if is_multimodal else self.accept(deformation)
-
-    def accept(self, deformation: Deformation) -> Deformation:
-        """Keep of a deformation after the alignment what improves the match."""
-        return accept_deformation(self._measure_match, deformation)[0]
-
-    def with_model(self, student: Student) -> _AlignedPair:
-        """Prepare the same volumes and alignment for another model."""
-        fixed, moving = self.shrunk.volumes
-        grid = compute_network_grid(fixed.geometry, student.grid)
-        shrunk = ShrunkPair(fixed, moving, student.intensity)
-        images = _resample_pair(shrunk, grid, self.alignment.transform)
-        return replace(self, student=student, grid=grid, shrunk=shrunk, fixed=images[0], moving=images[1])
-
-    def make_judge(self) -> MatchMeasure:
-        """Prepare the measure of deformations after the alignment, in intensities that no special model sees."""
-        shrunk = ShrunkPair(*self.shrunk.volumes, IntensityNormalization())
-        return MatchMeasure(*_resample_pair(shrunk, self.grid, self.alignment.transform))
-
-    def make_refinement(self, guidance: Guidance) -> PairRefinement:
-        """Make the refinement of this pair, with the settings of its model."""
-        settings, initial = self.student.refinement, self.alignment.transform
-        images = RefinementImages(self.shrunk, initial, self._refinement_grid, guidance, settings.images)
-        return PairRefinement(settings, images, self.metric)
-
-    def make_follow_up(self, guidance: Guidance) -> FollowUpRefinement:
-        """Make the refinement for two scans of one person."""
-        settings, intensity = self.student.refinement, self.student.intensity
-        wide = WideNormalization(intensity.kind, intensity.low, intensity.high, FOLLOW_UP.headroom)
-        shrunk = ShrunkPair(*self.shrunk.volumes, wide)
-        initial = self.alignment.transform
-        images = RefinementImages(shrunk, initial, self._refinement_grid, guidance, settings.images)
-        return FollowUpRefinement(images, settings)
-
-    def measure_person_match(self) -> PersonMatch:
-        """Measure whether the aligned images match as two scans of one person do."""
-        match = self._measure_match.measure(self.make_identity())
-        return PersonMatch(self.alignment.strain, match.local_correlation)
-
-    def make_identity(self) -> Deformation:
-        """Make the deformation that leaves everything where the alignment put it."""
-        return Deformation(torch.zeros(1, 3, *self.grid.shape), self.grid)
-
-    def list_match_warnings(
-        self, deformation: Deformation, initial: AffineTransform, settings: RegistrationSettings
-    ) -> Iterator[str]:
-        """List warnings about the extents of the volumes and about how well they match after registration."""
-        fixed, moving = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
-        yield from warn_of_extents(
-            measure_shown_share(fixed, moving.geometry, initial.matrix),
-            measure_shown_share(moving, fixed.geometry, initial.inverse().matrix),
-        )
-        correlation = self.measure_match_after(initial).measure(deformation).correlation
-        if self.metric == Metric.MIND:
-            if settings.follow_up:
-                yield MULTIMODAL_FOLLOW_UP_WARNING
-            is_refined = settings.follow_up or settings.refine != RefinementPreset.NONE
-            yield from warn_of_multimodal_match(correlation, is_refined)
-        else:
-            yield from warn_of_poor_match(correlation)
-            yield from warn_of_person(self.measure_person_match(), settings)
-
-    def measure_match_after(self, initial: AffineTransform) -> MatchMeasure:
-        """Prepare the measure of deformations that follow an initial alignment."""
-        if initial is self.alignment.transform:
-            return self._measure_match
-        _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
-        return self._make_measure(resample_to_grid(shrunk, self.grid, initial.matrix))
-
-    def is_accepted(self, refined: Deformation, refined_initial: AffineTransform, deformation: Deformation) -> bool:
-        """Whether a refined deformation takes the place of the one before it.
-
-        It has to match no worse in either measure; that of a multimodal pair also better than no deformation in both.
-        """
-        measure = self._measure_match
-        before, after = measure.measure(deformation), self.measure_match_after(refined_initial).measure(refined)
-        if self.metric == Metric.MIND and not measure.is_better(after, measure.measure_unmoved(deformation)):
-            return False
-        return not measure.is_better(before, after)
-
-    @cached_property
-    def _refinement_grid(self) -> Geometry:
-        spacing_mm = self.student.refinement.spacing_mm
-        if not spacing_mm:
-            return self.grid
-        rule = replace(self.student.grid, spacing_mm=spacing_mm)
-        return compute_network_grid(self.shrunk.volumes[0].geometry, rule)
-
-    @cached_property
-    def _are_framed_alike(self) -> bool:
-        fixed, moving = (volume.geometry for volume in self.shrunk.volumes)
-        offset = measure_framing_offset(fixed, moving, self.alignment.transform.matrix)
-        return offset < NETWORK.max_framing_offset
-
-    @cached_property
-    def _measure_match(self) -> MatchMeasure:
-        return self._make_measure(self.moving)
-
-    def _make_measure(self, moving: GridImage) -> MatchMeasure:
-        """Prepare the measure of deformations: by intensities, for a multimodal pair by edges."""
-        settings = self.student.refinement
-        if self.metric == Metric.MIND:
-            return MatchMeasure(show_edges(self.fixed), show_edges(moving), settings.multimodal_acceptance)
-        return MatchMeasure(self.fixed, moving, settings.acceptance)
-
-
 def _prepare_pair(
     fixed: Volume,
     moving: Volume,
@@ -365,7 +220,7 @@ def _prepare_pair(
     guidance: Guidance,
     registry: ModelRegistry,
     stages: _Stages,
-) -> _AlignedPair:
+) -> AlignedPair:
     """Choose the model, align the volumes and bring them onto the network grid."""
     with stages.stage(Stage.LOAD_MODEL, 0.0):
         choice = _choose_model(registry, settings.model, fixed, moving)
@@ -377,15 +232,9 @@ def _prepare_pair(
     with stages.stage(Stage.INITIAL_ALIGNMENT, 0.2):
         alignment = find_initial_alignment(fixed, moving, settings, guidance, student.intensity, shrunk)
     with stages.stage(Stage.RESAMPLE, 0.4):
-        fixed_image, moving_image = _resample_pair(pair, grid, alignment.transform)
+        fixed_image, moving_image = resample_pair(pair, grid, alignment.transform)
         metric = choose_metric(fixed_image.tensor, moving_image.tensor, student.refinement.multimodal)
-    return _AlignedPair(choice, student, alignment, grid, pair, fixed_image, moving_image, metric)
-
-
-def _resample_pair(pair: ShrunkPair, grid: Geometry, initial: AffineTransform) -> tuple[GridImage, GridImage]:
-    """Resample both volumes to the network grid, the moving one after the initial alignment."""
-    fixed, moving = pair.shrink_to(float(grid.spacing_mm[0]))
-    return resample_to_grid(fixed, grid, np.eye(4)), resample_to_grid(moving, grid, initial.matrix)
+    return AlignedPair(choice, student, alignment, grid, pair, fixed_image, moving_image, metric)
 
 
 class _Stages:
