@@ -47,13 +47,18 @@ def report(rows: Sequence[Row]) -> str:
 
 def older_rows(rows: Sequence[Row]) -> list[str]:
     """Name the methods of rows that were kept although they do not hold any more (a sentence, or nothing)."""
-    names = [name for name in METHODS if any(row["method"] == name and row.get("older") for row in rows)]
+    older = [row for row in rows if row.get("older")]
+    names = [name for name in METHODS if any(row["method"] == name for row in older)]
     if not names:
         return []
-    titles = ", ".join(METHODS[name].title for name in names)
+    titles = []
+    for name in names:
+        of_method = [row["set"] for row in rows if row["method"] == name]
+        kept = [group for group in SETS if any((row["set"], row["method"]) == (group, name) for row in older)]
+        titles.append(METHODS[name].title + ("" if set(kept) == set(of_method) else f" ({', '.join(kept)})"))
     return [
-        "Kept from an earlier run, with the settings and versions named below, but an earlier state of the command "
-        f"or of our affine stage: rows of {titles}."
+        "Kept from an earlier run, with the settings and versions named below, but an earlier state of the command, of "
+        f"our code or of our affine stage: rows of {', '.join(titles)}."
     ]
 
 
