@@ -92,6 +92,11 @@ class LightRegistrationScenarios:
     def test_panel_says_what_is_missing(self) -> None:
         """The panel shows one line for each missing or impossible choice, and Register stays disabled."""
         ui = self.ui
+        self.assertIs(ui.fixedSelector.currentNode(), self.fixed, "the only two volumes are chosen")
+        self.assertIs(ui.movingSelector.currentNode(), self.moving)
+        self.assertTrue(ui.registerButton.enabled)
+        ui.fixedSelector.setCurrentNode(None)
+        ui.movingSelector.setCurrentNode(None)
         self.assertIn("fixed volume", ui.statusLabel.text)
         ui.fixedSelector.setCurrentNode(self.fixed)
         self.assertIn("moving volume", ui.statusLabel.text)
