@@ -20,9 +20,10 @@ from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network import inference
 from LightRegistrationLib.core.network.flow_conversion import compute_flow_geometry, convert_flow_to_field
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
-from LightRegistrationLib.core.registration import register
+from LightRegistrationLib.core.registration import _prepare_pair, _Stages, register
+from LightRegistrationLib.core.result.progress import ignore_progress
 from LightRegistrationLib.core.result.result import RegistrationResult
-from LightRegistrationLib.core.result.settings import RefinementPreset, RegistrationSettings
+from LightRegistrationLib.core.result.settings import NO_GUIDANCE, RegistrationSettings
 
 from .anatomies import anatomy, picture, world
 from .body_phantoms import add_model
@@ -136,21 +137,20 @@ def test_the_network_corrects_more_than_the_affine_stage(bent):
     assert error < 0.97 * affine_error
 
 
-def test_a_refinement_grid_of_its_own_is_finer_than_the_network_grid(bent, fixed, tmp_path):
-    """A card can let a network work on a coarser grid than its refinement."""
+def test_a_card_can_give_the_refinement_a_finer_grid_than_the_network(bent, fixed, tmp_path):
     moving, _ = bent
     card = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text())
-    settings = RegistrationSettings(model="mine", refine=RefinementPreset.FAST)
     spacings = {}
     for spacing_mm in (0.0, 2.2):
         grid = {**card["grid"], "spacing_mm": 3.0, "min_voxels": 1}
         refinement = {**card["refinement"], "spacing_mm": spacing_mm}
-        folder = tmp_path / str(spacing_mm)
-        add_model(folder, "mine", grid=grid, refinement=refinement)
-        result = register(fixed, moving, settings, registry=ModelRegistry((folder,)))
-        assert result.refinement is not None
-        spacings[spacing_mm] = result.field.geometry.spacing_mm
-    np.testing.assert_allclose(spacings[0.0] / spacings[2.2], 3 / 2.2, rtol=0.05)
+        add_model(tmp_path / str(spacing_mm), "mine", grid=grid, refinement=refinement)
+        registry, stages = ModelRegistry((tmp_path / str(spacing_mm),)), _Stages(ignore_progress)
+        pair = _prepare_pair(fixed, moving, RegistrationSettings(model="mine"), NO_GUIDANCE, registry, stages)
+        assert pair.grid.spacing_mm == pytest.approx(3.0, rel=0.1)
+        spacings[spacing_mm] = pair.make_refinement(NO_GUIDANCE).images(1).geometry.spacing_mm
+    assert spacings[0.0] == pytest.approx(3.0, rel=0.1)
+    assert spacings[2.2] == pytest.approx(2.2, rel=0.1)
 
 
 def stored_otherwise(volume: Volume) -> Volume:
