@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.report.definition import OutputsReport, Report
-from ...core.review.page import build_page
-from ...core.review.pictures import ReviewedPair
-from ...scene.files.png import encode_png
 from ...scene.files.saving import save_node, save_segmentation
 from ...scene.nodes.results import RegistrationNodes, publish_result
 from ...worker.protocol import RegistrationReply, RegistrationRequest
@@ -58,6 +55,11 @@ def write_views(inputs: LoadedInputs, nodes: RegistrationNodes, folder: Path) ->
 
 def write_page(request: RegistrationRequest, reply: RegistrationReply, report: Report, folder: Path) -> None:
     """Write report.html into the folder: pictures, tolerances and all numbers on one page."""
+    # Imported here: only the page needs them.
+    from ...core.review.page import build_page
+    from ...core.review.pictures import ReviewedPair
+    from ...scene.files.png import encode_png
+
     pair = ReviewedPair(
         request.fixed, request.moving, reply.result.field, request.fixed_segmentation, reply.warped_segmentation
     )
