@@ -12,8 +12,8 @@ from ..geometry.geometry import apply_affine
 from ..report.definition import OverlapReport, Report
 from .agreement import compute_mean_distances
 from .drawing import Picture, draw_gray
-from .pictures import ReviewedPair, draw_plane, sample_grays
-from .planes import Plane, find_center, make_planes
+from .pictures import PlaneImages, ReviewedPair, draw_plane, sample_planes
+from .planes import find_center, make_planes
 from .tolerances import SOURCE, ToleranceCheck, check_tolerances
 
 EncodePng = Callable[[Picture], bytes]
@@ -27,13 +27,14 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng) -> str
     distances: dict[int, float] = {}
     if pair.fixed_segmentation is not None and pair.warped_segmentation is not None:
         distances = compute_mean_distances(pair.fixed_segmentation, pair.warped_segmentation)
-    planes = make_planes(pair.fixed.geometry, find_center(pair.fixed.geometry, pair.fixed_segmentation))
+    center = find_center(pair.fixed.geometry, pair.fixed_segmentation)
+    images = sample_planes(pair, make_planes(pair.fixed.geometry, center))
     sections = [
         _write_head(report),
         _write_warnings(report),
-        "<h2>Fixed and result</h2>" + _write_fades(pair, planes, encode_png),
+        "<h2>Fixed and result</h2>" + _write_fades(images, encode_png),
         "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances)),
-        "<h2>Pictures</h2>" + _write_pictures(pair, planes, encode_png),
+        "<h2>Pictures</h2>" + _write_pictures(pair, images, encode_png),
         _write_structures(report, distances),
         "<h2>Deformation</h2>" + _write_displacements(pair),
         "<h2>How it was made</h2>" + _write_provenance(report),
@@ -58,12 +59,12 @@ def _write_warnings(report: Report) -> str:
     return f'<ul class="off">{lines}</ul>'
 
 
-def _write_fades(pair: ReviewedPair, planes: Sequence[Plane], encode_png: EncodePng) -> str:
+def _write_fades(planes: Sequence[PlaneImages], encode_png: EncodePng) -> str:
     """Write one slider for all planes, which fades from the fixed volume to the result."""
     cells = []
-    for plane in planes:
-        fixed, _, warped = sample_grays(pair, plane)
-        under, over = (_write_image(draw_gray(gray), encode_png, plane.title) for gray in (fixed, warped))
+    for images in planes:
+        grays = images.fixed, images.warped
+        under, over = (_write_image(draw_gray(gray), encode_png, images.plane.title) for gray in grays)
         cells.append(f'<div class="fade">{under}<div class="over">{over}</div></div>')
     return (
         '<p>Fixed <input type="range" min="0" max="100" value="0" aria-label="fade from fixed to result" '
@@ -72,12 +73,12 @@ def _write_fades(pair: ReviewedPair, planes: Sequence[Plane], encode_png: Encode
     )
 
 
-def _write_pictures(pair: ReviewedPair, planes: Sequence[Plane], encode_png: EncodePng) -> str:
+def _write_pictures(pair: ReviewedPair, planes: Sequence[PlaneImages], encode_png: EncodePng) -> str:
     """Write a row of pictures, one a plane, for each way of looking."""
     rows: dict[str, list[str]] = {}
-    for plane in planes:
-        for caption, picture in draw_plane(pair, plane).items():
-            rows.setdefault(caption, []).append(_write_image(picture, encode_png, f"{caption}, {plane.title}"))
+    for images in planes:
+        for caption, picture in draw_plane(pair, images).items():
+            rows.setdefault(caption, []).append(_write_image(picture, encode_png, f"{caption}, {images.plane.title}"))
     return "".join(f'<h3>{caption}</h3><div class="row">{"".join(images)}</div>' for caption, images in rows.items())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..geometry.geometry import FloatArray
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation, Volume
 from .drawing import (
@@ -38,19 +40,37 @@ class ReviewedPair:
     warped_segmentation: Segmentation | None = None
 
 
-def sample_grays(pair: ReviewedPair, plane: Plane) -> tuple[Gray, Gray, Gray]:
-    """Sample the fixed volume, the moving one as loaded, and the result, 0 to 1."""
-    window = find_window(pair.moving)
-    before, warped = (
-        scale_to_gray(sample_values(pair.moving, points), window)
-        for points in (plane.points_mm, pair.field(plane.points_mm))
-    )
-    return scale_to_gray(sample_values(pair.fixed, plane.points_mm), find_window(pair.fixed)), before, warped
+@dataclass(frozen=True, eq=False)
+class PlaneImages:
+    """What lies on a plane: the fixed volume, the moving one as loaded, and the result, 0 to 1.
+
+    mapped_mm: the moving points (rows, columns, 3), RAS mm, of the plane's points.
+    """
+
+    plane: Plane
+    mapped_mm: FloatArray
+    fixed: Gray
+    before: Gray
+    warped: Gray
 
 
-def draw_plane(pair: ReviewedPair, plane: Plane) -> dict[str, Picture]:
+def sample_planes(pair: ReviewedPair, planes: Sequence[Plane]) -> list[PlaneImages]:
+    """Sample a pair on some planes."""
+    fixed_window, moving_window = find_window(pair.fixed), find_window(pair.moving)
+    result = []
+    for plane in planes:
+        mapped_mm = pair.field(plane.points_mm)
+        fixed = scale_to_gray(sample_values(pair.fixed, plane.points_mm), fixed_window)
+        before, warped = (
+            scale_to_gray(sample_values(pair.moving, points), moving_window) for points in (plane.points_mm, mapped_mm)
+        )
+        result.append(PlaneImages(plane, mapped_mm, fixed, before, warped))
+    return result
+
+
+def draw_plane(pair: ReviewedPair, images: PlaneImages) -> dict[str, Picture]:
     """Draw all pictures of a plane, by their captions in HTML."""
-    fixed, before, warped = sample_grays(pair, plane)
+    plane, fixed, before, warped = images.plane, images.fixed, images.before, images.warped
     spacing_mm = choose_grid_spacing(plane)
     pictures = {
         "Two colors as loaded: fixed red, moving cyan, gray where both agree": draw_two_colors(fixed, before),
@@ -63,9 +83,8 @@ def draw_plane(pair: ReviewedPair, plane: Plane) -> dict[str, Picture]:
         outlined = add_outlines(draw_gray(fixed), sample_labels(pair.fixed_segmentation, plane.points_mm), FIXED_COLOR)
         labels = sample_labels(pair.warped_segmentation, plane.points_mm)
         pictures[caption] = add_outlines(outlined, labels, WARPED_COLOR, is_dashed=True)
-    mapped_mm = pair.field(plane.points_mm)
     caption = f"Deformation grid: lines of the moving volume, {spacing_mm:g} mm apart, where they lie in the result"
-    pictures[caption] = add_grid(draw_gray(warped), plane, mapped_mm, spacing_mm)
+    pictures[caption] = add_grid(draw_gray(warped), plane, images.mapped_mm, spacing_mm)
     bound = REVIEW.jacobian_range
     caption = (
         f"Jacobian determinant: blue tissue is smaller in the moving volume (1/{bound:g} and less), red larger "
