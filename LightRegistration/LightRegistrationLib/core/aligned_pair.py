@@ -34,6 +34,7 @@ from .result.settings import (
 )
 from .result_warnings import (
     MULTIMODAL_FOLLOW_UP_WARNING,
+    WARNINGS,
     PersonMatch,
     warn_of_extents,
     warn_of_multimodal_match,
@@ -126,7 +127,10 @@ class AlignedPair:
             yield from warn_of_multimodal_match(correlation, is_refined)
         else:
             yield from warn_of_poor_match(correlation)
-            yield from warn_of_person(self.measure_person_match(), settings)
+            strain = self.alignment.strain
+            # The match is measured only where the sizes agree, or where follow-up was asked for.
+            if settings.follow_up or (strain is not None and strain <= WARNINGS.max_person_strain):
+                yield from warn_of_person(self.measure_person_match(), settings)
 
     def measure_match_after(self, initial: AffineTransform) -> MatchMeasure:
         """Prepare the measure of deformations that follow an initial alignment."""
