@@ -12,6 +12,7 @@ import pytest
 from LightRegistrationLib.worker.client import WorkerClient
 from slicer_host.pytest_plugin import slicer_host, slicer_host_process
 
+from .. import quick_model
 from ..processes import PATIENCE_S
 
 __all__ = ["opened", "slicer_host", "slicer_host_process"]
@@ -19,7 +20,10 @@ __all__ = ["opened", "slicer_host", "slicer_host_process"]
 
 @dataclass
 class Opened:
-    """The opened module, and the nodes of the built-in pair, which are not chosen yet."""
+    """The opened module, and the nodes of the built-in pair, which are not chosen yet.
+
+    model: chosen together with the inputs in place of `auto`; None leaves the choice as it is.
+    """
 
     host: Any
     panel: Any
@@ -28,10 +32,12 @@ class Opened:
     fixed_segmentation: Any
     moving_segmentation: Any
     own_client: WorkerClient
+    model: str | None = quick_model.NAME
 
     def use_own_worker(self) -> None:
-        """Give the panel a worker client of its own, whose process has not started yet."""
+        """Give the panel a worker client of its own, whose process has not started yet and knows no quick model."""
         self.panel.logic._runner._client = self.own_client
+        self.model = None
 
     @property
     def ui(self):
@@ -47,6 +53,9 @@ class Opened:
         if segmentations:
             self.ui.fixedSegmentationSelector.setCurrentNode(self.fixed_segmentation)
             self.ui.movingSegmentationSelector.setCurrentNode(self.moving_segmentation)
+        parameters = self.panel.logic.getParameterNode()
+        if self.model and parameters.model == "auto":
+            parameters.model = self.model
 
     def start(self) -> None:
         """Press Register and return during the registration."""
@@ -70,9 +79,10 @@ class Opened:
 
 
 @pytest.fixture(scope="session")
-def worker_client() -> Iterator[WorkerClient]:
+def worker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerClient]:
     """The worker that the panels of all tests use one after the other; a test that ends it gets a new one."""
-    client = WorkerClient(sys.executable)
+    models = quick_model.add_quick_model(tmp_path_factory.mktemp("models"))
+    client = WorkerClient(sys.executable, model_folders=(models,))
     yield client
     client.close()
 

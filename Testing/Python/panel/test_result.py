@@ -40,6 +40,7 @@ def test_panel_and_transform_name_the_model_and_the_reason(opened):
     from LightRegistrationLib.panel.result_table import format_summary
     from LightRegistrationLib.scene.nodes.transforms import read_result_details
 
+    opened.model = None
     nodes = opened.registered(segmentations=False)
     report = json.loads(opened.panel.logic.getParameterNode().report)
     reason = report["model"]["reason"]

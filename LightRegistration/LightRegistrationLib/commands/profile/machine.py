@@ -31,7 +31,7 @@ def measure_matrix_product_gflops(precision: str) -> float:
 
 
 def count_multiply_adds(shape: Sequence[int]) -> int:
-    """Count the multiply-adds of one pass of the student's network over images (N, 1, D, H, W)."""
+    """Count the multiply-adds of one pass of the student's network over two images (N, channels, D, H, W)."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -40,7 +40,7 @@ def count_multiply_adds(shape: Sequence[int]) -> int:
     # The meta device has shapes, but no values.
     with torch.device("meta"), torch.no_grad():
         image = torch.empty(tuple(shape))
-        network = LightNetwork()
+        network = LightNetwork(channels=image.shape[1])
         with FlopCounterMode(display=False) as counter:
             network(image, image)
     return int(counter.get_total_flops()) // 2
