@@ -18,10 +18,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import quick_model
 from .processes import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "LightRegistrationLib.commands")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+QUICK = ("--model", quick_model.NAME, "--threads", "1")
+"""Options for a registration whose accuracy does not matter."""
 
 Finished = subprocess.CompletedProcess[str]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from . import quick_model
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script started this process in the background with Ctrl-C ignored; child processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,15 +20,17 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     # nohup started this process with SIGHUP ignored; child processes would inherit that too.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Hide the user's own models from the tests and their child processes: this folder does not exist.
-os.environ["LIGHTREG_MODELS"] = str(Path(tempfile.gettempdir()) / f"no-models-{os.getpid()}")
-
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _workers > 1:
     # Set before torch, SimpleITK and VTK are imported: each test process and its children get a share of the cores.
     _share = str(max(1, (os.cpu_count() or 1) // _workers))
     for _variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "VTK_SMP_MAX_THREADS"):
         os.environ.setdefault(_variable, _share)
+
+# In place of the user's own models, the tests and their child processes have one that is quick.
+_models = tempfile.TemporaryDirectory(prefix="LightRegistration-test-models-")
+os.environ["LIGHTREG_MODELS"] = _models.name
+quick_model.add_quick_model(Path(_models.name))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.scene.files.loading import load_transform_node
 from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, transform_points
 
-from ..command_line import run_command
+from ..command_line import QUICK, run_command
 from .conftest import PairFiles, Run, check_schema
 
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -27,9 +27,7 @@ SAME_MM = 0.001
 def inverted(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`register --inverse` on the small pair."""
     output = tmp_path_factory.mktemp("inverted") / "result"
-    done = run_command(
-        "register", pair_files.fixed, pair_files.moving, "--inverse", "--output", output, "--threads", "1"
-    )
+    done = run_command("register", pair_files.fixed, pair_files.moving, *QUICK, "--inverse", "--output", output)
     return Run(done.returncode, done.stdout, done.stderr, output)
 
 

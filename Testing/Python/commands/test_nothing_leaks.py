@@ -16,7 +16,7 @@ from LightRegistrationLib.commands.phantom.pair import make_phantom_pair
 from LightRegistrationLib.core.geometry.volume import Volume
 
 from ..audited import audited_environment, find_forbidden, read_events
-from ..command_line import run_fresh_command
+from ..command_line import QUICK, run_fresh_command
 from .conftest import PairFiles
 
 BENCHMARKS = Path(__file__).parents[2] / "Benchmarks"
@@ -28,7 +28,7 @@ def test_a_registration_stays_on_this_machine_and_in_its_folders(pair_files: Pai
     private.mkdir()
     environment = {**audited_environment(log), "TMPDIR": str(private), "HOME": str(private)}
     done = run_fresh_command(
-        *("register", pair_files.fixed, pair_files.moving, "--output", output, "--threads", "1", "--refine", "fast"),
+        *("register", pair_files.fixed, pair_files.moving, "--output", output, *QUICK, "--refine", "fast"),
         environment=environment,
         folder=tmp_path,
     )
@@ -96,7 +96,7 @@ def test_the_name_of_a_patient_is_nowhere_in_the_results(tmp_path: Path, monkeyp
     folders = [write_dicom(volume, tmp_path / volume.name) for volume in (pair.fixed, pair.moving)]
     assert PATIENT.encode() in next(folders[0].iterdir()).read_bytes()
     output = tmp_path / "result"
-    done = run_fresh_command("register", *folders, "--output", output, "--threads", "1", "--views")
+    done = run_fresh_command("register", *folders, "--output", output, *QUICK, "--views")
     assert done.returncode == 0, done.stderr
     contents = list_contents(output)
     assert {"report.json", "transform.h5"} <= set(contents)

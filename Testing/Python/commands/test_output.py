@@ -18,7 +18,7 @@ import pytest
 from LightRegistrationLib.commands.files.output_folder import RESULT_ENTRIES, check_output, staging_folder
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import COMMAND, ONE_THREAD, RunningCommand, start_command
+from ..command_line import COMMAND, ONE_THREAD, QUICK, RunningCommand, start_command
 from ..processes import PATIENCE_S, is_alive
 from .conftest import PairFiles
 
@@ -137,7 +137,7 @@ def test_a_killed_run_leaves_the_earlier_result_unchanged(
     output.mkdir()
     _write(output, "old")
     before = _tree(output)
-    arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(output), "--force"]
+    arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(output), "--force", *QUICK]
     # Drawing the views leaves a second between the first file and the end.
     running = start_command(*arguments, "--views")
     _wait_until_it_writes(tmp_path, running)
@@ -170,7 +170,14 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
 
 
 def test_register_works_without_standard_error(pair_files: PairFiles, tmp_path: Path) -> None:
-    arguments = ["register", str(pair_files.fixed), str(pair_files.moving), "--output", str(tmp_path / "result")]
+    arguments = [
+        "register",
+        str(pair_files.fixed),
+        str(pair_files.moving),
+        "--output",
+        str(tmp_path / "result"),
+        *QUICK,
+    ]
     done = subprocess.run(
         ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, *arguments], env=ONE_THREAD, timeout=PATIENCE_S, check=False
     )

@@ -12,6 +12,7 @@ from LightRegistrationLib.commands.main import main
 from LightRegistrationLib.commands.profile.machine import count_multiply_adds
 from LightRegistrationLib.commands.profile.measure import FUNCTIONS
 from LightRegistrationLib.commands.profile.tracing import Trace
+from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network import cascade, flows, grid
 from LightRegistrationLib.core.network.light_network import LightNetwork
 
@@ -37,7 +38,7 @@ def test_a_small_pair_is_profiled(tmp_path, capsys):
     assert sum(s["wall_ms"] for s in stages) == pytest.approx(report["whole_ms"])
     assert 0 < report["first_picture_ms"] < report["whole_ms"]
     assert steps["average blocks"]["calls"] == 2
-    cascades = ModelRegistry().card(report["model"]).network.cascades
+    cascades = ModelRegistry().card(report["model"]).network["cascades"]
     assert steps["convolutions"]["calls"] == cascades
     for name in ("affine", "squarings", "warp", "compare", "write .nii.gz"):
         assert steps[name]["wall_ms"] > 0
@@ -77,7 +78,9 @@ def test_multiply_adds_are_those_of_the_convolutions(channels):
     """Written out: output voxels x kernel x channels in x channels out, of each layer."""
     shape = (32, 48, 32)
     voxels = shape[0] * shape[1] * shape[2]
-    down = sum(voxels // 8**n * 64 * a * b for n, a, b in ((1, 2 * channels, 16), (2, 16, 32), (3, 32, 64), (4, 64, 128)))
+    down = sum(
+        voxels // 8**n * 64 * a * b for n, a, b in ((1, 2 * channels, 16), (2, 16, 32), (3, 32, 64), (4, 64, 128))
+    )
     up = sum(voxels // 8**n * 64 * a * b for n, a, b in ((4, 128, 64), (3, 128, 32), (2, 64, 16)))
     last = voxels // 8 * 27 * 32 * 3
     assert count_multiply_adds((1, channels, *shape)) == down + up + last

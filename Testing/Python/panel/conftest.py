@@ -35,9 +35,8 @@ class Opened:
     model: str | None = quick_model.NAME
 
     def use_own_worker(self) -> None:
-        """Give the panel a worker client of its own, whose process has not started yet and knows no quick model."""
+        """Give the panel a worker client of its own, whose process has not started yet."""
         self.panel.logic._runner._client = self.own_client
-        self.model = None
 
     @property
     def ui(self):
@@ -79,10 +78,9 @@ class Opened:
 
 
 @pytest.fixture(scope="session")
-def worker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerClient]:
+def worker_client() -> Iterator[WorkerClient]:
     """The worker that the panels of all tests use one after the other; a test that ends it gets a new one."""
-    models = quick_model.add_quick_model(tmp_path_factory.mktemp("models"))
-    client = WorkerClient(sys.executable, model_folders=(models,))
+    client = WorkerClient(sys.executable)
     yield client
     client.close()
 

@@ -112,10 +112,12 @@ def test_canceling_the_file_dialog_changes_nothing(opened):
 
 
 def test_models_and_alignments_have_readable_names(opened):
-    from LightRegistrationLib.core.models.cards import list_cards
+    from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, list_cards
 
     box = opened.ui.modelBox
-    assert [box.itemText(i) for i in range(box.count)] == ["Automatic", *(c.title for c in list_cards().values())]
+    titles = [card.title for card in list_cards((BUNDLED_MODELS_FOLDER,)).values()]
+    assert len(titles) > 3
+    assert [box.itemText(i) for i in range(box.count)] == ["Automatic", *titles, "Coarse grid, for tests (quick)"]
     opened.ui.initialBox.setCurrentIndex(1)
     assert opened.panel.logic.getParameterNode().initial == "centers"
     opened.panel.logic.getParameterNode().initial = "none"

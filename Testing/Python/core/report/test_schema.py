@@ -22,6 +22,8 @@ from LightRegistrationLib.core.result.settings import InitialAlignment, Registra
 from LightRegistrationLib.worker.protocol import RegistrationRequest
 from LightRegistrationLib.worker.task import run_request
 
+from ... import quick_model
+
 TABLE_FILE = Path(__file__).resolve().parents[4] / "docs" / "researcher" / "report-schema.md"
 OUT_OF_DATE = "run: python -m LightRegistrationLib.core.report"
 
@@ -35,7 +37,7 @@ def pair() -> PhantomPair:
 def report_of(kind: str) -> Report:
     """The report of a real registration, as the worker builds it."""
     heads = pair()
-    plain = RegistrationRequest(heads.fixed, heads.moving, RegistrationSettings(model="brain-mri", threads=1))
+    plain = RegistrationRequest(heads.fixed, heads.moving, RegistrationSettings(model=quick_model.NAME, threads=1))
     segmented = replace(
         plain, fixed_segmentation=heads.fixed_segmentation, moving_segmentation=heads.moving_segmentation
     )
