@@ -12,6 +12,7 @@ import slicer
 import vtk
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
@@ -52,6 +53,7 @@ from LightRegistrationLib.panel.inputs import (
     read_settings,
     swap_inputs,
 )
+from LightRegistrationLib.panel.landmarks import MarkupsFollower, measure_landmarks
 from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
 from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
 from LightRegistrationLib.panel.result_table import format_completion
@@ -97,6 +99,7 @@ class LightRegistrationParameterNode:
 
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
     followUp: both volumes are scans of one person.
+    Landmarks: corresponding points of both volumes, for the target registration error.
     An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON.
     """
@@ -111,6 +114,8 @@ class LightRegistrationParameterNode:
     fixedMask: SegmentationOrLabels
     movingMask: SegmentationOrLabels
     keepVolume: str = ""
+    fixedLandmarks: vtkMRMLMarkupsFiducialNode
+    movingLandmarks: vtkMRMLMarkupsFiducialNode
     followUp: bool = False
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
@@ -146,6 +151,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
+        self.landmarks = MarkupsFollower(self.refresh)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
@@ -186,6 +192,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.on_change = None
         self.setParameterNode(None)
         self.removeObservers()
+        self.landmarks.follow([])
         self.logic.close()
 
     def enter(self):
@@ -252,6 +259,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
         self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
+        self.landmarks.follow([parameters.fixedLandmarks, parameters.movingLandmarks])
         if not self.logic.is_busy:
             selected = read_selected_nodes(parameters)
             self.logic.forget_end_of_others(selected)
@@ -288,6 +296,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Save pictures and numbers of the result as a page."""
         nodes, report = self._readResult()
         try:
+            landmarks = measure_landmarks(self._parameterNode)
+            if landmarks is not None:
+                report = report | {"landmarks": landmarks}
             path = choose_and_save_page(self.parent, nodes, report)
         except InputError as error:
             self._showProblem(str(error), read_selected_nodes(self._parameterNode))

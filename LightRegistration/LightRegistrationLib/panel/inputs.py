@@ -102,10 +102,11 @@ _PAIRED_PARAMETERS = (
     ("fixedVolume", "movingVolume"),
     ("fixedSegmentation", "movingSegmentation"),
     ("fixedMask", "movingMask"),
+    ("fixedLandmarks", "movingLandmarks"),
 )
 _VOLUME = "vtkMRMLScalarVolumeNode"
 
-NODE_PARAMETERS = tuple(_PARAMETERS.values())
+NODE_PARAMETERS = (*_PARAMETERS.values(), "fixedLandmarks", "movingLandmarks")
 """The names of the node selectors' values in the parameter node."""
 
 
@@ -125,7 +126,7 @@ def choose_only_pair(scene: Any, parameters: Any) -> None:
 
 
 def swap_inputs(parameters: Any) -> None:
-    """Exchange the fixed and the moving volume, with their segmentations and masks."""
+    """Exchange the fixed and the moving volume, with their segmentations, masks and landmarks."""
     for fixed, moving in _PAIRED_PARAMETERS:
         one, other = getattr(parameters, fixed), getattr(parameters, moving)
         setattr(parameters, fixed, other)

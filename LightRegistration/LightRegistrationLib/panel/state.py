@@ -11,6 +11,7 @@ from typing import Any
 from ..core.result.progress import ProgressUpdate, Stage
 from ..scene.nodes.results import find_registration_nodes
 from .inputs import SelectedNodes, read_selected_nodes
+from .landmarks import describe_errors
 from .slice_views import ViewContent
 from .stage_labels import format_progress
 from .translation import translate
@@ -42,13 +43,16 @@ class RunState:
 class ResultState:
     """The latest result. report: its numbers. is_old: not of the chosen inputs and the latest attempt.
 
-    is_shown: whether the views show it as the switches say. can_show: whether its nodes are still there.
+    is_shown: whether the views show it as the switches say. can_show: whether its nodes are still there. landmarks: the
+    target registration error, or what is wrong with the chosen point lists if landmarks_are_wrong.
     """
 
     report: dict[str, Any]
     is_old: bool
     is_shown: bool
     can_show: bool
+    landmarks: str
+    landmarks_are_wrong: bool
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,15 @@ def _find_result(
         return None
     nodes = find_registration_nodes(parameters.result)
     is_running = run.is_starting or run.progress is not None
+    landmarks, landmarks_are_wrong = describe_errors(parameters)
     has_failed = run.end is not None and not run.end.has_result and run.end.selected == selected
     return ResultState(
         report=_parse(parameters.report),
         is_old=is_running or has_failed or nodes is None or not _are_inputs_of(nodes, selected),
         is_shown=nodes is not None and is_shown(parameters.result, read_view_content(parameters)),
         can_show=nodes is not None and not is_running,
+        landmarks=landmarks,
+        landmarks_are_wrong=landmarks_are_wrong,
     )
 
 

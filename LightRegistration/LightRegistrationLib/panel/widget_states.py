@@ -12,6 +12,9 @@ _INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
 _SWITCHES = ("beforeButton", "afterButton", "gridBox", "outlinesBox", "matchBox")
 
 
+_ERROR_STYLE = "color: #c0392b; font-weight: bold;"
+
+
 class PanelWidgets:
     """The widgets of LightRegistration.ui; only this class changes their state."""
 
@@ -34,7 +37,7 @@ class PanelWidgets:
         if state.progress_percent is not None:
             ui.progressBar.setValue(state.progress_percent)
         ui.statusLabel.setText(state.status)
-        ui.statusLabel.setStyleSheet("color: #c0392b; font-weight: bold;" if state.status_is_error else "")
+        ui.statusLabel.setStyleSheet(_ERROR_STYLE if state.status_is_error else "")
         (ui.afterButton if state.after else ui.beforeButton).setChecked(True)
         self._show_numbers(None if state.result is None else state.result.report)
         if state.result is not None:
@@ -57,6 +60,8 @@ class PanelWidgets:
         )
         for name in _SWITCHES:
             getattr(ui, name).setEnabled(result.can_show and (has_structures or name != "matchBox"))
+        ui.landmarksLabel.setText(result.landmarks)
+        ui.landmarksLabel.setStyleSheet(_ERROR_STYLE if result.landmarks_are_wrong else "")
         ui.saveReportButton.setEnabled(result.can_show)
         ui.tableButton.setEnabled(result.can_show and has_structures)
         ui.showButton.setEnabled(result.can_show and not result.is_shown)

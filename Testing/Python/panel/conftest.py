@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from LightRegistrationLib.worker.client import WorkerClient
@@ -15,14 +17,18 @@ from slicer_host.pytest_plugin import slicer_host, slicer_host_process
 from .. import quick_model
 from ..processes import PATIENCE_S
 
-__all__ = ["opened", "slicer_host", "slicer_host_process"]
+__all__ = ["opened", "shifted", "slicer_host", "slicer_host_process"]
+
+
+SHIFT_MM = (4.0, -3.0, 0.0)
+"""The displacement, fixed to moving, of the result of `shifted`."""
 
 
 @dataclass
 class Opened:
     """The opened module, and the nodes of the built-in pair, which are not chosen yet.
 
-    model: chosen together with the inputs in place of `auto`; None leaves the choice as it is.
+    model: chosen together with the inputs in place of `auto`; None leaves the choice as it is. nodes: of a result.
     """
 
     host: Any
@@ -33,6 +39,7 @@ class Opened:
     moving_segmentation: Any
     own_client: WorkerClient
     model: str | None = quick_model.NAME
+    nodes: Any = None
 
     def use_own_worker(self) -> None:
         """Give the panel a worker client of its own, whose process has not started yet."""
@@ -111,3 +118,48 @@ def opened(slicer_host, worker_client):
     panel.logic.cancel()
     # Closing the scene, which happens between tests, ends the worker of the panel.
     runner._client = own_client
+
+
+@pytest.fixture
+def shifted(opened):
+    """The opened panel with a result whose field is a pure shift, made without the worker.
+
+    The warped volume and segmentation are the fixed ones.
+    """
+    import slicer
+
+    from LightRegistrationLib.core.geometry.transforms import DisplacementField
+    from LightRegistrationLib.scene.nodes.results import publish_result
+    from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
+    from LightRegistrationLib.scene.nodes.volumes import volume_from_node
+
+    opened.choose()
+    fixed = volume_from_node(opened.fixed)
+    field = np.broadcast_to(np.array(SHIFT_MM, np.float32), (3, 3, 3, 3))
+    box = fixed.affine @ np.diag([*(fixed.geometry.size_ijk / 2), 1.0])
+    nodes = publish_result(
+        slicer.mrmlScene,
+        opened.fixed,
+        opened.moving,
+        DisplacementField(field, box),
+        fixed,
+        segmentation_from_node(opened.fixed_segmentation),
+        fixed_segmentation=opened.fixed_segmentation,
+        moving_segmentation=opened.moving_segmentation,
+    )
+    report = {
+        "jacobian": {"percent_nonpositive": 0.0, "minimum": 1.0, "std_log": 0.0},
+        "seconds": {"network": 1.0},
+        "model": {"name": "general", "reason": "", "weights_sha256": ""},
+        "warnings": [],
+        "structures": None,
+        "mean": None,
+        "settings": {},
+        **{role: {"name": role, "size_ijk": [2, 2, 2], "spacing_mm": [1.0, 1.0, 1.0]} for role in ("fixed", "moving")},
+    }
+    parameters = opened.panel.logic.getParameterNode()
+    parameters.report = json.dumps(report)
+    parameters.result = nodes.transform
+    opened.nodes = nodes
+    opened.host.raise_slot_errors()
+    return opened

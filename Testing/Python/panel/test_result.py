@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
@@ -110,12 +111,18 @@ def test_the_result_is_drawn_until_its_transform_is_deleted(opened, tmp_path):
 
 def test_the_report_is_saved_as_one_page(opened, tmp_path):
     nodes = opened.registered()
+    for role in ("fixed", "moving"):
+        points = nodes.transform.GetScene().AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", role)
+        points.AddControlPoint(0.0, 10.0, 20.0)
+        getattr(opened.ui, f"{role}LandmarksSelector").setCurrentNode(points)
     opened.host.dialogs.expect("QFileDialog.getSaveFileName", str(tmp_path / "liver"))
     opened.ui.saveReportButton.click()
     opened.host.raise_slot_errors()
     page = (tmp_path / "liver.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 27
     assert nodes.fixed.GetName() in page
+    error = re.search(r"after: mean (.+ mm), largest", opened.ui.landmarksLabel.text)
+    assert f"mean {error.group(1)}, largest {error.group(1)}, of 1" in page
     for structure in json.loads(opened.panel.logic.getParameterNode().report)["structures"]:
         assert structure["name"] in page
 

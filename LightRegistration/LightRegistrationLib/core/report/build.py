@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
 from ..result.result import ChangedPlace, JacobianSummary, PreservedVolume, RefinementSummary, RegistrationResult
-from ..result.scores import Overlap, StructureScore, mean_overlap
+from ..result.scores import LandmarkErrors, Overlap, StructureScore, mean_overlap
 from ..result.settings import NO_GUIDANCE, Guidance, RegistrationSettings
 from .definition import (
     SCHEMA_VERSION,
@@ -16,6 +16,8 @@ from .definition import (
     FollowUpReport,
     InitialChoice,
     JacobianReport,
+    LandmarkErrorsReport,
+    LandmarksReport,
     MeanReport,
     OverlapReport,
     PreservedVolumeReport,
@@ -65,6 +67,15 @@ def build_report(
         "mean": None if scores is None else _average(scores),
         "warnings": list(result.warnings),
     }
+
+
+def describe_landmarks(count: int, before: LandmarkErrors, after: LandmarkErrors) -> LandmarksReport:
+    """Return the part of the report about landmarks; before: as loaded, after: after registration."""
+    return {"count": count, "before": _describe_errors(before), "after": _describe_errors(after)}
+
+
+def _describe_errors(errors: LandmarkErrors) -> LandmarkErrorsReport:
+    return {"mean_mm": round(errors.mean_mm, 6), "max_mm": round(errors.max_mm, 6)}
 
 
 def _describe_volume(volume: Volume) -> VolumeReport:

@@ -1,7 +1,8 @@
 """The typed definition of report.json: its JSON Schema and its table in the documents are generated from this file.
 
-A key that is NotRequired is written by the command line only; the report in a saved scene does not have it. Raise
-SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in `Report`.
+A key that is NotRequired is not in the report of a saved scene: the command line adds it, or the panel to the report of
+its page (`landmarks`). Raise SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in
+`Report`.
 """
 
 from __future__ import annotations
@@ -220,11 +221,26 @@ class KnownDeformationReport(TypedDict):
     head: Annotated[RegionErrorReport, Key("in the whole head")]
 
 
+class LandmarkErrorsReport(TypedDict):
+    """Distances of corresponding landmarks (target registration error)."""
+
+    mean_mm: Annotated[float, Key("mean distance, mm", low=0)]
+    max_mm: Annotated[float, Key("largest distance, mm", low=0)]
+
+
+class LandmarksReport(TypedDict):
+    """Corresponding landmarks of both volumes."""
+
+    count: Annotated[int, Key("number of landmarks in each volume", low=1)]
+    before: Annotated[LandmarkErrorsReport, Key("as loaded, before any alignment")]
+    after: Annotated[LandmarkErrorsReport, Key("after registration, in the moving volume")]
+
+
 class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
-    and, only where it was asked for, `inverse`; `outputs` may have `page` and `inverse`.
+    and, only where it was asked for, `inverse` and `landmarks`; `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
@@ -252,5 +268,8 @@ class Report(TypedDict):
         Annotated[list[LabelReport] | None, Key("structures of the warped segmentation; `null` without")]
     ]
     inverse: NotRequired[Annotated[InverseReport, Key("with `--inverse` only: how exact the inverse is")]]
+    landmarks: NotRequired[
+        Annotated[LandmarksReport, Key("with landmarks only: target registration error before and after")]
+    ]
     versions: NotRequired[Annotated[dict[str, str], Key("versions of Python and of packages")]]
     known_deformation: NotRequired[Annotated[KnownDeformationReport, Key("`demo` only: error against the known truth")]]

@@ -1,4 +1,4 @@
-"""Agreement of the structures of two segmentations, before and after registration; torch-free."""
+"""Agreement of the structures of two segmentations, and of landmarks, before and after registration; torch-free."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ class StructureScore:
     fixed_voxels: int
     before: Overlap
     after: Overlap
+
+
+@dataclass(frozen=True)
+class LandmarkErrors:
+    """The distances of corresponding landmarks (target registration error), mm."""
+
+    mean_mm: float
+    max_mm: float
 
 
 def mean_overlap(overlaps: list[Overlap]) -> Overlap:

@@ -31,7 +31,7 @@ def check_tolerances(report: Report, mean_distances_mm: Mapping[int, float]) -> 
         _check_jacobian(report),
         _check_worst_dice(structures),
         _check_worst_distance(structures, mean_distances_mm, limit),
-        ToleranceCheck("Target registration error (landmarks)", NOT_MEASURED, f"≤ {limit:.1f} mm", None),
+        _check_landmarks(report, limit),
         ToleranceCheck("Consistency with the opposite direction", NOT_MEASURED, f"≤ {limit:.1f} mm", None),
     ]
 
@@ -77,3 +77,12 @@ def _check_worst_distance(
     return ToleranceCheck(
         measure, f"{known[worst]:.2f} mm ({worst}); {above} of {len(known)} above", tolerance, not above
     )
+
+
+def _check_landmarks(report: Report, limit: float) -> ToleranceCheck:
+    measure, tolerance = "Target registration error (landmarks)", f"≤ {limit:.1f} mm on average"
+    if "landmarks" not in report:
+        return ToleranceCheck(measure, NOT_MEASURED, tolerance, None)
+    errors, count = report["landmarks"]["after"], report["landmarks"]["count"]
+    value = f"mean {errors['mean_mm']:.2f} mm, largest {errors['max_mm']:.2f} mm, of {count}"
+    return ToleranceCheck(measure, value, tolerance, errors["mean_mm"] <= limit)

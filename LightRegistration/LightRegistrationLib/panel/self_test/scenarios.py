@@ -24,6 +24,7 @@ from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
 from ..state import DOUBLE_CLICK_S
+from .checks import CheckScenarios
 from .quality import assert_good_result, compute_mean_dice
 
 WAIT_SECONDS = 120.0
@@ -37,7 +38,7 @@ def phantom_pair() -> PhantomPair:
     return _pair[0]
 
 
-class LightRegistrationScenarios:
+class LightRegistrationScenarios(CheckScenarios):
     """The scenarios; a mixin for unittest.TestCase."""
 
     def setUp(self) -> None:
@@ -202,6 +203,9 @@ class LightRegistrationScenarios:
         self.assertEqual([kept["name"] for kept in refined["kept"]], [structure.text()])
         self.assertIn("Refinement", self.ui.summaryLabel.text)
         self.assertIn(f"Volume of {structure.text()}", self.ui.summaryLabel.text)
+
+    def _pair(self) -> PhantomPair:
+        return phantom_pair()
 
     def _report(self) -> Any:
         return json.loads(self.panel.logic.getParameterNode().report)

@@ -18,6 +18,7 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Segment, Segmentation, Volume, match_segments
+from ...core.metrics.landmarks import measure_landmark_errors
 from ...core.metrics.overlap import compare_segmentations
 from ...core.result.result import JacobianSummary
 from ...core.result.scores import Overlap, mean_overlap
@@ -249,7 +250,7 @@ def _overlaps(case: Case, outcomes: Mapping[str, Outcome], surfaces: bool) -> di
 def _tre_mm(case: Case, outcome: Outcome) -> float | None:
     if case.landmarks is None or outcome.landmarks_mm is None:
         return None
-    return float(np.linalg.norm(outcome.landmarks_mm - case.landmarks[:, 1], axis=1).mean())
+    return measure_landmark_errors(outcome.landmarks_mm, case.landmarks[:, 1]).mean_mm
 
 
 def _number(value: float | None) -> float | None:

@@ -107,7 +107,10 @@ def test_other_reports_do_not_follow_the_schema(change: dict) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    sorted(Report.__annotations__.keys() - {"inputs", "outputs", "labels", "inverse", "versions", "known_deformation"}),
+    sorted(
+        Report.__annotations__.keys()
+        - {"inputs", "outputs", "labels", "inverse", "landmarks", "versions", "known_deformation"}
+    ),
 )
 def test_no_key_may_be_missing(key: str) -> None:
     report = dict(report_of("plain"))

@@ -75,6 +75,15 @@ def test_what_is_outside_is_named() -> None:
     assert (distance.is_within, distance.value) == (False, "3.50 mm (liver); 1 of 1 above")
 
 
+def test_the_error_of_landmarks_is_held_against_the_distance() -> None:
+    errors = {"mean_mm": 1.5, "max_mm": 4.0}
+    report = make_report(landmarks={"count": 6, "before": errors, "after": errors})
+    check = check_tolerances(report, {})[3]
+    assert (check.value, check.is_within) == ("mean 1.50 mm, largest 4.00 mm, of 6", True)
+    errors["mean_mm"] = 2.1
+    assert check_tolerances(report, {})[3].is_within is False
+
+
 def test_the_longest_voxel_edge_widens_the_distance() -> None:
     report = make_report(moving={"spacing_mm": [1.0, 1.0, 5.0]})
     distance = check_tolerances(report, {1: 3.5, 2: 1.0})[2]

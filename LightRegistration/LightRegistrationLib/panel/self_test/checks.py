@@ -1,0 +1,77 @@
+"""Scenarios of the self-test about the checks of a result: landmarks."""
+
+# ruff: noqa: PT009 - Slicer runs these with unittest, whose own assertions report more
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import slicer
+
+from ...commands.phantom.pair import PhantomPair
+from ...scene.nodes.results import RegistrationNodes, publish_result
+
+LANDMARKS_MM = ((0.0, 20.0, 10.0), (-30.0, -10.0, 0.0), (25.0, 0.0, -15.0))
+"""Points inside the head of the built-in pair, RAS mm."""
+
+
+class CheckScenarios:
+    """What a user does to check a result; a mixin for unittest.TestCase with the nodes of the built-in pair."""
+
+    def test_landmarks_show_their_error(self) -> None:
+        """Landmarks that the known deformation maps onto each other have no error after, and one before."""
+        true_field = self._pair().true_field
+        self._show_known_result()
+        lists = {"fixed": LANDMARKS_MM, "moving": true_field(LANDMARKS_MM)}
+        for name, points in lists.items():
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", f"{name} landmarks")
+            for point in points:
+                node.AddControlPoint(*(float(value) for value in point))
+            getattr(self.ui, f"{name}LandmarksSelector").setCurrentNode(node)
+        text = self.ui.landmarksLabel.text
+        self.assertIn("of 3 landmarks", text)
+        self.assertIn("after: mean 0.0", text)
+        self.assertNotIn("before: mean 0.0", text)
+
+    def _show_known_result(self) -> RegistrationNodes:
+        """Show a result with the known deformation; returns its nodes."""
+        pair = self._pair()
+        nodes = publish_result(
+            slicer.mrmlScene,
+            self.fixed,
+            self.moving,
+            pair.true_field,
+            pair.fixed,
+            pair.fixed_segmentation,
+            fixed_segmentation=self.fixed_segmentation,
+            moving_segmentation=self.moving_segmentation,
+        )
+        parameters = self.panel.logic.getParameterNode()
+        parameters.report = json.dumps(_NO_NUMBERS)
+        parameters.result = nodes.transform
+        return nodes
+
+    def _pair(self) -> PhantomPair:
+        raise NotImplementedError
+
+    panel: Any
+    ui: Any
+    fixed: Any
+    moving: Any
+    fixed_segmentation: Any
+    moving_segmentation: Any
+    assertEqual: Any
+    assertIn: Any
+    assertNotIn: Any
+
+
+_NO_NUMBERS = {
+    "jacobian": {"percent_nonpositive": 0.0},
+    "seconds": {},
+    "model": {"name": "none"},
+    "warnings": [],
+    "structures": None,
+    "mean": None,
+}
+"""What the panel needs of a report."""

@@ -1,0 +1,52 @@
+"""Landmarks in the panel: the target registration error follows the points and the transform of the scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from .conftest import SHIFT_MM
+
+POINTS_MM = [(0.0, 10.0, 20.0), (-15.0, 5.0, -8.0)]
+
+
+def point_list(name: str, points):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    for point in points:
+        node.AddControlPoint(*point)
+    return node
+
+
+def test_the_error_before_and_after_follows_the_points(shifted):
+    ui = shifted.ui
+    assert "Choose a point list" in ui.landmarksLabel.text
+    fixed = point_list("F", POINTS_MM)
+    moving = point_list("M", np.array(POINTS_MM) + SHIFT_MM)
+    ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ui.movingLandmarksSelector.setCurrentNode(moving)
+    assert "of 2 landmarks" in ui.landmarksLabel.text
+    assert "before: mean 5.00 mm, largest 5.00 mm" in ui.landmarksLabel.text
+    assert "after: mean 0.00 mm, largest 0.00 mm" in ui.landmarksLabel.text
+
+    moving.SetNthControlPointPosition(1, *(np.array(POINTS_MM[1]) + SHIFT_MM + [0, 0, 6]))
+    assert "after: mean 3.00 mm, largest 6.00 mm" in ui.landmarksLabel.text
+    before = ui.landmarksLabel.text
+    moving.SetAndObserveTransformNodeID(shifted.nodes.transform.GetID())
+    shifted.panel.refresh()
+    assert ui.landmarksLabel.text == before, "points that are carried along with the result are the same landmarks"
+    shifted.host.raise_slot_errors()
+
+
+def test_lists_that_do_not_correspond_are_one_line(shifted):
+    ui = shifted.ui
+    fixed, moving = point_list("F", POINTS_MM), point_list("M", POINTS_MM[:1])
+    ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ui.movingLandmarksSelector.setCurrentNode(moving)
+    assert ui.landmarksLabel.text == "F has 2 points and M has 1: place the same number, in the same order."
+    fixed.RemoveNthControlPoint(1)
+    assert "of 1 landmarks" in ui.landmarksLabel.text
+    ui.movingLandmarksSelector.setCurrentNode(fixed)
+    assert "chosen for both volumes" in ui.landmarksLabel.text
+    slicer.mrmlScene.RemoveNode(fixed)
+    assert ui.fixedLandmarksSelector.currentNode() is None
+    assert "Choose a point list" in ui.landmarksLabel.text
