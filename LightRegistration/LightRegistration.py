@@ -59,10 +59,18 @@ from LightRegistrationLib.panel.result_export import add_table_node, choose_and_
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
-from LightRegistrationLib.panel.slice_views import ResultViews, ViewContent
-from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state, read_view_content
+from LightRegistrationLib.panel.slice_views import ResultViews
+from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state
 from LightRegistrationLib.panel.translation import translate
-from LightRegistrationLib.panel.widget_states import PanelWidgets
+from LightRegistrationLib.panel.view_content import (
+    Overlay,
+    Picture,
+    ViewContent,
+    adopt_earlier_switches,
+    read_switches,
+    read_view_content,
+)
+from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
 from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
 
@@ -101,7 +109,7 @@ class LightRegistrationParameterNode:
     followUp: both volumes are scans of one person.
     Landmarks: corresponding points of both volumes, for the target registration error.
     An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
-    that run. report: the numbers of that run as JSON.
+    that run. report: the numbers of that run as JSON. picture, overlay, showGrid: what the views show (ViewContent).
     """
 
     fixedVolume: vtkMRMLScalarVolumeNode
@@ -122,10 +130,9 @@ class LightRegistrationParameterNode:
     outputSegmentation: vtkMRMLSegmentationNode
     result: vtkMRMLTransformNode
     report: str = ""
-    showAfter: bool = True
+    picture: str = Picture.AFTER.value
+    overlay: str = Overlay.OUTLINES.value
     showGrid: bool = False
-    showOutlines: bool = True
-    showMatch: bool = False
 
 
 class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -175,7 +182,10 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
-        self.ui.afterButton.connect("toggled(bool)", self._setter("showAfter"))
+        for parameter, buttons in (("picture", PICTURE_BUTTONS), ("overlay", OVERLAY_BUTTONS)):
+            choose = self._setter(parameter)
+            for value, name in buttons.items():
+                getattr(self.ui, name).connect("clicked()", lambda f=choose, v=value: f(v.value))
         for parameter, button, load in (
             ("fixedVolume", self.ui.fixedLoadButton, choose_and_load_volume),
             ("movingVolume", self.ui.movingLoadButton, choose_and_load_volume),
@@ -322,7 +332,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if registered is not None:
             parameters = self.logic.getParameterNode()
             parameters.report = json.dumps(registered.report)
-            parameters.showAfter = True
+            parameters.picture = Picture.AFTER.value
             parameters.result = registered.nodes.transform
         slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is not None:
@@ -350,11 +360,13 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.logic.warm_up()
 
     def _readViewState(self):
-        return (self._parameterNode.result, read_view_content(self._parameterNode))
+        result = self._parameterNode.result
+        nodes = None if result is None else find_registration_nodes(result)
+        return (result, read_view_content(self._parameterNode, nodes))
 
     def _readPreviewContent(self):
         """Return what the views show beside a preview; None while another module is open."""
-        return None if self._parameterNode is None else self._readViewState()[1]
+        return None if self._parameterNode is None else read_switches(self._parameterNode)
 
     def _updateViews(self):
         wanted = self._readViewState()
@@ -399,7 +411,9 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self):
         """Return the module's parameters, typed."""
-        return LightRegistrationParameterNode(super().getParameterNode())
+        node = super().getParameterNode()
+        adopt_earlier_switches(node)
+        return LightRegistrationParameterNode(node)
 
     @property
     def run_state(self) -> RunState:
@@ -527,7 +541,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         return registered
 
     def show(self, transform: vtkMRMLTransformNode | None, content: ViewContent) -> None:
-        """Show a result in the slice views: overlay before or after, deformation grid, outlines, match map."""
+        """Show a result in the slice views: picture, overlay and deformation grid."""
         self._views.show(transform, content)
 
     def warm_up(self) -> None:

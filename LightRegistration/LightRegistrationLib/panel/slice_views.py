@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import slicer
@@ -17,16 +17,10 @@ from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
 from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
 from .inputs import SelectedNodes
+from .view_content import Overlay, Picture, ViewContent
 
-
-@dataclass(frozen=True)
-class ViewContent:
-    """What the slice views show of a result. after: the warped volume instead of the moving one."""
-
-    after: bool = True
-    grid: bool = False
-    outlines: bool = True
-    match: bool = False
+_NOTHING = ViewContent(overlay=Overlay.NONE)
+"""What a display that was just made, or that replaced a preview, draws on the picture."""
 
 
 class ResultViews(VTKObservationMixin):
@@ -41,7 +35,7 @@ class ResultViews(VTKObservationMixin):
         self._scene = scene
         self._logic = application_logic
         self._display: ResultDisplay | None = None
-        self._shown: ViewContent | None = None
+        self._shown = _NOTHING
         self._preview: RegistrationNodes | None = None
         self._replaced: tuple[Any, ViewContent] | None = None
         self._hidden = HiddenSegmentations(scene)
@@ -70,21 +64,33 @@ class ResultViews(VTKObservationMixin):
             self.clear()
         if nodes is None:
             return
-        earlier = self._shown
+        is_new = self._display is None
         if self._display is None:
-            self._display, earlier = ResultDisplay(self._logic, nodes), None
-        elif not self._display.is_in_views:
-            earlier = None
-        self._shown = content
-        if earlier is None or content.after != earlier.after:
-            (self._display.show_after if content.after else self._display.show_before)()
-        # Only what changed is drawn again: a match map of a large volume takes time.
-        for name in ("grid", "outlines", "match"):
-            on = getattr(content, name)
-            if on != (earlier is not None and getattr(earlier, name)):
-                getattr(self._display, f"show_{name}")(on)
-        self._observe_views()
-        self._on_change()
+            self._display, self._shown = ResultDisplay(self._logic, nodes), _NOTHING
+        try:
+            self._draw(self._display, content, is_new or not self._display.is_in_views)
+        finally:
+            self._observe_views()
+            self._on_change()
+
+    def _draw(self, display: ResultDisplay, content: ViewContent, everything: bool) -> None:
+        """Draw what changed, or everything; a match map of a large volume takes time.
+
+        What cannot be drawn is not in `_shown` afterwards.
+        """
+        earlier = self._shown
+        if everything or content.overlay != earlier.overlay:
+            _show_overlay(display, earlier.overlay, False)
+            self._shown = replace(self._shown, overlay=Overlay.NONE)
+        if everything or content.picture != earlier.picture:
+            _show_picture(display, content.picture)
+            self._shown = replace(self._shown, picture=content.picture)
+        if content.grid != earlier.grid:
+            display.show_grid(content.grid)
+            self._shown = replace(self._shown, grid=content.grid)
+        if content.overlay != self._shown.overlay:
+            _show_overlay(display, content.overlay, True)
+            self._shown = replace(self._shown, overlay=content.overlay)
 
     def _observe_views(self) -> None:
         composites = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
@@ -109,7 +115,7 @@ class ResultViews(VTKObservationMixin):
         self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
         self._replaced = replaced
         segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
-        covers = content.outlines or content.grid or content.match
+        covers = content.grid or content.overlay != Overlay.NONE
         self._hidden.hide([node for node in segmentations if node is not None and covers])
         self._display = ResultDisplay(self._logic, self._preview)
         self._display.show_after()
@@ -119,7 +125,7 @@ class ResultViews(VTKObservationMixin):
         if self._preview is not None:
             self._display.replace_nodes(nodes)
             self._remove_preview()
-            self._shown = ViewContent(outlines=False)
+            self._shown = _NOTHING
 
     def end_preview(self) -> None:
         """Remove the preview of a registration without a result, and show again what the preview had replaced."""
@@ -161,3 +167,19 @@ class ResultViews(VTKObservationMixin):
     def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:
         if self._display is not None and node in vars(self._display.nodes).values():
             self.clear()
+
+
+def _show_overlay(display: ResultDisplay, overlay: Overlay, on: bool) -> None:
+    if overlay == Overlay.OUTLINES:
+        display.show_outlines(on)
+    elif overlay == Overlay.MATCH:
+        display.show_match(on)
+
+
+def _show_picture(display: ResultDisplay, picture: Picture) -> None:
+    if picture == Picture.FIXED:
+        display.show_fixed()
+    elif picture == Picture.BEFORE:
+        display.show_before()
+    else:
+        display.show_after()

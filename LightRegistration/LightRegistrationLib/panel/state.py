@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from ..core.result.progress import ProgressUpdate, Stage
 from ..scene.nodes.results import find_registration_nodes
 from .inputs import SelectedNodes, read_selected_nodes
 from .landmarks import describe_errors
-from .slice_views import ViewContent
 from .stage_labels import format_progress
 from .translation import translate
+from .view_content import Overlay, ViewContent, list_overlays, parse_report, read_view_content
 
 DOUBLE_CLICK_S = 0.5
 """A second press of the button within this time belongs to a double click: the longest default of desktop systems."""
@@ -43,12 +41,15 @@ class RunState:
 class ResultState:
     """The latest result. report: its numbers. is_old: not of the chosen inputs and the latest attempt.
 
-    is_shown: whether the views show it as the switches say. can_show: whether its nodes are still there. landmarks: the
-    target registration error, or what is wrong with the chosen point lists if landmarks_are_wrong.
+    content: what the switches say. overlays: those that it has. is_shown: whether the views show what the switches say.
+    can_show: whether its nodes are still there. landmarks: the target registration error, or what is wrong with the
+    chosen point lists if landmarks_are_wrong.
     """
 
     report: dict[str, Any]
     is_old: bool
+    content: ViewContent
+    overlays: tuple[Overlay, ...]
     is_shown: bool
     can_show: bool
     landmarks: str
@@ -67,7 +68,6 @@ class PanelState:
     status: str
     status_is_error: bool
     result: ResultState | None
-    after: bool
 
 
 def find_state(run: RunState, parameters: Any, is_shown: Callable[[Any, ViewContent], bool]) -> PanelState:
@@ -90,17 +90,6 @@ def find_state(run: RunState, parameters: Any, is_shown: Callable[[Any, ViewCont
         status=status,
         status_is_error=status_is_error,
         result=_find_result(run, parameters, selected, is_shown),
-        after=parameters.showAfter,
-    )
-
-
-def read_view_content(parameters: Any) -> ViewContent:
-    """Return what the switches say."""
-    return ViewContent(
-        after=parameters.showAfter,
-        grid=parameters.showGrid,
-        outlines=parameters.showOutlines,
-        match=parameters.showMatch,
     )
 
 
@@ -128,12 +117,15 @@ def _find_result(
         return None
     nodes = find_registration_nodes(parameters.result)
     is_running = run.is_starting or run.progress is not None
+    content = read_view_content(parameters, nodes)
     landmarks, landmarks_are_wrong = describe_errors(parameters)
     has_failed = run.end is not None and not run.end.has_result and run.end.selected == selected
     return ResultState(
-        report=_parse(parameters.report),
+        report=parse_report(parameters.report),
         is_old=is_running or has_failed or nodes is None or not _are_inputs_of(nodes, selected),
-        is_shown=nodes is not None and is_shown(parameters.result, read_view_content(parameters)),
+        content=content,
+        overlays=tuple(list_overlays(parameters, nodes)),
+        is_shown=nodes is not None and is_shown(parameters.result, content),
         can_show=nodes is not None and not is_running,
         landmarks=landmarks,
         landmarks_are_wrong=landmarks_are_wrong,
@@ -147,9 +139,3 @@ def _are_inputs_of(nodes: Any, selected: SelectedNodes) -> bool:
         selected.fixed_segmentation,
         selected.moving_segmentation,
     )
-
-
-@lru_cache(maxsize=2)
-def _parse(report: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(report)
-    return parsed

@@ -7,9 +7,20 @@ from typing import Any
 from .result_table import fill_result_table, format_summary
 from .state import PanelState, ResultState
 from .translation import translate
+from .view_content import Overlay, Picture
 
 _INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
-_SWITCHES = ("beforeButton", "afterButton", "gridBox", "outlinesBox", "matchBox")
+PICTURE_BUTTONS = {
+    Picture.FIXED: "fixedButton",
+    Picture.BEFORE: "beforeButton",
+    Picture.AFTER: "afterButton",
+}
+OVERLAY_BUTTONS = {
+    Overlay.NONE: "noOverlayButton",
+    Overlay.OUTLINES: "outlinesButton",
+    Overlay.MATCH: "matchButton",
+}
+"""The radio buttons of the switches."""
 
 
 _ERROR_STYLE = "color: #c0392b; font-weight: bold;"
@@ -38,7 +49,6 @@ class PanelWidgets:
             ui.progressBar.setValue(state.progress_percent)
         ui.statusLabel.setText(state.status)
         ui.statusLabel.setStyleSheet(_ERROR_STYLE if state.status_is_error else "")
-        (ui.afterButton if state.after else ui.beforeButton).setChecked(True)
         self._show_numbers(None if state.result is None else state.result.report)
         if state.result is not None:
             self._show_result(state.result)
@@ -58,8 +68,7 @@ class PanelWidgets:
             if result.is_old
             else translate("LightRegistration", "Result")
         )
-        for name in _SWITCHES:
-            getattr(ui, name).setEnabled(result.can_show and (has_structures or name != "matchBox"))
+        self._show_switches(result)
         ui.landmarksLabel.setText(result.landmarks)
         ui.landmarksLabel.setStyleSheet(_ERROR_STYLE if result.landmarks_are_wrong else "")
         ui.saveReportButton.setEnabled(result.can_show)
@@ -70,9 +79,19 @@ class PanelWidgets:
             if result.is_shown
             else translate("LightRegistration", "Not shown: show")
         )
-        ui.matchBox.setToolTip(
+
+    def _show_switches(self, result: ResultState) -> None:
+        ui = self._ui
+        getattr(ui, PICTURE_BUTTONS[result.content.picture]).setChecked(True)
+        getattr(ui, OVERLAY_BUTTONS[result.content.overlay]).setChecked(True)
+        for button in PICTURE_BUTTONS.values():
+            getattr(ui, button).setEnabled(result.can_show)
+        for overlay, button in OVERLAY_BUTTONS.items():
+            getattr(ui, button).setEnabled(result.can_show and overlay in result.overlays)
+        ui.gridBox.setEnabled(result.can_show)
+        ui.matchButton.setToolTip(
             translate("LightRegistration", "White where fixed and moving structures agree, red where they differ.")
-            if has_structures
+            if Overlay.MATCH in result.overlays
             else translate(
                 "LightRegistration", "Not available: choose a fixed and a moving segmentation before registration."
             )

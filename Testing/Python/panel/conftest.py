@@ -147,13 +147,14 @@ def shifted(opened):
         fixed_segmentation=opened.fixed_segmentation,
         moving_segmentation=opened.moving_segmentation,
     )
+    overlap = {"dice": 0.9, "jaccard": 0.8, "hd95_mm": 1.0, "volume_change_percent": 0.0}
     report = {
         "jacobian": {"percent_nonpositive": 0.0, "minimum": 1.0, "std_log": 0.0},
         "seconds": {"network": 1.0},
         "model": {"name": "general", "reason": "", "weights_sha256": ""},
         "warnings": [],
-        "structures": None,
-        "mean": None,
+        "structures": [{"name": "Skull", "value": 1, "fixed_voxels": 9, "before": overlap, "after": overlap}],
+        "mean": {"before": overlap, "after": overlap},
         "settings": {},
         **{role: {"name": role, "size_ijk": [2, 2, 2], "spacing_mm": [1.0, 1.0, 1.0]} for role in ("fixed", "moving")},
     }

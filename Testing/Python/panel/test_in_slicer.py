@@ -19,7 +19,7 @@ def test_a_scene_with_a_result_is_loaded_while_the_panel_is_open(opened, tmp_pat
     names = [node.GetName() for node in (opened.fixed, opened.moving, opened.fixed_segmentation)]
     opened.registered()
     opened.ui.gridBox.click()
-    opened.ui.matchBox.click()
+    opened.ui.matchButton.click()
     save_scene(slicer.mrmlScene, tmp_path / "result.mrb")
     slicer.util.loadScene(str(tmp_path / "result.mrb"), {"clear": True})
     opened.host.process_events()
@@ -136,8 +136,8 @@ def test_outlines_neither_change_in_the_scene_nor_when_they_leave_it(opened):
     tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
     opened.registered()
     opened.host.process_events()
-    for _turn in range(2):
-        opened.ui.outlinesBox.click()
+    opened.ui.noOverlayButton.click()
+    opened.ui.outlinesButton.click()
     slicer.mrmlScene.RemoveObserver(tag)
     assert len(added) == 4
     assert changes == []

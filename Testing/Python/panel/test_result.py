@@ -57,7 +57,7 @@ def test_without_segmentations_there_is_no_table_but_a_result(opened):
     opened.registered(segmentations=False)
     assert opened.ui.resultSection.visible
     assert not opened.ui.resultTable.visible
-    assert not opened.ui.matchBox.enabled
+    assert not opened.ui.matchButton.enabled
     assert opened.status.startswith("Done in")
 
 
@@ -93,7 +93,7 @@ def test_the_result_is_drawn_until_its_transform_is_deleted(opened, tmp_path):
     pictures = {}
     for name in ("outlines", "grid", "match"):
         if name != "outlines":
-            getattr(opened.ui, f"{name}Box").click()
+            (opened.ui.gridBox if name == "grid" else opened.ui.matchButton).click()
         opened.host.render_slice_view("Red", tmp_path / f"{name}.png")
         pictures[name] = pixels(tmp_path / f"{name}.png")
     assert (pictures["outlines"] != pictures["grid"]).any(-1).sum() > 500

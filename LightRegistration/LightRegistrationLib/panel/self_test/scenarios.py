@@ -162,10 +162,13 @@ class LightRegistrationScenarios(CheckScenarios):
             grids = slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode")
             drawn = any(grid.GetVisibility() and grid.GetVisibility2D() for grid in grids)
             self.assertEqual(drawn, self.ui.gridBox.checked)
-        self.ui.matchBox.click()
+        self.ui.matchButton.click()
         self.assertIsNotNone(composite.GetLabelVolumeID())
-        self.ui.matchBox.click()
+        self.assertFalse(self.ui.outlinesButton.checked, "one overlay replaces the other")
+        self.ui.noOverlayButton.click()
         self.assertIsNone(composite.GetLabelVolumeID())
+        self.ui.fixedButton.click()
+        self.assertIsNone(composite.GetForegroundVolumeID())
 
     def test_script_waits_for_completion(self) -> None:
         """A script registers with one call; impossible input raises InputError."""

@@ -37,6 +37,7 @@ class ResultDisplay:
         self._nodes = nodes
         self._scene = logic.GetMRMLScene()
         self._after = True
+        self._foreground_node: Any = nodes.warped
         self._background = SliceLayers(logic, BACKGROUND)
         self._foreground = SliceLayers(logic, FOREGROUND)
         self._labels = SliceLayers(logic, LABEL)
@@ -53,21 +54,27 @@ class ResultDisplay:
 
     @property
     def is_in_views(self) -> bool:
-        """Whether all slice views show the overlay; the user may have chosen other volumes meanwhile."""
-        foreground = self._nodes.warped if self._after else self._nodes.moving
-        wanted = (self._nodes.fixed.GetID(), foreground.GetID())
+        """Whether all slice views show the picture and the match map; the user may have chosen others meanwhile."""
+        volumes = (self._nodes.fixed, self._foreground_node)
+        wanted = tuple(None if volume is None else volume.GetID() for volume in volumes)
+        labels = self._match_map[0].GetID() if self._match_map else None
         return all(
             (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID()) == wanted
+            and labels in (None, node.GetLabelVolumeID())
             for node in iterate_composite_nodes(self._logic)
         )
 
     def show_before(self) -> None:
         """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
-        self._show_overlay(after=False)
+        self._show_volumes(self._nodes.moving, after=False)
 
     def show_after(self) -> None:
         """Show the warped volume over the fixed one, half transparent, and its outlines and match map."""
-        self._show_overlay(after=True)
+        self._show_volumes(self._nodes.warped, after=True)
+
+    def show_fixed(self) -> None:
+        """Show the fixed volume alone; outlines and match map are those of the warped structures."""
+        self._show_volumes(None, after=True)
 
     def replace_nodes(self, nodes: RegistrationNodes) -> None:
         """Display other nodes of the same registration; `restore` still restores what the views showed at first."""
@@ -76,7 +83,7 @@ class ResultDisplay:
         self.show_grid(False)
         self._nodes = nodes
         self._grid = DeformationGrid(self._scene, nodes.transform)
-        self._show_overlay(after=self._after)
+        self._show_volumes(nodes.warped if self._after else nodes.moving, after=self._after)
 
     def hide_overlay(self) -> None:
         """Restore the volumes that the views showed before."""
@@ -134,15 +141,16 @@ class ResultDisplay:
         self.show_grid(False)
         self.hide_overlay()
 
-    def _show_overlay(self, after: bool) -> None:
+    def _show_volumes(self, foreground: Any, after: bool) -> None:
         fixed_id = self._nodes.fixed.GetID()
         is_new_background = any(
             node.GetBackgroundVolumeID() != fixed_id for node in iterate_composite_nodes(self._logic)
         )
         switched = after != self._after
         self._after = after
+        self._foreground_node = foreground
         self._background.show(self._nodes.fixed)
-        self._foreground.show(self._nodes.warped if after else self._nodes.moving, FOREGROUND_OPACITY)
+        self._foreground.show(foreground, FOREGROUND_OPACITY)
         if is_new_background:
             for slice_logic in iterate_slice_logics(self._logic):
                 width, height, _ = slice_logic.GetSliceNode().GetDimensions()

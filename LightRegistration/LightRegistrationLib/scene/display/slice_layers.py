@@ -23,13 +23,17 @@ class SliceLayers:
         self._shown: str | None = None
 
     def show(self, volume_node: Any, opacity: float | None = None) -> None:
-        """Show a volume in the layer; the opacity is set only once, so that a later choice of the user is kept."""
+        """Show a volume, or None for nothing, in the layer.
+
+        The opacity is set only once, so that a later choice of the user is kept.
+        """
+        volume_id = None if volume_node is None else volume_node.GetID()
         for composite in iterate_composite_nodes(self._logic):
             first = composite.GetID() not in self._before
             if first:
                 self._before[composite.GetID()] = self._read(composite)
-            self._set(composite, volume_node.GetID(), opacity if first else None)
-        self._shown = volume_node.GetID()
+            self._set(composite, volume_id, opacity if first else None)
+        self._shown = volume_id
 
     def restore(self) -> None:
         """Show what each view showed before the first `show`."""

@@ -1,0 +1,97 @@
+"""The list of what the views show: one picture, one overlay, and the grid; switches and views agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from .test_preview import composites
+from .test_result import pixels
+
+
+def foreground() -> str | None:
+    (identifier,) = {composite.GetForegroundVolumeID() for composite in composites()}
+    return None if identifier is None else slicer.mrmlScene.GetNodeByID(identifier).GetName()
+
+
+def drawn() -> set[str]:
+    """The overlays that are in the scene for the views."""
+    kinds = {"outlines": "*outlines*", "match": "Match and mismatch", "grid": "* grid"}
+    return {kind for kind, pattern in kinds.items() if len(slicer.util.getNodes(pattern))}
+
+
+def test_each_picture_shows_itself(shifted, tmp_path):
+    ui, pictures = shifted.ui, {}
+    ui.noOverlayButton.click()
+    for node in (shifted.fixed_segmentation, shifted.moving_segmentation):
+        node.SetDisplayVisibility(False)
+    for node in (shifted.fixed, shifted.moving, shifted.nodes.warped):
+        node.GetDisplayNode().SetAutoWindowLevel(False)
+        node.GetDisplayNode().SetWindowLevel(200, 100)
+    for name in ("fixed", "before", "after"):
+        getattr(ui, f"{name}Button").click()
+        assert ui.showButton.text == "Shown in the views"
+        shifted.host.render_slice_view("Red", tmp_path / f"{name}.png")
+        pictures[name] = pixels(tmp_path / f"{name}.png").astype(int)
+        assert foreground() == {"fixed": None, "before": "moving", "after": shifted.nodes.warped.GetName()}[name]
+    # The warped volume of this result is a copy of the fixed one: blended with it, it looks like the fixed one alone.
+    assert pictures["fixed"].max() > 100
+    assert np.abs(pictures["fixed"] - pictures["after"]).mean() < 1
+    assert np.abs(pictures["fixed"] - pictures["before"]).mean() > 2
+
+
+def test_one_overlay_replaces_the_other_and_the_grid_goes_with_each(shifted):
+    ui = shifted.ui
+    assert drawn() == {"outlines"}
+    ui.gridBox.click()
+    for name in ("match", "none", "outlines", "match"):
+        (ui.noOverlayButton if name == "none" else getattr(ui, f"{name}Button")).click()
+        assert drawn() == {"grid", name} - {"none"}
+        checked = [b for b in (ui.noOverlayButton, ui.outlinesButton, ui.matchButton) if b.checked]
+        assert len(checked) == 1
+    ui.gridBox.click()
+    ui.beforeButton.click()
+    assert drawn() == {"match"}
+    assert ui.beforeButton.checked
+    assert ui.matchButton.checked, "pictures and overlays are separate choices"
+
+
+def test_a_match_map_taken_out_of_the_views_is_noticed_and_comes_back(shifted):
+    shifted.ui.matchButton.click()
+    composites()[0].SetLabelVolumeID(None)
+    assert shifted.ui.showButton.text.startswith("Not shown")
+    shifted.ui.noOverlayButton.click()
+    assert drawn() == set()
+    shifted.ui.matchButton.click()
+    assert shifted.ui.showButton.text == "Shown in the views"
+    assert all(composite.GetLabelVolumeID() for composite in composites())
+
+
+def test_overlays_without_segmentations_are_neither_offered_nor_said_to_be_shown(shifted):
+    parameters = shifted.panel.logic.getParameterNode()
+    for role in ("FixedSegmentation", "MovingSegmentation", "WarpedSegmentation"):
+        shifted.nodes.transform.SetNodeReferenceID(f"LightRegistration.{role}", None)
+    parameters.overlay = "match"
+    shifted.host.raise_slot_errors()
+    assert shifted.ui.noOverlayButton.checked
+    assert not shifted.ui.matchButton.enabled
+    assert not shifted.ui.outlinesButton.enabled
+    assert drawn() == set()
+
+
+@pytest.mark.parametrize(
+    ("outlines", "match", "overlay"),
+    [("True", "True", "match"), ("True", "False", "outlines"), ("False", "False", "none")],
+)
+def test_the_switches_of_an_earlier_scene_are_adopted(shifted, outlines, match, overlay):
+    node = shifted.panel.logic.getParameterNode().parameterNode
+    for name, value in (("showAfter", "False"), ("showOutlines", outlines), ("showMatch", match)):
+        node.SetParameter(name, value)
+    shifted.host.leave("LightRegistration")
+    shifted.host.enter("LightRegistration")
+    parameters = shifted.panel.logic.getParameterNode()
+    assert (parameters.picture, parameters.overlay) == ("before", overlay)
+    assert not node.HasParameter("showMatch")
+    parameters.picture = "after"
+    assert shifted.panel.logic.getParameterNode().picture == "after", "adopted once"
