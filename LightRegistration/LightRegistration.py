@@ -55,6 +55,7 @@ from LightRegistrationLib.panel.inputs import (
 )
 from LightRegistrationLib.panel.landmarks import MarkupsFollower, measure_landmarks
 from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
+from LightRegistrationLib.panel.place_check import PlaceCheck, PlaceStep
 from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
@@ -71,6 +72,7 @@ from LightRegistrationLib.panel.view_content import (
     read_view_content,
 )
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
+from LightRegistrationLib.scene.nodes.checked_places import list_checked_places, list_place_nodes
 from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
 
@@ -147,6 +149,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._parameterNodeGuiTag = None
         self._followed = None
         self._startedAt = 0.0
+        self._pictureBeforeCheck = Picture.AFTER.value
         self.doubleClickSeconds = DOUBLE_CLICK_S
 
     def setup(self):
@@ -158,7 +161,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
-        self.landmarks = MarkupsFollower(self.refresh)
+        self.markups = MarkupsFollower(self.refresh)
+        self.placeCheck = PlaceCheck(slicer.mrmlScene, slicer.app.applicationLogic(), self.onPlaceStep)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
@@ -182,6 +186,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
+        self.ui.checkPlaceButton.connect("clicked()", self.onCheckPlaceButton)
+        self.ui.removePlaceButton.connect("clicked()", self.onRemovePlaceButton)
+        self.ui.placesTable.connect("cellClicked(int,int)", self.onPlaceClicked)
         for parameter, buttons in (("picture", PICTURE_BUTTONS), ("overlay", OVERLAY_BUTTONS)):
             choose = self._setter(parameter)
             for value, name in buttons.items():
@@ -202,7 +209,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.on_change = None
         self.setParameterNode(None)
         self.removeObservers()
-        self.landmarks.follow([])
+        self.markups.follow([])
+        self.placeCheck.close()
         self.logic.close()
 
     def enter(self):
@@ -244,6 +252,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def setParameterNode(self, parameterNode):
         """Connect the panel with a parameter node; disconnect it for None."""
+        if parameterNode is None:
+            self.placeCheck.cancel()
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -269,7 +279,6 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
         self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
-        self.landmarks.follow([parameters.fixedLandmarks, parameters.movingLandmarks])
         if not self.logic.is_busy:
             selected = read_selected_nodes(parameters)
             self.logic.forget_end_of_others(selected)
@@ -279,8 +288,14 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def refresh(self):
         """Show the present state of the logic, the parameter node and the views."""
-        if self._parameterNode is not None and not slicer.mrmlScene.IsImporting():
-            self.view.show(find_state(self.logic.run_state, self._parameterNode, self.logic.is_shown))
+        parameters = self._parameterNode
+        if parameters is None or slicer.mrmlScene.IsImporting():
+            return
+        places = [] if parameters.result is None else list_place_nodes(parameters.result)
+        self.markups.follow([parameters.fixedLandmarks, parameters.movingLandmarks, *places])
+        if not self.placeCheck.is_possible(parameters.result) or self.logic.run_state.is_running:
+            self.placeCheck.cancel()
+        self.view.show(find_state(self.logic.run_state, parameters, self.logic.is_shown, self.placeCheck.step))
 
     def onRegisterButton(self):
         """Do what the button says: start a registration, or cancel the running one."""
@@ -321,6 +336,39 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         node = add_table_node(*self._readResult())
         line = translate("LightRegistration", "Added the table {name}; the Tables module shows it.")
         slicer.util.showStatusMessage(line.format(name=node.GetName()), 5000)
+
+    def onCheckPlaceButton(self):
+        """Let the user click a place in the fixed volume and in the result, or stop that."""
+        if self.placeCheck.step != PlaceStep.IDLE:
+            self.placeCheck.cancel()
+            return
+        self._pictureBeforeCheck = self._parameterNode.picture
+        self.placeCheck.start(self._parameterNode.result)
+
+    def onPlaceStep(self):
+        """Show the volume in which the user clicks next, alone; afterwards what was shown before."""
+        if self._parameterNode is None:
+            return
+        step = self.placeCheck.step
+        pictures = {PlaceStep.IN_FIXED: Picture.FIXED.value, PlaceStep.IN_RESULT: Picture.AFTER.value}
+        self.logic.show_opaque(False)
+        self._parameterNode.picture = pictures.get(step, self._pictureBeforeCheck)
+        if step != PlaceStep.IDLE:
+            self._show(self._readViewState())
+        self.logic.show_opaque(step == PlaceStep.IN_RESULT)
+        self.refresh()
+
+    def onPlaceClicked(self, row, column):
+        """Show a checked place in all slice views."""
+        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *self._listPlaces()[row].fixed_mm)
+
+    def onRemovePlaceButton(self):
+        """Remove the selected place, or the latest, from the scene."""
+        row = self.ui.placesTable.currentRow()
+        slicer.mrmlScene.RemoveNode(self._listPlaces()[row].node)
+
+    def _listPlaces(self):
+        return list_checked_places(self._parameterNode.result)
 
     def _readResult(self):
         return find_registration_nodes(self._parameterNode.result), json.loads(self._parameterNode.report)
@@ -543,6 +591,10 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     def show(self, transform: vtkMRMLTransformNode | None, content: ViewContent) -> None:
         """Show a result in the slice views: picture, overlay and deformation grid."""
         self._views.show(transform, content)
+
+    def show_opaque(self, on: bool) -> None:
+        """Show the moving or warped volume of the shown result alone; off: over the fixed one, as before."""
+        self._views.show_opaque(on)
 
     def warm_up(self) -> None:
         """Start the worker in the background. Raises InputError if it cannot be started."""

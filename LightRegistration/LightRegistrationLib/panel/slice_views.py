@@ -92,6 +92,11 @@ class ResultViews(VTKObservationMixin):
             _show_overlay(display, content.overlay, True)
             self._shown = replace(self._shown, overlay=content.overlay)
 
+    def show_opaque(self, on: bool) -> None:
+        """Show the moving or warped volume of the result alone; off: over the fixed one, as before."""
+        if self._display is not None:
+            self._display.show_opaque(on)
+
     def _observe_views(self) -> None:
         composites = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
         composites.UnRegister(None)

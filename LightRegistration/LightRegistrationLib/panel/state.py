@@ -10,6 +10,7 @@ from ..core.result.progress import ProgressUpdate, Stage
 from ..scene.nodes.results import find_registration_nodes
 from .inputs import SelectedNodes, read_selected_nodes
 from .landmarks import describe_errors
+from .place_check import PlaceRow, PlaceStep, describe_places
 from .stage_labels import format_progress
 from .translation import translate
 from .view_content import Overlay, ViewContent, list_overlays, parse_report, read_view_content
@@ -36,6 +37,11 @@ class RunState:
     progress: ProgressUpdate | None = None
     end: RunEnd | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a registration runs or is about to."""
+        return self.is_starting or self.progress is not None
+
 
 @dataclass(frozen=True)
 class ResultState:
@@ -43,7 +49,7 @@ class ResultState:
 
     content: what the switches say. overlays: those that it has. is_shown: whether the views show what the switches say.
     can_show: whether its nodes are still there. landmarks: the target registration error, or what is wrong with the
-    chosen point lists if landmarks_are_wrong.
+    chosen point lists if landmarks_are_wrong. places: the rows of the places that were checked.
     """
 
     report: dict[str, Any]
@@ -54,11 +60,12 @@ class ResultState:
     can_show: bool
     landmarks: str
     landmarks_are_wrong: bool
+    places: tuple[PlaceRow, ...]
 
 
 @dataclass(frozen=True)
 class PanelState:
-    """What the widgets show. progress_percent: None without a running registration."""
+    """What the widgets show. progress_percent: None without a running registration. place_step: of a checked place."""
 
     can_choose: bool
     button_text: str
@@ -68,16 +75,22 @@ class PanelState:
     status: str
     status_is_error: bool
     result: ResultState | None
+    place_step: PlaceStep
 
 
-def find_state(run: RunState, parameters: Any, is_shown: Callable[[Any, ViewContent], bool]) -> PanelState:
+def find_state(
+    run: RunState,
+    parameters: Any,
+    is_shown: Callable[[Any, ViewContent], bool],
+    place_step: PlaceStep = PlaceStep.IDLE,
+) -> PanelState:
     """Return what the widgets show.
 
     is_shown: tells for a result's transform and a ViewContent whether the views show exactly that.
     """
     selected = read_selected_nodes(parameters)
     problem = selected.find_problem()
-    is_running = run.is_starting or run.progress is not None
+    is_running = run.is_running
     status, status_is_error = _find_status(run, selected, problem)
     return PanelState(
         can_choose=not is_running,
@@ -90,6 +103,7 @@ def find_state(run: RunState, parameters: Any, is_shown: Callable[[Any, ViewCont
         status=status,
         status_is_error=status_is_error,
         result=_find_result(run, parameters, selected, is_shown),
+        place_step=place_step,
     )
 
 
@@ -116,7 +130,7 @@ def _find_result(
     if parameters.result is None or not parameters.report:
         return None
     nodes = find_registration_nodes(parameters.result)
-    is_running = run.is_starting or run.progress is not None
+    is_running = run.is_running
     content = read_view_content(parameters, nodes)
     landmarks, landmarks_are_wrong = describe_errors(parameters)
     has_failed = run.end is not None and not run.end.has_result and run.end.selected == selected
@@ -129,6 +143,7 @@ def _find_result(
         can_show=nodes is not None and not is_running,
         landmarks=landmarks,
         landmarks_are_wrong=landmarks_are_wrong,
+        places=describe_places(parameters.result),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .place_check import PlaceRow, PlaceStep, fill_places_table, make_step_texts
 from .result_table import fill_result_table, format_summary
 from .state import PanelState, ResultState
 from .translation import translate
@@ -32,6 +33,7 @@ class PanelWidgets:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._report: dict[str, Any] | None = {}
+        self._places: tuple[PlaceRow, ...] | None = None
 
     def show(self, state: PanelState) -> None:
         """Show a state of the panel; what was shown before makes no difference."""
@@ -52,6 +54,7 @@ class PanelWidgets:
         self._show_numbers(None if state.result is None else state.result.report)
         if state.result is not None:
             self._show_result(state.result)
+            self._show_places(state.result, state.place_step)
 
     def _show_numbers(self, report: dict[str, Any] | None) -> None:
         if report is self._report:
@@ -96,3 +99,16 @@ class PanelWidgets:
                 "LightRegistration", "Not available: choose a fixed and a moving segmentation before registration."
             )
         )
+
+    def _show_places(self, result: ResultState, step: PlaceStep) -> None:
+        ui, is_idle = self._ui, step == PlaceStep.IDLE
+        ui.placeLabel.setText(make_step_texts()[step])
+        ui.placeLabel.setStyleSheet("" if is_idle else "font-weight: bold;")
+        ui.checkPlaceButton.setText(
+            translate("LightRegistration", "Check a place") if is_idle else translate("LightRegistration", "Stop")
+        )
+        ui.checkPlaceButton.setEnabled(result.can_show)
+        ui.removePlaceButton.setEnabled(bool(result.places))
+        if result.places != self._places:  # otherwise the selected row would be lost
+            self._places = result.places
+            fill_places_table(ui.placesTable, result.places)

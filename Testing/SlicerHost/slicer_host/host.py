@@ -159,6 +159,13 @@ class Host:
         """Write the slice view ("Red", "Green", "Yellow") as a rendered PNG image."""
         write_slice_view(slicer.app.layoutManager()._native, name, path)
 
+    def click_in_slice_view(self, name: str, point_mm: tuple[float, float, float], button: str = "Left") -> None:
+        """Click at a point (RAS mm) of the slice view ("Red", "Green", "Yellow"), as in Slicer's place mode."""
+        view = slicer.app.layoutManager()._native.sliceWidget(name).sliceView().offscreen()
+        view.render()
+        view.click(point_mm, button)
+        self.process_events()
+
     @contextlib.contextmanager
     def leave_testing_mode(self) -> Iterator[None]:
         """In this context ``slicer.app.testingEnabled()`` is False: errors are shown, questions need queued answers."""

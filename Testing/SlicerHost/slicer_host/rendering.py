@@ -65,6 +65,23 @@ class SliceRenderer:
         self._actor.SetVisibility(bool(connection))
         self.window.Render()
 
+    def click(self, point_mm: tuple[float, float, float], button: str = "Left") -> None:
+        """Move the mouse to a point (RAS mm) and click; the markups' own displayable manager handles it."""
+        manager = self._group.GetDisplayableManagerByClassName("vtkMRMLMarkupsDisplayableManager")
+        node = self._logic.GetSliceNode()
+        to_display = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_display)
+        x, y, *_ = to_display.MultiplyPoint((*point_mm, 1.0))
+        for name in ("MouseMoveEvent", f"{button}ButtonPressEvent", f"{button}ButtonReleaseEvent"):
+            data = slicer.vtkMRMLInteractionEventData()
+            data.SetType(getattr(vtk.vtkCommand, name))
+            data.SetRenderer(self._renderer)
+            data.SetViewNode(node)
+            data.SetDisplayPosition([round(x), round(y)])
+            data.SetWorldPosition(list(point_mm))
+            if manager.CanProcessInteractionEvent(data, vtk.reference(0.0)):
+                manager.ProcessInteractionEvent(data)
+
     def close(self) -> None:
         """Release the slice node and the window."""
         self._group.SetMRMLDisplayableNode(None)

@@ -1,4 +1,4 @@
-"""Scenarios of the self-test about the checks of a result: landmarks."""
+"""Scenarios of the self-test about the checks of a result: landmarks, places."""
 
 # ruff: noqa: PT009 - Slicer runs these with unittest, whose own assertions report more
 
@@ -34,6 +34,29 @@ class CheckScenarios:
         self.assertIn("after: mean 0.0", text)
         self.assertNotIn("before: mean 0.0", text)
 
+    def test_a_checked_place_is_listed(self) -> None:
+        """A place in the fixed volume and the same place in the result give the error; it is kept with the result."""
+        self._show_known_result()
+        composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+        self.ui.checkPlaceButton.click()
+        self.assertIsNone(composite.GetForegroundVolumeID(), "the fixed volume alone")
+        logic = slicer.app.applicationLogic()
+        interaction = logic.GetInteractionNode()
+        self.assertEqual(interaction.GetCurrentInteractionMode(), interaction.Place)
+        line = slicer.mrmlScene.GetNodeByID(logic.GetSelectionNode().GetActivePlaceNodeID())
+        line.AddControlPoint(0.0, 20.0, 10.0)
+        self.assertIsNotNone(composite.GetForegroundVolumeID(), "the result")
+        line.AddControlPoint(3.0, 20.0, 6.0)
+        interaction.SwitchToViewTransformMode()
+        self.assertEqual(self.ui.placesTable.rowCount, 1)
+        texts = [self.ui.placesTable.item(0, column).text() for column in range(1, 5)]
+        self.assertEqual(texts, ["5.0", "+3.0", "+0.0", "-4.0"])
+
+        self.ui.checkPlaceButton.click()
+        interaction.SwitchToViewTransformMode()
+        self.assertEqual(self.ui.checkPlaceButton.text, "Check a place")
+        self.assertEqual(self.ui.placesTable.rowCount, 1)
+
     def _show_known_result(self) -> RegistrationNodes:
         """Show a result with the known deformation; returns its nodes."""
         pair = self._pair()
@@ -64,6 +87,8 @@ class CheckScenarios:
     assertEqual: Any
     assertIn: Any
     assertNotIn: Any
+    assertIsNone: Any
+    assertIsNotNone: Any
 
 
 _NO_NUMBERS = {

@@ -76,6 +76,10 @@ class ResultDisplay:
         """Show the fixed volume alone; outlines and match map are those of the warped structures."""
         self._show_volumes(None, after=True)
 
+    def show_opaque(self, on: bool) -> None:
+        """Show the moving or warped volume without the fixed one below it; off: as transparent as before."""
+        self._foreground.show_opaque(on)
+
     def replace_nodes(self, nodes: RegistrationNodes) -> None:
         """Display other nodes of the same registration; `restore` still restores what the views showed at first."""
         self.show_match(False)

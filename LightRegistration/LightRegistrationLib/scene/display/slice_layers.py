@@ -21,6 +21,7 @@ class SliceLayers:
         self._layer = layer
         self._before: dict[str, tuple[str | None, float | None]] = {}
         self._shown: str | None = None
+        self._opacities: dict[str, float] = {}
 
     def show(self, volume_node: Any, opacity: float | None = None) -> None:
         """Show a volume, or None for nothing, in the layer.
@@ -35,8 +36,19 @@ class SliceLayers:
             self._set(composite, volume_id, opacity if first else None)
         self._shown = volume_id
 
+    def show_opaque(self, on: bool) -> None:
+        """Show the layer opaque for a while; off: as transparent as it was."""
+        for composite in iterate_composite_nodes(self._logic):
+            volume_id, opacity = self._read(composite)
+            if on and composite.GetID() not in self._opacities and opacity is not None:
+                self._opacities[composite.GetID()] = opacity
+                self._set(composite, volume_id, 1.0)
+            elif not on and composite.GetID() in self._opacities:
+                self._set(composite, volume_id, self._opacities.pop(composite.GetID()))
+
     def restore(self) -> None:
         """Show what each view showed before the first `show`."""
+        self.show_opaque(False)
         scene = self._logic.GetMRMLScene()
         for composite in iterate_composite_nodes(self._logic):
             volume_id, opacity = self._before.get(composite.GetID(), (None, None))

@@ -10,6 +10,7 @@ from typing import Any
 from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Segmentation, Volume
+from .checked_places import forget_places
 from .removal import remove_with_display
 from .segmentations import set_segmentation
 from .transforms import FIXED_ROLE, MOVING_ROLE, set_field
@@ -89,6 +90,7 @@ def publish_result(
             fixed, moving, transform_node, volume_node, fixed_segmentation, moving_segmentation, segmentation_node
         )
         _set_references(nodes)
+        forget_places(transform_node)
     return nodes
 
 
