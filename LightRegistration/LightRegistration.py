@@ -37,6 +37,7 @@ from LightRegistrationLib.panel.choices import (
     list_model_items,
     list_refinement_items,
 )
+from LightRegistrationLib.panel.cursor import CursorFollower, show_cursor
 from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
 from LightRegistrationLib.panel.file_dialogs import (
     choose_and_load_segmentation,
@@ -162,6 +163,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
         self.markups = MarkupsFollower(self.refresh)
+        self.cursor = CursorFollower(slicer.mrmlScene, self.onCursorMoved)
         self.placeCheck = PlaceCheck(slicer.mrmlScene, slicer.app.applicationLogic(), self.onPlaceStep)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
@@ -186,6 +188,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
+        self.ui.checkTabs.connect("currentChanged(int)", lambda _index: self.onCursorMoved())
         self.ui.checkPlaceButton.connect("clicked()", self.onCheckPlaceButton)
         self.ui.removePlaceButton.connect("clicked()", self.onRemovePlaceButton)
         self.ui.placesTable.connect("cellClicked(int,int)", self.onPlaceClicked)
@@ -210,6 +213,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.setParameterNode(None)
         self.removeObservers()
         self.markups.follow([])
+        self.cursor.switch(False)
         self.placeCheck.close()
         self.logic.close()
 
@@ -254,6 +258,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Connect the panel with a parameter node; disconnect it for None."""
         if parameterNode is None:
             self.placeCheck.cancel()
+        self.cursor.switch(parameterNode is not None)
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -336,6 +341,14 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         node = add_table_node(*self._readResult())
         line = translate("LightRegistration", "Added the table {name}; the Tables module shows it.")
         slicer.util.showStatusMessage(line.format(name=node.GetName()), 5000)
+
+    def onCursorMoved(self):
+        """Show what is under the cursor, if its tab is open."""
+        if self._parameterNode is None or not self.ui.cursorTab.visible:
+            return
+        result = self._parameterNode.result
+        nodes = None if result is None else find_registration_nodes(result)
+        show_cursor(self.ui, nodes, self.cursor.find_position_mm())
 
     def onCheckPlaceButton(self):
         """Let the user click a place in the fixed volume and in the result, or stop that."""

@@ -1,4 +1,4 @@
-"""Scenarios of the self-test about the checks of a result: landmarks, places."""
+"""Scenarios of the self-test about the checks of a result: landmarks, places, cursor."""
 
 # ruff: noqa: PT009 - Slicer runs these with unittest, whose own assertions report more
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import slicer
 
 from ...commands.phantom.pair import PhantomPair
@@ -56,6 +57,21 @@ class CheckScenarios:
         interaction.SwitchToViewTransformMode()
         self.assertEqual(self.ui.checkPlaceButton.text, "Check a place")
         self.assertEqual(self.ui.placesTable.rowCount, 1)
+
+    def test_the_cursor_shows_the_known_displacement(self) -> None:
+        """The tab shows the displacement of the known deformation under the cursor, and the structure there."""
+        self._show_known_result()
+        tabs = self.ui.checkTabs
+        tabs.setCurrentIndex(tabs.indexOf(self.ui.cursorTab))
+        point = LANDMARKS_MM[1]
+        slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").SetCursorPositionRAS(point)
+        expected = np.subtract(self._pair().true_field(point), point)
+        right, anterior, superior = (f"{value:+.1f}" for value in expected)
+        text = self.ui.cursorDisplacementLabel.text
+        self.assertIn(f"R {right}, A {anterior}, S {superior} mm", text)
+        self.assertIn(f"{np.linalg.norm(expected):.1f} mm:", text)
+        self.assertIn("(", self.ui.cursorFixedLabel.text, "the structure there")
+        tabs.setCurrentIndex(0)
 
     def _show_known_result(self) -> RegistrationNodes:
         """Show a result with the known deformation; returns its nodes."""
