@@ -108,6 +108,7 @@ SegmentationOrLabels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode,
 class LightRegistrationParameterNode:
     """The user's choices and the latest result; saved with the scene.
 
+    initialTransform: used if initial is "transform".
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
     followUp: both volumes are scans of one person.
     Landmarks: corresponding points of both volumes, for the target registration error.
@@ -121,6 +122,7 @@ class LightRegistrationParameterNode:
     movingSegmentation: SegmentationOrLabels
     model: str = "auto"
     initial: str = "affine"
+    initialTransform: vtkMRMLTransformNode
     refine: str = "none"
     fixedMask: SegmentationOrLabels
     movingMask: SegmentationOrLabels

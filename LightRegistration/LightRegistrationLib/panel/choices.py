@@ -8,6 +8,7 @@ from typing import Any
 import qt
 
 from ..core.models.cards import list_cards
+from ..core.report.definition import InitialChoice
 from ..core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
 from .translation import translate
 
@@ -62,6 +63,7 @@ def list_initial_items() -> list[tuple[str, str]]:
         (InitialAlignment.AFFINE, translate("LightRegistration", "Automatic (recommended)")),
         (InitialAlignment.CENTERS, translate("LightRegistration", "Centers only")),
         (InitialAlignment.NONE, translate("LightRegistration", "None (already aligned)")),
+        (InitialChoice.TRANSFORM, translate("LightRegistration", "A transform of the scene")),
     ]
 
 

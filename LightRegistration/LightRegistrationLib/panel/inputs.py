@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.geometry.volume import Segmentation
+from ..core.report.definition import InitialChoice
 from ..core.result.settings import RegistrationSettings
+from ..scene.nodes.landmarks import is_under
 from ..scene.nodes.segmentations import segment_names, segmentation_from_node
+from ..scene.nodes.transforms import affine_from_transform_node
 from ..scene.nodes.volumes import find_volume_problem, volume_from_node
 from ..worker.protocol import RegistrationRequest
 from .translation import translate
@@ -15,7 +18,10 @@ from .translation import translate
 
 @dataclass(frozen=True)
 class SelectedNodes:
-    """Nodes of one registration; None if nothing is chosen (an output is then created)."""
+    """Nodes of one registration; None if nothing is chosen (an output is then created).
+
+    starts_with_transform: the initial alignment is `initial_transform`, which is None otherwise.
+    """
 
     fixed: Any = None
     moving: Any = None
@@ -26,6 +32,8 @@ class SelectedNodes:
     output_segmentation: Any = None
     fixed_mask: Any = None
     moving_mask: Any = None
+    initial_transform: Any = None
+    starts_with_transform: bool = False
 
     def list_inputs(self) -> list[Any]:
         """Return the chosen input nodes."""
@@ -35,7 +43,7 @@ class SelectedNodes:
 
     def find_problem(self) -> str | None:
         """Return one line that says what is missing or impossible; None if a registration can start."""
-        return self._find_input_problem() or self._find_output_problem()
+        return self._find_input_problem() or self._find_alignment_problem() or self._find_output_problem()
 
     def _find_input_problem(self) -> str | None:
         if self.fixed is None:
@@ -57,9 +65,29 @@ class SelectedNodes:
             )
         return None
 
+    def _find_alignment_problem(self) -> str | None:
+        transform = self.initial_transform
+        if not self.starts_with_transform:
+            return None
+        if transform is None:
+            return translate(
+                "LightRegistration", "Choose the transform of the initial alignment, or another initial alignment."
+            )
+        if not transform.IsTransformToWorldLinear():
+            line = translate("LightRegistration", "{name} is not linear: an initial alignment must be rigid or affine.")
+            return line.format(name=transform.GetName())
+        if is_under(self.moving, transform):
+            line = translate(
+                "LightRegistration",
+                "{volume} is already under {name}: choose the initial alignment None, or take it out of the transform.",
+            )
+            return line.format(volume=self.moving.GetName(), name=transform.GetName())
+        return None
+
     def _find_output_problem(self) -> str | None:
         inputs = self.list_inputs()
-        if any(node in (self.output_volume, self.output_segmentation) for node in inputs):
+        is_initial_output = self.output_transform is not None and self.output_transform is self.initial_transform
+        if is_initial_output or any(node in (self.output_volume, self.output_segmentation) for node in inputs):
             return translate(
                 "LightRegistration", "An output is also an input: choose another output. Your data is never changed."
             )
@@ -95,6 +123,7 @@ _PARAMETERS = {
     "output_segmentation": "outputSegmentation",
     "fixed_mask": "fixedMask",
     "moving_mask": "movingMask",
+    "initial_transform": "initialTransform",
 }
 """Fields of `SelectedNodes` and the names of their values in the parameter node."""
 
@@ -112,7 +141,11 @@ NODE_PARAMETERS = (*_PARAMETERS.values(), "fixedLandmarks", "movingLandmarks")
 
 def read_selected_nodes(parameters: Any) -> SelectedNodes:
     """Return the nodes that a parameter node references."""
-    return SelectedNodes(**{field: getattr(parameters, name) for field, name in _PARAMETERS.items()})
+    nodes = {field: getattr(parameters, name) for field, name in _PARAMETERS.items()}
+    starts_with_transform = parameters.initial == InitialChoice.TRANSFORM
+    if not starts_with_transform:
+        nodes["initial_transform"] = None
+    return SelectedNodes(**nodes, starts_with_transform=starts_with_transform)
 
 
 def choose_only_pair(scene: Any, parameters: Any) -> None:
@@ -134,10 +167,14 @@ def swap_inputs(parameters: Any) -> None:
 
 
 def read_settings(parameters: Any) -> RegistrationSettings:
-    """Return the settings of a parameter node. Raises InputError for a value that this version does not know."""
+    """Return the settings of a parameter node.
+
+    Raises InputError for a value that this version does not know, and for a transform that cannot be inverted.
+    """
+    transform = read_selected_nodes(parameters).initial_transform
     return RegistrationSettings(
         model=parameters.model,
-        initial=parameters.initial,
+        initial=parameters.initial if transform is None else affine_from_transform_node(transform, transform.GetName()),
         refine=parameters.refine,
         keep_volume=read_preserved_segments(parameters),
         follow_up=parameters.followUp,

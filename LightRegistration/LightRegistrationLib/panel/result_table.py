@@ -70,6 +70,7 @@ def format_summary(report: dict[str, Any]) -> str:
             total=f"{sum(seconds.values()):.1f}", network=f"{seconds.get('network', 0):.1f}"
         ),
         _describe_model(report["model"]),
+        *_describe_initial_transform(report.get("settings", {}).get("initial_transform")),
         *_describe_refinement(report.get("refinement")),
         *(_describe_preserved_volume(structure) for structure in report.get("kept", [])),
     ]
@@ -121,6 +122,12 @@ def make_refinement_end_labels() -> dict[RefinementEnd, str]:
         RefinementEnd.NO_GAIN: translate("LightRegistration", "until the match stopped improving"),
         RefinementEnd.ALL_STEPS: translate("LightRegistration", "all planned steps"),
     }
+
+
+def _describe_initial_transform(name: str | None) -> list[str]:
+    if not name:
+        return []
+    return [translate("LightRegistration", "Initial alignment: {name}.").format(name=name)]
 
 
 def _describe_refinement(refinement: dict[str, Any] | None) -> list[str]:

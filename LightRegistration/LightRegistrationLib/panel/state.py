@@ -65,9 +65,14 @@ class ResultState:
 
 @dataclass(frozen=True)
 class PanelState:
-    """What the widgets show. progress_percent: None without a running registration. place_step: of a checked place."""
+    """What the widgets show.
+
+    can_choose_transform: whether that of the initial alignment can be chosen. progress_percent: None without a running
+    registration. place_step: of a checked place.
+    """
 
     can_choose: bool
+    can_choose_transform: bool
     button_text: str
     button_enabled: bool
     button_tip: str
@@ -94,6 +99,7 @@ def find_state(
     status, status_is_error = _find_status(run, selected, problem)
     return PanelState(
         can_choose=not is_running,
+        can_choose_transform=selected.starts_with_transform,
         button_text=translate("LightRegistration", "Cancel")
         if run.progress is not None
         else translate("LightRegistration", "Register"),

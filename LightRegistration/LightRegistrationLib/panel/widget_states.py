@@ -46,6 +46,7 @@ class PanelWidgets:
         ui.registerButton.setToolTip(state.button_tip)
         for name in _INPUT_SECTIONS:
             getattr(ui, name).setEnabled(state.can_choose)
+        ui.initialTransformSelector.setEnabled(state.can_choose_transform)
         ui.progressBar.setVisible(state.progress_percent is not None)
         if state.progress_percent is not None:
             ui.progressBar.setValue(state.progress_percent)

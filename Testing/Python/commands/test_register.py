@@ -93,6 +93,7 @@ def test_report_names_inputs_model_settings_and_versions(registered: Run, pair_f
         "model": "auto",
         "cascades": None,
         "initial": "affine",
+        "initial_transform": None,
         "threads": 1,
         "refine": "none",
         "keep_volume": [],

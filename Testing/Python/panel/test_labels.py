@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from LightRegistrationLib.core.report.definition import InitialChoice
 from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.core.result.result import ChangeKind, RefinementEnd
-from LightRegistrationLib.core.result.settings import InitialAlignment, RefinementPreset
+from LightRegistrationLib.core.result.settings import RefinementPreset
 
 
 def test_every_stage_has_a_label(opened):
@@ -33,5 +34,5 @@ def test_every_kind_of_change_has_its_own_words(opened):
 def test_every_preset_and_initial_alignment_is_offered(opened):
     from LightRegistrationLib.panel import choices
 
-    assert {value for value, _name in choices.list_initial_items()} == set(InitialAlignment)
+    assert {value for value, _name in choices.list_initial_items()} == set(InitialChoice)
     assert {value for value, _name in choices.list_refinement_items()} == set(RefinementPreset)

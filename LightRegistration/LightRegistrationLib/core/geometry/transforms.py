@@ -15,9 +15,13 @@ from .volume import make_read_only
 
 @dataclass(frozen=True, eq=False)
 class AffineTransform:
-    """A 4x4 matrix that maps fixed points to moving points, RAS mm. Raises InputError unless it is invertible."""
+    """A 4x4 matrix that maps fixed points to moving points, RAS mm. Raises InputError unless it is invertible.
+
+    name: of the file or node that it comes from, for the report.
+    """
 
     matrix: FloatArray
+    name: str = ""
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)

@@ -90,11 +90,12 @@ def _describe_volume(volume: Volume) -> VolumeReport:
 
 
 def _describe_settings(settings: RegistrationSettings) -> SettingsReport:
-    is_transform = isinstance(settings.initial, AffineTransform)
+    transform = settings.initial if isinstance(settings.initial, AffineTransform) else None
     return {
         "model": settings.model,
         "cascades": settings.cascades,
-        "initial": InitialChoice.TRANSFORM if is_transform else InitialChoice(str(settings.initial)),
+        "initial": InitialChoice(str(settings.initial)) if transform is None else InitialChoice.TRANSFORM,
+        "initial_transform": None if transform is None else transform.name or None,
         "threads": settings.threads,
         "refine": settings.refine,
         "keep_volume": list(settings.keep_volume),

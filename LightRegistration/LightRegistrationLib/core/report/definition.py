@@ -67,6 +67,7 @@ class SettingsReport(TypedDict):
     model: Annotated[str, Key("name of a model, or `auto`")]
     cascades: Annotated[int | None, Key("number of cascades; `null`: as the model was trained", low=1, high=3)]
     initial: Annotated[InitialChoice, Key("initial alignment; `transform`: a transform of the user")]
+    initial_transform: Annotated[str | None, Key("name of that transform: its file or node; `null`: none")]
     threads: Annotated[int | None, Key("CPU threads; `null`: all cores", low=1)]
     refine: Annotated[RefinementPreset, Key("preset of the refinement")]
     keep_volume: Annotated[list[str], Key("structures whose volume was to be preserved")]
@@ -240,7 +241,8 @@ class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
-    and, only where it was asked for, `inverse` and `landmarks`; `outputs` may have `page` and `inverse`.
+    `initial_transform` in the settings, and, only where it was asked for, `inverse` and `landmarks`; `outputs` may have
+    `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]

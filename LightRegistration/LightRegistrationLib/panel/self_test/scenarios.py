@@ -207,6 +207,24 @@ class LightRegistrationScenarios(CheckScenarios):
         self.assertIn("Refinement", self.ui.summaryLabel.text)
         self.assertIn(f"Volume of {structure.text()}", self.ui.summaryLabel.text)
 
+    def test_initial_transform_of_the_scene(self) -> None:
+        """A linear transform of the scene is the initial alignment, and the result names it."""
+        self._choose(segmentations=False)
+        self.ui.initialBox.setCurrentIndex(self.ui.initialBox.count - 1)
+        self.assertIn("Choose the transform", self.ui.statusLabel.text)
+        self.assertFalse(self.ui.registerButton.enabled)
+        matrix = np.eye(4)
+        matrix[:3, 3] = 2, -1, 0
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "made by hand")
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        self.ui.initialTransformSelector.setCurrentNode(transform)
+        self.ui.registerButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        self.assertIsNotNone(self._result())
+        self.assertIn("made by hand", self.ui.summaryLabel.text)
+        initial = np.array(self._report()["initial_matrix_fixed_to_moving_ras_mm"])
+        np.testing.assert_allclose(initial, np.linalg.inv(matrix), atol=1e-6)
+
     def _pair(self) -> PhantomPair:
         return phantom_pair()
 

@@ -17,11 +17,10 @@ from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
 from ...core.files.nifti_header import list_header_warnings
 from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, check_meta, check_nrrd, holds_long_integers
-from ...core.geometry.geometry import homogeneous
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
-from ..nodes.transforms import transform_points, use_linear_interpolation
+from ..nodes.transforms import affine_from_transform_node, use_linear_interpolation
 from ..nodes.volumes import convert_to_slicer_type, volume_from_node
 from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
@@ -135,9 +134,7 @@ def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
     scene.RemoveNode(node)
     if not node.IsLinear():
         raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")
-    # MRML has no matrix for a composite of linear transforms: it follows from where the unit points are mapped.
-    points = transform_points(node.GetTransformFromParent(), np.vstack([np.zeros(3), np.eye(3)]))
-    return AffineTransform(homogeneous((points[1:] - points[0]).T, points[0]))
+    return affine_from_transform_node(node, Path(path).name)
 
 
 def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple[Any, Any]:

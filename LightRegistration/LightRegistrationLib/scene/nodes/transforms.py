@@ -139,6 +139,18 @@ def field_from_transform_node(node: Any) -> DisplacementField:
     raise InputError(f"{name} is not a displacement field; choose a transform made by LightRegistration.")
 
 
+def affine_from_transform_node(node: Any, name: str) -> AffineTransform:
+    """Return a linear transform node as fixed -> moving, RAS mm: it moves what is under it onto the fixed volume.
+
+    Linear parent transforms become part of it.
+    """
+    from_world = vtkGeneralTransform()
+    node.GetTransformFromWorld(from_world)
+    # MRML has no matrix for a composite of linear transforms: it follows from where the unit points are mapped.
+    points = transform_points(from_world, np.vstack([np.zeros(3), np.eye(3)]))
+    return AffineTransform(homogeneous((points[1:] - points[0]).T, points[0]), name)
+
+
 @dataclass(frozen=True, eq=False)
 class _Grid:
     """A displacement grid of a node's transform. is_inverse: the transform is its inverse."""
