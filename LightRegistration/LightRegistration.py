@@ -30,6 +30,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
 from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.panel.checks import ResultChecks
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -37,7 +38,6 @@ from LightRegistrationLib.panel.choices import (
     list_model_items,
     list_refinement_items,
 )
-from LightRegistrationLib.panel.cursor import CursorFollower, show_cursor
 from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
 from LightRegistrationLib.panel.file_dialogs import (
     choose_and_load_segmentation,
@@ -54,9 +54,8 @@ from LightRegistrationLib.panel.inputs import (
     read_settings,
     swap_inputs,
 )
-from LightRegistrationLib.panel.landmarks import MarkupsFollower, measure_landmarks
+from LightRegistrationLib.panel.landmarks import measure_landmarks
 from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
-from LightRegistrationLib.panel.place_check import PlaceCheck, PlaceStep
 from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
@@ -73,7 +72,6 @@ from LightRegistrationLib.panel.view_content import (
     read_view_content,
 )
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
-from LightRegistrationLib.scene.nodes.checked_places import list_checked_places, list_place_nodes
 from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 
 
@@ -152,7 +150,6 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._parameterNodeGuiTag = None
         self._followed = None
         self._startedAt = 0.0
-        self._pictureBeforeCheck = Picture.AFTER.value
         self.doubleClickSeconds = DOUBLE_CLICK_S
 
     def setup(self):
@@ -164,9 +161,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
-        self.markups = MarkupsFollower(self.refresh)
-        self.cursor = CursorFollower(slicer.mrmlScene, self.onCursorMoved)
-        self.placeCheck = PlaceCheck(slicer.mrmlScene, slicer.app.applicationLogic(), self.onPlaceStep)
+        self.checks = ResultChecks(
+            self.ui, slicer.app.applicationLogic(), self.refresh, self.onShowButton, self.logic.show_opaque
+        )
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
@@ -190,10 +187,6 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
-        self.ui.checkTabs.connect("currentChanged(int)", lambda _index: self.onCursorMoved())
-        self.ui.checkPlaceButton.connect("clicked()", self.onCheckPlaceButton)
-        self.ui.removePlaceButton.connect("clicked()", self.onRemovePlaceButton)
-        self.ui.placesTable.connect("cellClicked(int,int)", self.onPlaceClicked)
         for parameter, buttons in (("picture", PICTURE_BUTTONS), ("overlay", OVERLAY_BUTTONS)):
             choose = self._setter(parameter)
             for value, name in buttons.items():
@@ -214,9 +207,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.on_change = None
         self.setParameterNode(None)
         self.removeObservers()
-        self.markups.follow([])
-        self.cursor.switch(False)
-        self.placeCheck.close()
+        self.checks.close()
         self.logic.close()
 
     def enter(self):
@@ -258,9 +249,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def setParameterNode(self, parameterNode):
         """Connect the panel with a parameter node; disconnect it for None."""
-        if parameterNode is None:
-            self.placeCheck.cancel()
-        self.cursor.switch(parameterNode is not None)
+        self.checks.set_parameters(parameterNode)
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -298,11 +287,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         parameters = self._parameterNode
         if parameters is None or slicer.mrmlScene.IsImporting():
             return
-        places = [] if parameters.result is None else list_place_nodes(parameters.result)
-        self.markups.follow([parameters.fixedLandmarks, parameters.movingLandmarks, *places])
-        if not self.placeCheck.is_possible(parameters.result) or self.logic.run_state.is_running:
-            self.placeCheck.cancel()
-        self.view.show(find_state(self.logic.run_state, parameters, self.logic.is_shown, self.placeCheck.step))
+        self.checks.follow(self.logic.run_state.is_running)
+        self.view.show(find_state(self.logic.run_state, parameters, self.logic.is_shown, self.checks.place_step))
 
     def onRegisterButton(self):
         """Do what the button says: start a registration, or cancel the running one."""
@@ -343,47 +329,6 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         node = add_table_node(*self._readResult())
         line = translate("LightRegistration", "Added the table {name}; the Tables module shows it.")
         slicer.util.showStatusMessage(line.format(name=node.GetName()), 5000)
-
-    def onCursorMoved(self):
-        """Show what is under the cursor, if its tab is open."""
-        if self._parameterNode is None or not self.ui.cursorTab.visible:
-            return
-        result = self._parameterNode.result
-        nodes = None if result is None else find_registration_nodes(result)
-        show_cursor(self.ui, nodes, self.cursor.find_position_mm())
-
-    def onCheckPlaceButton(self):
-        """Let the user click a place in the fixed volume and in the result, or stop that."""
-        if self.placeCheck.step != PlaceStep.IDLE:
-            self.placeCheck.cancel()
-            return
-        self._pictureBeforeCheck = self._parameterNode.picture
-        self.placeCheck.start(self._parameterNode.result)
-
-    def onPlaceStep(self):
-        """Show the volume in which the user clicks next, alone; afterwards what was shown before."""
-        if self._parameterNode is None:
-            return
-        step = self.placeCheck.step
-        pictures = {PlaceStep.IN_FIXED: Picture.FIXED.value, PlaceStep.IN_RESULT: Picture.AFTER.value}
-        self.logic.show_opaque(False)
-        self._parameterNode.picture = pictures.get(step, self._pictureBeforeCheck)
-        if step != PlaceStep.IDLE:
-            self._show(self._readViewState())
-        self.logic.show_opaque(step == PlaceStep.IN_RESULT)
-        self.refresh()
-
-    def onPlaceClicked(self, row, column):
-        """Show a checked place in all slice views."""
-        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *self._listPlaces()[row].fixed_mm)
-
-    def onRemovePlaceButton(self):
-        """Remove the selected place, or the latest, from the scene."""
-        row = self.ui.placesTable.currentRow()
-        slicer.mrmlScene.RemoveNode(self._listPlaces()[row].node)
-
-    def _listPlaces(self):
-        return list_checked_places(self._parameterNode.result)
 
     def _readResult(self):
         return find_registration_nodes(self._parameterNode.result), json.loads(self._parameterNode.report)

@@ -1,0 +1,105 @@
+"""The tabs in which the user checks a result: what is under the cursor, landmarks, and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
+from ..scene.nodes.results import find_registration_nodes
+from .cursor import CursorFollower, show_cursor
+from .landmarks import MarkupsFollower
+from .place_check import PlaceCheck, PlaceStep
+from .view_content import Picture
+
+_PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFTER}
+"""What the views show while the user looks for a place."""
+
+
+class ResultChecks:
+    """Connects the widgets of the tabs with the result of a parameter node.
+
+    ui: the widgets of LightRegistration.ui. refresh: shows the state of the panel anew. show: shows the result in the
+    views as the switches say. show_opaque: called with whether the result covers the fixed volume.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        application_logic: Any,
+        refresh: Callable[[], None],
+        show: Callable[[], None],
+        show_opaque: Callable[[bool], None],
+    ) -> None:
+        scene = application_logic.GetMRMLScene()
+        self._ui, self._scene = ui, scene
+        self._refresh, self._show, self._show_opaque = refresh, show, show_opaque
+        self._parameters: Any = None
+        self._picture_before = Picture.AFTER.value
+        self._markups = MarkupsFollower(refresh)
+        self._cursor = CursorFollower(scene, self._on_cursor)
+        self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
+        ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
+        ui.checkPlaceButton.connect("clicked()", self._on_check_place)
+        ui.removePlaceButton.connect("clicked()", self._on_remove_place)
+        ui.placesTable.connect("cellClicked(int,int)", self._on_place_clicked)
+
+    @property
+    def place_step(self) -> PlaceStep:
+        """What the user has to click next to check a place."""
+        return self._place_check.step
+
+    def set_parameters(self, parameters: Any) -> None:
+        """Connect the tabs with a parameter node; disconnect them for None."""
+        if parameters is None:
+            self._place_check.cancel()
+        self._parameters = parameters
+        self._cursor.switch(parameters is not None)
+
+    def follow(self, is_running: bool) -> None:
+        """Follow the chosen points and the result; a registration, or another result, ends the check of a place."""
+        parameters = self._parameters
+        places = [] if parameters.result is None else list_place_nodes(parameters.result)
+        self._markups.follow([parameters.fixedLandmarks, parameters.movingLandmarks, *places])
+        if is_running or not self._place_check.is_possible(parameters.result):
+            self._place_check.cancel()
+
+    def close(self) -> None:
+        """Stop observing."""
+        self._markups.follow([])
+        self._cursor.switch(False)
+        self._place_check.close()
+
+    def _on_cursor(self) -> None:
+        if self._parameters is None or not self._ui.cursorTab.visible:
+            return
+        result = self._parameters.result
+        nodes = None if result is None else find_registration_nodes(result)
+        show_cursor(self._ui, nodes, self._cursor.find_position_mm())
+
+    def _on_check_place(self) -> None:
+        if self._place_check.step != PlaceStep.IDLE:
+            self._place_check.cancel()
+            return
+        self._picture_before = self._parameters.picture
+        self._place_check.start(self._parameters.result)
+
+    def _on_place_step(self) -> None:
+        if self._parameters is None:
+            return
+        step = self._place_check.step
+        self._show_opaque(False)
+        self._parameters.picture = _PICTURES[step].value if step in _PICTURES else self._picture_before
+        if step != PlaceStep.IDLE:
+            self._show()
+        self._show_opaque(step == PlaceStep.IN_RESULT)
+        self._refresh()
+
+    def _on_place_clicked(self, row: int, _column: int) -> None:
+        slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *list_checked_places(self._parameters.result)[row].fixed_mm)
+
+    def _on_remove_place(self) -> None:
+        row = self._ui.placesTable.currentRow()
+        self._scene.RemoveNode(list_checked_places(self._parameters.result)[row].node)
