@@ -92,6 +92,35 @@ def test_the_overlay_is_half_of_each(application, scene, view) -> None:
     assert np.abs(both - (fixed_alone + moving_alone) / 2).max() <= 2
 
 
+def test_either_volume_is_shown_alone_and_the_users_opacity_comes_back(application, scene, view) -> None:
+    pair, nodes = registered(scene, share=0)
+    before = view_state(view)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_before()
+    composite = view.logic.GetSliceCompositeNode()
+    composite.SetForegroundOpacity(0)
+    fixed_alone = view.render()
+    composite.SetForegroundOpacity(1)
+    moving_alone = view.render()
+    assert (fixed_alone != moving_alone).any()
+
+    composite.SetForegroundOpacity(0.3)
+    display.show_opaque(True)
+    assert (view.render() == moving_alone).all()
+    display.show_fixed()
+    assert (view.render() == fixed_alone).all()
+    assert composite.GetForegroundVolumeID() is None
+    assert display.is_in_views
+    display.show_opaque(False)
+    assert composite.GetForegroundOpacity() == pytest.approx(0.3)
+    composite.SetForegroundVolumeID(pair.moving.GetID())
+    assert not display.is_in_views
+    display.show_before()
+    display.show_opaque(True)
+    display.restore()
+    assert view_state(view) == before
+
+
 def test_the_users_opacity_stays_when_switching(application, scene, view) -> None:
     _, nodes = registered(scene)
     display = ResultDisplay(application.logic, nodes)

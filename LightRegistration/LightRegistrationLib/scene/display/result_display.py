@@ -1,4 +1,4 @@
-"""Show a registration in the slice views: overlay before and after, deformation grid, outlines, match map.
+"""Show a registration in the slice views: volumes before and after, deformation grid, outlines, match map.
 
 Uses nodes and the application logic only, so that the same code works in Slicer and without windows.
 """
@@ -89,7 +89,7 @@ class ResultDisplay:
         self._grid = DeformationGrid(self._scene, nodes.transform)
         self._show_volumes(nodes.warped if self._after else nodes.moving, after=self._after)
 
-    def hide_overlay(self) -> None:
+    def restore_volumes(self) -> None:
         """Restore the volumes that the views showed before."""
         self._background.restore()
         self._foreground.restore()
@@ -143,7 +143,7 @@ class ResultDisplay:
         self.show_match(False)
         self.show_outlines(False)
         self.show_grid(False)
-        self.hide_overlay()
+        self.restore_volumes()
 
     def _show_volumes(self, foreground: Any, after: bool) -> None:
         fixed_id = self._nodes.fixed.GetID()
