@@ -109,7 +109,7 @@ class LightRegistrationParameterNode:
     initialTransform: used if initial is "transform".
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
     followUp: both volumes are scans of one person.
-    Landmarks: corresponding points of both volumes, for the target registration error.
+    Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
     An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON. picture, overlay, showGrid: what the views show (ViewContent).
     """
@@ -127,6 +127,7 @@ class LightRegistrationParameterNode:
     keepVolume: str = ""
     fixedLandmarks: vtkMRMLMarkupsFiducialNode
     movingLandmarks: vtkMRMLMarkupsFiducialNode
+    showErrorLines: bool = False
     followUp: bool = False
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode

@@ -7,10 +7,11 @@ from typing import Any
 
 import slicer
 
+from ..scene.display.error_lines import ErrorLines
 from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
 from ..scene.nodes.results import find_registration_nodes
 from .cursor import CursorFollower, show_cursor
-from .landmarks import MarkupsFollower
+from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
 from .view_content import Picture
 
@@ -39,6 +40,7 @@ class ResultChecks:
         self._parameters: Any = None
         self._picture_before = Picture.AFTER.value
         self._markups = MarkupsFollower(refresh)
+        self._error_lines = ErrorLines(scene)
         self._cursor = CursorFollower(scene, self._on_cursor)
         self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
         ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
@@ -63,12 +65,18 @@ class ResultChecks:
         parameters = self._parameters
         places = [] if parameters.result is None else list_place_nodes(parameters.result)
         self._markups.follow([parameters.fixedLandmarks, parameters.movingLandmarks, *places])
+        lines = find_error_lines(parameters)
+        if lines is None:
+            self._error_lines.hide()
+        else:
+            self._error_lines.show(*lines)
         if is_running or not self._place_check.is_possible(parameters.result):
             self._place_check.cancel()
 
     def close(self) -> None:
         """Stop observing."""
         self._markups.follow([])
+        self._error_lines.hide()
         self._cursor.switch(False)
         self._place_check.close()
 

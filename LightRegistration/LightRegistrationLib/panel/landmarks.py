@@ -9,11 +9,13 @@ import slicer
 from slicer.util import VTKObservationMixin
 
 from ..core.errors import InputError
+from ..core.geometry.geometry import FloatArray
 from ..core.metrics.landmarks import measure_landmark_errors
 from ..core.report.build import describe_landmarks
 from ..core.report.definition import LandmarksReport
-from ..scene.nodes.landmarks import map_to_moving, read_landmarks_mm
+from ..scene.nodes.landmarks import map_to_fixed, map_to_moving, read_landmarks_mm
 from .translation import translate
+from .view_content import Picture, read_switches
 
 
 def measure_landmarks(parameters: Any) -> LandmarksReport | None:
@@ -28,6 +30,23 @@ def measure_landmarks(parameters: Any) -> LandmarksReport | None:
     before = measure_landmark_errors(points, counterparts)
     after = measure_landmark_errors(map_to_moving(transform, points), counterparts)
     return describe_landmarks(len(points), before, after)
+
+
+def find_error_lines(parameters: Any) -> tuple[FloatArray, FloatArray] | None:
+    """Return from where to where the lines of the landmarks' errors go, two arrays (n, 3), RAS mm in the fixed volume.
+
+    They begin at the fixed landmarks, and end where the shown picture has the moving ones. None without corresponding
+    landmarks, or if they are switched off.
+    """
+    transform, fixed, moving = parameters.result, parameters.fixedLandmarks, parameters.movingLandmarks
+    if not parameters.showErrorLines or None in (transform, fixed, moving):
+        return None
+    try:
+        points, counterparts = read_landmarks_mm(transform, fixed, moving)
+    except InputError:  # the label says what is wrong
+        return None
+    is_before = read_switches(parameters).picture == Picture.BEFORE
+    return points, counterparts if is_before else map_to_fixed(transform, counterparts)
 
 
 def describe_errors(parameters: Any) -> tuple[str, bool]:

@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 
 from .conftest import SHIFT_MM
+from .test_result import pixels
 
 POINTS_MM = [(0.0, 10.0, 20.0), (-15.0, 5.0, -8.0)]
 
@@ -50,3 +51,38 @@ def test_lists_that_do_not_correspond_are_one_line(shifted):
     slicer.mrmlScene.RemoveNode(fixed)
     assert ui.fixedLandmarksSelector.currentNode() is None
     assert "Choose a point list" in ui.landmarksLabel.text
+
+
+def test_errors_are_drawn_as_lines_that_follow_picture_and_points(shifted, tmp_path):
+    ui = shifted.ui
+    height = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceOffset()
+    fixed = point_list("F", [(0.0, 0.0, height)])
+    moving = point_list("M", [np.array((20.0, 0.0, height)) + SHIFT_MM])
+    for node in (fixed, moving, shifted.fixed_segmentation, shifted.moving_segmentation):
+        node.SetDisplayVisibility(False)
+    ui.noOverlayButton.click()
+    ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ui.movingLandmarksSelector.setCurrentNode(moving)
+
+    def count_line_pixels() -> int:
+        shifted.host.render_slice_view("Red", tmp_path / "red.png")
+        red, green, blue = pixels(tmp_path / "red.png").T.astype(int)
+        return int(((red > 200) & (green < 90) & (blue > 150)).sum())
+
+    assert count_line_pixels() == 0
+    ui.errorLinesBox.click()
+    after = count_line_pixels()
+    assert after > 30
+    (model,) = slicer.util.getNodes("Landmark errors").values()
+    ends = slicer.util.arrayFromModelPoints(model)
+    assert np.allclose(ends, [(0, 0, height), (20, 0, height)], atol=0.1)
+    ui.beforeButton.click()
+    assert np.allclose(slicer.util.arrayFromModelPoints(model)[1], (24, -3, height), atol=0.1)
+    moving.SetNthControlPointPosition(0, 10.0, 0.0, height)
+    assert np.allclose(slicer.util.arrayFromModelPoints(model)[1], (10, 0, height), atol=0.1)
+    assert 0 < count_line_pixels() < after
+    assert not model.GetSaveWithScene()
+    slicer.mrmlScene.RemoveNode(shifted.nodes.transform)
+    assert count_line_pixels() == 0
+    assert len(slicer.util.getNodes("Landmark errors*")) == 0
+    shifted.host.raise_slot_errors()

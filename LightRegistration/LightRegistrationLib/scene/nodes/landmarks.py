@@ -29,6 +29,13 @@ def map_to_moving(transform: Any, points_mm: FloatArray) -> FloatArray:
     return transform_points(mapping, points_mm)
 
 
+def map_to_fixed(transform: Any, points_mm: FloatArray) -> FloatArray:
+    """Map points of the moving volume as it was registered (n, 3), RAS mm, to where the result shows them."""
+    mapping = vtkGeneralTransform()
+    transform.GetTransformToWorld(mapping)
+    return transform_points(mapping, points_mm)
+
+
 def is_under(node: Any, transform: Any) -> bool:
     """Whether a transform is among the parent transforms of a node."""
     parent = node.GetParentTransformNode()
