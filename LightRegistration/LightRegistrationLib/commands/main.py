@@ -15,6 +15,7 @@ from .apply.command import add_apply
 from .batch.command import add_batch
 from .demo.command import add_demo
 from .evaluate.command import add_evaluate
+from .fuse.command import add_fuse
 from .models.command import add_models, expand_shorthand
 from .profile.command import add_profile
 from .register.command import add_register
@@ -69,6 +70,7 @@ def build_parser() -> OneLineParser:
     add_register(commands)
     add_apply(commands)
     add_batch(commands)
+    add_fuse(commands)
     add_models(commands)
     add_evaluate(commands)
     add_train(commands)

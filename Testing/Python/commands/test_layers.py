@@ -22,7 +22,7 @@ def test_import_contracts_hold() -> None:
 
 
 HELP = [[], ["register"], ["apply"], ["models"], ["models", "verify"], ["evaluate"], ["train"], ["train", "student"]]
-HELP += [["distill"], ["demo"], ["profile"], ["batch"]]
+HELP += [["distill"], ["demo"], ["profile"], ["batch"], ["fuse"]]
 REFUSED = [
     ["register", "absent.nii", "absent.nii", "--output", "result"],
     ["register", __file__, __file__],
@@ -30,6 +30,8 @@ REFUSED = [
     ["register", __file__, __file__, "--output", "result", "--model", "giraffe"],
     ["apply", "absent.nii", "--transform", "absent.h5", "--output", "result.nii"],
     ["apply", __file__, "--transform", __file__, "--output", "result.nii"],
+    ["fuse", "absent.csv", "--target", __file__, "--output", "result"],
+    ["fuse", "absent.csv", "--leave-one-out", "--output", "result", "--search-radius", "9"],
     ["models", "giraffe"],
     ["evaluate", "pairs.csv", "--output", "result", "--cascades", "9"],
     ["demo", "--fixed", "absent.nii"],

@@ -86,10 +86,35 @@ def load_mask(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warni
     return _load_labels(scene, Path(path), on_warning, is_mask=True)
 
 
+def read_segmentation(
+    scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning
+) -> tuple[Segmentation, Any | None]:
+    """Read a file as `load_segmentation` does, but as a value, without a node for a label map.
+
+    Returns the segmentation, whose label values can be those of any integer type, and the node that has its colors and
+    terminology, None for a label map. Raises InputError as `load_segmentation` does.
+    """
+    path = Path(path)
+    with report_os_errors(path):
+        if _has_segments(path):
+            node = _load_segments(scene, path)
+            return segmentation_from_node(node), node
+    return _read_label_map(path, on_warning, is_mask=False), None
+
+
 def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool) -> Any:
     with report_os_errors(path):
         if _has_segments(path):
             return _load_segments(scene, path)
+    segmentation = _read_label_map(path, on_warning, is_mask=is_mask)
+    try:
+        return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segmentation:
+    with report_os_errors(path):
         volume = volume_from_node(_read_volume(path, None, on_warning)[0])
     labels = volume.array
     if is_mask and is_probability_map(labels):
@@ -98,10 +123,7 @@ def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
-    try:
-        return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return segmentation
 
 
 def load_transform_node(scene: Any, path: str | Path) -> Any:

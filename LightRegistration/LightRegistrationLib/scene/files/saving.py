@@ -12,6 +12,7 @@ import slicer
 from ...core.errors import InputError
 from ...core.files.compression import compress_file
 from ...core.files.nifti import check_nifti
+from ...core.geometry.volume import Segmentation
 from ..nodes.matrices import vtk_matrix
 from ..nodes.segmentations import merge_layers, segmentation_from_node
 from ..nodes.volumes import image_data
@@ -39,7 +40,14 @@ def save_segmentation(node: Any, path: str | Path) -> None:
     if Path(path).name.lower().endswith(".seg.nrrd"):
         save_node(node, path)
         return
-    segmentation = merge_layers(segmentation_from_node(node))
+    save_label_map(merge_layers(segmentation_from_node(node)), path)
+
+
+def save_label_map(segmentation: Segmentation, path: str | Path) -> None:
+    """Write a segmentation with one layer as a label image, with the values and the voxel type that it has.
+
+    Raises InputError, naming the path, if it cannot be written.
+    """
     labels = slicer.vtkMRMLLabelMapVolumeNode()
     labels.SetIJKToRASMatrix(vtk_matrix(segmentation.affine))
     labels.SetAndObserveImageData(image_data(segmentation.layers[0]))

@@ -16,6 +16,9 @@ from .label_layers import BINARY_LABELMAP, convert_surfaces_to_labels, read_laye
 from .matrices import parent_matrix, vtk_matrix
 from .volumes import image_array, image_data, world_affine
 
+SegmentStyles = dict[str, Any]
+"""Name, color and terminology of structures, as vtkSegments without voxels, by their name in lower case."""
+
 
 def segmentation_from_node(node: Any) -> Segmentation:
     """Read a vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode in world coordinates.
@@ -51,6 +54,29 @@ def segment_names(node: Any) -> list[str]:
         return []
     segmentation = node.GetSegmentation()
     return [segmentation.GetSegment(segment_id).GetName() for segment_id in segmentation.GetSegmentIDs()]
+
+
+def read_styles(node: Any) -> SegmentStyles:
+    """Return the styles of the segments of a segmentation node; they stay when the node is removed."""
+    segmentation = node.GetSegmentation()
+    styles: SegmentStyles = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        style = slicer.vtkSegment()
+        style.DeepCopyMetadata(segmentation.GetSegment(segment_id))
+        styles.setdefault(style.GetName().casefold(), style)
+    return styles
+
+
+def segmentation_node_in_style(scene: Any, segmentation: Segmentation, name: str, styles: SegmentStyles) -> Any:
+    """Do `segmentation_node_from_segmentation`, with the styles of the segments that have one; returns the node."""
+    legend = slicer.vtkMRMLSegmentationNode()
+    for segment in segmentation.segments:
+        style = styles.get(segment.name.casefold())
+        if style is not None:
+            style.SetName(segment.name)
+            style.SetLabelValue(segment.value)
+            legend.GetSegmentation().AddSegment(style)
+    return segmentation_node_from_segmentation(scene, segmentation, name, legend)
 
 
 def _from_label_map(node: Any, name: str) -> Segmentation:

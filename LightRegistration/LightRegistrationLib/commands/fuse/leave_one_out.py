@@ -1,0 +1,94 @@
+"""Leave-one-out evaluation: each labeled scan gets labels from all others, which are compared with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.label_fusion.fusion import fuse
+from ...core.label_fusion.settings import FusionMethod
+from ...core.models.registry import ModelRegistry
+from ...core.threads import limit_threads
+from ..terminal.progress_bar import ShowProgress
+from ..terminal.versions import read_versions
+from .outputs import write_summary, write_table
+from .request import RESULTS_FILE, STRUCTURES_FILE, SUMMARY_FILE, FusionRequest
+from .run import READING, describe_settings, list_failures, measure_time, open_work_folder, show_reading
+from .scans import LabeledScans, read_scans
+from .scores import ScanScores, compute_dice
+from .warping import WarpedAtlases, warp_atlases
+
+_REGISTERING = 0.7
+"""Fraction of the time of a scan that its registrations take; for the progress."""
+
+
+def evaluate_into(
+    scene: Any, request: FusionRequest, chosen: Sequence[int], folder: Path, show: ShowProgress
+) -> list[dict[str, Any]]:
+    """Evaluate the chosen scans, and write the tables into an empty folder; returns the rows of the scans."""
+    registry = ModelRegistry()
+    warnings: list[str] = []
+    scores: list[ScanScores] = []
+    share = (1 - READING) / len(chosen)
+    with open_work_folder(folder) as work:
+        scans = read_scans(scene, request.atlases, work, warnings.append, show_reading(show, len(request.atlases)))
+        for done, index in enumerate(chosen):
+            name, start = request.atlases[index].name, READING + done * share
+            with open_work_folder(work) as own:
+                warped, result = _evaluate_scan(
+                    request, scans, index, registry, own, lambda part, s=start, n=name: show(s + share * part, n)
+                )
+            scores.append(result)
+            warnings += [f"{name}: {line}" for line in list_failures(request.atlases, warped)]
+    rows = [score.make_row() for score in scores]
+    write_table(folder / RESULTS_FILE, rows)
+    write_table(folder / STRUCTURES_FILE, [row for s in scores for row in s.list_structures(scans.structures)])
+    summary = {
+        **describe_settings(request),
+        "scans": rows,
+        "versions": read_versions(),
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+    write_summary(folder / SUMMARY_FILE, summary)
+    return rows
+
+
+def _evaluate_scan(
+    request: FusionRequest,
+    scans: LabeledScans,
+    index: int,
+    registry: ModelRegistry,
+    work: Path,
+    show: Callable[[float], None],
+) -> tuple[WarpedAtlases, ScanScores]:
+    """Label one scan from all others, and compare with its own labels."""
+    seconds: dict[str, float] = {}
+    target = scans.scans[index].image
+    others = [other for other in range(len(scans.scans)) if other != index]
+    with measure_time(seconds, "registration"):
+        warped = warp_atlases(
+            target,
+            scans,
+            others,
+            request.registration,
+            registry,
+            work,
+            lambda done: show(_REGISTERING * done / len(others)),
+        )
+    fused = []
+    with limit_threads(request.registration.threads):
+        for method in FusionMethod:
+            with measure_time(seconds, method):
+                settings = replace(request.fusion, method=method)
+                fused.append(fuse(target.array.astype(np.float32), warped.images, warped.labels, settings, work).labels)
+        shown = [scans.list_shown(atlas.index) for atlas in warped.atlases]
+        shown += [np.any(shown, axis=0)] * len(fused)
+        dice = compute_dice(scans.number_labels_on_image(index), [*warped.labels, *fused], shown)
+    show(1.0)
+    names = tuple(request.atlases[atlas.index].name for atlas in warped.atlases)
+    majority, joint = dice[len(names) :]
+    return warped, ScanScores(request.atlases[index].name, names, dice[: len(names)], majority, joint, seconds)

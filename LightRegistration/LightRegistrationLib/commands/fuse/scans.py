@@ -1,0 +1,108 @@
+"""Reads labeled scans; their voxels are then kept in files, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import InputError
+from ...core.geometry.volume import Segmentation, Volume
+from ...core.label_fusion.structures import LabelList, Structures, unify_structures
+from ...core.sampling.warping import warp_segmentation
+from ...scene.files.loading import OnWarning, load_volume, read_segmentation
+from ...scene.nodes.removal import remove_new_nodes
+from ...scene.nodes.segmentations import SegmentStyles, merge_layers, read_styles
+from ...scene.nodes.volumes import volume_from_node
+from ..register.inputs import check_right_angles
+from .request import Atlas
+
+OnScan = Callable[[int], None]
+"""Called with the number of scans that have been read."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledScan:
+    """An atlas whose voxels are memory-mapped; its labels have one layer."""
+
+    atlas: Atlas
+    image: Volume
+    labels: Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledScans:
+    """All scans, their structures, and the colors of these."""
+
+    scans: tuple[LabeledScan, ...]
+    structures: Structures
+    styles: SegmentStyles
+
+    def number_labels(self, index: int) -> Segmentation:
+        """Return the labels of a scan as numbers of `structures`."""
+        return self.structures.number_labels(index, self.scans[index].labels)
+
+    def number_labels_on_image(self, index: int) -> NDArray:
+        """Return the labels of a scan as numbers (k, j, i) on the grid of its volume."""
+        labels, grid = self.number_labels(index), self.scans[index].image.geometry
+        return (labels if labels.geometry.matches(grid) else warp_segmentation(labels, None, grid)).layers[0]
+
+    def list_shown(self, index: int) -> NDArray[np.bool_]:
+        """Return which structures a scan has, booleans (structures,)."""
+        shown = np.zeros(len(self.structures.segments), bool)
+        shown[np.array(self.structures.numbers[index], int) - 1] = True
+        return shown
+
+
+def read_target(scene: Any, path: Path, on_warning: OnWarning) -> Volume:
+    """Read the volume that gets labels. Raises InputError, naming the file."""
+    with remove_new_nodes(scene):
+        volume = volume_from_node(load_volume(scene, path, on_warning=on_warning))
+        check_right_angles(volume, path, "target")
+        return replace(volume, array=np.array(volume.array), name=path.name)
+
+
+def read_scans(
+    scene: Any, atlases: Sequence[Atlas], folder: Path, on_warning: OnWarning, on_scan: OnScan
+) -> LabeledScans:
+    """Read all scans and write their voxels into the folder. Raises InputError, naming the file, for a mistake."""
+    scans: list[LabeledScan] = []
+    styles: SegmentStyles = {}
+    for number, atlas in enumerate(atlases):
+        with remove_new_nodes(scene):
+            scans.append(_read_scan(scene, atlas, folder / str(number), styles, on_warning))
+        on_scan(number + 1)
+    lists = [LabelList(str(scan.atlas.labels), scan.labels.segments) for scan in scans]
+    return LabeledScans(tuple(scans), unify_structures(lists), styles)
+
+
+def _read_scan(scene: Any, atlas: Atlas, folder: Path, styles: SegmentStyles, on_warning: OnWarning) -> LabeledScan:
+    folder.mkdir()
+    image = volume_from_node(load_volume(scene, atlas.image, on_warning=on_warning))
+    labels, node = read_segmentation(scene, atlas.labels, on_warning=on_warning)
+    if node is None and not labels.geometry.matches(image.geometry):
+        raise InputError(
+            f"{atlas.labels}: the label map is not on the grid of its volume, {atlas.image.name}; resample it first "
+            "(light-registration apply, or another program)."
+        )
+    if node is not None:
+        for name, style in read_styles(node).items():
+            styles.setdefault(name, style)
+    if len(labels.layers) > 1:
+        on_warning(f"{atlas.labels}: structures overlap; where they do, the later one is used.")
+        labels = merge_layers(labels)
+    return LabeledScan(
+        atlas,
+        replace(image, array=map_array(image.array, folder / "image.npy"), name=atlas.name),
+        replace(labels, layers=(map_array(labels.layers[0], folder / "labels.npy"),), name=str(atlas.labels)),
+    )
+
+
+def map_array(array: NDArray, path: Path) -> NDArray:
+    """Write an array to a file and return it memory-mapped."""
+    np.save(path, array)
+    return np.asarray(np.load(path, mmap_mode="r"))
