@@ -157,20 +157,22 @@ def main() -> None:
     parser.add_argument("--search", type=int, default=0, help="for so many scans, ours also with a search")
     parser.add_argument("--ants", type=int, default=0, help="for so many scans, ANTs too; needs antspyx")
     arguments = parse(parser)
-    registry, rows = ModelRegistry(), []
+    registry = ModelRegistry()
+    rows: list[dict[str, Any]] = []
     settings = RegistrationSettings(arguments.model, threads=arguments.threads, refine=arguments.refine)
     scene, brains = headless_application().scene, list_brains(arguments.data)
     arguments.work.mkdir(parents=True, exist_ok=True)
     scans: LabeledScans | None = None
     with tempfile.TemporaryDirectory() as folder:
-        for index, brain in enumerate(brains[: arguments.scans]):
+        # The scans that take longest come last.
+        for index, brain in reversed(list(enumerate(brains[: arguments.scans]))):
             plan = {"ants": index < arguments.ants, "search": index < arguments.search, "refine": arguments.refine}
             kept = arguments.work / f"{brain.name}-{arguments.model}-{'-'.join(map(str, plan.values()))}.json"
             if not kept.exists():
                 scans = scans or read_scans(scene, brains, Path(folder), print, lambda done: None)
                 found = evaluate(scans, index, registry, settings, plan["ants"], plan["search"])
                 kept.write_text(json.dumps(found), encoding="utf-8")
-            rows += json.loads(kept.read_text(encoding="utf-8"))
+            rows = json.loads(kept.read_text(encoding="utf-8")) + rows
     card = registry.card(arguments.model)
     heading = (
         f"Model {arguments.model}, weights {card.sha256[:12]}, refine {arguments.refine}, {len(brains) - 1} atlases, "

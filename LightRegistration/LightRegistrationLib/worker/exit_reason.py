@@ -18,7 +18,7 @@ def describe_exit(exit_code: int, log: str) -> str:
     exit_code: negative for a signal (POSIX), or 128 + signal, as launchers report it. log: the end of the output of the
     process.
     """
-    if any(error in log for error in _MEMORY_ERRORS):
+    if has_memory_error(log):
         return f"The registration ran out of memory: {_FREE_MEMORY}"
     number = _find_signal(exit_code)
     if number in (_SIGKILL, _SIGTERM):
@@ -31,6 +31,11 @@ def describe_exit(exit_code: int, log: str) -> str:
         return f"The registration process crashed ({signal.Signals(number).name}): {_TRY_AGAIN}"
     last_line = log.splitlines()[-1].strip() if log else f"exit code {exit_code}"
     return f"The registration process stopped ({last_line}): {_TRY_AGAIN}"
+
+
+def has_memory_error(text: str) -> bool:
+    """Tell whether a log, or an error, says that no more memory could be reserved."""
+    return any(error in text for error in _MEMORY_ERRORS)
 
 
 def _find_signal(exit_code: int) -> int | None:

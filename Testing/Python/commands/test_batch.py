@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import csv
 import importlib.util
 import json
 import os
+import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
 from LightRegistrationLib.commands.batch.summary import write_summary
@@ -187,6 +194,42 @@ def test_the_page_shows_the_worst_first_and_trusts_no_text(task: Task, registere
     assert not re.search(r"https?://|src=", page), "not self-contained"
 
 
+def test_box_plots_show_each_structure_the_least_median_first(task: Task, registered: Run, tmp_path: Path) -> None:
+    tasks = []
+    for number, (caudate, stem) in enumerate(((0.2, 0.9), (0.4, 0.7), (0.3, None))):
+        one = replace(task, name=f"{number}", folder=tmp_path / f"{number}")
+        report = registered.report
+        structure = report["structures"][0]
+        report["structures"] = []
+        for name, dice in (("Brain stem", stem), ("<i>Caudate", caudate)):
+            scores = {kind: {**structure[kind], "dice": dice} for kind in ("before", "after")}
+            report["structures"].append({**structure, "name": name, **scores})
+        one.folder.mkdir()
+        (one.folder / "report.json").write_text(json.dumps(report))
+        (one.folder / KEY_FILE).write_text(json.dumps({"key": one.key}))
+        tasks.append(one)
+    write_summary(tmp_path, tasks)
+    page = (tmp_path / "index.html").read_text()
+    drawing = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + len("</svg>")])
+    texts = [e.text for e in drawing.iter("text")][6:]
+    assert texts == ["<i>Caudate", "3", "Brain stem", "2"], "undefined values are left out"
+    boxes = [(float(e.get("x", 0)), float(e.get("width", 0))) for e in drawing.iter("rect")]
+    axis = {e.text: float(e.get("x", 0)) for e in list(drawing.iter("text"))[:6]}
+    start, unit = axis["0"], axis["1"] - axis["0"]
+    expected = [(start + 0.25 * unit, 0.1 * unit)] * 2 + [(start + 0.75 * unit, 0.1 * unit)] * 2
+    np.testing.assert_allclose(boxes, expected, atol=0.2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="NOT TESTED: pyarrow is not installed")
+def test_the_table_is_also_written_as_parquet(task: Task, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    task.write_failure("damaged")
+    write_summary(tmp_path, [task])
+    (row,) = parquet.read_table(tmp_path / "table.parquet").to_pylist()
+    assert (row["name"], row["state"], row["dice_after"], row["error"]) == ("one", "failed", None, "damaged")
+
+
 # The command
 
 
@@ -236,42 +279,122 @@ def read_states(output: Path) -> dict[str, str]:
         return {row["name"]: row["state"] for row in csv.DictReader(stream)}
 
 
+def make_arguments(study: Path, output: Path) -> tuple[str | Path, ...]:
+    return ("batch", study, "--output", output, "--workers", "1", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def finished(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The study in one unbroken run."""
+    output = tmp_path_factory.mktemp("finished") / "out"
+    done = run_fresh_command(*make_arguments(study, output))
+    return Run(done.returncode, done.stdout, done.stderr, output)
+
+
 @needs_dask
-def test_a_bad_pair_stops_no_other_and_what_is_done_is_not_done_again(study: Path, tmp_path: Path) -> None:
-    arguments = ("batch", study, "--output", tmp_path / "out", "--workers", "1", "--threads", "1")
-    dry = run_command(*arguments, "--dry-run")
+def test_a_bad_pair_stops_no_other(study: Path, finished: Run, tmp_path: Path) -> None:
+    dry = run_command(*make_arguments(study, tmp_path / "out"), "--dry-run")
     assert dry.returncode == 0
     assert "2 to register" in dry.stdout
     assert not (tmp_path / "out").exists()
-    first = run_fresh_command(*arguments)
-    assert first.returncode == 2, first.stderr
-    assert "tcp://127.0.0.1:" in first.stdout
-    assert "1 of 2 pairs failed" in first.stderr
-    assert read_states(tmp_path / "out") == {"good": "done", "bad": "failed"}
-    folder = tmp_path / "out" / "pairs" / "good"
-    assert {"transform.h5", "warped.nii.gz", "report.json", KEY_FILE} == {p.name for p in folder.iterdir()}
-    assert [p.name for p in (tmp_path / "out" / "pairs").iterdir()] == ["good"]
-    before = (folder / "report.json").stat().st_mtime_ns
-    again = run_fresh_command(*arguments)
+    assert finished.status == 2, finished.stderr
+    assert "tcp://127.0.0.1:" in finished.stdout
+    assert "1 of 2 pairs failed" in finished.stderr
+    assert read_states(finished.output) == {"good": "done", "bad": "failed"}
+    folder = finished.output / "pairs" / "good"
+    files = {"transform.h5", "warped.nii.gz", "report.json", "thumbnail.png", KEY_FILE}
+    assert files == {p.name for p in folder.iterdir()}
+    assert [p.name for p in (finished.output / "pairs").iterdir()] == ["good"]
+    page = (finished.output / "index.html").read_text()
+    assert base64.b64encode((folder / "thumbnail.png").read_bytes()).decode() in page
+
+
+@needs_dask
+def test_what_is_done_is_not_done_again(study: Path, finished: Run) -> None:
+    report = finished.output / "pairs" / "good" / "report.json"
+    before = report.stat().st_mtime_ns
+    arguments = make_arguments(study, finished.output)
+    again = run_command(*arguments)
     assert "1 done, 1 failed before (--retry-failed tries them again), 0 to register" in again.stdout
     assert "Scheduler" not in again.stdout
     assert again.returncode == 2
     retried = run_command(*arguments, "--retry-failed", "--dry-run")
     assert "1 to register" in retried.stdout
-    assert (folder / "report.json").stat().st_mtime_ns == before
+    assert report.stat().st_mtime_ns == before
+
+
+class Running:
+    """A batch of the study that runs, whose processes can be killed."""
+
+    def __init__(self, study: Path, output: Path) -> None:
+        self.output = output
+        self._known: set[Path] = set()
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, make_arguments(study, output)), "--retry-failed"],
+            env=ONE_THREAD,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_worker(self) -> int:
+        """Wait until a new process writes the result of the good pair; returns the process."""
+        (folder,) = wait_for(lambda: sorted({*(self.output / "pairs").glob(".good.unfinished-*")} - self._known)[-1:])
+        self._known.add(folder)
+        return find_owner(folder)
+
+    def finish(self) -> tuple[str, str]:
+        """Wait for the end; returns what was written to the standard output and error."""
+        return self.process.communicate(timeout=2 * PATIENCE_S)
 
 
 @needs_dask
-def test_a_killed_worker_costs_its_pair_one_more_try(study: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_its_pair_one_more_try(study: Path, finished: Run, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    arguments = [*COMMAND, "batch", study, "--output", output, "--workers", "1", "--threads", "1"]
-    running = subprocess.Popen([*map(str, arguments)], env=ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    unfinished = wait_for(lambda: sorted((output / "pairs").glob(".good.unfinished-*")))
-    os.kill(find_owner(unfinished[0]), signal.SIGKILL)
-    _, stderr = running.communicate(timeout=2 * PATIENCE_S)
-    assert running.returncode == 2, stderr
+    twice = Running(study, output)
+    os.kill(twice.wait_for_worker(), signal.SIGKILL)
+    os.kill(twice.wait_for_worker(), signal.SIGKILL)
+    stdout, stderr = twice.finish()
+    assert twice.process.returncode == 2, stderr
+    assert "good: its process was killed or ran out of memory; once more, with one thread." in stdout
+    assert "good: The process was killed or ran out of memory twice with this pair, the second time with one" in stdout
+    assert read_states(output) == {"good": "failed", "bad": "failed"}
+    assert list((output / "pairs").iterdir()) == [], "an unfinished try is left behind"
+    once = Running(study, output)
+    os.kill(once.wait_for_worker(), signal.SIGKILL)
+    _, stderr = once.finish()
+    assert once.process.returncode == 2, stderr
     assert read_states(output) == {"good": "done", "bad": "failed"}
-    assert [p.name for p in (output / "pairs").iterdir()] == ["good"], "the first try is left behind"
+    assert [p.name for p in (output / "pairs").iterdir()] == ["good"], "unfinished tries are left behind"
+    check_equal(output, finished.output)
+
+
+@needs_dask
+@pytest.mark.skipif("LIGHTREG_KILLS" not in os.environ, reason="many kills: set LIGHTREG_KILLS to their number")
+def test_many_kills_leave_no_half_result(study: Path, finished: Run, tmp_path: Path) -> None:
+    generator, output, killed = random.Random(1), tmp_path / "out", 0
+    while killed < int(os.environ["LIGHTREG_KILLS"]):
+        running = Running(study, output)
+        worker = running.wait_for_worker()
+        time.sleep(generator.uniform(0, 2))
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(generator.choice([running.process.pid, worker]), signal.SIGKILL)
+        killed += 1
+        running.finish()
+        if (output / "pairs" / "good").exists():
+            check_equal(output, finished.output)
+            shutil.rmtree(output)
+
+
+def check_equal(output: Path, expected: Path) -> None:
+    """Raise AssertionError unless both folders hold the same result of the good pair."""
+    own, other = (folder / "pairs" / "good" for folder in (output, expected))
+    assert {p.name for p in own.iterdir()} == {p.name for p in other.iterdir()}
+    for name in ("warped.nii.gz", "thumbnail.png"):
+        assert (own / name).read_bytes() == (other / name).read_bytes(), name
+    points = np.random.default_rng(2).uniform(-60, 60, (50, 3)).tolist()
+    transforms = [sitk.ReadTransform(str(folder / "transform.h5")) for folder in (own, other)]
+    assert len({str([t.TransformPoint(p) for p in points]) for t in transforms}) == 1
 
 
 def wait_for(find: object) -> list[Path]:

@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace) -> None:
             settings=settings,
             inverse=options.inverse,
             views=options.views,
+            thumbnail=True,
             compress=not options.no_compression,
         ),
         Shape(options.shape),

@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
+from ...worker.exit_reason import has_memory_error
 from .plan import Processes
-from .settings import BATCH
 from .task import Task, register_task
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 LOOPBACK = "127.0.0.1"
 INSTALL = "pip install 'light-registration[batch]'"
 
 OnOutcome = Callable[[Task, str | None], None]
 """Called with each task that has ended and the line of its failure, None if it is done."""
+OnRetry = Callable[[Task], None]
+"""Called with each task that is tried once more."""
 
 
 def check_engine() -> None:
@@ -46,7 +48,9 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
     from distributed import Client, LocalCluster
 
     options = {
-        "distributed.scheduler.allowed-failures": BATCH.allowed_failures,
+        # One pair at a time for each process, and none that dies with another: `run_tasks` tries pairs again itself.
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.scheduler.allowed-failures": 0,
         # A pair takes seconds to minutes, and a registration does not answer meanwhile.
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.profile.enabled": False,
@@ -71,19 +75,44 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         yield stack.enter_context(client)
 
 
-def run_tasks(client: Client, tasks: Sequence[Task], on_outcome: OnOutcome) -> None:
-    """Carry out tasks, each in one of the client's workers; a worker that dies costs its task one more try."""
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
+def run_tasks(client: Client, tasks: Sequence[Task], on_outcome: OnOutcome, on_retry: OnRetry) -> None:
+    """Carry out tasks, each in one of the client's workers.
 
-    futures = {client.submit(register_task, task, key=f"{task.name}-{task.key}", pure=False): task for task in tasks}
-    for future in as_completed(list(futures)):
-        task = futures.pop(future)
+    A worker that is killed, or runs out of memory, costs its task one more try, with one thread: threads need memory.
+    """
+    from distributed import as_completed
+
+    waiting = {_submit(client, task, 1): task for task in tasks}
+    retried: set[str] = set()
+    running = as_completed(list(waiting))
+    for future in running:
+        task = waiting.pop(future)
         error = future.exception()
         if error is None:
             on_outcome(task, future.result())
-        elif isinstance(error, KilledWorker):
-            on_outcome(task, "The process was killed twice with this pair; is it too large for --memory?")
-        else:
+        elif not _is_for_want_of_memory(error):
             on_outcome(task, f"A fault of the program: {type(error).__name__}: {error}")
+        elif task.name not in retried:
+            retried.add(task.name)
+            on_retry(task)
+            again = _submit(client, task.with_threads(1), 2)
+            waiting[again] = task
+            running.add(again)
+        else:
+            on_outcome(
+                task,
+                "The process was killed or ran out of memory twice with this pair, the second time with one "
+                "thread; is it too large for --memory?",
+            )
         future.release()
+
+
+def _submit(client: Client, task: Task, attempt: int) -> Future:
+    return client.submit(register_task, task, key=f"{task.name}-{task.key}-{attempt}", pure=False)
+
+
+def _is_for_want_of_memory(error: BaseException) -> bool:
+    """Whether a process was killed, which the system and Dask do for want of memory, or could reserve no more."""
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(error, KilledWorker) or has_memory_error(f"{type(error).__name__}: {error}")

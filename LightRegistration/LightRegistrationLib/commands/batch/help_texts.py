@@ -23,14 +23,16 @@ shapes of work:
 what is written to DIR:
   pairs/NAME/   what `register` writes, for each pair
   failed/*.json each pair that failed, with its one line
-  table.csv     a row for each pair: state, Dice, folding, seconds, warnings, error
-  index.html    the same as a page, the worst pair first, with links to the folders
+  table.csv     a row for each pair: state, Dice, folding, seconds, warnings, error (also table.parquet if pyarrow is
+                installed)
+  index.html    the same on one page, the worst pair first: pictures before and after, links to the folders, and box
+                plots of the Dice of each structure
 
 processes:
   By default, as many processes as cores and free memory allow, with the cores shared among them; both are printed.
   The scheduler listens on this machine alone (127.0.0.1). A process that is killed or runs out of memory is replaced,
-  and its pair tried once more. --scheduler ADDRESS uses a running scheduler instead; its workers need this program and
-  the same paths. See docs/researcher/batch.md.
+  and its pair tried once more, with one thread. --scheduler ADDRESS uses a running scheduler instead; its workers need
+  this program and the same paths. See docs/researcher/batch.md.
 
 examples:
   light-registration batch pairs.csv --output study --dry-run

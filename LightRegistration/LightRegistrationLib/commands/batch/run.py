@@ -91,11 +91,11 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
         if waiting:
             with open_client(batch.processes, request.scheduler) as client:
                 print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
-                _carry_out(client, waiting, show)
+                _carry_out(client, waiting, show, print_line)
         return write_summary(request.output, batch.tasks)
 
 
-def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress) -> None:
+def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress, print_line: Callable[[str], None]) -> None:
     started, ended = time.monotonic(), 0
 
     def keep(task: Task, failure: str | None) -> None:
@@ -108,7 +108,10 @@ def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress) -> None
         left_s = (time.monotonic() - started) / ended * (len(waiting) - ended)
         show(ended / len(waiting), f"{ended} of {len(waiting)}, {left_s / 60:.0f} min left")
 
-    run_tasks(client, waiting, keep)
+    def tell(task: Task) -> None:
+        print_line(f"{task.name}: its process was killed or ran out of memory; once more, with one thread.")
+
+    run_tasks(client, waiting, keep, tell)
 
 
 @contextlib.contextmanager

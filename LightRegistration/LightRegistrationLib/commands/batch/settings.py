@@ -14,8 +14,6 @@ class BatchSettings:
     --workers or --memory."""
     free_share: float = 0.8
     """Share of the free memory that the processes may use. Chosen."""
-    allowed_failures: int = 1
-    """So many times a process may die with a pair before the pair counts as failed."""
 
 
 BATCH = BatchSettings()

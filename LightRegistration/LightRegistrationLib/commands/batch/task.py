@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ...core.models.cards import find_card, list_cards
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import AUTO_MODEL
 from ..files.output_folder import REPORT_FILE, RESULT_ENTRIES, staging_folder, write_report
+from ..files.private_folder import remove_abandoned_folders
 from ..register.request import FilesRequest, check_request
 
 if TYPE_CHECKING:
@@ -49,8 +50,14 @@ class Task:
         """Return the line with which the same work failed before; None if it did not."""
         return _read(self.failure).get("line") if _read_key(self.failure) == self.key else None
 
+    def with_threads(self, count: int) -> Task:
+        """Return the same task on another number of threads."""
+        settings = replace(self.request.settings, threads=count)
+        return replace(self, request=replace(self.request, settings=settings))
+
     def write_failure(self, line: str) -> None:
-        """Keep the line of a failure."""
+        """Keep the line of a failure; what a process that was killed has left of the result is removed."""
+        remove_abandoned_folders(self.folder.parent, f".{self.folder.name}.unfinished-")
         self.failure.parent.mkdir(parents=True, exist_ok=True)
         self.failure.write_text(json.dumps({"key": self.key, "line": line}) + "\n", encoding="utf-8")
 

@@ -20,11 +20,13 @@ WARPED_FILE = "warped.nii.gz"
 WARPED_SEGMENTATION_FILE = "warped_segmentation.nii.gz"
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
+THUMBNAIL_FILE = "thumbnail.png"
 VIEWS_FOLDER = "views"
 _IMAGE_FILES = (WARPED_FILE, WARPED_SEGMENTATION_FILE)
 RESULT_ENTRIES = (
     REPORT_FILE,
     PAGE_FILE,
+    THUMBNAIL_FILE,
     TRANSFORM_FILE,
     INVERSE_FILE,
     *_IMAGE_FILES,

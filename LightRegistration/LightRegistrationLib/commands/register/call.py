@@ -128,7 +128,7 @@ def _register(
         from ...core.models.registry import ModelRegistry
         from ...worker.task import run_request
         from .inverse import invert_checked, write_inverse
-        from .outputs import add_result_to_scene, write_page, write_result, write_views
+        from .outputs import add_result_to_scene, write_page, write_result, write_thumbnail, write_views
     reply = run_request(registry or ModelRegistry(), inputs.request, scale_progress(progress, 0.1, 0.7))
     watch.seconds.update(reply.report["seconds"])
     inverse = None
@@ -151,6 +151,8 @@ def _register(
     report = build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)
     if inverse is not None:
         report = inverse.add_to(report)
+    if request.thumbnail:
+        write_thumbnail(inputs.request, reply, folder)
     if request.page:
         progress(ProgressUpdate(0.9, Stage.PICTURES))
         write_page(inputs.request, reply, report, folder)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.report.definition import OutputsReport, Report
 from ...scene.files.saving import save_node, save_segmentation
 from ...scene.nodes.results import RegistrationNodes, publish_result
 from ...worker.protocol import RegistrationReply, RegistrationRequest
-from ..files.output_folder import PAGE_FILE, TRANSFORM_FILE, VIEWS_FOLDER, WARPED_FILE, WARPED_SEGMENTATION_FILE
+from ..files.output_folder import (
+    PAGE_FILE,
+    THUMBNAIL_FILE,
+    TRANSFORM_FILE,
+    VIEWS_FOLDER,
+    WARPED_FILE,
+    WARPED_SEGMENTATION_FILE,
+)
 from .inputs import LoadedInputs
+
+if TYPE_CHECKING:
+    from ...core.review.pictures import ReviewedPair
 
 
 def add_result_to_scene(inputs: LoadedInputs, reply: RegistrationReply) -> RegistrationNodes:
@@ -57,10 +68,23 @@ def write_page(request: RegistrationRequest, reply: RegistrationReply, report: R
     """Write report.html into the folder: pictures, tolerances and all numbers on one page."""
     # Imported here: only the page needs them.
     from ...core.review.page import build_page
-    from ...core.review.pictures import ReviewedPair
     from ...scene.files.png import encode_png
 
-    pair = ReviewedPair(
+    page = build_page(_make_reviewed_pair(request, reply), report, encode_png)
+    (folder / PAGE_FILE).write_text(page, encoding="utf-8")
+
+
+def write_thumbnail(request: RegistrationRequest, reply: RegistrationReply, folder: Path) -> None:
+    """Write thumbnail.png into the folder: a small picture before and after."""
+    from ...core.review.pictures import draw_thumbnail
+    from ...scene.files.png import save_png
+
+    save_png(draw_thumbnail(_make_reviewed_pair(request, reply)), folder / THUMBNAIL_FILE)
+
+
+def _make_reviewed_pair(request: RegistrationRequest, reply: RegistrationReply) -> ReviewedPair:
+    from ...core.review.pictures import ReviewedPair
+
+    return ReviewedPair(
         request.fixed, request.moving, reply.result.field, request.fixed_segmentation, reply.warped_segmentation
     )
-    (folder / PAGE_FILE).write_text(build_page(pair, report, encode_png), encoding="utf-8")

@@ -22,8 +22,8 @@ class FilesRequest:
     or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
     Masks: the same; the volumes are compared where they are not 0. initial: an InitialAlignment or a linear ITK
     transform file, fixed -> moving. settings: all others; their `initial` is not used. inverse: also write the inverse
-    transform. views: also draw pictures. page: also write report.html. compress: write images as .nii.gz instead of
-    .nii.
+    transform. views: also draw pictures. page: also write report.html. thumbnail: also write thumbnail.png, for a page
+    of many pairs. compress: write images as .nii.gz instead of .nii.
     """
 
     fixed: Path
@@ -39,6 +39,7 @@ class FilesRequest:
     inverse: bool = False
     views: bool = False
     page: bool = False
+    thumbnail: bool = False
     compress: bool = True
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..geometry.geometry import FloatArray
 from ..geometry.transforms import DisplacementField
 from ..geometry.volume import Segmentation, Volume
@@ -25,8 +27,10 @@ from .drawing import (
     find_window,
     scale_to_gray,
 )
-from .planes import Plane, compute_determinants, sample_labels, sample_values
+from .planes import Plane, compute_determinants, find_center, make_planes, sample_labels, sample_values
 from .settings import REVIEW
+
+_GAP_PIXELS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,15 @@ def draw_plane(pair: ReviewedPair, images: PlaneImages) -> dict[str, Picture]:
     )
     pictures[caption] = draw_determinants(compute_determinants(pair.field, plane))
     return pictures
+
+
+def draw_thumbnail(pair: ReviewedPair) -> Picture:
+    """Draw a small axial picture as loaded and, to its right, after registration: fixed red, moving cyan."""
+    center = find_center(pair.fixed.geometry, pair.fixed_segmentation)
+    axial = make_planes(pair.fixed.geometry, center, REVIEW.thumbnail_pixels)[0]
+    (images,) = sample_planes(pair, [axial])
+    before, after = (draw_two_colors(images.fixed, moving) for moving in (images.before, images.warped))
+    return np.concatenate([before, np.zeros_like(before[:, :_GAP_PIXELS]), after], axis=1)
 
 
 def _name_color(color: tuple[int, int, int], word: str) -> str:

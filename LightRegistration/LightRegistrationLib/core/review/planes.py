@@ -35,11 +35,14 @@ class Plane:
     pixel_mm: float
 
 
-def make_planes(geometry: Geometry, center_mm: FloatArray) -> list[Plane]:
-    """Make the axial, coronal and sagittal plane through a point (3, RAS mm) that show the whole of a grid."""
+def make_planes(geometry: Geometry, center_mm: FloatArray, pixels: int = REVIEW.picture_pixels) -> list[Plane]:
+    """Make the axial, coronal and sagittal plane through a point (3, RAS mm) that show the whole of a grid.
+
+    pixels: along the longest side of the grid.
+    """
     corners = geometry.corners_mm.reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    pixel_mm = float((high - low).max()) / (REVIEW.picture_pixels - 1)
+    pixel_mm = float((high - low).max()) / (pixels - 1)
     planes = []
     for title, axes in _AXES.items():
         columns, rows = np.array(axes, dtype=np.float64)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 class ReviewSettings:
     """How results are drawn, and which tolerances they are held against.
 
-    picture_pixels: the longest side of the fixed volume in a picture. checkerboard_tiles: along that side.
-    grid_lines_mm: distances of grid lines to choose from; grid_lines: the number of lines along the longest side that
-    the choice is nearest to. percentiles: intensities drawn black and white. jacobian_range: determinants drawn in
-    full color, and their inverses. Chosen for legibility.
+    picture_pixels, thumbnail_pixels: the longest side of the fixed volume in a picture, and in the small pictures of a
+    page of many pairs (about 20 kB each). checkerboard_tiles: along that side. grid_lines_mm: distances of grid lines
+    to choose from; grid_lines: the number of lines along the longest side that the choice is nearest to. percentiles:
+    intensities drawn black and white. jacobian_range: determinants drawn in full color, and their inverses. Chosen for
+    legibility.
 
     min_dice, max_distance_mm: tolerances of AAPM TG-132 (Brock et al., Medical Physics 2017, table III): Dice within
     the contouring uncertainty, about 0.8 to 0.9; mean distance and target registration error within the largest voxel
@@ -21,6 +22,7 @@ class ReviewSettings:
     """
 
     picture_pixels: int = 288
+    thumbnail_pixels: int = 120
     checkerboard_tiles: int = 8
     grid_lines_mm: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
     grid_lines: int = 20
