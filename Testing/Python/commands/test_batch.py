@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
 from LightRegistrationLib.commands.batch.summary import write_summary
@@ -321,6 +322,17 @@ def test_what_is_done_is_not_done_again(study: Path, finished: Run) -> None:
     retried = run_command(*arguments, "--retry-failed", "--dry-run")
     assert "1 to register" in retried.stdout
     assert report.stat().st_mtime_ns == before
+
+
+@needs_dask
+def test_errors_for_want_of_memory_are_told_from_faults() -> None:
+    from LightRegistrationLib.commands.batch.engine import is_for_want_of_memory
+
+    for reserve in (lambda: np.empty(1 << 55), lambda: torch.empty(1 << 55), lambda: bytearray(1 << 55)):
+        with pytest.raises((MemoryError, RuntimeError)) as raised:
+            reserve()
+        assert is_for_want_of_memory(raised.value)
+    assert not is_for_want_of_memory(RuntimeError("size mismatch"))
 
 
 class Running:

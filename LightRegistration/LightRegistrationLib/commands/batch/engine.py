@@ -90,7 +90,7 @@ def run_tasks(client: Client, tasks: Sequence[Task], on_outcome: OnOutcome, on_r
         error = future.exception()
         if error is None:
             on_outcome(task, future.result())
-        elif not _is_for_want_of_memory(error):
+        elif not is_for_want_of_memory(error):
             on_outcome(task, f"A fault of the program: {type(error).__name__}: {error}")
         elif task.name not in retried:
             retried.add(task.name)
@@ -111,7 +111,7 @@ def _submit(client: Client, task: Task, attempt: int) -> Future:
     return client.submit(register_task, task, key=f"{task.name}-{task.key}-{attempt}", pure=False)
 
 
-def _is_for_want_of_memory(error: BaseException) -> bool:
+def is_for_want_of_memory(error: BaseException) -> bool:
     """Whether a process was killed, which the system and Dask do for want of memory, or could reserve no more."""
     from distributed.scheduler import KilledWorker
 

@@ -10,7 +10,7 @@ class ReviewSettings:
     """How results are drawn, and which tolerances they are held against.
 
     picture_pixels, thumbnail_pixels: the longest side of the fixed volume in a picture, and in the small pictures of a
-    page of many pairs (about 20 kB each). checkerboard_tiles: along that side. grid_lines_mm: distances of grid lines
+    page of many pairs (about 15 kB each). checkerboard_tiles: along that side. grid_lines_mm: distances of grid lines
     to choose from; grid_lines: the number of lines along the longest side that the choice is nearest to. percentiles:
     intensities drawn black and white. jacobian_range: determinants drawn in full color, and their inverses. Chosen for
     legibility.

@@ -18,6 +18,7 @@ from LightRegistrationLib.core.review.drawing import (
     draw_gray,
     draw_two_colors,
 )
+from LightRegistrationLib.core.review.pictures import ReviewedPair, draw_thumbnail
 from LightRegistrationLib.core.review.planes import (
     Plane,
     compute_determinants,
@@ -122,6 +123,24 @@ def test_two_colors_and_checkerboard_show_both_images() -> None:
     assert board[5, 5].tolist() == [255] * 3
     assert board[5, 15].tolist() == [0] * 3
     assert board.mean() == pytest.approx(127.5)
+
+
+def test_a_thumbnail_is_colored_before_and_gray_after() -> None:
+    geometry = make_geometry((20, 40, 30), (2, 2, 2))
+    ball = (np.linalg.norm(geometry.points_mm - geometry.center_mm, axis=-1) < 15).astype(np.float32)
+    shift_mm = np.array([8.0, 0, 0])
+    moving = Volume(ball, geometry.affine @ np.array([[1, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    displacement = np.broadcast_to(moving.geometry.center_mm - geometry.center_mm, (*geometry.shape, 3))
+    assert np.linalg.norm(displacement[0, 0, 0]) == np.linalg.norm(shift_mm)
+    pair = ReviewedPair(Volume(ball, geometry.affine), moving, DisplacementField(displacement, geometry.affine))
+    picture = draw_thumbnail(pair).astype(int)
+    half = (picture.shape[1] - 4) // 2
+    before, after = picture[:, :half], picture[:, -half:]
+    is_colored = [np.abs(side[..., 0] - side[..., 1]) > 100 for side in (before, after)]
+    assert is_colored[0].mean() > 0.05
+    assert is_colored[1].mean() == 0
+    assert (after[..., 0] == 255).mean() > 0.1
+    assert max(before.shape[:2]) in (120, 121)
 
 
 def test_outlines_follow_the_edge_and_dashes_leave_gaps() -> None:
