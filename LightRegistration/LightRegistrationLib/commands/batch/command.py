@@ -14,7 +14,7 @@ from ..register.options import add_setting_options, parse_path
 from ..register.request import FilesRequest
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
-from .plan import Shape
+from .plan import Layout, Shape
 
 
 def add_batch(commands: Any) -> None:
@@ -22,9 +22,13 @@ def add_batch(commands: Any) -> None:
     parser = commands.add_parser(
         "batch", help="register many pairs in several processes", description=texts.BATCH, epilog=texts.BATCH_END
     )
-    parser.add_argument("pairs", type=parse_path, metavar="PAIRS", help=texts.PAIRS)
+    parser.add_argument("pairs", nargs="?", type=parse_path, metavar="PAIRS", help=texts.PAIRS)
+    parser.add_argument("--bids", type=parse_path, metavar="FOLDER", help=texts.BIDS)
+    parser.add_argument("--filter", nargs="+", default=["suffix=T1w"], metavar="KEY=VALUE", help=texts.FILTER)
+    parser.add_argument("--fixed", type=parse_path, metavar="FILE", help=texts.FIXED)
     parser.add_argument("--output", type=parse_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--shape", choices=list(Shape), default=Shape.PAIRS, help=texts.SHAPE)
+    parser.add_argument("--layout", choices=list(Layout), default=Layout.FOLDERS, help=texts.LAYOUT)
     parser.add_argument("--dry-run", action="store_true", help=texts.DRY_RUN)
     parser.add_argument("--retry-failed", action="store_true", help=texts.RETRY)
     processes = parser.add_argument_group("processes")
@@ -40,11 +44,15 @@ def add_batch(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if (options.pairs is None) == (options.bids is None):
+        raise InputError("Name a list of pairs, PAIRS, or a BIDS folder, --bids FOLDER, and not both.")
+    if options.bids is None and options.fixed is not None:
+        raise InputError("--fixed goes with --bids; in a list the first row names the fixed volume.")
     from .run import BatchRequest, prepare, run_batch
 
     settings = RegistrationSettings(model=options.model, cascades=options.cascades, refine=options.refine)
     request = BatchRequest(
-        options.pairs,
+        options.bids or options.pairs,
         options.output,
         FilesRequest(
             fixed=Path(),
@@ -62,6 +70,10 @@ def _run(options: argparse.Namespace) -> None:
         options.memory,
         options.scheduler,
         options.retry_failed,
+        options.bids is not None,
+        tuple(options.filter),
+        options.fixed,
+        Layout(options.layout),
     )
     batch = prepare(request)
     print(batch.describe())

@@ -14,6 +14,10 @@ the list of pairs:
   The CSV file of `evaluate`: the columns fixed, moving, and optionally fixed_labels, moving_labels, id (landmarks and
   group are accepted and not used); paths are relative to it.
 
+a BIDS folder:
+  Its scans take the place of the list. With the shape pairs, the later scans of each person are registered to the
+  first one (in the order of their names); the other shapes take all scans.
+
 shapes of work:
   pairs         the pairs as they are listed (the default)
   all-to-one    every volume of the list, fixed or moving, to the fixed volume of the first row
@@ -27,6 +31,10 @@ what is written to DIR:
                 installed)
   index.html    the same on one page, the worst pair first: pictures before and after, links to the folders, and box
                 plots of the Dice of each structure
+  bids/         with --layout bids: dataset_description.json, and in sub-*/[ses-*/]anat for each pair
+                *_from-A_to-B_mode-image_xfm.h5 and .json (the report), its inverse *_from-B_to-A_mode-image_xfm.h5,
+                *_space-B_A.nii.gz, *_space-B_dseg.nii.gz and .tsv; A is the suffix of the moving volume (T1w), B the
+                template or the fixed volume
 
 processes:
   By default, as many processes as cores and free memory allow, with the cores shared among them; both are printed.
@@ -37,12 +45,18 @@ processes:
 examples:
   light-registration batch pairs.csv --output study --dry-run
   light-registration batch pairs.csv --output study --refine fast --inverse
+  light-registration batch --bids study --shape all-to-one --fixed tpl-MNI_T1w.nii.gz --layout bids --output out
   light-registration batch scans.csv --output atlas --shape atlas-to-all --workers 4 --threads 2
 
 {EXIT_STATUS}
   Exit status 2 also if a pair failed; the others are registered and written."""
 
 PAIRS = "list of pairs: .csv, or .json with a list `pairs`"
+BIDS = "top folder of a BIDS data set, instead of a list: scans of sub-*/[ses-*/]anat, see below"
+FILTER = """with --bids: which scans, by suffix and entities, such as suffix=T1w session=01 (default: suffix=T1w)"""
+FIXED = "with --bids and --shape all-to-one: the fixed volume, such as a template (default: the first scan)"
+LAYOUT = """folders (the default), or bids: also write DIR/bids, a derivative data set with the names of fMRIPrep (hard
+links to the files of the pairs); implies --inverse"""
 SHAPE = "which volumes are registered to which, see below (default: pairs)"
 WORKERS = "number of processes (default: as cores and free memory allow)"
 THREADS = "CPU threads of each process (default: the cores, shared among the processes)"

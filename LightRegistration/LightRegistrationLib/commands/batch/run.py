@@ -16,8 +16,9 @@ from ..files.path_errors import report_path_errors, report_write_errors
 from ..files.private_folder import lock_folder
 from ..register.request import FilesRequest, check_threads
 from ..terminal.progress_bar import ShowProgress
+from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
 from .engine import check_engine, measure_free_gb, open_client, run_tasks
-from .plan import Processes, Shape, arrange_pairs, plan_processes
+from .plan import Layout, Processes, Shape, arrange_pairs, plan_processes
 from .summary import Row, write_summary
 from .task import Task, compute_key, make_hasher
 
@@ -28,8 +29,9 @@ PAIRS_FOLDER, FAILED_FOLDER = "pairs", "failed"
 class BatchRequest:
     """A batch.
 
-    options: the settings of each pair; its files are not used, and its threads are chosen here. workers, threads,
-    memory_gb: None for what fits this machine. scheduler: address of a running one.
+    pairs: list of pairs, or the top folder of a BIDS data set (is_bids), of which `filters` choose the scans; fixed:
+    the fixed volume of ALL_TO_ONE there. options: the settings of each pair; its files are not used, and its threads
+    are chosen here. workers, threads, memory_gb: None for what fits this machine. scheduler: address of a running one.
     """
 
     pairs: Path
@@ -41,6 +43,10 @@ class BatchRequest:
     memory_gb: float | None = None
     scheduler: str | None = None
     retry_failed: bool = False
+    is_bids: bool = False
+    filters: tuple[str, ...] = ()
+    fixed: Path | None = None
+    layout: Layout = Layout.FOLDERS
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,11 @@ def prepare(request: BatchRequest) -> Batch:
     check_engine()
     if request.output.exists() and not request.output.is_dir():
         raise InputError(f"{request.output}: the output is a folder, but this is a file; choose another name.")
-    pairs = arrange_pairs(read_pairs(request.pairs), request.shape)
+    if request.is_bids:
+        listed = list_bids_pairs(request.pairs, request.filters, request.fixed, request.shape)
+    else:
+        listed = read_pairs(request.pairs)
+    pairs = arrange_pairs(listed, request.shape)
     # The cores of the machines behind a scheduler are not known here.
     threads = request.threads or (1 if request.scheduler else None)
     processes = plan_processes(
@@ -74,6 +84,8 @@ def prepare(request: BatchRequest) -> Batch:
         check_threads(processes.threads)
     compute_hash = make_hasher()
     tasks = tuple(_make_task(pair, request, processes.threads, compute_hash) for pair in pairs)
+    if request.layout == Layout.BIDS:
+        name_derivatives(tasks)  # raises its errors before anything is registered
     waiting = tuple(
         task for task in tasks if not task.is_done() and (request.retry_failed or task.read_failure() is None)
     )
@@ -92,6 +104,8 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
             with open_client(batch.processes, request.scheduler) as client:
                 print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
                 _carry_out(client, waiting, show, print_line)
+        if request.layout == Layout.BIDS:
+            write_derivatives(request.output / DERIVATIVES_FOLDER, batch.tasks)
         return write_summary(request.output, batch.tasks)
 
 
@@ -131,6 +145,7 @@ def _lock(output: Path) -> Iterator[None]:
 def _make_task(pair: EvaluationPair, request: BatchRequest, threads: int, compute_hash: Callable[[Path], str]) -> Task:
     files = replace(
         request.options,
+        inverse=request.options.inverse or request.layout == Layout.BIDS,
         fixed=pair.fixed.absolute(),
         moving=pair.moving.absolute(),
         fixed_segmentation=_make_absolute(pair.fixed_labels),

@@ -1,0 +1,155 @@
+"""BIDS: scans of a folder as pairs, and results under the names that pipelines know.
+
+Names are read here and not by pybids: the entities of an image are all in its name, and pybids would bring pandas,
+SQLAlchemy and nibabel for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...core.errors import InputError
+from ...training.evaluation.pairs import EvaluationPair
+from ..files.bids_names import BidsName, DerivativeNames, make_derivative_names, parse_bids_name
+from ..files.output_folder import (
+    INVERSE_FILE,
+    REPORT_FILE,
+    TRANSFORM_FILE,
+    WARPED_FILE,
+    WARPED_SEGMENTATION_FILE,
+)
+from .plan import Shape
+from .task import Task
+
+DESCRIPTION_FILE = "dataset_description.json"
+DERIVATIVES_FOLDER = "bids"
+_BIDS_VERSION = "1.10.0"
+_ENTITIES = {"subject": "sub", "session": "ses"}
+"""What filters may call an entity beside its short name."""
+
+
+def list_bids_pairs(folder: Path, filters: Sequence[str], fixed: Path | None, shape: Shape) -> list[EvaluationPair]:
+    """List the scans of a BIDS folder (sub-*/[ses-*/]anat) as rows of a list of pairs.
+
+    filters: KEY=VALUE, with `suffix` or an entity as the key. fixed: the fixed volume of ALL_TO_ONE, else the first
+    scan. With PAIRS, the later scans of each person are registered to the first one. Raises InputError for a folder
+    that is not BIDS, and if no scan is left.
+    """
+    if not (folder / DESCRIPTION_FILE).is_file():
+        raise InputError(f"{folder}: there is no {DESCRIPTION_FILE} in it; choose the top folder of a BIDS data set.")
+    if fixed is not None and (shape != Shape.ALL_TO_ONE or not fixed.is_file()):
+        what = "there is no such file" if shape == Shape.ALL_TO_ONE else "--fixed needs --shape all-to-one"
+        raise InputError(f"{fixed}: {what}.")
+    wanted = dict(_parse_filter(text) for text in filters)
+    found = [
+        (path, name)
+        for path in sorted((*folder.glob("sub-*/anat/*"), *folder.glob("sub-*/ses-*/anat/*")))
+        if (name := parse_bids_name(path)) is not None and _is_wanted(name, wanted)
+    ]
+    if not found:
+        raise InputError(f"{folder}: no scan in it has {' '.join(filters)}; choose others with --filter.")
+    if shape != Shape.PAIRS:
+        first = fixed or found[0][0]
+        return [EvaluationPair(str(n), first, path) for n, (path, _) in enumerate(found)]
+    pairs = []
+    for _, group in groupby(found, lambda item: item[1].entities["sub"]):
+        first, *later = (path for path, _ in group)
+        pairs += [EvaluationPair(f"{_stem(path)}_to_{_stem(first)}", first, path) for path in later]
+    if not pairs:
+        raise InputError(f"{folder}: nobody in it has two scans with {' '.join(filters)}; choose another --shape.")
+    return pairs
+
+
+def _parse_filter(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign and value):
+        raise InputError(f"The filter '{text}' is not made as KEY=VALUE, for example suffix=T1w or session=01.")
+    return _ENTITIES.get(key, key), value
+
+
+def _is_wanted(name: BidsName, wanted: Mapping[str, str]) -> bool:
+    return all((name.suffix if key == "suffix" else name.entities.get(key)) == value for key, value in wanted.items())
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0]
+
+
+def name_derivatives(tasks: Sequence[Task]) -> dict[str, DerivativeNames]:
+    """Name the results of all tasks, by the tasks' names. Raises InputError if two would have one name."""
+    names = {task.name: make_derivative_names(task.request.fixed, task.request.moving) for task in tasks}
+    taken: dict[str, str] = {}
+    for task, own in names.items():
+        other = taken.setdefault(own.transform, task)
+        if other != task:
+            raise InputError(f"The pairs {other} and {task} would both be written as {own.transform}; rename a volume.")
+    return names
+
+
+def write_derivatives(folder: Path, tasks: Sequence[Task]) -> None:
+    """Write the results of all tasks that are done as a BIDS derivative data set.
+
+    Files are hard links to those of the pairs, so that they take no space twice, or copies where the disk has no links.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {
+        "Name": "LightRegistration: registered scans",
+        "BIDSVersion": _BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "LightRegistration", "Version": __version__}],
+    }
+    _write_text(folder / DESCRIPTION_FILE, json.dumps(description, indent=2) + "\n")
+    names = name_derivatives(tasks)
+    for task in tasks:
+        if task.is_done():
+            _write_pair(task.folder, folder, names[task.name])
+
+
+def _write_pair(source: Path, target: Path, names: DerivativeNames) -> None:
+    report: dict[str, Any] = json.loads((source / REPORT_FILE).read_text(encoding="utf-8"))
+    if report["labels"]:
+        rows = ["index\tname", *(f"{label['value']}\t{label['name']}" for label in report["labels"])]
+        _write_text(target / f"{names.segmentation}.tsv", "\n".join(rows) + "\n")
+    for file, name in (
+        (WARPED_FILE, f"{names.warped}.nii.gz"),
+        (WARPED_SEGMENTATION_FILE, f"{names.segmentation}.nii.gz"),
+    ):
+        for extension in ("", ".gz"):
+            _link(source / f"{file.removesuffix('.gz')}{extension}", target / f"{name.removesuffix('.gz')}{extension}")
+    for file, name in ((INVERSE_FILE, names.inverse), (REPORT_FILE, names.sidecar), (TRANSFORM_FILE, names.transform)):
+        _link(source / file, target / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make the target the same file as the source; a target whose source is not there any more is removed."""
+    if not source.exists():
+        target.unlink(missing_ok=True)
+        return
+    if target.exists() and source.samefile(target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(source, part)
+    except OSError:  # a disk without hard links
+        shutil.copyfile(source, part)
+    part.replace(target)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

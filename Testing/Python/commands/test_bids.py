@@ -1,0 +1,186 @@
+"""`batch` with BIDS: which scans of a folder are paired, and the names that the results get."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LightRegistrationLib.commands.batch.bids import list_bids_pairs, name_derivatives, write_derivatives
+from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs
+from LightRegistrationLib.commands.batch.task import KEY_FILE, Task
+from LightRegistrationLib.commands.files.bids_names import make_derivative_names, parse_bids_name
+from LightRegistrationLib.commands.register.request import FilesRequest
+from LightRegistrationLib.core.errors import InputError
+
+from ..command_line import run_command
+from .conftest import Run
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> Path:
+    """Two persons, one with two sessions; a T2w scan, a mask and a note that are no T1w scans."""
+    names = [
+        "dataset_description.json",
+        "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
+        "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T1w.json",
+        "sub-02/anat/sub-02_T1w.nii",
+        "sub-02/anat/notes.nii",
+        "sub-02/func/sub-02_task-rest_bold.nii.gz",
+        "template.nii.gz",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def list_names(folder: Path, shape: Shape, *filters: str, fixed: Path | None = None) -> list[str]:
+    listed = list_bids_pairs(folder, filters or ("suffix=T1w",), fixed, shape)
+    return [
+        f"{pair.moving.name.split('.')[0]} {pair.fixed.name.split('.')[0]}" for pair in arrange_pairs(listed, shape)
+    ]
+
+
+def test_scans_of_a_folder_are_paired_by_the_shape(data_set: Path) -> None:
+    assert list_names(data_set, Shape.PAIRS) == ["sub-01_ses-2_T1w sub-01_ses-1_T1w"]
+    assert list_names(data_set, Shape.ALL_TO_ONE) == [
+        "sub-01_ses-2_T1w sub-01_ses-1_T1w",
+        "sub-02_T1w sub-01_ses-1_T1w",
+    ]
+    to_template = list_names(data_set, Shape.ALL_TO_ONE, fixed=data_set / "template.nii.gz")
+    assert to_template == [f"{n} template" for n in ("sub-01_ses-1_T1w", "sub-01_ses-2_T1w", "sub-02_T1w")]
+    assert len(list_names(data_set, Shape.ALL_TO_ALL)) == 6
+    assert list_names(data_set, Shape.PAIRS, "subject=01", "session=1") == ["sub-01_ses-1_T2w sub-01_ses-1_T1w"]
+
+
+def test_folders_without_what_is_asked_for_are_refused(data_set: Path) -> None:
+    for filters, message in (
+        (("suffix=FLAIR",), "no scan in it has suffix=FLAIR"),
+        (("T1w",), "The filter 'T1w' is not made as KEY=VALUE"),
+        (("suffix=T2w",), "nobody in it has two scans with suffix=T2w"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list_bids_pairs(data_set, filters, None, Shape.PAIRS)
+    with pytest.raises(InputError, match="--fixed needs --shape all-to-one"):
+        list_bids_pairs(data_set, ["suffix=T1w"], data_set / "template.nii.gz", Shape.PAIRS)
+    (data_set / "dataset_description.json").unlink()
+    with pytest.raises(InputError, match=r"there is no dataset_description\.json in it"):
+        list_bids_pairs(data_set, ["suffix=T1w"], None, Shape.PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "expected"),
+    [
+        (
+            "tpl-MNI152NLin2009cAsym_res-01_T1w.nii.gz",
+            "sub-01_T1w.nii.gz",
+            "sub-01/anat/sub-01_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5",
+        ),
+        (
+            "sub-01_ses-1_T1w.nii.gz",
+            "sub-01_ses-2_acq-mprage_run-2_T1w.nii",
+            "sub-01/ses-2/anat/sub-01_ses-2_acq-mprage_run-2_from-T1w_to-ses1T1w_mode-image_xfm.h5",
+        ),
+        ("sub-01_T2w.nii.gz", "sub-01_T1w.nii.gz", "sub-01/anat/sub-01_from-T1w_to-T2w_mode-image_xfm.h5"),
+        ("sub-02_T1w.nii.gz", "sub-01_T1w.nii.gz", "sub-01/anat/sub-01_from-T1w_to-sub02T1w_mode-image_xfm.h5"),
+        (
+            "my template.nii.gz",
+            "sub-01_space-x_desc-preproc_T1w.nii.gz",
+            "sub-01/anat/sub-01_from-T1w_to-mytemplate_mode-image_xfm.h5",
+        ),
+    ],
+)
+def test_transforms_are_named_as_fmriprep_names_them(fixed: str, moving: str, expected: str) -> None:
+    names = make_derivative_names(Path(fixed), Path("any") / moving)
+    assert names.transform == expected
+    start, _, space = expected.removesuffix("_mode-image_xfm.h5").partition("_from-T1w_to-")
+    assert names.inverse == f"{start}_from-{space}_to-T1w_mode-image_xfm.h5"
+    assert names.segmentation == f"{start}_space-{space}_dseg"
+    assert parse_bids_name(Path(f"{Path(names.warped).name}.nii.gz")) is not None
+
+
+def test_names_that_cannot_be_made_are_refused() -> None:
+    with pytest.raises(InputError, match=r"scan7\.nii: the layout bids needs moving volumes with names such as sub-01"):
+        make_derivative_names(Path("sub-01_T1w.nii"), Path("scan7.nii"))
+    with pytest.raises(InputError, match="has letters or digits"):
+        make_derivative_names(Path("___.nii"), Path("sub-01_T1w.nii"))
+
+
+# The derivative data set
+
+
+@pytest.fixture
+def done(registered: Run, tmp_path: Path) -> Task:
+    """The result of `register`, with an inverse, as that of a pair of a batch."""
+    folder = tmp_path / "pairs" / "one"
+    shutil.copytree(registered.output, folder)
+    shutil.copy(folder / "transform.h5", folder / "inverse.h5")
+    (folder / KEY_FILE).write_text('{"key": "k"}')
+    request = FilesRequest(Path("tpl-A_T1w.nii.gz"), Path("sub-01_T1w.nii.gz"))
+    return Task("one", request, folder, tmp_path / "failed" / "one.json", "k")
+
+
+def test_a_derivative_data_set_holds_the_results_once(done: Task, tmp_path: Path) -> None:
+    failed = replace(done, name="two", key="other", request=replace(done.request, moving=Path("sub-02_T1w.nii.gz")))
+    folder = tmp_path / "bids"
+    for _ in range(2):
+        write_derivatives(folder, [done, failed])
+    start = "sub-01/anat/sub-01"
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == {
+        "dataset_description.json",
+        f"{start}_from-T1w_to-A_mode-image_xfm.h5",
+        f"{start}_from-T1w_to-A_mode-image_xfm.json",
+        f"{start}_from-A_to-T1w_mode-image_xfm.h5",
+        f"{start}_space-A_T1w.nii.gz",
+        f"{start}_space-A_dseg.nii.gz",
+        f"{start}_space-A_dseg.tsv",
+    }
+    assert os.path.samefile(folder / f"{start}_from-T1w_to-A_mode-image_xfm.h5", done.folder / "transform.h5")
+    description = json.loads((folder / "dataset_description.json").read_text())
+    assert (description["DatasetType"], description["GeneratedBy"][0]["Name"]) == ("derivative", "LightRegistration")
+    rows = [line.split("\t") for line in (folder / f"{start}_space-A_dseg.tsv").read_text().splitlines()]
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{start}_space-A_dseg.nii.gz")))
+    assert rows[0] == ["index", "name"]
+    assert set(np.unique(labels)) - {0} <= {int(value) for value, _ in rows[1:]}
+
+
+def test_a_result_that_is_replaced_is_linked_anew(done: Task, tmp_path: Path) -> None:
+    write_derivatives(tmp_path / "bids", [done])
+    shutil.copy(done.folder / "transform.h5", done.folder / "new.h5")
+    (done.folder / "new.h5").replace(done.folder / "transform.h5")
+    (done.folder / "inverse.h5").unlink()
+    write_derivatives(tmp_path / "bids", [done])
+    anat = tmp_path / "bids" / "sub-01" / "anat"
+    assert os.path.samefile(anat / "sub-01_from-T1w_to-A_mode-image_xfm.h5", done.folder / "transform.h5")
+    assert not (anat / "sub-01_from-A_to-T1w_mode-image_xfm.h5").exists()
+
+
+def test_two_pairs_of_one_name_are_refused(done: Task) -> None:
+    other = replace(done, name="two", request=replace(done.request, moving=Path("elsewhere") / "sub-01_T1w.nii.gz"))
+    with pytest.raises(InputError, match="The pairs one and two would both be written as sub-01/anat/sub-01_from-T1w"):
+        name_derivatives([done, other])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="NOT TESTED: Dask is not installed")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Name a list of pairs, PAIRS, or a BIDS folder"),
+        (("list.csv", "--bids", "."), "and not both"),
+        (("list.csv", "--fixed", "a.nii"), "--fixed goes with --bids"),
+    ],
+)
+def test_wrong_combinations_are_one_line(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = run_command("batch", *arguments, "--output", tmp_path / "out")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert message in done.stderr
