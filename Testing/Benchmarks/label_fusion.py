@@ -28,7 +28,7 @@ from LightRegistrationLib.commands.fuse.request import Atlas
 from LightRegistrationLib.commands.fuse.scans import LabeledScans, read_scans
 from LightRegistrationLib.commands.fuse.scores import compute_dice
 from LightRegistrationLib.commands.fuse.warping import WarpedAtlases, warp_atlases
-from LightRegistrationLib.core.label_fusion.fusion import fuse
+from LightRegistrationLib.core.label_fusion.fusion import fuse, make_image
 from LightRegistrationLib.core.label_fusion.settings import FusionMethod, FusionSettings
 from LightRegistrationLib.core.label_fusion.voting import find_disputed_voxels
 from LightRegistrationLib.core.models.registry import ModelRegistry
@@ -73,7 +73,7 @@ def evaluate(
         single = np.nanmean(compute_dice(truth, warped.labels, shown), axis=1)
         for method, value in ((BEST, single.max()), (MEAN, single.mean())):
             rows.append({"scan": scans.scans[index].atlas.name, "method": method, "dice": float(value), "seconds": 0.0})
-        image = target.array.astype(np.float32)
+        image = make_image(target.array)
         works: dict[str, Callable[[], NDArray]] = {
             method: lambda own=own: fuse(image, warped.images, warped.labels, own, Path(name)).labels
             for method, own in OURS.items()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.label_fusion.fusion import fuse
+from ...core.label_fusion.fusion import fuse, make_image
 from ...core.label_fusion.settings import FusionMethod
 from ...core.models.registry import ModelRegistry
 from ...core.threads import limit_threads
@@ -84,7 +84,7 @@ def _evaluate_scan(
         for method in FusionMethod:
             with measure_time(seconds, method):
                 settings = replace(request.fusion, method=method)
-                fused.append(fuse(target.array.astype(np.float32), warped.images, warped.labels, settings, work).labels)
+                fused.append(fuse(make_image(target.array), warped.images, warped.labels, settings, work).labels)
         shown = [scans.list_shown(atlas.index) for atlas in warped.atlases]
         shown += [np.any(shown, axis=0)] * len(fused)
         dice = compute_dice(scans.number_labels_on_image(index), [*warped.labels, *fused], shown)

@@ -10,9 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ...core.label_fusion.fusion import fuse
+from ...core.label_fusion.fusion import fuse, make_image
 from ...core.models.registry import ModelRegistry
 from ...core.threads import limit_threads
 from ..terminal.progress_bar import ShowProgress
@@ -49,7 +47,7 @@ def fuse_into(scene: Any, request: FusionRequest, folder: Path, show: ShowProgre
             )
         with measure_time(seconds, "fusion"), limit_threads(request.registration.threads):
             fused = fuse(
-                target.array.astype(np.float32),
+                make_image(target.array),
                 warped.images,
                 warped.labels,
                 request.fusion,

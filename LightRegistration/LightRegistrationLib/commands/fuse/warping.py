@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Volume
+from ...core.label_fusion.fusion import make_image
 from ...core.models.registry import ModelRegistry
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import RegistrationSettings
@@ -97,6 +98,6 @@ def _warp(
     )
     reply = run_request(registry, request, ignore_progress)
     assert reply.warped_segmentation is not None
-    image = map_array(reply.warped.array.astype(np.float32), folder / f"{index}-image.npy")
+    image = map_array(make_image(reply.warped.array), folder / f"{index}-image.npy")
     labels = map_array(reply.warped_segmentation.layers[0], folder / f"{index}-labels.npy")
     return WarpedAtlas(index, image, labels, reply.result.model, tuple(reply.report["warnings"]))

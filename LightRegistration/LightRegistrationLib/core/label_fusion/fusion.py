@@ -26,6 +26,15 @@ OnFraction = Callable[[float], None]
 """Called with the fraction of the work that is done."""
 
 
+def make_image(array: NDArray) -> NDArray[np.float32]:
+    """Return a scan as `fuse` takes it: 32-bit floating-point numbers, the smallest one where it has none (NaN)."""
+    image = array.astype(np.float32)
+    is_known = np.isfinite(image)
+    if not is_known.all():
+        image[~is_known] = image[is_known].min(initial=0)
+    return image
+
+
 @dataclass(frozen=True, eq=False)
 class FusedLabels:
     """The outcome of a fusion.

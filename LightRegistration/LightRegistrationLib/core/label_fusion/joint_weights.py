@@ -29,7 +29,7 @@ def compute_joint_weights(
     shape, center = tuple(target.shape), torch.zeros(1, 3, dtype=torch.int64)
     offsets = list_offsets(settings.patch_radius)
     at_centers = find_voxels(centers, offsets, shape)
-    own = standardize(target.reshape(-1)[at_centers])
+    own = standardize(torch.take(target, at_centers))
     errors = torch.empty(len(centers), len(images), len(offsets))
     matched = find_voxels(centers, center, shape)[:, 0].repeat(len(images), 1)
     for number, image in enumerate(images):
@@ -37,7 +37,7 @@ def compute_joint_weights(
         if settings.search_radius:
             places = _search(own, image, centers, settings)
             found, matched[number] = find_voxels(places, offsets, shape), find_voxels(places, center, shape)[:, 0]
-        torch.abs(own - standardize(image.reshape(-1)[found]), out=errors[:, number])
+        errors[:, number] = standardize(torch.take(image, found)).sub_(own).abs_()
     return _solve(errors, settings).T.contiguous(), matched
 
 
@@ -49,7 +49,7 @@ def _search(own: Tensor, image: Tensor, centers: Tensor, settings: FusionSetting
     limits = torch.tensor(image.shape) - 1
     for step in list_offsets(settings.search_radius):
         candidates = torch.minimum((centers + step).clamp_min_(0), limits)
-        patches = standardize(image.reshape(-1)[find_voxels(candidates, offsets, tuple(image.shape))])
+        patches = standardize(torch.take(image, find_voxels(candidates, offsets, tuple(image.shape))))
         correlation = (own * patches).sum(-1)
         is_better = correlation > best + _MIN_GAIN * len(offsets)
         best[is_better] = correlation[is_better]

@@ -7,6 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
+_ROUNDING = 4.0
+
 
 def list_offsets(radius: int) -> Tensor:
     """List the offsets (n, 3) in k, j, i of a cube of voxels, the nearest to its center first."""
@@ -28,8 +30,11 @@ def find_voxels(centers: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> Ten
 
 
 def standardize(patches: Tensor) -> Tensor:
-    """Give each patch, along the last axis, mean 0 and standard deviation 1; a constant one becomes 0."""
-    centered = patches - patches.mean(-1, keepdim=True)
-    deviation = centered.square().sum(-1, keepdim=True).div_(patches.shape[-1] - 1).sqrt_()
-    floor = torch.finfo(patches.dtype).eps * patches.abs().amax(-1, keepdim=True)
-    return torch.where(deviation > floor, centered / deviation.clamp_min(torch.finfo(patches.dtype).tiny), 0.0)
+    """Give each patch (..., n), in place, mean 0 and standard deviation 1; a constant one becomes 0."""
+    count = patches.shape[-1]
+    mean = patches.mean(-1, keepdim=True)
+    patches.sub_(mean)
+    norm = torch.linalg.vector_norm(patches, dim=-1, keepdim=True)
+    # What is left of a constant patch is the rounding of its mean.
+    is_flat = norm <= _ROUNDING * torch.finfo(patches.dtype).eps * count**0.5 * mean.abs()
+    return patches.mul_(((count - 1) ** 0.5 / norm).masked_fill_(is_flat, 0.0))

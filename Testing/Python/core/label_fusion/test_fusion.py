@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from LightRegistrationLib.commands.phantom.anatomy import evaluate_anatomy
-from LightRegistrationLib.core.label_fusion.fusion import FusedLabels, fuse
+from LightRegistrationLib.core.label_fusion.fusion import FusedLabels, fuse, make_image
 from LightRegistrationLib.core.label_fusion.settings import FusionMethod, FusionSettings
 from LightRegistrationLib.core.label_fusion.voting import elect, find_disputed_voxels
 from LightRegistrationLib.core.threads import limit_threads
@@ -100,6 +100,11 @@ def test_probabilities_are_the_shares_of_the_votes(heads: Case, tmp_path: Path) 
         assert fused.mean_weights.sum() == pytest.approx(1, abs=1e-5)
     votes = np.mean([own == 2 for own in heads.labels], 0)
     np.testing.assert_allclose(heads.fuse(MAJORITY, tmp_path).compute_probability(2), votes, atol=1e-6)
+
+
+def test_unknown_intensities_do_not_decide() -> None:
+    image = make_image(np.array([[[3.0, np.nan], [np.inf, -2.0]]]))
+    assert (image.dtype, image.tolist()) == (np.float32, [[[3.0, -2.0], [-2.0, -2.0]]])
 
 
 def test_ties_go_to_the_smallest_label_and_weights_decide() -> None:
