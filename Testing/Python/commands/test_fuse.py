@@ -152,7 +152,7 @@ def test_names_and_colors_stay_and_an_atlas_that_fails_is_left_out(heads: Heads,
     (tmp_path / "far").mkdir()
     atlases = [write_named(heads, number, tmp_path) for number in (1, 2)]
     atlases.append((heads.scan, write_named(heads, 1, tmp_path / "far", shift_mm=1000)[1]))
-    summary = fuse_atlases(heads.scan, atlases, tmp_path / "out", **OPTIONS)
+    summary = fuse_atlases(heads.scan, atlases, tmp_path / "out", initial="centers", method="majority", **OPTIONS)
     expected = {(s.name, s.value) for s in heads.segmentations[1].segments}
     assert {(s["name"], s["value"]) for s in summary["structures"]} == expected
     with remove_new_nodes(headless_application().scene):
@@ -206,5 +206,5 @@ def test_wrong_atlases_are_refused_before_anything_is_registered(heads: Heads, t
 def test_one_atlas_alone_is_not_fused(heads: Heads, tmp_path: Path) -> None:
     atlases = [write_named(heads, number, tmp_path, shift_mm=1000 * (number - 1)) for number in (1, 2)]
     with pytest.raises(InputError, match=r"Of 2 atlases only one could be registered to head0.*wholly outside"):
-        fuse_atlases(heads.scan, atlases, tmp_path / "out", **OPTIONS)
+        fuse_atlases(heads.scan, atlases, tmp_path / "out", initial="centers", **OPTIONS)
     assert {p.name for p in tmp_path.iterdir()} == {"1.seg.nrrd", "2.seg.nrrd"}, "voxels of the atlases are left behind"

@@ -39,9 +39,8 @@ def evaluate_into(
         for done, index in enumerate(chosen):
             name, start = request.atlases[index].name, READING + done * share
             with open_work_folder(work) as own:
-                warped, result = _evaluate_scan(
-                    request, scans, index, registry, own, lambda part, s=start, n=name: show(s + share * part, n)
-                )
+                show_part = _scale_progress(show, name, start, share)
+                warped, result = _evaluate_scan(request, scans, index, registry, own, show_part)
             scores.append(result)
             warnings += [f"{name}: {line}" for line in list_failures(request.atlases, warped)]
     rows = [score.make_row() for score in scores]
@@ -55,6 +54,10 @@ def evaluate_into(
     }
     write_summary(folder / SUMMARY_FILE, summary)
     return rows
+
+
+def _scale_progress(show: ShowProgress, name: str, start: float, share: float) -> Callable[[float], None]:
+    return lambda part: show(start + share * part, name)
 
 
 def _evaluate_scan(
