@@ -33,7 +33,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
-from ..command_line import COMMAND, ONE_THREAD, run_command, run_fresh_command
+from ..command_line import COMMAND, ONE_THREAD, QUICK, run_command, run_fresh_command
 from ..processes import PATIENCE_S
 from .conftest import PairFiles, Run
 
@@ -281,7 +281,7 @@ def read_states(output: Path) -> dict[str, str]:
 
 
 def make_arguments(study: Path, output: Path) -> tuple[str | Path, ...]:
-    return ("batch", study, "--output", output, "--workers", "1", "--threads", "1")
+    return ("batch", study, "--output", output, "--workers", "1", *QUICK)
 
 
 @pytest.fixture(scope="module")

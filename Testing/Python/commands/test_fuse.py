@@ -22,12 +22,13 @@ from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.removal import remove_new_nodes
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
 
-from ..command_line import run_command
+from .. import quick_model
+from ..command_line import QUICK, run_command
 from .conftest import Run, write_image
 
 HUGE = 4_000_000_000
 """Added to the label values: they need 32 bits without a sign."""
-OPTIONS: dict[str, Any] = {"model": "brain-mri", "cascades": 1, "threads": 1}
+OPTIONS: dict[str, Any] = {"model": quick_model.NAME, "threads": 1}
 RED = (0.9, 0.1, 0.2)
 
 
@@ -73,7 +74,7 @@ def fused(heads: Heads, tmp_path_factory: pytest.TempPathFactory) -> Run:
     arguments = ("--target", heads.scan, "--output", output, "--probabilities", "--method", "majority")
     rows = heads.atlases.read_text(encoding="utf-8-sig").splitlines()
     (heads.folder / "two.csv").write_text("\n".join([rows[0], *rows[2:]]) + "\n")
-    done = run_command("fuse", heads.folder / "two.csv", *arguments, "--model", "brain-mri", "--threads", "1")
+    done = run_command("fuse", heads.folder / "two.csv", *arguments, *QUICK)
     return Run(done.returncode, done.stdout, done.stderr, output)
 
 
