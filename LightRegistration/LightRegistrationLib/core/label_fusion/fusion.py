@@ -6,6 +6,7 @@ Arrays of the atlases may be memory-mapped: one is read at a time, or small part
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -163,7 +164,15 @@ def _view_as_tensor(array: NDArray[np.float32]) -> Tensor:
 
 
 def _make_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
-    """Make an array in a file; one without elements, which cannot be mapped, is in memory."""
+    """Make an array in a file; one without elements, which cannot be mapped, is in memory.
+
+    Raises OSError for a full disk.
+    """
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        # A mapped file whose space is missing when it is written would end the process.
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
