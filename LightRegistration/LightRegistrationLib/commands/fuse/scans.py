@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,6 +105,12 @@ def _read_scan(scene: Any, atlas: Atlas, folder: Path, styles: SegmentStyles, on
 
 
 def map_array(array: NDArray, path: Path) -> NDArray:
-    """Write an array to a file and return it memory-mapped."""
-    np.save(path, array)
+    """Write an array to a file and return it memory-mapped. Raises OSError if it cannot be written."""
+    try:
+        np.save(path, array)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # NumPy says only how much of it was written.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     return np.asarray(np.load(path, mmap_mode="r"))
