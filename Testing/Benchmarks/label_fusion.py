@@ -7,8 +7,9 @@ Dice: mean over the structures that the scan and at least one atlas have; a stru
 a single atlas is measured on the structures that it has. The best single atlas is the best one for that scan, which
 only who knows its labels can choose. All fusions of a scan, ANTs' too, start from the same warped atlases, which are
 ours. ANTs: antsJointFusion as ANTsPy 0.6.3 runs it, `alpha` 0.1 and `beta` 2 as ours, in a mask of the voxels where
-the atlases disagree (ours votes there only). Seconds: CPU seconds of the fusion alone, median over the scans. Finished
-scans are kept in a folder (--work), so that the command can be stopped and run again.
+the atlases disagree (ours votes there only); its seconds include the probability maps that ANTsPy always writes.
+Seconds: CPU seconds of the fusion alone, median over the scans. Finished scans are kept in a folder (--work), so that
+the command can be stopped and run again.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ def evaluate(
             if has_search or not own.search_radius
         }
         if with_ants:
-            works |= {method: lambda own=own: fuse_with_ants(image, warped, own) for method, own in ANTS.items()}
+            works |= {
+                method: lambda own=own: fuse_with_ants(image, warped, own)
+                for method, own in ANTS.items()
+                if has_search or not own["r_search"]
+            }
         for method, work in works.items():
             started = time.process_time()
             labels = work()
@@ -154,7 +159,7 @@ def main() -> None:
     parser.add_argument("--model", default="brain-mri")
     parser.add_argument("--refine", default="none")
     parser.add_argument("--scans", type=int, default=15, help="label only the first scans; the atlases are always all")
-    parser.add_argument("--search", type=int, default=0, help="for so many scans, ours also with a search")
+    parser.add_argument("--search", type=int, default=0, help="for so many scans, also with a search")
     parser.add_argument("--ants", type=int, default=0, help="for so many scans, ANTs too; needs antspyx")
     arguments = parse(parser)
     registry = ModelRegistry()
