@@ -12,11 +12,13 @@ from slicer.util import VTKObservationMixin
 
 from ..core.geometry.geometry import FloatArray
 from ..core.geometry.transforms import DisplacementField
+from ..scene.display.deformation_maps import MapKind
 from ..scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
 from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
 from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
 from .inputs import SelectedNodes
+from .translation import translate
 from .view_content import Overlay, Picture, ViewContent
 
 _NOTHING = ViewContent(overlay=Overlay.NONE)
@@ -174,11 +176,24 @@ class ResultViews(VTKObservationMixin):
             self.clear()
 
 
+_MAPS = {Overlay.DISPLACEMENT: MapKind.LENGTHS, Overlay.JACOBIAN: MapKind.DETERMINANTS}
+
+
 def _show_overlay(display: ResultDisplay, overlay: Overlay, on: bool) -> None:
     if overlay == Overlay.OUTLINES:
         display.show_outlines(on)
     elif overlay == Overlay.MATCH:
         display.show_match(on)
+    elif overlay in _MAPS and on:
+        display.show_map(_MAPS[overlay], _make_map_title(overlay), translate("LightRegistration", "folded"))
+    else:
+        display.hide_map()
+
+
+def _make_map_title(overlay: Overlay) -> str:
+    if overlay == Overlay.DISPLACEMENT:
+        return translate("LightRegistration", "Displacement, mm")
+    return translate("LightRegistration", "Jacobian")
 
 
 def _show_picture(display: ResultDisplay, picture: Picture) -> None:

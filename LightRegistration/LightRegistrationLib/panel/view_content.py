@@ -27,6 +27,8 @@ class Overlay(StrEnum):
     NONE = "none"
     OUTLINES = "outlines"
     MATCH = "match"
+    DISPLACEMENT = "displacement"
+    JACOBIAN = "jacobian"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def list_overlays(parameters: Any, nodes: Any) -> list[Overlay]:
     has_pair = nodes.fixed_segmentation is not None and nodes.warped_segmentation is not None
     if has_pair and parameters.report and parse_report(parameters.report).get("structures"):
         overlays.append(Overlay.MATCH)
-    return overlays
+    return [*overlays, Overlay.DISPLACEMENT, Overlay.JACOBIAN]
 
 
 @lru_cache(maxsize=2)

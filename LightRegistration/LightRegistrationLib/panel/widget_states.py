@@ -20,6 +20,8 @@ OVERLAY_BUTTONS = {
     Overlay.NONE: "noOverlayButton",
     Overlay.OUTLINES: "outlinesButton",
     Overlay.MATCH: "matchButton",
+    Overlay.DISPLACEMENT: "displacementButton",
+    Overlay.JACOBIAN: "jacobianButton",
 }
 """The radio buttons of the switches."""
 

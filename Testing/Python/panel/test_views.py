@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import slicer
 
+from LightRegistrationLib.scene.display.deformation_maps import make_determinant_bands, make_length_bands
+
 from .test_preview import composites
 from .test_result import pixels
 
@@ -17,7 +19,7 @@ def foreground() -> str | None:
 
 def drawn() -> set[str]:
     """The overlays that are in the scene for the views."""
-    kinds = {"outlines": "*outlines*", "match": "Match and mismatch", "grid": "* grid"}
+    kinds = {"outlines": "*outlines*", "match": "Match and mismatch", "grid": "* grid", "map": "Deformation map"}
     return {kind for kind, pattern in kinds.items() if len(slicer.util.getNodes(pattern))}
 
 
@@ -55,6 +57,29 @@ def test_one_overlay_replaces_the_other_and_the_grid_goes_with_each(shifted):
     assert drawn() == {"match"}
     assert ui.beforeButton.checked
     assert ui.matchButton.checked, "pictures and overlays are separate choices"
+
+
+def test_maps_of_the_deformation_are_drawn_with_their_legend(shifted, tmp_path):
+    """The result is a shift by 5 mm: one color, from 5 to 6 mm, and determinants of 1."""
+    ui, parameters = shifted.ui, shifted.panel.logic.getParameterNode()
+    longest, unchanged = make_length_bands(5.0)[-1], make_determinant_bands("folded")[5]
+    assert (longest.name, unchanged.name) == ("5 to 6", "0.9 to 1.1")
+    shifted.host.render_slice_view("Red", tmp_path / "before.png")  # the view is open, as it is in Slicer
+    for overlay, band in (("displacement", longest), ("jacobian", unchanged)):
+        getattr(ui, f"{overlay}Button").click()
+        assert parameters.overlay == overlay
+        assert drawn() == {"map"}
+        assert ui.showButton.text == "Shown in the views"
+        labels = slicer.util.getNode("Deformation map")
+        values = np.unique(slicer.util.arrayFromVolume(labels))
+        colors = labels.GetDisplayNode().GetColorNode()
+        assert [colors.GetColorName(int(value)) for value in values] == [band.name]
+        shifted.host.render_slice_view("Red", tmp_path / f"{overlay}.png")
+        distance = np.abs(pixels(tmp_path / f"{overlay}.png") - 255 * np.array(band.color)).max(-1)
+        assert (distance[:, 380:] < 2).sum() > 50, "the band in the legend"
+    ui.noOverlayButton.click()
+    assert drawn() == set()
+    assert slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode") == []
 
 
 def test_a_match_map_taken_out_of_the_views_is_noticed_and_comes_back(shifted):

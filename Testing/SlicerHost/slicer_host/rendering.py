@@ -16,6 +16,7 @@ _MANAGERS = (
     "vtkMRMLMarkupsDisplayableManager",
     "vtkMRMLOrientationMarkerDisplayableManager",
     "vtkMRMLRulerDisplayableManager",
+    "vtkMRMLColorLegendDisplayableManager",
 )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import slicer
+import slicer.util
 
 from ...commands.phantom.pair import PhantomPair
+from ...scene.nodes.probe import read_voxel
 from ...scene.nodes.results import RegistrationNodes, publish_result
 
 LANDMARKS_MM = ((0.0, 20.0, 10.0), (-30.0, -10.0, 0.0), (25.0, 0.0, -15.0))
@@ -73,6 +75,29 @@ class CheckScenarios:
         self.assertIn("(", self.ui.cursorFixedLabel.text, "the structure there")
         tabs.setCurrentIndex(0)
 
+    def test_maps_show_the_known_deformation(self) -> None:
+        """The maps of displacement and Jacobian are in the views, with a legend, and hold the known values."""
+        self._show_known_result()
+        point = LANDMARKS_MM[1]
+        expected = np.linalg.norm(np.subtract(self._pair().true_field(point), point))
+        composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+        self.ui.displacementButton.click()
+        labels = slicer.mrmlScene.GetNodeByID(composite.GetLabelVolumeID())
+        value = read_voxel(labels, point)
+        low, high = labels.GetDisplayNode().GetColorNode().GetColorName(int(value)).split(" to ")
+        self.assertTrue(float(low) - 0.1 <= expected <= float(high) + 0.1, f"{low} to {high} mm, not {expected} mm")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode"), 1)
+
+        self.ui.jacobianButton.click()
+        labels = slicer.mrmlScene.GetNodeByID(composite.GetLabelVolumeID())
+        names = labels.GetDisplayNode().GetColorNode()
+        used = {names.GetColorName(int(value)) for value in np.unique(slicer.util.arrayFromVolume(labels))}
+        self.assertIn("0.9 to 1.1", used)
+        self.assertNotIn("folded", used)
+        self.ui.noOverlayButton.click()
+        self.assertIsNone(composite.GetLabelVolumeID())
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode"), 0)
+
     def _show_known_result(self) -> RegistrationNodes:
         """Show a result with the known deformation; returns its nodes."""
         pair = self._pair()
@@ -100,6 +125,7 @@ class CheckScenarios:
     moving: Any
     fixed_segmentation: Any
     moving_segmentation: Any
+    assertTrue: Any
     assertEqual: Any
     assertIn: Any
     assertNotIn: Any

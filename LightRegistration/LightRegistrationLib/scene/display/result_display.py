@@ -1,4 +1,4 @@
-"""Show a registration in the slice views: volumes before and after, deformation grid, outlines, match map.
+"""Show a registration in the slice views: volumes before and after, deformation grid and maps, outlines, match map.
 
 Uses nodes and the application logic only, so that the same code works in Slicer and without windows.
 """
@@ -15,6 +15,7 @@ from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, image_data, world_affine
 from .deformation_grid import DeformationGrid
+from .deformation_maps import MAP_OPACITY, MapDisplay, MapKind
 from .hidden_segmentations import HiddenSegmentations
 from .match import MATCH, MISMATCH, compute_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
@@ -27,9 +28,9 @@ MATCH_OPACITY = 0.6
 class ResultDisplay:
     """The display of one registration in all slice views.
 
-    Each part (grid, outlines, match map) is switched on and off separately and is readable alone: while one is drawn,
-    the views do not draw the segmentations themselves, whose fills would cover it. Switching it off restores what the
-    views showed before. A scene that is saved meanwhile holds the user's nodes as they were.
+    Each part (grid, outlines, match map, map of the deformation) is switched on and off separately and is readable
+    alone: while one is drawn, the views do not draw the segmentations themselves, whose fills would cover it. Switching
+    it off restores what the views showed before. A scene that is saved meanwhile holds the user's nodes as they were.
     """
 
     def __init__(self, logic: Any, nodes: RegistrationNodes) -> None:
@@ -46,6 +47,7 @@ class ResultDisplay:
         self._hidden = HiddenSegmentations(self._scene)
         self._outlines_on = self._grid_on = False
         self._match_map: list[Any] = []
+        self._map = MapDisplay(self._scene, nodes.transform)
 
     @property
     def nodes(self) -> RegistrationNodes:
@@ -54,10 +56,11 @@ class ResultDisplay:
 
     @property
     def is_in_views(self) -> bool:
-        """Whether all slice views show the picture and the match map; the user may have chosen others meanwhile."""
+        """Whether all slice views show the picture and the map; the user may have chosen others meanwhile."""
         volumes = (self._nodes.fixed, self._foreground_node)
         wanted = tuple(None if volume is None else volume.GetID() for volume in volumes)
-        labels = self._match_map[0].GetID() if self._match_map else None
+        label_node = self._match_map[0] if self._match_map else self._map.node
+        labels = None if label_node is None else label_node.GetID()
         return all(
             (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID()) == wanted
             and labels in (None, node.GetLabelVolumeID())
@@ -82,11 +85,10 @@ class ResultDisplay:
 
     def replace_nodes(self, nodes: RegistrationNodes) -> None:
         """Display other nodes of the same registration; `restore` still restores what the views showed at first."""
-        self.show_match(False)
-        self.show_outlines(False)
-        self.show_grid(False)
+        self._hide_overlays()
         self._nodes = nodes
         self._grid = DeformationGrid(self._scene, nodes.transform)
+        self._map = MapDisplay(self._scene, nodes.transform)
         self._show_volumes(nodes.warped if self._after else nodes.moving, after=self._after)
 
     def restore_volumes(self) -> None:
@@ -128,7 +130,10 @@ class ResultDisplay:
 
         Shows nothing unless there are both segmentations. Raises InputError if they have no structure in common.
         """
-        self._labels.restore()
+        if on:
+            self.hide_map()
+        if self._match_map:
+            self._labels.restore()
         for node in self._match_map:
             remove_with_display(self._scene, node)
         self._match_map = []
@@ -138,12 +143,36 @@ class ResultDisplay:
             self._labels.show(self._match_map[0], MATCH_OPACITY)
         self._hide_or_show_segmentations()
 
+    def show_map(self, kind: MapKind, title: str, folded_name: str) -> None:
+        """Show a map of the deformation with its legend. title: of the legend. folded_name: of the folded band in it.
+
+        The whole displacement is meant, the initial alignment included; determinants are those of the map fixed ->
+        moving. Raises InputError if the transform is no longer a displacement field.
+        """
+        self.show_match(False)
+        self.hide_map()
+        self._map.show(kind, folded_name, self._fixed_geometry())
+        self._labels.show(self._map.node, MAP_OPACITY)
+        self._map.add_legend(title)
+        self._hide_or_show_segmentations()
+
+    def hide_map(self) -> None:
+        """Remove the map of the deformation."""
+        if self._map.node is not None:
+            self._labels.restore()
+            self._map.hide()
+            self._hide_or_show_segmentations()
+
     def restore(self) -> None:
         """Switch everything off: the views and the user's nodes are again as they were before."""
+        self._hide_overlays()
+        self.restore_volumes()
+
+    def _hide_overlays(self) -> None:
         self.show_match(False)
+        self.hide_map()
         self.show_outlines(False)
         self.show_grid(False)
-        self.restore_volumes()
 
     def _show_volumes(self, foreground: Any, after: bool) -> None:
         fixed_id = self._nodes.fixed.GetID()
@@ -166,7 +195,7 @@ class ResultDisplay:
 
     def _hide_or_show_segmentations(self) -> None:
         """Do not draw the segmentations while there is something that their fills would cover."""
-        if not (self._grid_on or self._outlines_on or self._match_map):
+        if not (self._grid_on or self._outlines_on or self._match_map or self._map.node):
             self._hidden.restore()
             return
         nodes = self._nodes

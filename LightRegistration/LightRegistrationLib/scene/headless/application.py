@@ -57,6 +57,7 @@ def headless_application() -> HeadlessApplication:
     colors = logic.GetColorLogic()
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # in Slicer, the Colors module does this
     logic.SetSliceLogics(vtkCollection())
     logic.SetViewLogics(vtkCollection())
     for factory in (

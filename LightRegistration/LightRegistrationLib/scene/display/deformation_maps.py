@@ -1,0 +1,181 @@
+"""Maps of the deformation in the slice views, in bands of colors, with a legend of their numbers.
+
+A band is a label of a hidden label map; the legend lists the names of the bands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.geometry.geometry import FloatArray, Geometry
+from ...core.review.deformation_maps import DeformationMaps, compute_deformation_maps
+from ..nodes.hidden_nodes import add_hidden_node
+from ..nodes.matrices import vtk_matrix
+from ..nodes.removal import remove_with_display
+from ..nodes.transforms import field_from_transform_node
+from ..nodes.volumes import image_data
+
+Color = tuple[float, float, float]
+
+MAP_OPACITY = 0.6
+_MOST_LENGTH_BANDS = 10
+_LENGTH_COLORS = ((0.27, 0.0, 0.33), (0.23, 0.32, 0.55), (0.13, 0.57, 0.55), (0.37, 0.79, 0.38), (0.99, 0.91, 0.14))
+"""Dark for short, bright for long (after matplotlib's viridis)."""
+_DETERMINANT_EDGES = (0.5, 0.67, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
+_SMALLER: Color = (0.0, 0.2, 1.0)
+_LARGER: Color = (1.0, 0.1, 0.0)
+FOLDED: Color = (1.0, 0.0, 1.0)
+_UNCHANGED_OPACITY = 0.2
+
+
+class MapKind(Enum):
+    """LENGTHS: of the displacement, mm. DETERMINANTS: Jacobian determinants."""
+
+    LENGTHS = auto()
+    DETERMINANTS = auto()
+
+
+@dataclass(frozen=True)
+class Band:
+    """A range of values. upper: its upper edge, which belongs to the next band. opacity: within the map."""
+
+    name: str
+    upper: float
+    color: Color
+    opacity: float = 1.0
+
+
+class MapDisplay:
+    """The maps of one transform node; computed when one is first shown, and again after the transform has changed."""
+
+    def __init__(self, scene: Any, transform: Any) -> None:
+        self._scene = scene
+        self._transform = transform
+        self._computed: tuple[int, DeformationMaps] | None = None
+        self._nodes: list[Any] = []
+
+    @property
+    def node(self) -> Any:
+        """The label map of the bands, for the label layer of the views; None while no map is shown."""
+        return self._nodes[0] if self._nodes else None
+
+    def show(self, kind: MapKind, folded_name: str, fixed_geometry: Geometry) -> None:
+        """Add the nodes of a map in place of an earlier one. folded_name: of the folded band.
+
+        fixed_geometry: grid of the fixed volume in the world. Raises InputError for a transform that is not a
+        displacement field.
+        """
+        self.hide()
+        maps = self._compute(fixed_geometry)
+        if kind is MapKind.LENGTHS:
+            values, bands = maps.lengths_mm, make_length_bands(float(maps.lengths_mm.max()))
+        else:
+            values, bands = maps.determinants, make_determinant_bands(folded_name)
+        self._nodes = _add_nodes(self._scene, find_bands(values, bands), maps.geometry, bands)
+
+    def add_legend(self, title: str) -> None:
+        """Add the legend. Call it when the views show the map: they draw legends of what they show at that moment."""
+        node, colors = self._nodes
+        _add_legend(self._scene, node, colors.GetNumberOfColors(), title)
+
+    def hide(self) -> None:
+        """Remove the map and its legend."""
+        for node in self._nodes:
+            remove_with_display(self._scene, node)
+        self._nodes = []
+
+    def _compute(self, fixed_geometry: Geometry) -> DeformationMaps:
+        time = self._transform.GetTransformToWorldMTime()
+        if self._computed is None or self._computed[0] != time:
+            field = field_from_transform_node(self._transform)
+            self._computed = time, compute_deformation_maps(field, fixed_geometry)
+        return self._computed[1]
+
+
+def make_length_bands(longest_mm: float) -> list[Band]:
+    """Return bands of a round width from 0 to beyond the longest displacement, 10 at most."""
+    width = _find_round_width(longest_mm / _MOST_LENGTH_BANDS)
+    count = max(1, math.floor(longest_mm / width * (1 + 1e-9)) + 1)
+    positions = np.linspace(0, len(_LENGTH_COLORS) - 1, max(count, 2))
+    anchors = np.array(_LENGTH_COLORS)
+    bands = []
+    for number in range(count):
+        red, green, blue = (
+            float(np.interp(positions[number], range(len(anchors)), anchors[:, channel])) for channel in range(3)
+        )
+        low, high = number * width, (number + 1) * width
+        bands.append(Band(f"{low:.6g} to {high:.6g}", high, (red, green, blue)))
+    return bands
+
+
+def _find_round_width(width: float) -> float:
+    """Return the smallest of 1, 2, 2.5, 5 times a power of ten that is larger than a width; 0.1 at least."""
+    power = 10.0 ** math.floor(math.log10(max(width, 0.05)))
+    candidates = [factor * power for factor in (1, 2, 2.5, 5, 10, 20)]
+    return max(0.1, next(candidate for candidate in candidates if candidate > width))
+
+
+def make_determinant_bands(folded_name: str) -> list[Band]:
+    """Return the folded band, and bands around 1: blue below, red above, nearly transparent where nothing changes."""
+    edges = (*_DETERMINANT_EDGES, math.inf)
+    bands = [Band(folded_name, float(np.nextafter(np.float32(0), np.float32(1))), FOLDED)]
+    middle = len(edges) // 2
+    for number, upper in enumerate(edges):
+        lower = edges[number - 1] if number else 0.0
+        name = f"> {lower:g}" if math.isinf(upper) else f"< {upper:g}" if not number else f"{lower:g} to {upper:g}"
+        share, full = abs(number - middle) / middle, _SMALLER if number < middle else _LARGER
+        red, green, blue = (1 - share + share * channel for channel in full)
+        bands.append(Band(name, upper, (red, green, blue), 1.0 if share else _UNCHANGED_OPACITY))
+    return bands
+
+
+def find_bands(values: FloatArray, bands: Sequence[Band]) -> NDArray[np.uint8]:
+    """Return for each value the number of its band, from 1."""
+    edges = np.array([band.upper for band in bands[:-1]], dtype=np.float32)
+    return (np.searchsorted(edges, values, side="right") + 1).astype(np.uint8)
+
+
+def _add_nodes(scene: Any, labels: NDArray[np.uint8], geometry: Geometry, bands: Sequence[Band]) -> list[Any]:
+    colors = add_hidden_node(scene, "vtkMRMLColorTableNode", "Deformation map colors")
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(len(bands) + 1)
+    colors.SetColor(0, " ", 0, 0, 0, 0)
+    for number, band in enumerate(bands, start=1):
+        colors.SetColor(number, band.name, *band.color, band.opacity)
+    node = add_hidden_node(scene, "vtkMRMLLabelMapVolumeNode", "Deformation map")
+    node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
+    node.SetAndObserveImageData(image_data(labels))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.SetHideFromEditors(True)
+    display.SetSaveWithScene(False)
+    return [node, colors]
+
+
+def _add_legend(scene: Any, node: Any, color_count: int, title: str) -> None:
+    """Add a legend with the names of the colors of a label map, at the right border of the views that show it."""
+    legend = scene.CreateNodeByClass("vtkMRMLColorLegendDisplayNode")
+    legend.UnRegister(None)
+    legend.SetName("Deformation map legend")
+    legend.SetHideFromEditors(True)
+    legend.SetSaveWithScene(False)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat("%s")
+    legend.SetUseColorNamesForLabels(True)
+    legend.SetMaxNumberOfColors(color_count)
+    legend.SetNumberOfLabels(color_count)
+    legend.SetSize(0.2, 0.6)
+    legend.SetPosition(0.98, 0.5)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+    scene.AddNode(legend)
+    node.AddAndObserveDisplayNodeID(legend.GetID())
+    legend.SetAndObservePrimaryDisplayNode(node.GetDisplayNode())
