@@ -1,4 +1,4 @@
-"""The tabs in which the user checks a result: what is under the cursor, landmarks, and places."""
+"""The tabs in which the user checks a result: its structures, what is under the cursor, landmarks, and places."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+import slicer.util
 
+from ..core.errors import InputError
 from ..scene.display.error_lines import ErrorLines
 from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
 from ..scene.nodes.results import find_registration_nodes
+from ..scene.nodes.structure_center import find_structure_center
 from .cursor import CursorFollower, show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
-from .view_content import Picture
+from .view_content import Picture, parse_report
 
 _PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFTER}
 """What the views show while the user looks for a place."""
@@ -43,6 +46,7 @@ class ResultChecks:
         self._error_lines = ErrorLines(scene)
         self._cursor = CursorFollower(scene, self._on_cursor)
         self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
+        ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
         ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
         ui.checkPlaceButton.connect("clicked()", self._on_check_place)
         ui.removePlaceButton.connect("clicked()", self._on_remove_place)
@@ -79,6 +83,20 @@ class ResultChecks:
         self._error_lines.hide()
         self._cursor.switch(False)
         self._place_check.close()
+
+    def _on_structure_clicked(self, row: int, _column: int) -> None:
+        """Show the structure of a row in the slice views; the first row is the mean of all."""
+        nodes = find_registration_nodes(self._parameters.result)
+        if row == 0 or nodes is None or nodes.fixed_segmentation is None:
+            return
+        structure = parse_report(self._parameters.report)["structures"][row - 1]
+        try:
+            center = find_structure_center(nodes.fixed_segmentation, structure["name"], structure["value"])
+        except InputError as error:
+            slicer.util.showStatusMessage(str(error), 5000)
+            return
+        if center is not None:
+            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *center)
 
     def _on_cursor(self) -> None:
         if self._parameters is None or not self._ui.cursorTab.visible:

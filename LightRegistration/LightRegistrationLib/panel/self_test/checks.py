@@ -12,11 +12,19 @@ import slicer
 import slicer.util
 
 from ...commands.phantom.pair import PhantomPair
+from ...core.geometry.geometry import apply_affine
 from ...scene.nodes.probe import read_voxel
 from ...scene.nodes.results import RegistrationNodes, publish_result
 
 LANDMARKS_MM = ((0.0, 20.0, 10.0), (-30.0, -10.0, 0.0), (25.0, 0.0, -15.0))
 """Points inside the head of the built-in pair, RAS mm."""
+
+
+def find_shown_place() -> tuple[float, ...]:
+    """Return the point, RAS mm, in which the three standard slice views intersect."""
+    views = (("Yellow", 0), ("Green", 1), ("Red", 2))
+    manager = slicer.app.layoutManager()
+    return tuple(manager.sliceWidget(name).mrmlSliceNode().GetSliceToRAS().GetElement(axis, 3) for name, axis in views)
 
 
 class CheckScenarios:
@@ -98,6 +106,26 @@ class CheckScenarios:
         self.assertIsNone(composite.GetLabelVolumeID())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode"), 0)
 
+    def test_a_click_on_a_structure_shows_it(self) -> None:
+        """The slice views jump into the clicked structure of the fixed volume; the row of the mean moves nothing."""
+        self._show_known_result()
+        segments = self._pair().fixed_segmentation.segments
+        score = {"dice": 1.0, "volume_change_percent": 0.0}
+        rows = [{"name": s.name, "value": s.value, "before": score, "after": score} for s in segments]
+        numbers = _NO_NUMBERS | {"structures": rows, "mean": {"before": score, "after": score}}
+        self.panel.logic.getParameterNode().report = json.dumps(numbers)
+        table, seen = self.ui.resultTable, []
+        for row, segment in enumerate(segments, start=1):
+            table.cellClicked(row, 0)
+            place = find_shown_place()
+            seen.append(place)
+            mask, affine = self._pair().fixed_segmentation.mask(segment), self._pair().fixed.affine
+            i, j, k = (round(x) for x in apply_affine(np.linalg.inv(affine), place))
+            self.assertTrue(mask[k, j, i], f"{segment.name} is not at {place}")
+        self.assertGreater(len(set(seen)), 1)
+        table.cellClicked(0, 0)
+        self.assertEqual(find_shown_place(), seen[-1])
+
     def _show_known_result(self) -> RegistrationNodes:
         """Show a result with the known deformation; returns its nodes."""
         pair = self._pair()
@@ -127,6 +155,7 @@ class CheckScenarios:
     moving_segmentation: Any
     assertTrue: Any
     assertEqual: Any
+    assertGreater: Any
     assertIn: Any
     assertNotIn: Any
     assertIsNone: Any
