@@ -185,6 +185,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.logic.on_change = self.refresh
         self.ui.showButton.connect("clicked()", self.onShowButton)
+        self.ui.fadeSlider.connect("valueChanged(int)", lambda value: self.logic.set_foreground_opacity(value / 100))
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
@@ -289,7 +290,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if parameters is None or slicer.mrmlScene.IsImporting():
             return
         self.checks.follow(self.logic.run_state.is_running)
-        self.view.show(find_state(self.logic.run_state, parameters, self.logic.is_shown, self.checks.place_step))
+        logic = self.logic
+        opacity = logic.foreground_opacity
+        self.view.show(find_state(logic.run_state, parameters, logic.is_shown, self.checks.place_step, opacity))
 
     def onRegisterButton(self):
         """Do what the button says: start a registration, or cancel the running one."""
@@ -556,6 +559,15 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     def show_opaque(self, on: bool) -> None:
         """Show the moving or warped volume of the shown result alone; off: over the fixed one, as before."""
         self._views.show_opaque(on)
+
+    @property
+    def foreground_opacity(self) -> float | None:
+        """How opaque the views show the moving or warped volume, 0 to 1; None without a result in the views."""
+        return self._views.foreground_opacity
+
+    def set_foreground_opacity(self, opacity: float) -> None:
+        """Show the moving or warped volume more or less opaque over the fixed one."""
+        self._views.set_foreground_opacity(opacity)
 
     def warm_up(self) -> None:
         """Start the worker in the background. Raises InputError if it cannot be started."""

@@ -99,6 +99,16 @@ class ResultViews(VTKObservationMixin):
         if self._display is not None:
             self._display.show_opaque(on)
 
+    @property
+    def foreground_opacity(self) -> float | None:
+        """How opaque the views show the moving or warped volume, 0 to 1; None without a result in the views."""
+        return None if self._display is None else self._display.foreground_opacity
+
+    def set_foreground_opacity(self, opacity: float) -> None:
+        """Show the moving or warped volume of the result more or less opaque."""
+        if self._display is not None:
+            self._display.set_foreground_opacity(opacity)
+
     def _observe_views(self) -> None:
         composites = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
         composites.UnRegister(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.result.progress import ProgressUpdate, Stage
@@ -13,7 +13,7 @@ from .landmarks import describe_errors
 from .place_check import PlaceRow, PlaceStep, describe_places
 from .stage_labels import format_progress
 from .translation import translate
-from .view_content import Overlay, ViewContent, list_overlays, parse_report, read_view_content
+from .view_content import Overlay, Picture, ViewContent, list_overlays, parse_report, read_view_content
 
 DOUBLE_CLICK_S = 0.5
 """A second press of the button within this time belongs to a double click: the longest default of desktop systems."""
@@ -49,7 +49,8 @@ class ResultState:
 
     content: what the switches say. overlays: those that it has. is_shown: whether the views show what the switches say.
     can_show: whether its nodes are still there. landmarks: the target registration error, or what is wrong with the
-    chosen point lists if landmarks_are_wrong. places: the rows of the places that were checked.
+    chosen point lists if landmarks_are_wrong. places: the rows of the places that were checked. fade_percent: how
+    opaque the moving or warped volume lies over the fixed one; None while that cannot be chosen.
     """
 
     report: dict[str, Any]
@@ -61,6 +62,7 @@ class ResultState:
     landmarks: str
     landmarks_are_wrong: bool
     places: tuple[PlaceRow, ...]
+    fade_percent: int | None
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,19 @@ def find_state(
     parameters: Any,
     is_shown: Callable[[Any, ViewContent], bool],
     place_step: PlaceStep = PlaceStep.IDLE,
+    foreground_opacity: float | None = None,
 ) -> PanelState:
     """Return what the widgets show.
 
-    is_shown: tells for a result's transform and a ViewContent whether the views show exactly that.
+    is_shown: tells for a result's transform and a ViewContent whether the views show exactly that. foreground_opacity:
+    of the moving or warped volume in the views, 0 to 1; None without a result in the views.
     """
     selected = read_selected_nodes(parameters)
     problem = selected.find_problem()
     is_running = run.is_running
+    result = _find_result(run, parameters, selected, is_shown)
+    if result is not None and foreground_opacity is not None and _can_fade(result, place_step):
+        result = replace(result, fade_percent=round(100 * foreground_opacity))
     status, status_is_error = _find_status(run, selected, problem)
     return PanelState(
         can_choose=not is_running,
@@ -108,7 +115,7 @@ def find_state(
         progress_percent=None if run.progress is None else int(100 * run.progress.fraction),
         status=status,
         status_is_error=status_is_error,
-        result=_find_result(run, parameters, selected, is_shown),
+        result=result,
         place_step=place_step,
     )
 
@@ -150,7 +157,13 @@ def _find_result(
         landmarks=landmarks,
         landmarks_are_wrong=landmarks_are_wrong,
         places=describe_places(parameters.result),
+        fade_percent=None,
     )
+
+
+def _can_fade(result: ResultState, place_step: PlaceStep) -> bool:
+    has_two_volumes = result.content.picture != Picture.FIXED
+    return result.can_show and result.is_shown and has_two_volumes and place_step == PlaceStep.IDLE
 
 
 def _are_inputs_of(nodes: Any, selected: SelectedNodes) -> bool:

@@ -95,6 +95,11 @@ class PanelWidgets:
         for overlay, button in OVERLAY_BUTTONS.items():
             getattr(ui, button).setEnabled(result.can_show and overlay in result.overlays)
         ui.gridBox.setEnabled(result.can_show)
+        ui.fadeSlider.setEnabled(result.fade_percent is not None)
+        if result.fade_percent is not None:
+            blocked = ui.fadeSlider.blockSignals(True)
+            ui.fadeSlider.setValue(result.fade_percent)
+            ui.fadeSlider.blockSignals(blocked)
         ui.matchButton.setToolTip(
             translate("LightRegistration", "White where fixed and moving structures agree, red where they differ.")
             if Overlay.MATCH in result.overlays

@@ -106,6 +106,25 @@ class CheckScenarios:
         self.assertIsNone(composite.GetLabelVolumeID())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode"), 0)
 
+    def test_fade_between_fixed_and_result(self) -> None:
+        """The slider sets how opaque the result is in all views, follows the views, and is off for the fixed volume."""
+        self._show_known_result()
+        slider = self.ui.fadeSlider
+        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        self.assertEqual(slider.value, 50)
+        for percent in (0, 100, 20):
+            slider.setValue(percent)
+            for composite in composites:
+                self.assertAlmostEqual(composite.GetForegroundOpacity(), percent / 100)
+        self.ui.beforeButton.click()
+        self.assertEqual(slider.value, 20, "it stays when the picture changes")
+        composites[0].SetForegroundOpacity(0.7)
+        self.assertEqual(slider.value, 70)
+        self.ui.fixedButton.click()
+        self.assertFalse(slider.enabled)
+        self.ui.afterButton.click()
+        self.assertTrue(slider.enabled)
+
     def test_a_click_on_a_structure_shows_it(self) -> None:
         """The slice views jump into the clicked structure of the fixed volume; the row of the mean moves nothing."""
         self._show_known_result()
@@ -154,6 +173,8 @@ class CheckScenarios:
     fixed_segmentation: Any
     moving_segmentation: Any
     assertTrue: Any
+    assertFalse: Any
+    assertAlmostEqual: Any
     assertEqual: Any
     assertGreater: Any
     assertIn: Any

@@ -67,6 +67,17 @@ class ResultDisplay:
             for node in iterate_composite_nodes(self._logic)
         )
 
+    @property
+    def foreground_opacity(self) -> float | None:
+        """How opaque the first slice view shows the moving or warped volume, 0 to 1; None without slice views."""
+        node = next(iterate_composite_nodes(self._logic), None)
+        return None if node is None else float(node.GetForegroundOpacity())
+
+    def set_foreground_opacity(self, opacity: float) -> None:
+        """Show the moving or warped volume more or less opaque over the fixed one, in all slice views."""
+        for node in iterate_composite_nodes(self._logic):
+            node.SetForegroundOpacity(opacity)
+
     def show_before(self) -> None:
         """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
         self._show_volumes(self._nodes.moving, after=False)
