@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Union
 
 import slicer
@@ -59,6 +60,7 @@ from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
 from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
+from LightRegistrationLib.panel.sample_data import register_sample_data
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
 from LightRegistrationLib.panel.slice_views import ResultViews
 from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state
@@ -96,6 +98,13 @@ class LightRegistration(ScriptedLoadableModule):
             "The method follows Tran et al.: Light-weight Deformable Registration using Adversarial Learning with "
             "Distilling Knowledge, IEEE Transactions on Medical Imaging, 2022.",
         )
+        # Other modules can be imported from then on.
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer the built-in pair in the module Sample Data."""
+    register_sample_data(str(Path(__file__).parent / "Resources" / "Icons" / "Phantom.png"))
 
 
 # Slicer's parameter node supports a Union with None, but not the newer A | B.

@@ -1,0 +1,63 @@
+"""The built-in pair in Slicer's module Sample Data."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import ClassVar
+
+import slicer
+
+from LightRegistrationLib.scene.nodes.segmentations import segment_names
+
+
+class SampleDataLogic:
+    """Stands in for that of Slicer, which slicer-core has not; takes the lengths of the lists, as that does."""
+
+    sources: ClassVar[list[dict]] = []
+
+    @staticmethod
+    def registerCustomSampleDataSource(
+        category="Custom",
+        sampleName=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileType="VolumeFile",
+        loadFiles=None,
+        loadFileProperties={},  # noqa: B006 - as in Slicer
+        checksums=None,
+    ):
+        assert len(uris) == len(fileNames) == len(nodeNames)
+        SampleDataLogic.sources.append(
+            {"category": category, "name": sampleName, "load": customDownloader, "thumbnail": thumbnailFileName}
+        )
+
+
+def test_slicer_offers_the_pair_after_its_start_and_the_panel_chooses_it(slicer_host, monkeypatch):
+    from LightRegistrationLib.panel import sample_data
+
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = SampleDataLogic
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    monkeypatch.setattr(SampleDataLogic, "sources", [])
+    monkeypatch.setattr(sample_data, "SPACING_MM", 6.0)
+    panel = slicer_host.create_widget("LightRegistration")
+    slicer.app._native.startupCompleted.emit()
+    slicer_host.raise_slot_errors()
+    source = next(s for s in SampleDataLogic.sources if s["name"] == sample_data.SAMPLE_NAME)
+    assert source["category"] == "LightRegistration"
+    assert Path(source["thumbnail"]).is_file()
+
+    nodes = source["load"](source)
+    slicer_host.enter("LightRegistration")
+    slicer_host.raise_slot_errors()
+    assert (panel.ui.fixedSelector.currentNode(), panel.ui.movingSelector.currentNode()) == tuple(nodes[:2])
+    assert panel.ui.registerButton.enabled
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert composite.GetBackgroundVolumeID() == nodes[0].GetID()
+    fixed_structures, moving_structures = (set(segment_names(node)) for node in nodes[2:])
+    assert len(fixed_structures & moving_structures) > 3
