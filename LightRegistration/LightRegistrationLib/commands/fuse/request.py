@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.errors import InputError
-from ...core.files.csv_table import read_csv_table
+from ...core.files.csv_table import raise_errors, read_named_rows
 from ...core.label_fusion.settings import FusionSettings
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import InitialAlignment, RegistrationSettings, parse_choice
@@ -32,7 +32,6 @@ FUSION_ENTRIES = (
 )
 RESULTS_FILE, STRUCTURES_FILE = "results.csv", "structures.csv"
 EVALUATION_ENTRIES = (SUMMARY_FILE, RESULTS_FILE, STRUCTURES_FILE)
-_SHOWN_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,7 @@ def read_atlases(path: Path) -> tuple[Atlas, ...]:
 
     Raises InputError, naming the file and the line, for every error in the list, and for fewer than two atlases.
     """
-    header, rows = read_csv_table(path)
-    missing, unknown = [c for c in REQUIRED if c not in header], [c for c in header if c not in COLUMNS]
-    if missing or unknown or len(set(header)) < len(header):
-        wrong = f"lacks {', '.join(missing)}" if missing else f"has the column '{(unknown or header)[0]}'"
-        wrong = wrong if missing or unknown else "names a column twice"
-        raise InputError(f"{path}, line 1: the header {wrong}; the columns are {', '.join(COLUMNS)}.")
-    for number, cells in rows:
-        if len(cells) != len(header):
-            raise InputError(f"{path}, line {number}: {len(cells)} fields where the header has {len(header)} columns.")
-    named = [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
-    return _make_atlases(named, path.parent, str(path))
+    return _make_atlases(read_named_rows(path, REQUIRED, COLUMNS), path.parent, str(path))
 
 
 def _make_atlases(rows: Sequence[tuple[str, dict[str, str]]], folder: Path, source: str) -> tuple[Atlas, ...]:
@@ -110,10 +99,7 @@ def _make_atlases(rows: Sequence[tuple[str, dict[str, str]]], folder: Path, sour
         for n, ((place, _), name) in enumerate(zip(rows, names, strict=True))
         if name in names[:n]
     ]
-    if errors:
-        more = len(errors) - _SHOWN_ERRORS
-        shown = "; ".join(errors[:_SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
-        raise InputError(f"{source}, {shown}.")
+    raise_errors(source, errors)
     if len(rows) < MIN_ATLASES:
         raise InputError(f"{source}: {MIN_ATLASES} or more atlases are needed, but there is {len(rows) or 'none'}.")
     return tuple(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+
+SHOWN_ERRORS = 3
+"""Errors of one list that are named; the others are counted."""
 
 
 def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -21,3 +25,32 @@ def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if not rows:
         raise InputError(f"{path}: the file is empty; its first line names the columns.")
     return rows[0][1], rows[1:]
+
+
+def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Read the rows, each with its place ("line 2") and its cells by column.
+
+    Raises InputError, naming the file and the line, if a required column is missing, for a column that is not among the
+    known ones or named twice, and for rows of another length than the header.
+    """
+    header, rows = read_csv_table(path)
+    missing, unknown = [c for c in required if c not in header], [c for c in header if c not in known]
+    if missing or unknown or len(set(header)) < len(header):
+        wrong = f"lacks {', '.join(missing)}" if missing else f"has the column '{(unknown or header)[0]}'"
+        wrong = wrong if missing or unknown else "names a column twice"
+        raise InputError(f"{path}, line 1: the header {wrong}; the columns are {', '.join(known)}.")
+    wrong_lengths = [
+        f"line {number}: {len(cells)} fields where the header has {len(header)} columns"
+        for number, cells in rows
+        if len(cells) != len(header)
+    ]
+    raise_errors(str(path), wrong_lengths)
+    return [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
+
+
+def raise_errors(source: str, errors: Sequence[str]) -> None:
+    """Raise InputError with the first errors of a list in one line; does nothing if there are none."""
+    if errors:
+        more = len(errors) - SHOWN_ERRORS
+        shown = "; ".join(errors[:SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
+        raise InputError(f"{source}, {shown}.")

@@ -11,13 +11,12 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.files.claimed_size import is_file
-from ...core.files.csv_table import read_csv_table
+from ...core.files.csv_table import raise_errors, read_named_rows
 
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
 FILES = REQUIRED + OPTIONAL
 COLUMNS = (*FILES, "id", "group")
 _SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-_SHOWN_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
     JSON file has a list `pairs` of objects with the same keys, or `anatomy` for the group. Raises InputError that
     names the file and the line (JSON: the number of the pair) for every error in the list.
     """
-    rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
+    rows = _json_rows(path) if path.suffix.lower() == ".json" else read_named_rows(path, REQUIRED, COLUMNS)
     available = list(dict.fromkeys(str(row.get("group") or "") for _, row in rows))
     unknown = [name for name in groups if name not in available]
     if unknown:
@@ -57,26 +56,10 @@ def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
         raise InputError(f"{path}: there is no pair of '{unknown[0]}'; the groups in it are: {names}.")
     chosen = [(place, row) for place, row in rows if not groups or row.get("group") in groups]
     pairs, errors = _build_pairs(chosen, path.parent)
-    _raise_errors(path, errors)
+    raise_errors(str(path), errors)
     if not pairs:
         raise InputError(f"{path}: there is no pair in this list.")
     return pairs
-
-
-def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    header, rows = read_csv_table(path)
-    missing, unknown = [c for c in REQUIRED if c not in header], [c for c in header if c not in COLUMNS]
-    if missing or unknown or len(set(header)) < len(header):
-        wrong = f"lacks {', '.join(missing)}" if missing else f"has the column '{(unknown or header)[0]}'"
-        wrong = wrong if missing or unknown else "names a column twice"
-        raise InputError(f"{path}, line 1: the header {wrong}; the columns are {', '.join(COLUMNS)}.")
-    wrong_lengths = [
-        f"line {number}: {len(cells)} fields where the header has {len(header)} columns"
-        for number, cells in rows
-        if len(cells) != len(header)
-    ]
-    _raise_errors(path, wrong_lengths)
-    return [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
 
 
 def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
@@ -135,10 +118,3 @@ def _stem(path: str) -> str:
 
 def _to_file_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", name)[-90:].lstrip(".")
-
-
-def _raise_errors(path: Path, errors: Sequence[str]) -> None:
-    if errors:
-        more = len(errors) - _SHOWN_ERRORS
-        shown = "; ".join(errors[:_SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
-        raise InputError(f"{path}, {shown}.")
