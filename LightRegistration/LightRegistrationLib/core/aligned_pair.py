@@ -84,7 +84,7 @@ class AlignedPair:
     def make_judge(self) -> MatchMeasure:
         """Prepare the measure of deformations after the alignment, in intensities that no special model sees."""
         shrunk = ShrunkPair(*self.shrunk.volumes, IntensityNormalization())
-        return MatchMeasure(*resample_pair(shrunk, self.grid, self.alignment.transform))
+        return MatchMeasure(*resample_pair(shrunk, self._refinement_grid, self.alignment.transform))
 
     def make_refinement(self, guidance: Guidance) -> PairRefinement:
         """Make the refinement of this pair, with the settings of its model."""
@@ -136,8 +136,9 @@ class AlignedPair:
         """Prepare the measure of deformations that follow an initial alignment."""
         if initial is self.alignment.transform:
             return self._measure_match
-        _, shrunk = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
-        return self._make_measure(resample_to_grid(shrunk, self.grid, initial.matrix))
+        grid = self._refinement_grid
+        _, shrunk = self.shrunk.shrink_to(float(grid.spacing_mm[0]))
+        return self._make_measure(resample_to_grid(shrunk, grid, initial.matrix))
 
     def is_accepted(self, refined: Deformation, refined_initial: AffineTransform, deformation: Deformation) -> bool:
         """Whether a refined deformation takes the place of the one before it.
@@ -165,15 +166,22 @@ class AlignedPair:
         return offset < NETWORK.max_framing_offset
 
     @cached_property
+    def _refinement_images(self) -> tuple[GridImage, GridImage]:
+        """Both images on the grid of the refinement: that of the network can be too coarse to judge a refinement."""
+        if self._refinement_grid is self.grid:
+            return self.fixed, self.moving
+        return resample_pair(self.shrunk, self._refinement_grid, self.alignment.transform)
+
+    @cached_property
     def _measure_match(self) -> MatchMeasure:
-        return self._make_measure(self.moving)
+        return self._make_measure(self._refinement_images[1])
 
     def _make_measure(self, moving: GridImage) -> MatchMeasure:
         """Prepare the measure of deformations: by intensities, for a multimodal pair by edges."""
-        settings = self.student.refinement
+        settings, fixed = self.student.refinement, self._refinement_images[0]
         if self.metric == Metric.MIND:
-            return MatchMeasure(show_edges(self.fixed), show_edges(moving), settings.multimodal_acceptance)
-        return MatchMeasure(self.fixed, moving, settings.acceptance)
+            return MatchMeasure(show_edges(fixed), show_edges(moving), settings.multimodal_acceptance)
+        return MatchMeasure(fixed, moving, settings.acceptance)
 
 
 def resample_pair(pair: ShrunkPair, grid: Geometry, initial: AffineTransform) -> tuple[GridImage, GridImage]:

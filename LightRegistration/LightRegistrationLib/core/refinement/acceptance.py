@@ -32,7 +32,7 @@ class Match:
 
 
 class MatchMeasure:
-    """Measures how deformations match one pair of images, on a grid coarser than the network's."""
+    """Measures how deformations match one pair of images, on a grid coarser than theirs."""
 
     def __init__(
         self, fixed: GridImage, moving: GridImage, settings: AcceptanceSettings = REFINEMENT.acceptance
