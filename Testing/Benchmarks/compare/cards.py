@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,19 +24,27 @@ COMMAND = "Testing/Benchmarks/comparison.py"
 
 
 def card_results(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Collect the results by model, then by the title of each set whose pairs it registered all: count and means."""
+    """Collect the results by model, then by set: count and means over the pairs that the model registered.
+
+    A set belongs to the model that registered more than half of its pairs.
+    """
     results: dict[str, dict[str, Any]] = defaultdict(dict)
     for group, plan in SETS.items():
-        models = {r["model"] for r in rows if r["set"] == group and r["method"] == "ours-none" and not r.get("error")}
-        if len(models) != 1:
+        models = {
+            r["pair"]: r["model"]
+            for r in rows
+            if r["set"] == group and r["method"] == "ours-none" and not r.get("error")
+        }
+        model, count = Counter(models.values()).most_common(1)[0] if models else ("", 0)
+        if count <= len(models) / 2:
             continue
-        found = summarize(rows, group)
+        found = summarize([r for r in rows if models.get(r["pair"]) == model], group)
         means = {
             title: {key: round(found[name].mean[key], 4) for key in MEASURES if found[name].mean[key] is not None}
             for name, title in TITLES.items()
             if name in found
         }
-        results[models.pop()][plan.title] = {
+        results[model][plan.title] = {
             "command": COMMAND,
             "pairs": found["ours-none"].pairs,
             "means": means,
