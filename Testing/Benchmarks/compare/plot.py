@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import new_figure
+from matplotlib.ticker import NullFormatter
 from peers.registry import FROM_OUR_AFFINE, METHODS
 
 from .bars import OURS
@@ -50,6 +51,7 @@ def style_of(name: str) -> dict[str, Any]:
 
 def _describe(axes: Any, group: str, measure: str) -> None:
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())  # their labels would overlap
     if measure == "tre_mm":
         axes.invert_yaxis()
     axes.set_title(SETS[group].title, fontsize=9)
