@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-SHOWN_ERRORS = 3
+_SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
 
 
@@ -51,6 +51,6 @@ def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -
 def raise_errors(source: str, errors: Sequence[str]) -> None:
     """Raise InputError with the first errors of a list in one line; does nothing if there are none."""
     if errors:
-        more = len(errors) - SHOWN_ERRORS
-        shown = "; ".join(errors[:SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
+        more = len(errors) - _SHOWN_ERRORS
+        shown = "; ".join(errors[:_SHOWN_ERRORS]) + (f"; and {more} more" if more > 0 else "")
         raise InputError(f"{source}, {shown}.")
