@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +19,14 @@ from ..network.settings import GridSettings
 from ..refinement.settings import RefinementSettings
 from .cards import ModelCard, find_card, list_cards
 
-_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+WholeNumbers = tuple[int, ...]
+_WANTED: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    WholeNumbers: "a list of whole numbers",
+}
 Config = TypeVar("Config")
 
 
@@ -131,7 +138,9 @@ def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: Refine
             raise ModelError(f"{card.file}: {key}: {wanted} is needed.")
 
 
-def _is_a(value: object, kind: type) -> bool:
+def _is_a(value: object, kind: Any) -> bool:
+    if kind == WholeNumbers:
+        return isinstance(value, list) and all(_is_a(item, int) for item in value)
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float) if kind is float else kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +11,9 @@ from torch import Tensor, nn
 from .flows import compose, exponential, resize_flow, warp
 from .inputs import INTENSITY, compute_inputs, count_channels
 from .light_network import LightNetwork
+from .pyramid import Shape, average_image, move_flow
+
+COARSE_FACTORS = (2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class CascadeConfig:
     integrated by `squarings` compositions). symmetric: v = (N(m, f) - N(f, m)) / 2, so that swapping the images inverts
     each cascade; needs `half`. shared: all cascades use the same weights. bound_voxels: upper limit of each velocity
     component, in voxels of the half grid (a scaled tanh). inputs: what the network sees of each image, `intensity` (as
-    published) or `z-scores`: also its local z-scores (`core.network.inputs`).
+    published) or `z-scores`: also its local z-scores (`core.network.inputs`). coarse_factors: further cascades that run
+    before these, each on a grid whose voxels are this many times as long (2, 4 or 8; none as published); they need
+    `half` and shared weights.
     """
 
     cascades: int = 2
@@ -32,17 +36,23 @@ class CascadeConfig:
     squarings: int = 6
     bound_voxels: float = 12.0
     inputs: str = INTENSITY
+    coarse_factors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "coarse_factors", tuple(self.coarse_factors))
         if not 1 <= self.cascades <= 3:
             raise ValueError(f"a student has 1 to 3 cascades, got {self.cascades}")
         if self.symmetric and self.head != "half":
             raise ValueError("a symmetric student needs the velocity head (head='half')")
         count_channels(self.inputs)
+        if any(factor not in COARSE_FACTORS for factor in self.coarse_factors):
+            raise ValueError(f"coarse_factors have to be 2, 4 or 8, got {list(self.coarse_factors)}")
+        if self.coarse_factors and not (self.head == "half" and self.shared):
+            raise ValueError("coarse cascades need the velocity head (head='half') and shared weights")
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values."""
-        return asdict(self)
+        return {**asdict(self), "coarse_factors": list(self.coarse_factors)}
 
 
 class RecursiveCascade(nn.Module):
@@ -54,32 +64,29 @@ class RecursiveCascade(nn.Module):
         count = 1 if config.shared else config.cascades
         self.networks = nn.ModuleList(LightNetwork(config.head, count_channels(config.inputs)) for _ in range(count))
 
-    def forward(
-        self,
-        fixed: Tensor,
-        moving: Tensor,
-        cascades: int | None = None,
-        after_cascade: Callable[[int], None] = lambda index: None,
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, fixed: Tensor, moving: Tensor, cascades: int | None = None) -> tuple[Tensor, list[Tensor]]:
         """Register images (N, 1, D, H, W) in [0, 1], axes multiples of 16.
 
-        cascades: number of cascades to run, None as trained. after_cascade: called with the index of each finished
-        cascade. Returns the composed flow fixed -> moving, in voxels of its own grid ((N, 3, D/2, H/2, W/2) for the
-        velocity head, the full grid for the published head), and the prediction of each cascade (velocity or
-        displacement).
+        cascades: number of cascades to run on the grid of the images, None as trained; coarse ones always run. Returns
+        the composed flow fixed -> moving, in voxels of its own grid ((N, 3, D/2, H/2, W/2) for the velocity head, the
+        full grid for the published head), and the prediction of each cascade (velocity or displacement).
         """
-        shape: tuple[int, int, int] = tuple(fixed.shape[2:])  # type: ignore[assignment]
-        count = cascades or self.config.cascades
-        fixed, moving = (compute_inputs(image, self.config.inputs) for image in (fixed, moving))
+        shape: Shape = tuple(fixed.shape[2:])  # type: ignore[assignment]
+        fine = range(cascades or self.config.cascades)
+        steps = [(factor, 0) for factor in self.config.coarse_factors] + [(1, index) for index in fine]
         predictions: list[Tensor] = []
         total: Tensor | None = None
-        for index in range(count):
-            warped = moving if total is None else warp(moving, resize_flow(total, shape))
-            prediction = self._predict(self._network(index), fixed, warped)
+        level = 0
+        for factor, index in steps:
+            if factor != level:
+                seen = [compute_inputs(average_image(image, factor), self.config.inputs) for image in (fixed, moving)]
+                total = None if total is None else move_flow(total, level, shape, factor)
+                level = factor
+            warped = seen[1] if total is None else warp(seen[1], resize_flow(total, tuple(seen[1].shape[2:])))
+            prediction = self._predict(self._network(index), seen[0], warped)
             predictions.append(prediction)
             flow = exponential(prediction, self.config.squarings) if self.config.head == "half" else prediction
             total = flow if total is None else compose(total, flow)
-            after_cascade(index)
         assert total is not None
         return total, predictions
 

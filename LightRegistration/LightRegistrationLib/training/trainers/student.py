@@ -92,11 +92,12 @@ def build_student(config: StudentRunConfig[Any]) -> tuple[RecursiveCascade, dict
 
 
 def _load_start(student: RecursiveCascade, start: RecursiveCascade, config: StudentRunConfig[Any]) -> None:
-    """Load the weights that a student starts from; it may have more cascades (shared weights) and see more.
+    """Load the weights that a student starts from; it may have other cascades (shared weights) and see more.
 
     The weights of additional input channels are those of a new network times NEW_CHANNELS_SCALE.
     """
-    wanted = replace(start.config, cascades=config.student.cascades, inputs=config.student.inputs)
+    own = config.student
+    wanted = replace(start.config, cascades=own.cascades, coarse_factors=own.coarse_factors, inputs=own.inputs)
     has_same_networks = len(start.networks) == len(student.networks)
     if wanted != config.student or not has_same_networks or start.config.inputs not in (INTENSITY, wanted.inputs):
         raise InputError(f"{config.name}: start = '{config.start}' has another network than [student] describes.")

@@ -43,13 +43,14 @@ def test_size_and_output_of_the_published_net_and_its_variant(head, parameters, 
         CascadeConfig(cascades=2),
         CascadeConfig(cascades=3, symmetric=False, shared=False),
         CascadeConfig(cascades=2, inputs="z-scores"),
+        CascadeConfig(cascades=1, coarse_factors=(2, 2)),
     ],
 )
 def test_every_cascade_learns(config):
     student = strong(config).train()
     fixed, moving = smooth_images()
     flow, predictions = student(fixed, moving)
-    assert len(predictions) == config.cascades
+    assert len(predictions) == config.cascades + len(config.coarse_factors)
     flow.square().mean().backward()
     # A symmetric student's last bias cancels: N(m, f) and N(f, m) have the same.
     weights = [p for name, p in student.named_parameters() if name.endswith("weight")]
