@@ -92,9 +92,13 @@ class RunConfig(Generic[StageT]):
 
 @dataclass(frozen=True, kw_only=True)
 class VariantConfig:
-    """A table [variants.NAME]: card and settings of another model with the same weights as the student."""
+    """A table [variants.NAME]: card and settings of another model with the same weights as the student.
+
+    network: how many cascades it runs in, where that differs from the student's; see `StudentRunConfig`.
+    """
 
     card: dict[str, Any]
+    network: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
     refinement: dict[str, Any] = field(default_factory=dict)
@@ -104,13 +108,16 @@ class VariantConfig:
 class StudentRunConfig(RunConfig[StageT]):
     """Settings of all runs that train a student, including the content of its card.
 
-    start: name of an installed model whose weights the student starts from; random weights if empty. variants: further
-    models with the same weights, by name, each with its own card, grid, intensity and refinement settings.
+    start: name of an installed model whose weights the student starts from; random weights if empty. network: what the
+    card says of the network in place of `student`: its weights may be used in other cascades than in training
+    (`cascades`, `coarse_factors`). variants: further models with the same weights, by name, each with its own card,
+    network, grid, intensity and refinement settings.
     """
 
     student: CascadeConfig = field(default_factory=CascadeConfig)
     start: str = ""
     card: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     intensity: dict[str, Any] = field(default_factory=dict)
     refinement: dict[str, Any] = field(default_factory=dict)

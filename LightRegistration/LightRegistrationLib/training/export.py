@@ -35,7 +35,9 @@ def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Pa
     _write_card(card, target)
     for name, variant in config.variants.items():
         shared = {key: value for key, value in card.items() if key not in config.card}
-        own = {"grid": variant.grid, "intensity": variant.intensity, "refinement": variant.refinement}
+        network = {**card["network"], **variant.network}
+        tables = {"grid": variant.grid, "intensity": variant.intensity, "refinement": variant.refinement}
+        own = {"network": network, **tables}
         _write_card({**variant.card, **shared, **own, "weights_of": config.name}, folder / name)
     for name in (config.name, *config.variants):
         load_student(list_cards((folder,))[name])
@@ -60,7 +62,7 @@ def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: byte
     return {
         **config.card,
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "network": config.student.to_dict(),
+        "network": {**config.student.to_dict(), **config.network},
         "grid": config.grid,
         "intensity": config.intensity,
         "refinement": config.refinement,

@@ -30,6 +30,6 @@ examples:
 {EXIT_STATUS}
   Exit status 2 also if a pair could not be evaluated; the others are measured and written."""
 REFINE = "optimize the deformation for each pair, as `register --refine` does; several presets are measured one by one"
-CASCADES = "numbers of cascades to measure (default: as the model was trained)"
+CASCADES = "numbers of cascades to measure (default: as its card says)"
 GROUPS = "evaluate the pairs of these groups only"
 MINIMUM = "leave out structures with fewer voxels in one of the two segmentations (default: 100)"

@@ -49,7 +49,7 @@ from Python:
 FORCE = "replace an earlier result in DIR once the new one is complete; other files in DIR stay"
 SEGMENTATION = "structures in the {role} volume: label map or .seg.nrrd, on any grid"
 MODEL = "model to use, see `light-registration models` (default: auto, the model that fits both volumes)"
-CASCADES = "number of cascades of the model, 1 to 3 (default: as it was trained)"
+CASCADES = "number of cascades on the network grid, 1 to 3 (default: as the model's card says)"
 INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
 (centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
 moving points (.h5, .tfm, .txt, .mat)"""

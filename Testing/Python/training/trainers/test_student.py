@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network.cascade import CascadeConfig
-from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig
+from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig, VariantConfig
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.losses import RegistrationLoss, diffusion, folding
@@ -142,6 +142,20 @@ def test_an_exported_student_loads_as_a_model(tmp_path):
     assert student.card.details["training"]["seed"] == 3
     ours = trainer.student.state_dict()["networks.0.flow.weight"]
     torch.testing.assert_close(student.network.state_dict()["networks.0.flow.weight"], ours, atol=1e-4, rtol=1e-3)
+
+
+def test_cards_can_run_the_trained_weights_in_other_cascades(tmp_path):
+    card = {"title": "Toy", "modality": "MRI", "summary": "A toy."}
+    variant = VariantConfig(card=card, network={"cascades": 2, "coarse_factors": [4, 2]})
+    student, network = CascadeConfig(cascades=3), {"cascades": 1, "coarse_factors": [2]}
+    plan = config(card=card, student=student, network=network, variants={"other": variant})
+    trainer = StudentTrainer(plan, tmp_path, tmp_path / "run")
+    trainer.save()
+    export_model(trainer.state_file, plan, tmp_path / "models")
+    registry = ModelRegistry((tmp_path / "models",))
+    toy, other = (registry.load(name).network.config for name in ("toy", "other"))
+    assert (toy.cascades, toy.coarse_factors) == (1, (2,))
+    assert (other.cascades, other.coarse_factors) == (2, (4, 2))
 
 
 def test_averaged_weights_follow_the_formula_are_resumed_and_exported(tmp_path):
