@@ -62,8 +62,9 @@ class _Run:
 class RegistrationRunner(VTKObservationMixin):
     """Sends requests to the worker and passes on progress, deformations, and the outcome.
 
-    scene: closing it ends the worker; removing an input node of a run cancels the run. python_executable: the
-    interpreter of the worker. model_folders: searched in addition to the bundled models.
+    scene: closing it, or removing an input node of a run, cancels the run and ends the worker; an idle worker stays
+    ready for the next pair. python_executable: the interpreter of the worker. model_folders: searched in addition to
+    the bundled models.
     """
 
     def __init__(self, scene: Any, python_executable: str, model_folders: tuple[Path, ...] = ()) -> None:
@@ -189,7 +190,6 @@ class RegistrationRunner(VTKObservationMixin):
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self.cancel(translate("LightRegistration", "The scene was closed: the registration was canceled."))
-        self._client.kill()
 
     def _on_node_removed(self, _caller: Any, _event: Any) -> None:
         if self._run is not None and not all(self._scene.IsNodePresent(node) for node in self._run.watched):

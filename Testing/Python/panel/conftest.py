@@ -116,8 +116,7 @@ def opened(slicer_host, worker_client):
         own_client,
     )
     panel.logic.cancel()
-    # Closing the scene, which happens between tests, ends the worker of the panel.
-    runner._client = own_client
+    runner._client = own_client  # the panel is closed after the test, and its worker with it
 
 
 @pytest.fixture

@@ -111,6 +111,17 @@ def test_cleanup_ends_the_worker(opened):
         assert ends(process)
 
 
+def test_an_idle_worker_stays_ready_when_the_scene_is_closed(opened):
+    import slicer
+
+    opened.registered(segmentations=False)
+    process = opened.panel.logic.worker_process_id
+    assert process is not None
+    slicer.mrmlScene.Clear()
+    assert opened.panel.logic.worker_process_id == process
+    assert not ends(process, patience_s=0)
+
+
 def test_the_worker_starts_before_the_user_presses_register(opened):
     opened.use_own_worker()
     assert opened.panel.logic.worker_process_id is None
