@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
@@ -41,6 +42,10 @@ class ResultViews(VTKObservationMixin):
         self._preview: RegistrationNodes | None = None
         self._replaced: tuple[Any, ViewContent] | None = None
         self._hidden = HiddenSegmentations(scene)
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.connect("timeout()", self._show_in_new_views)
+        self.addObserver(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._on_node_added)
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_close)
         self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
@@ -170,6 +175,7 @@ class ResultViews(VTKObservationMixin):
     def close(self) -> None:
         """Restore the views and stop observing the scene."""
         self.clear()
+        self._timer.stop()
         self.removeObservers()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
@@ -179,6 +185,18 @@ class ResultViews(VTKObservationMixin):
         # A scene that an earlier version saved with outlines comes back without them, but with hidden segmentations.
         self.clear()
         restore_hidden_segmentations(self._scene)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_added(self, _caller: Any, _event: Any, node: Any) -> None:
+        if self._display is not None and node.IsA("vtkMRMLSliceCompositeNode"):
+            self._timer.start(0)  # the view is not complete yet
+
+    def _show_in_new_views(self) -> None:
+        """Show the result also in views that the user has opened, as with another layout."""
+        if self._display is not None:
+            self._display.show_in_new_views()
+            self._observe_views()
+            self._on_change()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:

@@ -82,6 +82,32 @@ def test_maps_of_the_deformation_are_drawn_with_their_legend(shifted, tmp_path):
     assert slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode") == []
 
 
+def test_a_view_opened_later_shows_the_same_with_its_legend(shifted, tmp_path):
+    """The user chooses another layout while a map is shown."""
+    ui, names = shifted.ui, set(slicer.app.layoutManager().sliceViewNames())
+    shifted.host.render_slice_view("Red", tmp_path / "red.png")
+    ui.displacementButton.click()
+    ui.fadeSlider.setValue(20)
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutThreeOverThreeView)
+    new = set(slicer.app.layoutManager().sliceViewNames()) - names
+    assert len(new) == 3
+    for name in new:
+        shifted.host.render_slice_view(name, tmp_path / "empty.png")
+    shifted.host.process_events()
+    shifted.host.raise_slot_errors()
+    assert len({(c.GetForegroundVolumeID(), c.GetLabelVolumeID(), c.GetForegroundOpacity()) for c in composites()}) == 1
+    assert ui.showButton.text == "Shown in the views"
+    band = make_length_bands(5.0)[-1]
+    for name in (*new, "Red"):
+        shifted.host.render_slice_view(name, tmp_path / f"{name}.png")
+        distance = np.abs(pixels(tmp_path / f"{name}.png") - 255 * np.array(band.color)).max(-1)
+        assert (distance[:, 380:] < 2).sum() > 50, f"the legend in {name}"
+    ui.noOverlayButton.click()
+    assert not any(composite.GetLabelVolumeID() for composite in composites())
+    slicer.app.layoutManager().sliceWidget(min(new)).mrmlSliceCompositeNode().SetForegroundVolumeID(None)
+    assert ui.showButton.text.startswith("Not shown"), "the new views are watched"
+
+
 def test_a_match_map_taken_out_of_the_views_is_noticed_and_comes_back(shifted):
     shifted.ui.matchButton.click()
     composites()[0].SetLabelVolumeID(None)

@@ -121,6 +121,29 @@ def test_either_volume_is_shown_alone_and_the_users_opacity_comes_back(applicati
     assert view_state(view) == before
 
 
+def test_a_view_opened_later_shows_the_same_and_is_restored(application, scene, view) -> None:
+    pair, nodes = registered(scene)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_before()
+    display.show_match(True)
+    view.logic.GetSliceCompositeNode().SetForegroundOpacity(0.3)
+    view.node.SetFieldOfView(50, 50, 1)
+    with SliceView(application, "Coronal", (300, 300)) as new:
+        before = view_state(new)
+        assert not display.is_in_views
+        display.show_in_new_views()
+        assert display.is_in_views
+        assert view_state(new) == view_state(view)
+        assert view.node.GetFieldOfView()[0] == 50, "the first view stays as it is"
+        assert new.node.GetFieldOfView()[0] > 80
+        assert near(new.render(), (1, 0, 0), 60).sum() > 20
+        view.logic.GetSliceCompositeNode().SetForegroundVolumeID(pair.fixed.GetID())
+        display.show_in_new_views()
+        assert view.logic.GetSliceCompositeNode().GetForegroundVolumeID() == pair.fixed.GetID(), "the user's choice"
+        display.restore()
+        assert view_state(new) == before
+
+
 def test_the_users_opacity_stays_when_switching(application, scene, view) -> None:
     _, nodes = registered(scene)
     display = ResultDisplay(application.logic, nodes)

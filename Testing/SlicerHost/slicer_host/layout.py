@@ -1,15 +1,17 @@
-"""``slicer.app.layoutManager()``: three real slice logics under the widget names that modules use."""
+"""``slicer.app.layoutManager()``: Slicer's own layout logic, and a real slice logic for each slice view of a layout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import slicer
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from .exports import stand_in
 from .rendering import SliceRenderer
-from .scene import SLICE_VIEWS, SceneHost, close_slice_views, open_slice_views
+from .scene import SceneHost, close_slice_views, open_slice_view, open_slice_views
 
 
 @stand_in
@@ -83,26 +85,66 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
 
 @stand_in
 class qSlicerLayoutManager(QtCore.QObject):
-    """Slice views only: no 3D, table or plot views; the layout number is stored but has no effect."""
+    """A slice view is opened when a layout shows it for the first time, and stays; no 3D, table or plot views."""
 
     layoutChanged = QtCore.Signal(int)
 
     def __init__(self, host: SceneHost) -> None:
         super().__init__()
         self._host = host
-        self._layout = 4
         self._paused = 0
-        self._widgets = {name: qMRMLSliceWidget() for name, _orientation in SLICE_VIEWS}
+        self._logic: Any = None
+        self._tag = 0
+        self._arrangement = 0
+        self._widgets: dict[str, qMRMLSliceWidget] = {}
 
     def open_views(self) -> None:
         open_slice_views(self._host)
-        for name, widget in self._widgets.items():
-            widget.attach(self._host, self._host.slice_logics[name])
+        self._add_widgets()
+        if self._logic is None:
+            self._logic = slicer.vtkMRMLLayoutLogic()
+            self._logic.SetMRMLApplicationLogic(self._host.application_logic)
+            self._logic.SetMRMLScene(self._host.scene)
+            node = self._logic.GetLayoutNode()
+            node.SetViewArrangement(node.SlicerLayoutFourUpView)
+            self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._follow_layout())
+            self._follow_layout()
 
     def close_views(self) -> None:
         for widget in self._widgets.values():
             widget.detach()
+        self._widgets.clear()
         close_slice_views(self._host)
+        if self._logic is not None:
+            node = self._logic.GetLayoutNode()
+            node.RemoveObserver(self._tag)
+            self._logic.SetMRMLScene(None)
+            self._logic = None
+            _remove_views(self._host.scene, node)
+
+    def _add_widgets(self) -> None:
+        for name, logic in self._host.slice_logics.items():
+            if name not in self._widgets:
+                self._widgets[name] = qMRMLSliceWidget()
+                self._widgets[name].attach(self._host, logic)
+
+    def _follow_layout(self) -> None:
+        """Do what Slicer's layout manager does when the layout node changes."""
+        views = self._logic.GetViewNodes()
+        shown = [views.GetItemAsObject(n) for n in range(views.GetNumberOfItems())]
+        for node in shown:
+            if node.IsA("vtkMRMLSliceNode") and node.GetLayoutName() not in self._host.slice_logics:
+                open_slice_view(self._host, node)
+        for logic in self._host.slice_logics.values():
+            logic.GetSliceNode().SetMappedInLayout(logic.GetSliceNode() in shown)
+        self._add_widgets()
+        arrangement = self._logic.GetLayoutNode().GetViewArrangement()
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            self.layoutChanged.emit(arrangement)
+
+    def layoutLogic(self) -> Any:
+        return self._logic
 
     def sliceViewNames(self) -> list[str]:
         return list(self._widgets)
@@ -117,8 +159,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         return self._host.scene
 
     def setLayout(self, number: int) -> None:
-        self._layout = int(number)
-        self.layoutChanged.emit(self._layout)
+        self._logic.GetLayoutNode().SetViewArrangement(int(number))
 
     def resetSliceViews(self) -> None:
         for logic in self._host.slice_logics.values():
@@ -134,10 +175,18 @@ class qSlicerLayoutManager(QtCore.QObject):
     def resumeRender(self) -> None:
         self._paused -= 1
 
-    layout = QtCore.Property(int, lambda self: self._layout, lambda self, v: self.setLayout(v))
+    layout = QtCore.Property(int, lambda self: self._arrangement, lambda self, v: self.setLayout(v))
     threeDViewCount = QtCore.Property(int, lambda self: 0)
     tableViewCount = QtCore.Property(int, lambda self: 0)
     plotViewCount = QtCore.Property(int, lambda self: 0)
+
+
+def _remove_views(scene: Any, layout_node: Any) -> None:
+    """Remove the nodes that the layout logic has added: other tests expect no views."""
+    views = scene.GetNodesByClass("vtkMRMLAbstractViewNode")
+    views.UnRegister(None)
+    for node in (*views, layout_node):
+        scene.RemoveNode(node)
 
 
 def write_slice_view(manager: qSlicerLayoutManager, name: str, path: Path) -> None:

@@ -43,6 +43,17 @@ def open_slice_views(host: SceneHost) -> None:
             host.slice_logics[name] = _make_slice_logic(name, orientation, host)
 
 
+def open_slice_view(host: SceneHost, node: Any) -> None:
+    """Add the slice view of a slice node, as Slicer does when a layout shows it for the first time."""
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(host.application_logic)
+    host.application_logic.GetSliceLogics().AddItem(logic)
+    logic.SetSliceNode(node)
+    logic.SetMRMLScene(host.scene)
+    logic.ResizeSliceNode(500, 500)
+    host.slice_logics[node.GetLayoutName()] = logic
+
+
 def close_slice_views(host: SceneHost) -> None:
     """Remove the slice views and their nodes, for tests that add their own views."""
     for logic in host.slice_logics.values():

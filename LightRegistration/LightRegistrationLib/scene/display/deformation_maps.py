@@ -60,6 +60,7 @@ class MapDisplay:
         self._transform = transform
         self._computed: tuple[int, DeformationMaps] | None = None
         self._nodes: list[Any] = []
+        self._title = ""
 
     @property
     def node(self) -> Any:
@@ -83,7 +84,17 @@ class MapDisplay:
     def add_legend(self, title: str) -> None:
         """Add the legend. Call it when the views show the map: they draw legends of what they show at that moment."""
         node, colors = self._nodes
+        self._title = title
         _add_legend(self._scene, node, colors.GetNumberOfColors(), title)
+
+    def renew_legend(self) -> None:
+        """Add the legend anew: a view that was opened after it does not draw it."""
+        if self._nodes:
+            for number in reversed(range(self.node.GetNumberOfDisplayNodes())):
+                display = self.node.GetNthDisplayNode(number)
+                if display.IsA("vtkMRMLColorLegendDisplayNode"):
+                    self._scene.RemoveNode(display)
+            self.add_legend(self._title)
 
     def hide(self) -> None:
         """Remove the map and its legend."""

@@ -102,6 +102,18 @@ class ResultDisplay:
         self._map = MapDisplay(self._scene, nodes.transform)
         self._show_volumes(nodes.warped if self._after else nodes.moving, after=self._after)
 
+    def show_in_new_views(self) -> None:
+        """Show the same in the slice views that were opened meanwhile; the others are not changed."""
+        new_nodes = self._background.list_new_views()
+        if not new_nodes:
+            return
+        for layer in (self._background, self._foreground, self._labels):
+            layer.show_in_new_views()
+        for slice_logic in iterate_slice_logics(self._logic):
+            if slice_logic.GetSliceCompositeNode() in new_nodes:
+                self._fit(slice_logic)
+        self._map.renew_legend()
+
     def restore_volumes(self) -> None:
         """Restore the volumes that the views showed before."""
         self._background.restore()
@@ -197,12 +209,15 @@ class ResultDisplay:
         self._foreground.show(foreground, FOREGROUND_OPACITY)
         if is_new_background:
             for slice_logic in iterate_slice_logics(self._logic):
-                width, height, _ = slice_logic.GetSliceNode().GetDimensions()
-                slice_logic.FitSliceToVolume(self._nodes.fixed, width, height)
+                self._fit(slice_logic)
         if switched and self._outlines_on:
             self.show_outlines(True)
         if switched and self._match_map:
             self.show_match(True)
+
+    def _fit(self, slice_logic: Any) -> None:
+        width, height, _ = slice_logic.GetSliceNode().GetDimensions()
+        slice_logic.FitSliceToVolume(self._nodes.fixed, width, height)
 
     def _hide_or_show_segmentations(self) -> None:
         """Do not draw the segmentations while there is something that their fills would cover."""

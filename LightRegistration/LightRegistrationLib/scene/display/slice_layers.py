@@ -21,6 +21,8 @@ class SliceLayers:
         self._layer = layer
         self._before: dict[str, tuple[str | None, float | None]] = {}
         self._shown: str | None = None
+        self._is_on = False
+        self._opacity: float | None = None
         self._opacities: dict[str, float] = {}
 
     def show(self, volume_node: Any, opacity: float | None = None) -> None:
@@ -34,7 +36,20 @@ class SliceLayers:
             if first:
                 self._before[composite.GetID()] = self._read(composite)
             self._set(composite, volume_id, opacity if first else None)
-        self._shown = volume_id
+        self._shown, self._is_on = volume_id, True
+        self._opacity = self._opacity if opacity is None else opacity
+
+    def show_in_new_views(self) -> None:
+        """Show the layer also in the views that were opened after `show`, as opaque as in the first view."""
+        known = [node for node in iterate_composite_nodes(self._logic) if node.GetID() in self._before]
+        opacity = self._opacity
+        if known and self._layer != BACKGROUND:
+            opacity = self._opacities.get(known[0].GetID(), self._read(known[0])[1])
+        for composite in self.list_new_views():
+            self._before[composite.GetID()] = self._read(composite)
+            self._set(composite, self._shown, opacity)
+        if self._opacities:
+            self.show_opaque(True)
 
     def show_opaque(self, on: bool) -> None:
         """Show the layer opaque for a while; off: as transparent as it was."""
@@ -58,7 +73,12 @@ class SliceLayers:
                 volume_id = None
             self._set(composite, volume_id, opacity)
         self._before.clear()
-        self._shown = None
+        self._shown, self._is_on, self._opacity = None, False, None
+
+    def list_new_views(self) -> list[Any]:
+        """Return the composite nodes of the views that were opened after `show`; none while the layer is not shown."""
+        nodes = iterate_composite_nodes(self._logic)
+        return [node for node in nodes if self._is_on and node.GetID() not in self._before]
 
     def _read(self, composite: Any) -> tuple[str | None, float | None]:
         opacity = None if self._layer == BACKGROUND else getattr(composite, f"Get{self._layer}Opacity")()
