@@ -75,6 +75,7 @@ from LightRegistrationLib.panel.view_content import (
 )
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
 from LightRegistrationLib.scene.nodes.results import find_registration_nodes
+from LightRegistrationLib.scene.nodes.review import read_review
 
 
 class LightRegistration(ScriptedLoadableModule):
@@ -330,6 +331,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             landmarks = measure_landmarks(self._parameterNode)
             if landmarks is not None:
                 report = report | {"landmarks": landmarks}
+            report = report | {"review": read_review(nodes.transform)}
             path = choose_and_save_page(self.parent, nodes, report)
         except InputError as error:
             self._showProblem(str(error), read_selected_nodes(self._parameterNode))

@@ -1,4 +1,4 @@
-"""The tabs in which the user checks a result: its structures, what is under the cursor, landmarks, and places."""
+"""The tabs in which the user checks a result: its structures, what is under the cursor, landmarks, places, verdict."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from ..core.errors import InputError
 from ..scene.display.error_lines import ErrorLines
 from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
 from ..scene.nodes.results import find_registration_nodes
+from ..scene.nodes.review import ReviewField, read_review, store_review
 from ..scene.nodes.structure_center import find_structure_center
 from .cursor import CursorFollower, show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
+from .verdict import VerdictForm
 from .view_content import Picture, parse_report
 
 _PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFTER}
@@ -46,6 +48,7 @@ class ResultChecks:
         self._error_lines = ErrorLines(scene)
         self._cursor = CursorFollower(scene, self._on_cursor)
         self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
+        self._verdict_form = VerdictForm(ui, self._on_verdict)
         ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
         ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
         ui.checkPlaceButton.connect("clicked()", self._on_check_place)
@@ -65,7 +68,10 @@ class ResultChecks:
         self._cursor.switch(parameters is not None)
 
     def follow(self, is_running: bool) -> None:
-        """Follow the chosen points and the result; a registration, or another result, ends the check of a place."""
+        """Follow the chosen points, the result and its verdict.
+
+        A registration, or another result, ends the check of a place.
+        """
         parameters = self._parameters
         places = [] if parameters.result is None else list_place_nodes(parameters.result)
         self._markups.follow([parameters.fixedLandmarks, parameters.movingLandmarks, *places])
@@ -74,6 +80,8 @@ class ResultChecks:
             self._error_lines.hide()
         else:
             self._error_lines.show(*lines)
+        if parameters.result is not None:
+            self._verdict_form.show(read_review(parameters.result))
         if is_running or not self._place_check.is_possible(parameters.result):
             self._place_check.cancel()
 
@@ -97,6 +105,10 @@ class ResultChecks:
             return
         if center is not None:
             slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *center)
+
+    def _on_verdict(self, field: ReviewField, text: str) -> None:
+        if self._parameters is not None and self._parameters.result is not None:
+            store_review(self._parameters.result, field, text)
 
     def _on_cursor(self) -> None:
         if self._parameters is None or not self._ui.cursorTab.visible:

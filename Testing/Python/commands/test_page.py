@@ -70,7 +70,13 @@ def test_the_page_says_what_the_report_says(reported: tuple[Path, dict]) -> None
     for structure in report["structures"]:
         assert structure["name"] in text
         assert f"{structure['after']['dice']:.3f}" in text
-    for word in (report["model"]["weights_sha256"], "AAPM TG-132", "not measured", "not for clinical use"):
+    for word in (
+        report["model"]["weights_sha256"],
+        "AAPM TG-132",
+        "not measured",
+        "not for clinical use",
+        "not reviewed",
+    ):
         assert word in text
 
 

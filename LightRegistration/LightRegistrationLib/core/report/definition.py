@@ -1,7 +1,7 @@
 """The typed definition of report.json: its JSON Schema and its table in the documents are generated from this file.
 
 A key that is NotRequired is not in the report of a saved scene: the command line adds it, or the panel to the report of
-its page (`landmarks`). Raise SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in
+its page (`landmarks`, `review`). Raise SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in
 `Report`.
 """
 
@@ -237,12 +237,29 @@ class LandmarksReport(TypedDict):
     after: Annotated[LandmarkErrorsReport, Key("after registration, in the moving volume")]
 
 
+class Verdict(StrEnum):
+    """What a reader says of a registration; it is never set without a reader."""
+
+    NOT_REVIEWED = "not reviewed"
+    ACCEPTED = "accepted"
+    ACCEPTED_WITH_LIMITS = "accepted with limits"
+    REJECTED = "rejected"
+
+
+class ReviewReport(TypedDict):
+    """The verdict of a reader on the registration."""
+
+    verdict: Annotated[Verdict, Key("the verdict; `not reviewed` until a reader gives one")]
+    reviewer: Annotated[str, Key("name of the reader")]
+    note: Annotated[str, Key("what the reader wrote, such as the limits")]
+
+
 class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
-    `initial_transform` in the settings, and, only where it was asked for, `inverse` and `landmarks`; `outputs` may have
-    `page` and `inverse`.
+    `initial_transform` in the settings, and, only where it was asked for, `inverse`, `landmarks` and `review`;
+    `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
@@ -273,5 +290,6 @@ class Report(TypedDict):
     landmarks: NotRequired[
         Annotated[LandmarksReport, Key("with landmarks only: target registration error before and after")]
     ]
+    review: NotRequired[Annotated[ReviewReport, Key("page of the panel only: the verdict of a reader")]]
     versions: NotRequired[Annotated[dict[str, str], Key("versions of Python and of packages")]]
     known_deformation: NotRequired[Annotated[KnownDeformationReport, Key("`demo` only: error against the known truth")]]

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from ..geometry.geometry import apply_affine
-from ..report.definition import OverlapReport, Report
+from ..report.definition import OverlapReport, Report, Verdict
 from .agreement import compute_mean_distances
 from .drawing import Picture, draw_gray
 from .pictures import PlaneImages, ReviewedPair, draw_plane, sample_planes
@@ -31,6 +31,7 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng) -> str
     images = sample_planes(pair, make_planes(pair.fixed.geometry, center))
     sections = [
         _write_head(report),
+        _write_review(report),
         _write_warnings(report),
         "<h2>Fixed and result</h2>" + _write_fades(images, encode_png),
         "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances)),
@@ -50,6 +51,20 @@ def _write_head(report: Report) -> str:
         "<p>Pictures show the patient's right on the left side. This page lists measurements; it does not replace the "
         "reader's judgment. For research, not for clinical use.</p>"
     )
+
+
+def _write_review(report: Report) -> str:
+    """Write the verdict of the reader; without one, that there is none."""
+    review = report.get("review")
+    if review is None or review["verdict"] == Verdict.NOT_REVIEWED:
+        text = "<b>not reviewed</b>: no reader has judged this registration yet."
+    else:
+        style = "off" if review["verdict"] == Verdict.REJECTED else "plain"
+        by = f", by {escape(review['reviewer'])}" if review["reviewer"].strip() else ", by an unnamed reader"
+        text = f'<b class="{style}">{escape(review["verdict"])}</b>{by}.'
+    lines = escape("" if review is None else review["note"].strip()).split("\n")
+    note = f"<p>Reader's note: {'<br>'.join(lines)}</p>" if any(lines) else ""
+    return f"<p>Verdict: {text}</p>{note}"
 
 
 def _write_warnings(report: Report) -> str:

@@ -109,7 +109,7 @@ def test_other_reports_do_not_follow_the_schema(change: dict) -> None:
     "key",
     sorted(
         Report.__annotations__.keys()
-        - {"inputs", "outputs", "labels", "inverse", "landmarks", "versions", "known_deformation"}
+        - {"inputs", "outputs", "labels", "inverse", "landmarks", "review", "versions", "known_deformation"}
     ),
 )
 def test_no_key_may_be_missing(key: str) -> None:
