@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
+import qt
 import slicer
 import vtk
 from slicer import (
@@ -191,6 +192,10 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         removal = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
         self.addObserver(slicer.mrmlScene, removal, self.onNodeAboutToBeRemoved, priority=1.0)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self.onNodeRemoved)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
+        self._refreshTimer = qt.QTimer()
+        self._refreshTimer.setSingleShot(True)
+        self._refreshTimer.connect("timeout()", self.refresh)
         slicer.app.connect("aboutToQuit()", self.logic.close)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.logic.on_change = self.refresh
@@ -217,6 +222,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             return
         slicer.app.disconnect("aboutToQuit()", self.logic.close)
         self.logic.on_change = None
+        self._refreshTimer.stop()
         self.setParameterNode(None)
         self.removeObservers()
         self.checks.close()
@@ -277,6 +283,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Show that a node of the result is gone."""
         if not slicer.mrmlScene.IsClosing():
             self.refresh()
+
+    def onNodeAdded(self, caller, event):
+        """List a new node among those that can be carried along, when it is complete."""
+        if self._parameterNode is not None and self._parameterNode.result is not None:
+            self._refreshTimer.start(0)
 
     def onParametersModified(self, caller=None, event=None):
         """Follow the parameter node: panel, worker and views, except while a scene is being imported."""

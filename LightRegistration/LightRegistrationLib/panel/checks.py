@@ -1,4 +1,4 @@
-"""The tabs in which the user checks a result: its structures, what is under the cursor, landmarks, places, verdict."""
+"""The tabs in which the user checks a result: its structures, what is under the cursor, landmarks, and others."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import slicer
 import slicer.util
 
 from ..core.errors import InputError
+from ..core.review.agreement import find_worst_place
 from ..scene.display.error_lines import ErrorLines
 from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
-from ..scene.nodes.results import find_registration_nodes
+from ..scene.nodes.probe import Point
+from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
 from ..scene.nodes.review import ReviewField, read_review, store_review
+from ..scene.nodes.segmentations import segmentation_from_node
 from ..scene.nodes.structure_center import find_structure_center
+from .carrying import CarryForm
 from .cursor import CursorFollower, show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
+from .translation import translate
 from .verdict import VerdictForm
 from .view_content import Picture, parse_report
 
@@ -44,10 +49,12 @@ class ResultChecks:
         self._refresh, self._show, self._show_opaque = refresh, show, show_opaque
         self._parameters: Any = None
         self._picture_before = Picture.AFTER.value
+        self._clicked: tuple[str, int] | None = None
         self._markups = MarkupsFollower(refresh)
         self._error_lines = ErrorLines(scene)
         self._cursor = CursorFollower(scene, self._on_cursor)
         self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
+        self._carry_form = CarryForm(ui, refresh)
         self._verdict_form = VerdictForm(ui, self._on_verdict)
         ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
         ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
@@ -68,7 +75,7 @@ class ResultChecks:
         self._cursor.switch(parameters is not None)
 
     def follow(self, is_running: bool) -> None:
-        """Follow the chosen points, the result and its verdict.
+        """Follow the chosen points, the result, its verdict, and what can be carried along with it.
 
         A registration, or another result, ends the check of a place.
         """
@@ -80,6 +87,7 @@ class ResultChecks:
             self._error_lines.hide()
         else:
             self._error_lines.show(*lines)
+        self._carry_form.show(None if parameters.result is None else find_registration_nodes(parameters.result))
         if parameters.result is not None:
             self._verdict_form.show(read_review(parameters.result))
         if is_running or not self._place_check.is_possible(parameters.result):
@@ -93,18 +101,24 @@ class ResultChecks:
         self._place_check.close()
 
     def _on_structure_clicked(self, row: int, _column: int) -> None:
-        """Show the structure of a row in the slice views; the first row is the mean of all."""
+        """Show the structure of a row in the slice views, at the next click its worst place, and so on in turn.
+
+        The first row is the mean of all.
+        """
         nodes = find_registration_nodes(self._parameters.result)
         if row == 0 or nodes is None or nodes.fixed_segmentation is None:
             return
         structure = parse_report(self._parameters.report)["structures"][row - 1]
+        clicked = (self._parameters.report, row)
+        is_second = clicked == self._clicked and nodes.warped_segmentation is not None
+        self._clicked = None if is_second else clicked
         try:
-            center = find_structure_center(nodes.fixed_segmentation, structure["name"], structure["value"])
+            place = _find_worst_place(nodes, structure) if is_second else _find_center(nodes, structure)
         except InputError as error:
             slicer.util.showStatusMessage(str(error), 5000)
             return
-        if center is not None:
-            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *center)
+        if place is not None:
+            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *place)
 
     def _on_verdict(self, field: ReviewField, text: str) -> None:
         if self._parameters is not None and self._parameters.result is not None:
@@ -141,3 +155,23 @@ class ResultChecks:
     def _on_remove_place(self) -> None:
         row = self._ui.placesTable.currentRow()
         self._scene.RemoveNode(list_checked_places(self._parameters.result)[row].node)
+
+
+def _find_center(nodes: RegistrationNodes, structure: dict[str, Any]) -> Point | None:
+    center = find_structure_center(nodes.fixed_segmentation, structure["name"], structure["value"])
+    if center is not None and nodes.warped_segmentation is not None:
+        line = translate("LightRegistration", "{name}: its center. Click again to see where its outlines differ most.")
+        slicer.util.showStatusMessage(line.format(name=structure["name"]), 5000)
+    return center
+
+
+def _find_worst_place(nodes: RegistrationNodes, structure: dict[str, Any]) -> Point | None:
+    """Find where the outlines of a structure are farthest apart, and say in the status bar by how much."""
+    segmentations = (segmentation_from_node(node) for node in (nodes.fixed_segmentation, nodes.warped_segmentation))
+    worst = find_worst_place(*segmentations, structure["name"], structure["value"])
+    if worst is None:
+        return None
+    line = translate("LightRegistration", "{name}: the outlines are farthest apart here, {distance} mm.")
+    text = line.format(name=structure["name"], distance=f"{worst.distance_mm:.1f}")
+    slicer.util.showStatusMessage(text, 10000)
+    return worst.position_mm

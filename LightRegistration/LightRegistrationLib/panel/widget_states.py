@@ -78,7 +78,8 @@ class PanelWidgets:
         ui.landmarksLabel.setText(result.landmarks)
         ui.landmarksLabel.setStyleSheet(_ERROR_STYLE if result.landmarks_are_wrong else "")
         ui.saveReportButton.setEnabled(result.can_show)
-        ui.verdictTab.setEnabled(result.can_show)
+        for tab in (ui.carryTab, ui.verdictTab):
+            tab.setEnabled(result.can_show)
         ui.tableButton.setEnabled(result.can_show and has_structures)
         ui.showButton.setEnabled(result.can_show and not result.is_shown)
         ui.showButton.setText(

@@ -164,3 +164,32 @@ def test_the_panel_does_not_grow_in_width_when_the_result_appears(opened):
     opened.registered()
     assert opened.ui.resultSection.visible
     assert width() == before
+
+
+def test_a_second_click_on_a_structure_shows_where_its_outlines_differ_most(shifted):
+    """The warped structure has a spike along i; its tip is the worst place."""
+    import numpy as np
+
+    from LightRegistrationLib.core.geometry.geometry import apply_affine
+    from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
+    from LightRegistrationLib.panel.self_test.checks import find_shown_place
+    from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node, set_segmentation
+
+    nodes, table = shifted.nodes, shifted.ui.resultTable
+    affine = segmentation_from_node(nodes.fixed_segmentation).affine
+    labels = np.zeros((30, 30, 40), np.uint8)
+    labels[5:16, 5:16, 5:16] = 1
+    spiky = labels.copy()
+    spiky[9, 10, 16:26] = 1
+    for node, array in ((nodes.fixed_segmentation, labels), (nodes.warped_segmentation, spiky)):
+        set_segmentation(node, Segmentation((array,), affine, (Segment("Skull", 1),)))
+    center, tip = (apply_affine(affine, np.array(index, float)) for index in ((10, 10, 10), (25, 10, 9)))
+    for expected in (center, tip, center, tip):
+        table._native.cellClicked.emit(1, 0)
+        shifted.host.raise_slot_errors()
+        assert np.abs(np.array(find_shown_place()) - expected).max() < 0.1
+    length = 10 * np.linalg.norm(affine[:3, 0])
+    assert f"Skull: the outlines are farthest apart here, {length:.1f} mm." == shifted.host.messages[-1].text
+    table._native.cellClicked.emit(0, 0)
+    table._native.cellClicked.emit(1, 0)
+    assert np.abs(np.array(find_shown_place()) - center).max() < 0.1

@@ -1,8 +1,8 @@
 """The typed definition of report.json: its JSON Schema and its table in the documents are generated from this file.
 
 A key that is NotRequired is not in the report of a saved scene: the command line adds it, or the panel to the report of
-its page (`landmarks`, `review`). Raise SCHEMA_VERSION with every change of a key, a type or a word, and describe the change in
-`Report`.
+its page (`landmarks`, `review`). Raise SCHEMA_VERSION with every change of a key, a type or a word, and describe the
+change in `Report`.
 """
 
 from __future__ import annotations

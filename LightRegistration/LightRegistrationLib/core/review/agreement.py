@@ -1,8 +1,9 @@
-"""Mean distance to agreement of the structures of two segmentations."""
+"""Mean distance to agreement of the structures of two segmentations, and where their outlines are farthest apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,35 @@ def compute_mean_distances(fixed: Segmentation, warped: Segmentation) -> dict[in
         one.value: _compute_mean_distance(surface, other)
         for (one, _), surface, other in zip(pairs, *surfaces, strict=True)
     }
+
+
+@dataclass(frozen=True, eq=False)
+class WorstPlace:
+    """Where two outlines are farthest apart. position_mm: on one of them, RAS mm. distance_mm: to the other one."""
+
+    position_mm: tuple[float, float, float]
+    distance_mm: float
+
+
+def find_worst_place(fixed: Segmentation, warped: Segmentation, name: str, value: int) -> WorstPlace | None:
+    """Find the surface voxel of a structure that is farthest from the other surface, in either direction.
+
+    Its distance is the Hausdorff distance. name, value: as the report has them; the value counts only if no
+    structure has the name. None for a structure that one of the segmentations lacks.
+    """
+    pairs = match_segments(fixed, warped)
+    named = [pair for pair in pairs if pair[0].name == name] or [pair for pair in pairs if pair[0].value == value]
+    if not named:
+        return None
+    (first,), (second,) = _find_surfaces_mm(fixed, [named[0][0]]), _find_surfaces_mm(warped, [named[0][1]])
+    if not len(first) or not len(second):
+        return None
+    places = []
+    for points, others in ((second, first), (first, second)):
+        distances = cKDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0]
+        right, anterior, superior = (float(x) for x in points[distances.argmax()])
+        places.append(WorstPlace((right, anterior, superior), float(distances.max())))
+    return max(places, key=lambda place: place.distance_mm)
 
 
 def _find_surfaces_mm(segmentation: Segmentation, segments: Sequence[Segment]) -> list[FloatArray]:

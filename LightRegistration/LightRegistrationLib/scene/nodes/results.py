@@ -11,6 +11,7 @@ from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Segmentation, Volume
 from .checked_places import forget_places
+from .inverse_transform import renew_inverse_node
 from .removal import remove_with_display
 from .segmentations import set_segmentation
 from .transforms import FIXED_ROLE, MOVING_ROLE, set_field
@@ -91,6 +92,7 @@ def publish_result(
         )
         _set_references(nodes)
         forget_places(transform_node)
+        renew_inverse_node(transform_node)
     return nodes
 
 
