@@ -239,7 +239,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event):
-        """Disconnect from the parameter node, which is removed with the scene."""
+        """Disconnect from the parameter node, which is removed with the scene, and leave the compare layout."""
+        self.checks.switch_to_own_layout()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):

@@ -18,12 +18,13 @@ from ..scene.nodes.review import ReviewField, read_review, store_review
 from ..scene.nodes.segmentations import segmentation_from_node
 from ..scene.nodes.structure_center import find_structure_center
 from .carrying import CarryForm
+from .compare import CompareView
 from .cursor import CursorFollower, show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
 from .translation import translate
 from .verdict import VerdictForm
-from .view_content import Picture, parse_report
+from .view_content import Picture, parse_report, read_switches
 
 _PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFTER}
 """What the views show while the user looks for a place."""
@@ -54,6 +55,7 @@ class ResultChecks:
         self._error_lines = ErrorLines(scene)
         self._cursor = CursorFollower(scene, self._on_cursor)
         self._place_check = PlaceCheck(scene, application_logic, self._on_place_step)
+        self._compare = CompareView(ui, application_logic, refresh, show)
         self._carry_form = CarryForm(ui, refresh)
         self._verdict_form = VerdictForm(ui, self._on_verdict)
         ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
@@ -74,6 +76,10 @@ class ResultChecks:
         self._parameters = parameters
         self._cursor.switch(parameters is not None)
 
+    def switch_to_own_layout(self) -> None:
+        """Leave the compare layout."""
+        self._compare.switch_off()
+
     def follow(self, is_running: bool) -> None:
         """Follow the chosen points, the result, its verdict, and what can be carried along with it.
 
@@ -87,7 +93,9 @@ class ResultChecks:
             self._error_lines.hide()
         else:
             self._error_lines.show(*lines)
-        self._carry_form.show(None if parameters.result is None else find_registration_nodes(parameters.result))
+        nodes = None if parameters.result is None else find_registration_nodes(parameters.result)
+        self._carry_form.show(nodes)
+        self._compare.follow(nodes, read_switches(parameters).picture, is_running)
         if parameters.result is not None:
             self._verdict_form.show(read_review(parameters.result))
         if is_running or not self._place_check.is_possible(parameters.result):
@@ -95,6 +103,7 @@ class ResultChecks:
 
     def close(self) -> None:
         """Stop observing."""
+        self._compare.close()
         self._markups.follow([])
         self._error_lines.hide()
         self._cursor.switch(False)

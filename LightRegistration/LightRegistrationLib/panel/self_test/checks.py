@@ -1,4 +1,4 @@
-"""Scenarios of the self-test about the checks of a result: landmarks, places, cursor."""
+"""Scenarios of the self-test about the checks of a result: landmarks, places, cursor, layout, what goes with it."""
 
 # ruff: noqa: PT009 - Slicer runs these with unittest, whose own assertions report more
 
@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 import slicer.util
 
@@ -15,6 +16,7 @@ from ...commands.phantom.pair import PhantomPair
 from ...core.geometry.geometry import apply_affine
 from ...scene.nodes.probe import read_voxel
 from ...scene.nodes.results import RegistrationNodes, publish_result
+from ...scene.nodes.review import read_review
 
 LANDMARKS_MM = ((0.0, 20.0, 10.0), (-30.0, -10.0, 0.0), (25.0, 0.0, -15.0))
 """Points inside the head of the built-in pair, RAS mm."""
@@ -144,6 +146,57 @@ class CheckScenarios:
         self.assertGreater(len(set(seen)), 1)
         table.cellClicked(0, 0)
         self.assertEqual(find_shown_place(), seen[-1])
+
+    def test_compare_shows_four_views_and_leads_back(self) -> None:
+        """Fixed volume, result and difference are in the views of the layout; the button leads back to the user's."""
+        nodes = self._show_known_result()
+        manager, scene = slicer.app.layoutManager(), slicer.mrmlScene
+        before = manager.layout
+        self.ui.compareButton.click()
+        for _turn in range(20):
+            slicer.app.processEvents()
+        shown = {}
+        for view in ("Fixed", "Result", "Difference"):
+            composite = manager.sliceWidget(f"LightRegistration{view}").mrmlSliceCompositeNode()
+            shown[view] = scene.GetNodeByID(composite.GetBackgroundVolumeID()).GetName()
+        self.assertEqual(shown["Fixed"], self.fixed.GetName())
+        self.assertEqual(shown["Result"], self.fixed.GetName())
+        self.assertEqual(shown["Difference"], "Difference")
+        composite = manager.sliceWidget("LightRegistrationResult").mrmlSliceCompositeNode()
+        self.assertEqual(composite.GetForegroundVolumeID(), nodes.warped.GetID())
+        self.assertTrue(self.ui.compareButton.checked)
+        self.ui.compareButton.click()
+        self.assertEqual(manager.layout, before)
+        self.assertFalse(self.ui.compareButton.checked)
+
+    def test_points_are_carried_along_and_back(self) -> None:
+        """Points of the moving scan lie on the fixed volume while they are under the transform."""
+        points = self._pair().true_field(LANDMARKS_MM)
+        self._show_known_result()
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "other points")
+        for point in points:
+            node.AddControlPoint(*(float(value) for value in point))
+        slicer.app.processEvents()
+        rows = self.ui.carryList.count
+        row = next(n for n in range(rows) if self.ui.carryList.item(n).text() == "other points")
+        self.ui.carryList.item(row).setCheckState(qt.Qt.Checked)
+        for goal in (LANDMARKS_MM, points):
+            self.ui.carrySwitch.click()
+            found = [node.GetNthControlPointPositionWorld(n) for n in range(len(LANDMARKS_MM))]
+            self.assertTrue(np.abs(np.subtract(found, goal)).max() < 0.1)
+        self.ui.carryCopyButton.click()
+        copy = slicer.util.getNode("other points on *")
+        found = [copy.GetNthControlPointPositionWorld(n) for n in range(len(LANDMARKS_MM))]
+        self.assertTrue(np.abs(np.subtract(found, LANDMARKS_MM)).max() < 0.1)
+
+    def test_the_verdict_is_the_reviewers(self) -> None:
+        """A result is not reviewed until the reviewer says something else; that is stored with the transform."""
+        nodes = self._show_known_result()
+        self.assertEqual(self.ui.verdictBox.currentText, "Not reviewed")
+        self.ui.verdictBox.setCurrentIndex(2)
+        self.ui.noteEdit.setPlainText("brain stem only")
+        review = read_review(nodes.transform)
+        self.assertEqual((review["verdict"], review["note"]), ("accepted with limits", "brain stem only"))
 
     def _show_known_result(self) -> RegistrationNodes:
         """Show a result with the known deformation; returns its nodes."""

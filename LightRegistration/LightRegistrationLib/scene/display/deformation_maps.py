@@ -21,6 +21,7 @@ from ..nodes.matrices import vtk_matrix
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node
 from ..nodes.volumes import image_data
+from .legends import add_legend
 
 Color = tuple[float, float, float]
 
@@ -85,7 +86,8 @@ class MapDisplay:
         """Add the legend. Call it when the views show the map: they draw legends of what they show at that moment."""
         node, colors = self._nodes
         self._title = title
-        _add_legend(self._scene, node, colors.GetNumberOfColors(), title)
+        count = colors.GetNumberOfColors()
+        add_legend(self._scene, node, title, count, count, "%s")
 
     def renew_legend(self) -> None:
         """Add the legend anew: a view that was opened after it does not draw it."""
@@ -169,24 +171,3 @@ def _add_nodes(scene: Any, labels: NDArray[np.uint8], geometry: Geometry, bands:
     display.SetHideFromEditors(True)
     display.SetSaveWithScene(False)
     return [node, colors]
-
-
-def _add_legend(scene: Any, node: Any, color_count: int, title: str) -> None:
-    """Add a legend with the names of the colors of a label map, at the right border of the views that show it."""
-    legend = scene.CreateNodeByClass("vtkMRMLColorLegendDisplayNode")
-    legend.UnRegister(None)
-    legend.SetName("Deformation map legend")
-    legend.SetHideFromEditors(True)
-    legend.SetSaveWithScene(False)
-    legend.SetTitleText(title)
-    legend.SetLabelFormat("%s")
-    legend.SetUseColorNamesForLabels(True)
-    legend.SetMaxNumberOfColors(color_count)
-    legend.SetNumberOfLabels(color_count)
-    legend.SetSize(0.2, 0.6)
-    legend.SetPosition(0.98, 0.5)
-    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
-        text.SetFontFamilyToArial()
-    scene.AddNode(legend)
-    node.AddAndObserveDisplayNodeID(legend.GetID())
-    legend.SetAndObservePrimaryDisplayNode(node.GetDisplayNode())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .compare_layout import DIFFERENCE_VIEW, FIXED_VIEW
+
 BACKGROUND = "Background"
 FOREGROUND = "Foreground"
 LABEL = "Label"
@@ -100,7 +102,11 @@ def iterate_slice_logics(logic: Any) -> Iterator[Any]:
 
 
 def iterate_composite_nodes(logic: Any) -> Iterator[Any]:
-    """Yield the vtkMRMLSliceCompositeNode of every slice view of a vtkMRMLApplicationLogic."""
+    """Yield the vtkMRMLSliceCompositeNode of every slice view of a vtkMRMLApplicationLogic.
+
+    Without the views of the compare layout that have a fixed content of their own.
+    """
     for slice_logic in iterate_slice_logics(logic):
-        if slice_logic.GetSliceCompositeNode() is not None:
-            yield slice_logic.GetSliceCompositeNode()
+        composite = slice_logic.GetSliceCompositeNode()
+        if composite is not None and composite.GetLayoutName() not in (FIXED_VIEW, DIFFERENCE_VIEW):
+            yield composite
