@@ -14,12 +14,18 @@ import slicer.util
 
 from ...commands.phantom.pair import PhantomPair
 from ...core.geometry.geometry import apply_affine
+from ...core.geometry.volume import Segment, Segmentation
 from ...scene.nodes.probe import read_voxel
 from ...scene.nodes.results import RegistrationNodes, publish_result
 from ...scene.nodes.review import read_review
+from ...scene.nodes.segmentations import segmentation_node_from_segmentation
+from .event_loop import EventLoopWatch, report_stops
 
 LANDMARKS_MM = ((0.0, 20.0, 10.0), (-30.0, -10.0, 0.0), (25.0, 0.0, -15.0))
 """Points inside the head of the built-in pair, RAS mm."""
+
+MANY = 130
+"""Structures of a segmentation of the whole body."""
 
 
 def find_shown_place() -> tuple[float, ...]:
@@ -27,6 +33,13 @@ def find_shown_place() -> tuple[float, ...]:
     views = (("Yellow", 0), ("Green", 1), ("Red", 2))
     manager = slicer.app.layoutManager()
     return tuple(manager.sliceWidget(name).mrmlSliceNode().GetSliceToRAS().GetElement(axis, 3) for name, axis in views)
+
+
+def _make_blocks(shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Return labels from 1 to a count, each a block of a regular grid (k, j, i)."""
+    k, j, i = (np.arange(n) * 6 // n for n in shape)
+    blocks = 1 + k[:, None, None] * 36 + j[:, None] * 6 + i
+    return np.where(blocks <= count, blocks, 0).astype(np.int16)
 
 
 class CheckScenarios:
@@ -188,6 +201,35 @@ class CheckScenarios:
         copy = slicer.util.getNode("other points on *")
         found = [copy.GetNthControlPointPositionWorld(n) for n in range(len(LANDMARKS_MM))]
         self.assertTrue(np.abs(np.subtract(found, LANDMARKS_MM)).max() < 0.1)
+
+    def test_switching_many_structures_is_measured(self) -> None:
+        """How long the event loop stands still when the outlines of 130 structures are switched; printed."""
+        self._show_known_result()
+        pair, names = self._pair(), [f"Structure {number}" for number in range(1, MANY + 1)]
+        labels = _make_blocks(pair.fixed.array.shape, MANY)
+        segments = tuple(Segment(name, number) for number, name in enumerate(names, start=1))
+        many = Segmentation((labels,), pair.fixed.affine, segments)
+        nodes = [segmentation_node_from_segmentation(slicer.mrmlScene, many, name) for name in ("many", "many moving")]
+        result = publish_result(
+            slicer.mrmlScene,
+            self.fixed,
+            self.moving,
+            pair.true_field,
+            pair.fixed,
+            many,
+            fixed_segmentation=nodes[0],
+            moving_segmentation=nodes[1],
+        )
+        self.panel.logic.getParameterNode().result = result.transform
+        stops = {}
+        with EventLoopWatch() as watch:
+            for button in ("noOverlayButton", "outlinesButton", "beforeButton", "noOverlayButton"):
+                watch.stops.clear()
+                watch.run(getattr(self.ui, button).click)
+                stops[f"{button} with {MANY} structures"] = watch.find_longest()
+        report_stops(stops)
+        self.assertEqual(len(stops), 3)
+        self.assertGreater(stops[f"outlinesButton with {MANY} structures"].total_ms, 0)
 
     def test_the_verdict_is_the_reviewers(self) -> None:
         """A result is not reviewed until the reviewer says something else; that is stored with the transform."""

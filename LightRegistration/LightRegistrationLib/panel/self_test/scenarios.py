@@ -25,6 +25,7 @@ from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_fr
 from ...scene.nodes.volumes import volume_node_from_volume
 from ..state import DOUBLE_CLICK_S
 from .checks import CheckScenarios
+from .event_loop import EventLoopWatch, describe_picture, name_pictures, report_stops
 from .quality import assert_good_result, compute_mean_dice
 
 WAIT_SECONDS = 120.0
@@ -191,13 +192,21 @@ class LightRegistrationScenarios(CheckScenarios):
             logic.register(self.fixed, self.fixed)
 
     def test_refinement(self) -> None:
-        """Fast refinement raises the similarity, appears in the summary, and preserves the volume of one structure."""
+        """Fast refinement raises the similarity, appears in the summary, and preserves the volume of one structure.
+
+        How long the event loop stands still when pictures appear is measured and printed.
+        """
         self._choose(segmentations=True)
         self.ui.refineBox.setCurrentIndex(1)
         structure = self.ui.keepVolumeList.item(0)
         structure.setCheckState(qt.Qt.Checked)
-        self.ui.registerButton.click()
-        self.panel.logic.wait(WAIT_SECONDS)
+        with EventLoopWatch(describe_picture) as watch:
+            self.ui.registerButton.click()
+            self.panel.logic.wait(WAIT_SECONDS)
+        stops = name_pictures(watch.find_longest_by_picture())
+        report_stops(stops)
+        self.assertIn("first picture", stops)
+        self.assertIn("result", stops)
         refined = self._report()
         assert_good_result(self._result(), self.fixed, self.fixed_segmentation, self.moving_segmentation)
         self.assertEqual(refined["settings"]["refine"], "fast")
