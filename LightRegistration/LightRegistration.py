@@ -65,6 +65,7 @@ from LightRegistrationLib.panel.sample_data import register_sample_data
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
 from LightRegistrationLib.panel.slice_views import ResultViews
 from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state
+from LightRegistrationLib.panel.tolerances import ToleranceForm, read_tolerances
 from LightRegistrationLib.panel.translation import translate
 from LightRegistrationLib.panel.view_content import (
     Overlay,
@@ -176,6 +177,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.checks = ResultChecks(
             self.ui, slicer.app.applicationLogic(), self.refresh, self.onShowButton, self.logic.show_opaque
         )
+        self.tolerances = ToleranceForm(self.ui)
+        self.tolerances.show_stored()
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
@@ -231,6 +234,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     def enter(self):
         """Update the panel when the user opens this module; models may have been added since."""
         self.modelBox.set_items(list_model_items())
+        self.tolerances.show_stored()
         self.initializeParameterNode()
         choose_only_pair(slicer.mrmlScene, self._parameterNode)
 
@@ -338,13 +342,10 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onSaveReportButton(self):
         """Save pictures and numbers of the result as a page."""
-        nodes, report = self._readResult()
         try:
-            landmarks = measure_landmarks(self._parameterNode)
-            if landmarks is not None:
-                report = report | {"landmarks": landmarks}
+            nodes, report = self._readResult()
             report = report | {"review": read_review(nodes.transform)}
-            path = choose_and_save_page(self.parent, nodes, report)
+            path = choose_and_save_page(self.parent, nodes, report, read_tolerances())
         except InputError as error:
             self._showProblem(str(error), read_selected_nodes(self._parameterNode))
             return
@@ -353,12 +354,20 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onTableButton(self):
         """Add the numbers of the result to the scene as a table."""
-        node = add_table_node(*self._readResult())
+        try:
+            node = add_table_node(*self._readResult())
+        except InputError as error:
+            self._showProblem(str(error), read_selected_nodes(self._parameterNode))
+            return
         line = translate("LightRegistration", "Added the table {name}; the Tables module shows it.")
         slicer.util.showStatusMessage(line.format(name=node.GetName()), 5000)
 
     def _readResult(self):
-        return find_registration_nodes(self._parameterNode.result), json.loads(self._parameterNode.report)
+        """Return the nodes and the numbers of the result, with those of the landmarks. Raises InputError."""
+        report, landmarks = json.loads(self._parameterNode.report), measure_landmarks(self._parameterNode)
+        if landmarks is not None:
+            report = report | {"landmarks": landmarks}
+        return find_registration_nodes(self._parameterNode.result), report
 
     def onEnd(self, registered, outcome):
         """Store the result in the parameter node and show it."""

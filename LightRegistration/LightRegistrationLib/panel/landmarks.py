@@ -18,15 +18,20 @@ from .translation import translate
 from .view_content import Picture, read_switches
 
 
+def has_landmarks(parameters: Any) -> bool:
+    """Whether there is a result, and a point list is chosen in each volume."""
+    return None not in (parameters.result, parameters.fixedLandmarks, parameters.movingLandmarks)
+
+
 def measure_landmarks(parameters: Any) -> LandmarksReport | None:
     """Measure the chosen landmarks with the transform of the latest result; None unless both lists are chosen.
 
     Raises InputError for lists that do not correspond.
     """
-    transform, fixed, moving = parameters.result, parameters.fixedLandmarks, parameters.movingLandmarks
-    if transform is None or fixed is None or moving is None:
+    if not has_landmarks(parameters):
         return None
-    points, counterparts = read_landmarks_mm(transform, fixed, moving)
+    transform = parameters.result
+    points, counterparts = read_landmarks_mm(transform, parameters.fixedLandmarks, parameters.movingLandmarks)
     before = measure_landmark_errors(points, counterparts)
     after = measure_landmark_errors(map_to_moving(transform, points), counterparts)
     return describe_landmarks(len(points), before, after)

@@ -10,6 +10,7 @@ import qt
 from ..core.errors import InputError
 from ..core.review.page import build_page
 from ..core.review.pictures import ReviewedPair
+from ..core.review.tolerances import Tolerances
 from ..scene.files.png import encode_png
 from ..scene.nodes.report_table import fill_report_table
 from ..scene.nodes.results import RegistrationNodes
@@ -21,10 +22,11 @@ from .translation import translate
 _SUFFIX = ".html"
 
 
-def choose_and_save_page(parent: Any, nodes: RegistrationNodes, report: Any) -> str | None:
+def choose_and_save_page(parent: Any, nodes: RegistrationNodes, report: Any, tolerances: Tolerances) -> str | None:
     """Ask for a file and write the review page of a result into it; returns its path, None if the user cancels.
 
-    report: the numbers of the result. Raises InputError if the page cannot be made or written.
+    report: the numbers of the result. tolerances: that they are held against. Raises InputError if the page cannot be
+    made or written.
     """
     title = translate("LightRegistration", "Save the report")
     kind = translate("LightRegistration", "Web page (*.html)")
@@ -34,7 +36,7 @@ def choose_and_save_page(parent: Any, nodes: RegistrationNodes, report: Any) -> 
     file = Path(path if path.lower().endswith(_SUFFIX) else path + _SUFFIX)
     qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
     try:
-        file.write_text(build_page(_read_pair(nodes), report, encode_png), encoding="utf-8")
+        file.write_text(build_page(_read_pair(nodes), report, encode_png, tolerances), encoding="utf-8")
     except OSError as error:
         line = translate("LightRegistration", "{path} cannot be written ({reason}); choose another place.")
         raise InputError(line.format(path=file, reason=error.strerror or error)) from error

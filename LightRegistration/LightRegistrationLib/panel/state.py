@@ -9,7 +9,7 @@ from typing import Any
 from ..core.result.progress import ProgressUpdate, Stage
 from ..scene.nodes.results import find_registration_nodes
 from .inputs import SelectedNodes, read_selected_nodes
-from .landmarks import describe_errors
+from .landmarks import describe_errors, has_landmarks
 from .place_check import PlaceRow, PlaceStep, describe_places
 from .stage_labels import format_progress
 from .translation import translate
@@ -49,8 +49,9 @@ class ResultState:
 
     content: what the switches say. overlays: those that it has. is_shown: whether the views show what the switches say.
     can_show: whether its nodes are still there. landmarks: the target registration error, or what is wrong with the
-    chosen point lists if landmarks_are_wrong. places: the rows of the places that were checked. fade_percent: how
-    opaque the moving or warped volume lies over the fixed one; None while that cannot be chosen.
+    chosen point lists if landmarks_are_wrong; has_landmarks: whether there is such an error. places: the rows of the
+    places that were checked. fade_percent: how opaque the moving or warped volume lies over the fixed one; None while
+    that cannot be chosen.
     """
 
     report: dict[str, Any]
@@ -61,6 +62,7 @@ class ResultState:
     can_show: bool
     landmarks: str
     landmarks_are_wrong: bool
+    has_landmarks: bool
     places: tuple[PlaceRow, ...]
     fade_percent: int | None
 
@@ -156,6 +158,7 @@ def _find_result(
         can_show=nodes is not None and not is_running,
         landmarks=landmarks,
         landmarks_are_wrong=landmarks_are_wrong,
+        has_landmarks=has_landmarks(parameters) and not landmarks_are_wrong,
         places=describe_places(parameters.result),
         fade_percent=None,
     )

@@ -80,7 +80,7 @@ class PanelWidgets:
         ui.saveReportButton.setEnabled(result.can_show)
         for tab in (ui.carryTab, ui.verdictTab):
             tab.setEnabled(result.can_show)
-        ui.tableButton.setEnabled(result.can_show and has_structures)
+        ui.tableButton.setEnabled(result.can_show and (has_structures or result.has_landmarks))
         ui.showButton.setEnabled(result.can_show and not result.is_shown)
         ui.showButton.setText(
             translate("LightRegistration", "Shown in the views")

@@ -86,3 +86,25 @@ def test_errors_are_drawn_as_lines_that_follow_picture_and_points(shifted, tmp_p
     assert count_line_pixels() == 0
     assert len(slicer.util.getNodes("Landmark errors*")) == 0
     shifted.host.raise_slot_errors()
+
+
+def test_the_table_has_the_error_of_the_landmarks_also_without_structures(shifted):
+    import json
+
+    ui, parameters = shifted.ui, shifted.panel.logic.getParameterNode()
+    report = json.loads(parameters.report) | {"structures": None, "mean": None}
+    parameters.report = json.dumps(report)
+    assert not ui.tableButton.enabled
+    fixed, moving = point_list("F", POINTS_MM), point_list("M", np.array(POINTS_MM) + SHIFT_MM)
+    ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ui.movingLandmarksSelector.setCurrentNode(moving)
+    assert ui.tableButton.enabled
+    ui.tableButton.click()
+    shifted.host.raise_slot_errors()
+    (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    assert table.GetCellText(0, 0) == "Landmarks (2)"
+    content = table.GetTable()
+    errors = [content.GetColumnByName(f"TRE mean {moment} (mm)").GetValue(0) for moment in ("before", "after")]
+    np.testing.assert_allclose(errors, [5.0, 0.0], atol=1e-3)
+    fixed.RemoveNthControlPoint(1)
+    assert not ui.tableButton.enabled

@@ -32,3 +32,20 @@ def test_a_report_without_structures_gives_an_empty_table(scene) -> None:
     fill_report_table(node, {"structures": None, "mean": None})
     assert node.GetNumberOfRows() == 0
     assert node.GetNumberOfColumns() == 8
+
+
+def test_landmarks_are_a_row_of_their_own(scene) -> None:
+    overlap = _describe_overlap(Overlap(0.6, 0.43, 4.5, 0.0))
+    landmarks = {"count": 12, "before": {"mean_mm": 7.5, "max_mm": 9.0}, "after": {"mean_mm": 1.25, "max_mm": 2.0}}
+    report = {"structures": [{"name": "heart", "before": overlap, "after": overlap}], "landmarks": landmarks}
+    report["mean"] = {"before": overlap, "after": overlap}
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
+    fill_report_table(node, report)
+    assert [node.GetCellText(row, 0) for row in range(3)] == ["heart", "Mean", "Landmarks (12)"]
+    table = node.GetTable()
+    titles = [f"TRE {kind} {moment} (mm)" for kind in ("mean", "largest") for moment in ("before", "after")]
+    assert [table.GetColumnByName(title).GetValue(2) for title in titles] == [7.5, 1.25, 9.0, 2.0]
+    assert math.isnan(table.GetColumnByName("TRE mean after (mm)").GetValue(0))
+    assert math.isnan(table.GetColumnByName("Dice after").GetValue(2))
+    fill_report_table(node, {"structures": None, "mean": None, "landmarks": landmarks})
+    assert node.GetNumberOfRows() == 1

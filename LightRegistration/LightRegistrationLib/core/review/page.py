@@ -14,15 +14,15 @@ from .agreement import compute_mean_distances
 from .drawing import Picture, draw_gray
 from .pictures import PlaneImages, ReviewedPair, draw_plane, sample_planes
 from .planes import find_center, make_planes
-from .tolerances import SOURCE, ToleranceCheck, check_tolerances
+from .tolerances import DEFAULTS, ToleranceCheck, Tolerances, check_tolerances
 
 EncodePng = Callable[[Picture], bytes]
 
 
-def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng) -> str:
+def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng, tolerances: Tolerances = DEFAULTS) -> str:
     """Write the page as HTML; it needs no other file and no network.
 
-    encode_png: turns RGB pixels (rows, columns, 3) into the bytes of a PNG file.
+    encode_png: turns RGB pixels (rows, columns, 3) into the bytes of a PNG file. tolerances: those of the site.
     """
     distances: dict[int, float] = {}
     if pair.fixed_segmentation is not None and pair.warped_segmentation is not None:
@@ -34,7 +34,7 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng) -> str
         _write_review(report),
         _write_warnings(report),
         "<h2>Fixed and result</h2>" + _write_fades(images, encode_png),
-        "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances)),
+        "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances, tolerances), tolerances),
         "<h2>Pictures</h2>" + _write_pictures(pair, images, encode_png),
         _write_structures(report, distances),
         "<h2>Deformation</h2>" + _write_displacements(pair),
@@ -97,7 +97,7 @@ def _write_pictures(pair: ReviewedPair, planes: Sequence[PlaneImages], encode_pn
     return "".join(f'<h3>{caption}</h3><div class="row">{"".join(images)}</div>' for caption, images in rows.items())
 
 
-def _write_tolerances(checks: Sequence[ToleranceCheck]) -> str:
+def _write_tolerances(checks: Sequence[ToleranceCheck], tolerances: Tolerances) -> str:
     words = {True: "within", False: "outside", None: "–"}
     rows = [
         [
@@ -105,11 +105,14 @@ def _write_tolerances(checks: Sequence[ToleranceCheck]) -> str:
             f'<span class="{"off" if check.is_within is False else "plain"}">{escape(check.value)}</span>',
             escape(check.tolerance),
             words[check.is_within],
+            escape(check.source),
         ]
         for check in checks
     ]
-    note = f"<p>Tolerances after {escape(SOURCE)}. A value within them does not prove the alignment elsewhere.</p>"
-    return _write_table(["measure", "value", "tolerance", ""], rows) + note
+    changes = "; ".join(tolerances.list_changes())
+    changed = f"<p><b>Tolerances of this site differ from the default:</b> {escape(changes)}.</p>" if changes else ""
+    note = "<p>A value within its tolerance does not prove the alignment elsewhere.</p>"
+    return changed + _write_table(["measure", "value", "tolerance", "", "source"], rows) + note
 
 
 def _write_structures(report: Report, distances_mm: Mapping[int, float]) -> str:

@@ -9,10 +9,11 @@ import pytest
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
+from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.core.geometry.volume import Segmentation
 from LightRegistrationLib.core.review.agreement import compute_mean_distances
-from LightRegistrationLib.core.review.tolerances import NOT_MEASURED, check_tolerances
+from LightRegistrationLib.core.review.tolerances import DEFAULTS, NOT_MEASURED, SOURCE, Tolerances, check_tolerances
 
 from ..geometries import AWKWARD
 
@@ -89,3 +90,30 @@ def test_the_longest_voxel_edge_widens_the_distance() -> None:
     distance = check_tolerances(report, {1: 3.5, 2: 1.0})[2]
     assert distance.is_within
     assert "≤ 5.0 mm" in distance.tolerance
+
+
+def test_tolerances_of_a_site_change_the_judgment_and_name_their_source() -> None:
+    own = Tolerances(min_dice=0.95, max_distance_mm=1.5, source="Protocol 7")
+    report = make_report(landmarks={"count": 3, "after": {"mean_mm": 1.7, "max_mm": 2.0}})
+    by_default, at_site = (check_tolerances(report, {1: 0.5, 2: 1.9}, t) for t in (DEFAULTS, own))
+    assert [check.is_within for check in by_default] == [True, True, True, True, None]
+    assert [check.is_within for check in at_site] == [True, False, False, False, None]
+    assert {check.source for check in by_default} == {SOURCE}
+    assert [check.source for check in at_site] == [SOURCE, *["Protocol 7"] * 4]
+    assert at_site[1].tolerance == "≥ 0.95"
+    assert "1.5 mm" in at_site[2].tolerance
+    assert own.list_changes() == ["Dice ≥ 0.95 in place of 0.8", "distances ≤ 1.5 mm in place of 2 mm"]
+    assert DEFAULTS.list_changes() == []
+
+
+def test_a_tolerance_without_a_source_says_so_and_the_voxel_edge_still_counts() -> None:
+    checks = check_tolerances(make_report(moving={"spacing_mm": [1, 1, 4]}), {1: 3.9}, Tolerances(max_distance_mm=1.0))
+    assert checks[2].is_within
+    assert checks[2].source == "set at this site, without a source"
+    assert checks[1].source == SOURCE
+
+
+@pytest.mark.parametrize("values", [{"min_dice": 1.2}, {"min_dice": -0.1}, {"max_distance_mm": 0}])
+def test_impossible_tolerances_are_refused(values: dict) -> None:
+    with pytest.raises(InputError, match="tolerance"):
+        Tolerances(**values)
