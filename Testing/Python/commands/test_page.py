@@ -78,6 +78,7 @@ def test_the_page_says_what_the_report_says(reported: tuple[Path, dict]) -> None
         "not reviewed",
     ):
         assert word in text
+    assert "differ from the default" not in text
 
 
 def test_the_pictures_are_those_of_the_pair(reported: tuple[Path, dict], tmp_path: Path) -> None:

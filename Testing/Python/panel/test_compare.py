@@ -88,17 +88,6 @@ def test_the_surfaces_are_colored_by_their_distance_before_and_after(compared, t
     assert red["before"] > 300
 
 
-def test_another_layout_of_the_user_ends_it(compared):
-    slicer.app.layoutManager().setLayout(LAYOUTS.SlicerLayoutThreeOverThreeView)
-    compared.host.process_events()
-    compared.host.raise_slot_errors()
-    assert not compared.ui.compareButton.checked
-    assert colored_model() is None
-    compared.ui.compareButton.click()
-    compared.ui.compareButton.click()
-    assert slicer.app.layoutManager().layout == LAYOUTS.SlicerLayoutThreeOverThreeView
-
-
 def test_a_saved_scene_has_no_trace_of_the_layout(compared, tmp_path):
     save_scene(slicer.mrmlScene, tmp_path / "compared.mrb")
     text = read_scene_text(tmp_path / "compared.mrb")
@@ -118,10 +107,21 @@ def read_scene_text(path) -> str:
         return archive.read(name).decode("utf-8")
 
 
-def test_closing_the_scene_and_deleting_the_result_end_it(compared):
+def test_another_layout_and_closing_the_scene_end_it(compared):
+    ui, manager = compared.ui, slicer.app.layoutManager()
+    manager.setLayout(LAYOUTS.SlicerLayoutThreeOverThreeView)
+    compared.host.process_events()
+    compared.host.raise_slot_errors()
+    assert not ui.compareButton.checked
+    assert colored_model() is None
+    for _turn in range(2):
+        ui.compareButton.click()
+    assert manager.layout == LAYOUTS.SlicerLayoutThreeOverThreeView
+    ui.compareButton.click()
+    wait_for_surfaces(compared)
     compared.panel.logic.getParameterNode().result = None
     assert colored_model() is None
     slicer.mrmlScene.Clear(0)
     compared.host.process_events()
     compared.host.raise_slot_errors()
-    assert slicer.app.layoutManager().layout == LAYOUTS.SlicerLayoutOneUpRedSliceView
+    assert manager.layout == LAYOUTS.SlicerLayoutThreeOverThreeView
