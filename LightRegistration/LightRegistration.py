@@ -375,9 +375,10 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         line = self.logic.run_state.end.line
         if registered is not None:
             parameters = self.logic.getParameterNode()
-            parameters.report = json.dumps(registered.report)
-            parameters.picture = Picture.AFTER.value
-            parameters.result = registered.nodes.transform
+            with slicer.util.NodeModify(parameters.parameterNode):  # one event, and one update of the panel
+                parameters.report = json.dumps(registered.report)
+                parameters.picture = Picture.AFTER.value
+                parameters.result = registered.nodes.transform
         slicer.util.showStatusMessage(line, 5000)
         if self._parameterNode is not None:
             self._updateViews()

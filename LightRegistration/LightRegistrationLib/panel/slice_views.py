@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class ResultViews(VTKObservationMixin):
     def __init__(self, scene: Any, application_logic: Any, on_change: Callable[[], None] = lambda: None) -> None:
         VTKObservationMixin.__init__(self)
         self._on_change = on_change
+        self._changes = 0
         self._scene = scene
         self._logic = application_logic
         self._display: ResultDisplay | None = None
@@ -74,11 +76,11 @@ class ResultViews(VTKObservationMixin):
         is_new = self._display is None
         if self._display is None:
             self._display, self._shown = ResultDisplay(self._logic, nodes), _NOTHING
-        try:
-            self._draw(self._display, content, is_new or not self._display.is_in_views)
-        finally:
-            self._observe_views()
-            self._on_change()
+        with self._change():
+            try:
+                self._draw(self._display, content, is_new or not self._display.is_in_views)
+            finally:
+                self._observe_views()
 
     def _draw(self, display: ResultDisplay, content: ViewContent, everything: bool) -> None:
         """Draw what changed, or everything; a match map of a large volume takes time.
@@ -102,7 +104,8 @@ class ResultViews(VTKObservationMixin):
     def show_opaque(self, on: bool) -> None:
         """Show the moving or warped volume of the result alone; off: over the fixed one, as before."""
         if self._display is not None:
-            self._display.show_opaque(on)
+            with self._change():
+                self._display.show_opaque(on)
 
     @property
     def foreground_opacity(self) -> float | None:
@@ -112,7 +115,19 @@ class ResultViews(VTKObservationMixin):
     def set_foreground_opacity(self, opacity: float) -> None:
         """Show the moving or warped volume of the result more or less opaque."""
         if self._display is not None:
-            self._display.set_foreground_opacity(opacity)
+            with self._change():
+                self._display.set_foreground_opacity(opacity)
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """Call `on_change` once after the block, in place of once for each layer of each view that is changed in it."""
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+            if not self._changes:
+                self._on_change()
 
     def _observe_views(self) -> None:
         composites = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
@@ -122,7 +137,8 @@ class ResultViews(VTKObservationMixin):
                 self.addObserver(composite, vtk.vtkCommand.ModifiedEvent, self._on_views_changed)
 
     def _on_views_changed(self, _caller: Any, _event: Any) -> None:
-        self._on_change()
+        if not self._changes:
+            self._on_change()
 
     def show_preview(
         self, selected: SelectedNodes, moving_affine: FloatArray, field: DisplacementField, content: ViewContent
@@ -132,22 +148,24 @@ class ResultViews(VTKObservationMixin):
         moving_affine, field: as for `scene.display.preview.add_preview`. content: of the result; if it will hide
         the segmentations, the preview hides them too.
         """
-        replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
-        self.clear()
-        self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
-        self._replaced = replaced
-        segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
-        covers = content.grid or content.overlay != Overlay.NONE
-        self._hidden.hide([node for node in segmentations if node is not None and covers])
-        self._display = ResultDisplay(self._logic, self._preview)
-        self._display.show_after()
+        with self._change():
+            replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
+            self.clear()
+            self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
+            self._replaced = replaced
+            segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
+            covers = content.grid or content.overlay != Overlay.NONE
+            self._hidden.hide([node for node in segmentations if node is not None and covers])
+            self._display = ResultDisplay(self._logic, self._preview)
+            self._display.show_after()
 
     def replace_preview(self, nodes: RegistrationNodes) -> None:
         """Show a result in place of its preview, if there is a preview."""
         if self._preview is not None:
-            self._display.replace_nodes(nodes)
-            self._remove_preview()
-            self._shown = _NOTHING
+            with self._change():
+                self._display.replace_nodes(nodes)
+                self._remove_preview()
+                self._shown = _NOTHING
 
     def end_preview(self) -> None:
         """Remove the preview of a registration without a result, and show again what the preview had replaced."""
@@ -160,11 +178,11 @@ class ResultViews(VTKObservationMixin):
 
     def clear(self) -> None:
         """Restore what the views showed before the result."""
-        display, self._display = self._display, None
-        if display is not None:
-            display.restore()
-        self._remove_preview()
-        self._on_change()
+        with self._change():
+            display, self._display = self._display, None
+            if display is not None:
+                display.restore()
+            self._remove_preview()
 
     def _remove_preview(self) -> None:
         self._hidden.restore()
@@ -194,9 +212,9 @@ class ResultViews(VTKObservationMixin):
     def _show_in_new_views(self) -> None:
         """Show the result also in views that the user has opened, as with another layout."""
         if self._display is not None:
-            self._display.show_in_new_views()
-            self._observe_views()
-            self._on_change()
+            with self._change():
+                self._display.show_in_new_views()
+                self._observe_views()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:

@@ -108,6 +108,20 @@ def test_a_view_opened_later_shows_the_same_with_its_legend(shifted, tmp_path):
     assert ui.showButton.text.startswith("Not shown"), "the new views are watched"
 
 
+def test_the_panel_is_updated_once_for_a_change_of_all_views(shifted):
+    """Otherwise each view and layer costs an update, and windows do not respond meanwhile."""
+    updates, tell = [], shifted.panel.logic.on_change
+    shifted.panel.logic.on_change = lambda: (updates.append(1), tell())
+    shifted.ui.fadeSlider.setValue(30)
+    assert len(updates) == 1
+    assert {composite.GetForegroundOpacity() for composite in composites()} == {0.3}
+    shifted.ui.beforeButton.click()
+    assert len(updates) == 2
+    composites()[0].SetForegroundOpacity(0.6)
+    assert len(updates) == 3
+    assert shifted.ui.fadeSlider.value == 60
+
+
 def test_a_match_map_taken_out_of_the_views_is_noticed_and_comes_back(shifted):
     shifted.ui.matchButton.click()
     composites()[0].SetLabelVolumeID(None)
