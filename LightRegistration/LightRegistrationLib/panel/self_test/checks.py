@@ -125,7 +125,8 @@ class CheckScenarios:
         """The slider sets how opaque the result is in all views, follows the views, and is off for the fixed volume."""
         self._show_known_result()
         slider = self.ui.fadeSlider
-        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        manager = slicer.app.layoutManager()
+        composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in ("Red", "Green", "Yellow")]
         self.assertEqual(slider.value, 50)
         for percent in (0, 100, 20):
             slider.setValue(percent)
