@@ -34,6 +34,7 @@ def test_a_stop_is_measured_and_redrawing_told_apart(slicer_host):
     assert stop.own_ms >= 57
     assert stop.total_ms >= stop.own_ms + stop.redraw_ms - 0.1
     assert stop.redraw_ms == pytest.approx(drawn[0], rel=0.5)
+    assert 0 < stop.processor_ms <= stop.total_ms + 5
     assert "redrawing" in str(stop)
 
 

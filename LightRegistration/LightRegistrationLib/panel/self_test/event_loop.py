@@ -20,12 +20,14 @@ class Stop:
     """A time in which the event loop handled no timer.
 
     before, after: what was shown when it began and ended. total_ms: how long. redraw_ms: of that, drawing of views.
+    processor_ms: processor time of the thread; less than total_ms where it waited, as on a busy machine.
     """
 
     before: str
     after: str
     total_ms: float
     redraw_ms: float
+    processor_ms: float
 
     @property
     def own_ms(self) -> float:
@@ -34,7 +36,10 @@ class Stop:
 
     def __str__(self) -> str:
         """One line for the log."""
-        return f"stopped for {self.total_ms:.0f} ms, of these {self.redraw_ms:.0f} ms redrawing"
+        return (
+            f"stopped for {self.total_ms:.0f} ms, of these {self.redraw_ms:.0f} ms redrawing; "
+            f"{self.processor_ms:.0f} ms of processor time"
+        )
 
 
 class EventLoopWatch(VTKObservationMixin):
@@ -49,7 +54,7 @@ class EventLoopWatch(VTKObservationMixin):
         self._timer = qt.QTimer()
         self._timer.setInterval(_INTERVAL_MS)
         self._timer.connect("timeout()", self._tick)
-        self._last = self._redraw_s = 0.0
+        self._last = self._last_processor = self._redraw_s = 0.0
         self._drawing: dict[Any, float] = {}
         self._shown = ""
         self.stops: list[Stop] = []
@@ -60,6 +65,7 @@ class EventLoopWatch(VTKObservationMixin):
             self.addObserver(window, vtk.vtkCommand.StartEvent, self._on_drawing)
             self.addObserver(window, vtk.vtkCommand.EndEvent, self._on_drawn)
         self._last, self._redraw_s, self._shown = time.perf_counter(), 0.0, self._describe()
+        self._last_processor = time.thread_time()
         self._timer.start()
         return self
 
@@ -83,7 +89,7 @@ class EventLoopWatch(VTKObservationMixin):
     def find_longest(self, stops: list[Stop] | None = None) -> Stop:
         """Return the stop that is longest without redrawing; one without length if there is none."""
         found = self.stops if stops is None else stops
-        return max(found, key=lambda stop: stop.own_ms, default=Stop("", "", 0.0, 0.0))
+        return max(found, key=lambda stop: stop.own_ms, default=Stop("", "", 0.0, 0.0, 0.0))
 
     def find_longest_by_picture(self) -> dict[str, Stop]:
         """Return for each thing that came to be shown the longest stop at whose end it was there."""
@@ -92,11 +98,12 @@ class EventLoopWatch(VTKObservationMixin):
         return {name: self.find_longest([stop for stop in changes if stop.after == name]) for name in names}
 
     def _tick(self) -> None:
-        now, shown = time.perf_counter(), self._describe()
+        now, processor, shown = time.perf_counter(), time.thread_time(), self._describe()
         total_ms = 1000 * (now - self._last) - _INTERVAL_MS
         if total_ms > _INTERVAL_MS or shown != self._shown:
-            self.stops.append(Stop(self._shown, shown, max(total_ms, 0.0), 1000 * self._redraw_s))
-        self._last, self._redraw_s, self._shown = now, 0.0, shown
+            processor_ms = 1000 * (processor - self._last_processor)
+            self.stops.append(Stop(self._shown, shown, max(total_ms, 0.0), 1000 * self._redraw_s, processor_ms))
+        self._last, self._last_processor, self._redraw_s, self._shown = now, processor, 0.0, shown
 
     def _on_drawing(self, window: Any, _event: Any) -> None:
         self._drawing[window] = time.perf_counter()
