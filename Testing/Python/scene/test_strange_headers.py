@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.models.cards import list_cards
-from LightRegistrationLib.scene.files.loading import load_segmentation, load_volume
+from LightRegistrationLib.scene.files.loading import load_segmentation, load_volume, read_segmentation
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
+from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 from LightRegistrationLib.training.configuration import load_config
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
@@ -49,19 +52,86 @@ def test_a_strange_header_is_refused_with_one_line(scene, tmp_path: Path, name: 
     assert len(str(caught.value)) < 1000
 
 
-def long_labels(value: int) -> bytes:
-    labels = np.zeros((8, 8, 8), np.int64)
-    labels[2:5] = value
-    return nrrd(8, labels.tobytes()).replace(b"short", b"int64")
+LONG = np.where(SMALL > 9, (1 << 31) - 1, np.arange(SMALL.size).reshape(SMALL.shape)).astype(np.int64)
 
 
-def test_integers_of_64_bits_are_exact_or_refused(scene, tmp_path: Path) -> None:
+def write_long(path: Path, values: np.ndarray, encoding: str) -> None:
+    """Write 8 x 8 x 8 integers of 64 bits as NRRD or MetaImage."""
+    voxels = "\n".join(map(str, values.ravel())).encode() if encoding == "ascii" else values.tobytes()
+    kind = "u" * (values.dtype.kind == "u")
+    if path.suffix == ".nrrd":
+        content = nrrd(8, gzip.compress(voxels) if encoding == "gzip" else voxels)
+        content = content.replace(b"type: short", f"type: {kind}int64".encode())
+        content = content.replace(b"encoding: raw", f"encoding: {encoding}".encode())
+    else:
+        packed = zlib.compress(voxels) if encoding == "gzip" else voxels
+        lines = ["CompressedData = True", f"CompressedDataSize = {len(packed)}"] if encoding == "gzip" else []
+        content = meta(8, packed, *lines).replace(b"MET_SHORT", f"MET_{kind.upper()}LONG_LONG".encode())
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("a.nrrd", "raw"), ("a.nrrd", "gzip"), ("a.nrrd", "ascii"), ("a.mha", "raw"), ("a.mha", "gzip")],
+)
+def test_integers_of_64_bits_are_read_exactly(scene, tmp_path: Path, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    for values in (LONG, LONG.astype(np.uint64) * 1000, -LONG - (1 << 40)):
+        write_long(path, values, encoding)
+        node = load_volume(scene, path)
+        np.testing.assert_array_equal(volume_from_node(node).array.astype(np.int64), values.astype(np.int64))
+
+
+def test_labels_of_64_bits_keep_their_values(scene, tmp_path: Path) -> None:
+    path, value = tmp_path / "a.nrrd", (1 << 31) - 1
+    write_long(path, np.where(SMALL > 9, value, 0).astype(np.int64), "raw")
+    assert [s.value for s in segmentation_from_node(load_segmentation(scene, path)).segments] == [value]
+    write_long(path, np.where(SMALL > 9, 1 << 32, 0).astype(np.int64), "raw")
+    assert [s.value for s in read_segmentation(scene, path)[0].segments] == [1 << 32]
+
+
+def test_integers_that_are_rounded_are_said(scene, tmp_path: Path) -> None:
+    path, lines = tmp_path / "a.nrrd", []
+    write_long(path, LONG * (1 << 30), "raw")
+    load_volume(scene, path, on_warning=lines.append)
+    assert re.search(r"a\.nrrd: its whole numbers reach from 0 to .*beyond 2\^53 are rounded", "\n".join(lines))
+
+
+def test_integers_of_64_bits_that_lie_elsewhere_are_refused(scene, tmp_path: Path) -> None:
     path = tmp_path / "a.nrrd"
-    path.write_bytes(long_labels((1 << 24) - 1))
-    assert [s.value for s in segmentation_from_node(load_segmentation(scene, path)).segments] == [(1 << 24) - 1]
-    path.write_bytes(long_labels((1 << 24) + 1))
+    write_long(path, LONG, "raw")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"encoding: raw", b"encoding: raw\nbyte skip: -1"))
     with pytest.raises(InputError, match=r"64 bits from 2\^24 on"):
-        load_segmentation(scene, path)
+        load_volume(scene, path)
+
+
+def test_a_metaimage_of_long_integers_has_32_bits(scene, tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(meta(8, LONG.astype(np.int32).tobytes()).replace(b"MET_SHORT", b"MET_LONG"))
+    np.testing.assert_array_equal(volume_from_node(load_volume(scene, path)).array, LONG)
+    path.write_bytes(meta(8, LONG.tobytes()).replace(b"MET_SHORT", b"MET_LONG"))
+    with pytest.raises(InputError, match="MET_LONG_LONG in the header"):
+        load_volume(scene, path)
+
+
+PACKED = zlib.compress(VOXELS)
+
+
+@pytest.mark.parametrize(
+    ("packed", "lines", "says"),
+    [
+        (PACKED, [], "lacks CompressedDataSize"),
+        (PACKED, [f"CompressedDataSize = {len(PACKED) - 9}"], "compressed data are not the voxels"),
+        (zlib.compress(VOXELS[:-2]), [f"CompressedDataSize = {len(zlib.compress(VOXELS[:-2]))}"], "are not the voxels"),
+        (PACKED[:9] + b"\xff" + PACKED[10:], [f"CompressedDataSize = {len(PACKED)}"], "cannot be read to the end"),
+    ],
+)
+def test_a_metaimage_that_is_not_unpacked_whole_is_refused(scene, tmp_path: Path, packed: bytes, lines, says) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(meta(8, packed, "CompressedData = True", *lines))
+    with pytest.raises(InputError, match=says):
+        load_volume(scene, path)
 
 
 def test_huge_values_are_no_labels(scene, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,28 @@ def check_claimed_size(
     raise InputError(
         f"{path or data}: the file is cut off ({available} of {claimed} bytes); copy or download it again."
     )
+
+
+def check_unpacked_size(data: Path, start: int, packed: int, claimed: int, path: Path) -> None:
+    """Raise InputError unless `packed` bytes from `start` on unpack (deflate) to exactly the bytes that are claimed.
+
+    path: of the header, for the message.
+    """
+    unpacker = zlib.decompressobj(wbits=47)
+    length = 0
+    with data.open("rb") as stream:
+        stream.seek(start)
+        remaining = packed
+        try:
+            while length <= claimed and (chunk := stream.read(min(FILES.read_bytes, remaining))):
+                remaining -= len(chunk)
+                while chunk and length <= claimed:
+                    length += len(unpacker.decompress(chunk, FILES.read_bytes))
+                    chunk = unpacker.unconsumed_tail
+        except zlib.error as error:
+            raise InputError(f"{path}: the file is damaged (its compressed data cannot be read to the end).") from error
+    if length != claimed or not unpacker.eof:
+        raise InputError(f"{path}: the file is damaged (its compressed data are not the voxels of the header).")
 
 
 def check_sizes(path: Path, sizes: Sequence[float], dimension: float) -> tuple[int, ...]:

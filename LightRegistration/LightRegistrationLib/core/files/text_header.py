@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from .claimed_size import check_claimed_size, check_sizes, is_file
+from .claimed_size import check_claimed_size, check_sizes, check_unpacked_size, is_file
 from .settings import FILES
 
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
@@ -27,7 +27,7 @@ _TYPE_BYTES = {
     **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
     "float": 4,
 }
-_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 _META_COUNTS = {
     **dict.fromkeys(("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"), 1),
     **dict.fromkeys(("TransformMatrix", "Orientation", "Rotation"), 2),
@@ -99,12 +99,18 @@ def check_meta(path: Path) -> list[str]:
     return []
 
 
-def holds_long_integers(path: Path) -> bool:
+def read_text_header(path: Path) -> TextHeader:
+    """Read the header of a NRRD file or a MetaImage. Raises InputError for another file."""
+    is_nrrd = path.name.lower().endswith(NRRD_SUFFIXES)
+    return _read_nrrd_header(path) if is_nrrd else _read_meta_header(path)
+
+
+def holds_long_integers(header: TextHeader) -> bool:
     """Tell whether the voxels of a sound NRRD file or MetaImage are integers of 64 bits."""
-    if path.name.lower().endswith(NRRD_SUFFIXES):
-        kind = _read_nrrd_header(path).fields.get("type", "").lower()
+    if header.path.name.lower().endswith(NRRD_SUFFIXES):
+        kind = header.fields["type"].lower()
         return kind != "double" and _TYPE_BYTES[kind] == 8
-    return "LONG" in _read_meta_header(path).fields.get("ElementType", "").upper()
+    return header.fields["ElementType"].upper().endswith("LONG_LONG")
 
 
 def _read_nrrd_header(path: Path) -> TextHeader:
@@ -211,10 +217,19 @@ def _check_meta_size(header: TextHeader, data: Path) -> None:
     is_compressed = header.fields.get("CompressedData", "False").lower().startswith(("t", "1"))
     if is_compressed:
         check_claimed_size(data, start, int(packed))
+    if kind in ("LONG", "ULONG") and not is_compressed and data.stat().st_size - start == 2 * claimed:
+        raise InputError(
+            f"{path}: the header says MET_{kind} (32 bits), but the file holds 64 bits for each voxel; write "
+            f"MET_{kind}_LONG in the header."
+        )
     if is_compressed or header.fields.get("BinaryData", "True").lower() == "true":
         check_claimed_size(data, start, claimed, compressed=is_compressed)
     else:
         check_claimed_size(data, start, claimed // size * 2 - 1)
+    if is_compressed and not packed:
+        raise InputError(f"{path}: the header lacks CompressedDataSize; without it ITK reads other values.")
+    if is_compressed:
+        check_unpacked_size(data, start, int(packed), claimed, path)
 
 
 def _parse_number(word: str) -> float:

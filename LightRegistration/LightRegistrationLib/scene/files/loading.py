@@ -14,14 +14,22 @@ import numpy as np
 import slicer
 
 from ...core.errors import InputError
+from ...core.files.long_integers import read_long_integers
 from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
 from ...core.files.nifti_header import list_header_warnings
-from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, check_meta, check_nrrd, holds_long_integers
+from ...core.files.text_header import (
+    META_SUFFIXES,
+    NRRD_SUFFIXES,
+    check_meta,
+    check_nrrd,
+    holds_long_integers,
+    read_text_header,
+)
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.transforms import affine_from_transform_node, use_linear_interpolation
-from ..nodes.volumes import convert_to_slicer_type, volume_from_node
+from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
 from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
 from .positions import list_position_warnings
@@ -30,7 +38,8 @@ VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
 TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
 
 _MAX_EXACT_FLOAT32 = 2**24
-"""Below it, 32-bit floating-point numbers hold every whole number."""
+_MAX_EXACT_FLOAT64 = 2**53
+"""Up to them, floating-point numbers of 32 and of 64 bits hold every whole number."""
 
 _log = logging.getLogger(__name__)
 
@@ -174,10 +183,11 @@ def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple
     header_warnings = _check_header(path)
     with _readable_copy(path) as file:
         node, storage = read_files([file], path)
-    _check_exact(path, node)
+    _restore_long_integers(path, node)
+    rounding_warnings = list(_list_rounding_warnings(node))
     convert_to_slicer_type(node)
     storage.SetFileName(str(path))
-    for line in (*header_warnings, *_check_positions(path, node)):
+    for line in (*header_warnings, *rounding_warnings, *_check_positions(path, node)):
         on_warning(f"{path}: {line}.")
     return node, storage
 
@@ -193,11 +203,32 @@ def _check_header(path: Path) -> list[str]:
     return check_meta(path)
 
 
-def _check_exact(path: Path, node: Any) -> None:
-    """Raise InputError for whole numbers of 64 bits that the reader has rounded to floating-point numbers."""
-    is_whole = not path.name.lower().endswith(NIFTI_SUFFIXES) and holds_long_integers(path)
-    if is_whole and np.abs(volume_from_node(node).array).max() >= _MAX_EXACT_FLOAT32:
-        raise InputError(f"{path}: integers of 64 bits from 2^24 on are not read from this format; save them as int32.")
+def _restore_long_integers(path: Path, node: Any) -> None:
+    """Replace voxels by the integers of 64 bits in the file, if the reader has rounded those to 32-bit numbers.
+
+    Raises InputError for such a file whose integers cannot be read.
+    """
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        return
+    header = read_text_header(path)
+    if not holds_long_integers(header):
+        return
+    rounded = volume_from_node(node).array
+    if np.abs(rounded).max() < _MAX_EXACT_FLOAT32:
+        return
+    exact = read_long_integers(header)
+    if exact is None or not np.array_equal(exact.astype(rounded.dtype), rounded.ravel()):
+        raise InputError(f"{path}: integers of 64 bits from 2^24 on are not read from this file; save them as int32.")
+    set_voxels(node, exact.astype(exact.dtype.newbyteorder("=")))
+
+
+def _list_rounding_warnings(node: Any) -> Iterator[str]:
+    """Yield a warning if the voxels are integers of 64 bits that even a 64-bit floating-point number rounds."""
+    array = volume_from_node(node).array
+    if array.dtype.kind in "iu" and array.itemsize == 8:
+        extremes = int(array.min()), int(array.max())
+        if max(map(abs, extremes)) > _MAX_EXACT_FLOAT64:
+            yield f"its whole numbers reach from {extremes[0]} to {extremes[1]}; those beyond 2^53 are rounded"
 
 
 def _check_positions(path: Path, node: Any) -> list[str]:

@@ -81,9 +81,15 @@ def convert_to_slicer_type(node: Any) -> None:
     values = vtk_to_numpy(scalars)
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     fitting = [t for t in (np.int32, np.uint32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
-    converted = numpy_to_vtk(values.astype([*fitting, np.float64][0]), deep=True)
-    converted.SetName(scalars.GetName())
-    image.GetPointData().SetScalars(converted)
+    set_voxels(node, values.astype([*fitting, np.float64][0]))
+
+
+def set_voxels(node: Any, values: NDArray) -> None:
+    """Replace the voxels of a volume node by others (n), also of another type; its geometry stays."""
+    data = node.GetImageData().GetPointData()
+    scalars = numpy_to_vtk(values, deep=True)
+    scalars.SetName(data.GetScalars().GetName())
+    data.SetScalars(scalars)
 
 
 def world_affine(node: Any) -> FloatArray:

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from ...core.errors import InputError
 from ...core.files.nifti import check_nifti
+from ...core.files.text_header import META_SUFFIXES, check_meta
 from ...core.geometry.geometry import homogeneous
 from ...core.geometry.volume import Volume
 
@@ -114,8 +115,10 @@ def read_image(path: Path) -> Volume:
     """
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
+        if path.name.lower().endswith(META_SUFFIXES) and path.is_file():
+            check_meta(path)  # of a compressed one that is cut off, ITK would read other values
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as a volume; it is damaged or in an unknown format.") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
