@@ -29,6 +29,10 @@ DATA = os.environ.get("LIGHTREG_DATA")
 HEADS = [make_head(seed, 3.0)[0] for seed in (1, 2)]
 T1 = tuple(measure_image_statistics(head) for head in HEADS)
 FLAIR = dataclasses.replace(T1[1], values={**T1[1].values, "calm_rank_percent": 58.0})
+PARTS = tuple(
+    measure_image_statistics(dataclasses.replace(head, array=head.array[5:55, 12:60, 10:50], name="part"))
+    for head in HEADS
+)
 CROP = ImageStatistics("crop", "MRI", {"longest_mm": 51.0, "cut_percent": 90.0})
 CHEST, ABDOMEN, NECK = (
     measure_image_statistics(trunk(350, 0.7)),
@@ -61,6 +65,8 @@ def all_cards(all_folder: Path) -> Cards:
     [
         (T1, "brain-mri", "both volumes look like MRI, brain or whole head in T1"),
         ((CROP, CROP), "brain-mri", "both volumes look like MRI, a small crop"),
+        (PARTS, "brain-mri", "both volumes look like MRI, a part of a head in T1"),
+        ((T1[0], PARTS[0]), "brain-mri", "the fixed volume looks like MRI, brain .* the moving one like MRI, a part"),
         ((T1[0], CROP), "brain-mri", "the fixed volume looks like MRI, brain .* the moving one like MRI, a small crop"),
         ((CHEST, CHEST), "lung-ct", r"both volumes look like CT \(Hounsfield units\), chest .*% of the body is air"),
         ((ABDOMEN, ABDOMEN), "abdomen-ct", "abdomen or pelvis"),
