@@ -35,17 +35,15 @@ from .images import (  # fmt: skip
     nifti_bytes,
     nrrd_bytes,
 )
+from .judging import Make, Wrong, check_line
+from .tables import choose_structures, read_bids_folder, read_list_of_pairs, read_markups, read_point_table
+from .transforms import read_damaged_transform, read_sound_transform
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
 POSITION_TOLERANCE_MM = 0.01
 """NIfTI-1 holds seven digits, and positions are up to 10 m away."""
 
 
-class Wrong(Exception):
-    """An input was read, but not rightly, or a sound one was refused."""
-
-
-Make = Callable[[Random, Path], None]
 Writer = Callable[[MadeVolume, Random], bytes]
 _WRITERS: dict[str, tuple[Writer, tuple[str, ...]]] = {
     "nii": (nifti_bytes, tuple(NIFTI_TYPES)),
@@ -81,7 +79,7 @@ def read_sound_labels(random: Random, folder: Path) -> None:
     labels[:, :, 0] = random.randint(1, high)
     volume = MadeVolume(labels.astype(kind), make_affine(random))
     (folder / "a.nrrd").write_bytes(nrrd_bytes(volume, random))
-    node = load_segmentation(headless_application().scene, folder / "a.nrrd", on_warning=_ignore)
+    node = load_segmentation(headless_application().scene, folder / "a.nrrd", on_warning=check_line)
     found = segmentation_from_node(node)
     values = {segment.value for segment in found.segments}
     if values != set(np.unique(labels).tolist()) - {0}:
@@ -206,6 +204,13 @@ KINDS: dict[str, Make] = {
     "model card": read_card_file,
     "CSV or JSON table": read_table,
     "TOML configuration": read_configuration,
+    "sound transform": read_sound_transform,
+    "damaged transform": read_damaged_transform,
+    "list of pairs": read_list_of_pairs,
+    "BIDS folder": read_bids_folder,
+    "point table": read_point_table,
+    "markups": read_markups,
+    "list of structures": choose_structures,
 }
 
 
@@ -217,7 +222,7 @@ def _affine(random: Random) -> np.ndarray:
 
 def _load(path: Path) -> MadeVolume:
     scene = headless_application().scene
-    volume = volume_from_node(load_volume(scene, path, on_warning=_ignore))
+    volume = volume_from_node(load_volume(scene, path, on_warning=check_line))
     return MadeVolume(volume.array, volume.affine)
 
 
@@ -227,7 +232,7 @@ def _load_somehow(path: Path, random: Random) -> None:
     if kind < 0.8:
         _load(path)
     else:
-        (load_segmentation if kind < 0.9 else load_mask)(scene, path, on_warning=_ignore)
+        (load_segmentation if kind < 0.9 else load_mask)(scene, path, on_warning=check_line)
 
 
 def _compare(found: MadeVolume, made: MadeVolume) -> None:
@@ -241,8 +246,3 @@ def _compare(found: MadeVolume, made: MadeVolume) -> None:
         raise Wrong(f"up to {distance:.3f} mm away from its position")
     if not np.array_equal(found.array.astype(np.float64), made.array.astype(np.float64), equal_nan=True):
         raise Wrong("other voxel values")
-
-
-def _ignore(line: str) -> None:
-    if "\n" in line:
-        raise Wrong(f"a warning of several lines: {line!r}")

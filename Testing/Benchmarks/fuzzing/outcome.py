@@ -17,7 +17,8 @@ from typing import IO
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.scene.headless.application import headless_application
 
-from .kinds import KINDS, Wrong
+from .judging import Wrong
+from .kinds import KINDS
 
 READ, REFUSED, FAULT = "read", "refused", "FAULT"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

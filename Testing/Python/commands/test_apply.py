@@ -312,6 +312,10 @@ BAD = {
         "looks like a scan",
     ),
     "unknown interpolation": (lambda f, m: [m, "--transform", shift(f), "--interpolation", "cubic"], "cubic"),
+    "old point list": (
+        lambda f, m: [write(f / "a.fcsv", "1"), "--transform", shift(f)],
+        "save the list in Slicer as .mrk.json",
+    ),
     "empty name": (lambda f, m: [m, "--transform", ""], "the name is empty"),
     "lps of an image": (lambda f, m: [m, "--transform", shift(f), "--lps"], "--lps is for points"),
 }

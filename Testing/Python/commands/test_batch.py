@@ -56,6 +56,34 @@ def write_list(folder: Path, rows: list[str], header: str = "fixed,moving,fixed_
 # Which pairs
 
 
+@pytest.mark.parametrize("shape", list(Shape))
+def test_each_pair_has_a_folder_name_of_its_own(tmp_path: Path, shape: Shape) -> None:
+    """Whatever the files are called: other alphabets, long names, names that differ by case or by what is replaced."""
+    names = ["漢" * 70 + ".nii", "x" * 200 + ".nii", "y" * 100 + "x" * 100 + ".nii", "a b.nii", "a;b.nii", "A_b.nii"]
+    rows = [f"{first},{second},," for first, second in zip(names, names[1:] + [".nii"], strict=True)]
+    pairs = arrange_pairs(read_pairs(write_list(tmp_path, rows)), shape)
+    folders = {pair.name.casefold() for pair in pairs}
+    assert len(folders) == len(pairs)
+    for pair in pairs:
+        (tmp_path / "pairs" / pair.name).mkdir(parents=True)
+        assert (tmp_path / "pairs" / pair.name).parent == tmp_path / "pairs"
+
+
+def test_an_id_that_names_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").touch()
+    for name in ("..", "..."):
+        (tmp_path / "pairs.csv").write_text(f"fixed,moving,id\na.nii,a.nii,{name}\n")
+        with pytest.raises(InputError, match="names no folder"):
+            read_pairs(tmp_path / "pairs.csv")
+
+
+def test_ids_that_differ_by_case_only_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "pairs.csv").write_text("fixed,moving,id\na.nii,a.nii,Left\na.nii,a.nii,left\n")
+    with pytest.raises(InputError, match="the id 'left' occurs twice"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [

@@ -28,7 +28,7 @@ def outcome(application: Any) -> Iterator[Any]:
         yield importlib.import_module("fuzzing.outcome")
 
 
-@pytest.mark.parametrize("kind", ["sound volume", "sound labels", "sound DICOM"])
+@pytest.mark.parametrize("kind", ["sound volume", "sound labels", "sound DICOM", "sound transform"])
 def test_sound_files_are_read_as_they_are(outcome: Any, kind: str) -> None:
     @FEW
     @given(st.randoms(use_true_random=False))

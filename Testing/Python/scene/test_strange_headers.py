@@ -34,6 +34,8 @@ DIGITS = "9" * 5000
         ("a.nrrd", nrrd(8, b"", "data file: " + "x" * 300), "is missing"),
         ("a.mha", meta(8, VOXELS).replace(b"NDims = 3", b"NDims = 3.5"), "number of axes"),
         ("a.mha", meta(8, VOXELS, "TransformMatrix = 1 0"), "TransformMatrix in the header has 2 numbers"),
+        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d\x01 1 2 0 0"), "is missing"),
+        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d.raw 1 8 0"), "is missing"),
         ("a.mha", meta(8, VOXELS).replace(b"MET_SHORT", b"MET_X"), "of the type 'X' are not read"),
         (
             "a.nii",
@@ -122,6 +124,7 @@ PACKED = zlib.compress(VOXELS)
     ("packed", "lines", "says"),
     [
         (PACKED, [], "lacks CompressedDataSize"),
+        (PACKED, ["CompressedDataSize = -7"], "lacks CompressedDataSize"),
         (PACKED, [f"CompressedDataSize = {len(PACKED) - 9}"], "compressed data are not the voxels"),
         (zlib.compress(VOXELS[:-2]), [f"CompressedDataSize = {len(zlib.compress(VOXELS[:-2]))}"], "are not the voxels"),
         (PACKED[:9] + b"\xff" + PACKED[10:], [f"CompressedDataSize = {len(PACKED)}"], "cannot be read to the end"),

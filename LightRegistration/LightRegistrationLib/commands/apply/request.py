@@ -71,6 +71,8 @@ def check_apply_request(request: ApplyRequest, force: bool) -> None:
     files = [*(transform.path for transform in request.transforms), request.input]
     _check_exist([*files, *([] if request.reference is None else [request.reference])])
     kind = request.kind
+    if request.input.name.lower().endswith(".fcsv"):
+        raise InputError(f"{request.input}: save the list in Slicer as .mrk.json; points are read from that and .csv.")
     if kind == Kind.IMAGE and request.reference is None:
         raise InputError("Name the volume whose grid the result gets: --reference FILE.")
     if kind != Kind.IMAGE and request.interpolation is not None:

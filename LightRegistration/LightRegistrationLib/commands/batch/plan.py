@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ...core.errors import InputError
-from ...training.evaluation.pairs import EvaluationPair
+from ...training.evaluation.pairs import EvaluationPair, make_file_name
 from .settings import BATCH, BatchSettings
 
 
@@ -50,8 +50,8 @@ def arrange_pairs(listed: Sequence[EvaluationPair], shape: Shape) -> list[Evalua
             chosen = [(scan, first_moving) for scan in scans]
         case _:
             chosen = [(fixed, moving) for fixed in scans for moving in scans]
-    names = _name_scans(scans)
-    pairs = [_make_pair(fixed, moving, names) for fixed, moving in chosen if fixed.volume != moving.volume]
+    names, taken = _name_scans(scans), set[str]()
+    pairs = [_make_pair(fixed, moving, names, taken) for fixed, moving in chosen if fixed.volume != moving.volume]
     if not pairs:
         raise InputError("The list has one volume only: there is nothing to register.")
     return pairs
@@ -72,6 +72,7 @@ def _list_scans(listed: Sequence[EvaluationPair]) -> Iterator[Scan]:
 def _name_scans(scans: Sequence[Scan]) -> dict[Path, str]:
     """Name each volume by its file, or where that is not unique by its folders too."""
     names: dict[Path, str] = {}
+    taken: set[str] = set()
     for scan in scans:
         parts = scan.volume.parts
         for count in range(1, len(parts) + 1):
@@ -79,14 +80,24 @@ def _name_scans(scans: Sequence[Scan]) -> dict[Path, str]:
             if sum(other.volume.parts[-count:] == tail for other in scans) == 1:
                 break
         stem = "-".join(part for part in tail if part not in ("/", ".."))
-        names[scan.volume] = stem.split(".nii")[0].removesuffix(".nrrd").removesuffix(".mha").removesuffix(".mhd")
+        stem = stem.split(".nii")[0].removesuffix(".nrrd").removesuffix(".mha").removesuffix(".mhd")
+        names[scan.volume] = _number_if_taken(make_file_name(stem) or "volume", taken)
     return names
 
 
-def _make_pair(fixed: Scan, moving: Scan, names: dict[Path, str]) -> EvaluationPair:
-    return EvaluationPair(
-        f"{names[moving.volume]}_to_{names[fixed.volume]}", fixed.volume, moving.volume, fixed.labels, moving.labels
-    )
+def _number_if_taken(name: str, taken: set[str]) -> str:
+    """Return the name, with a number if it is taken, and take it; some disks do not tell upper from lower case."""
+    number, free = 1, name
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
+def _make_pair(fixed: Scan, moving: Scan, names: dict[Path, str], taken: set[str]) -> EvaluationPair:
+    name = _number_if_taken(f"{names[moving.volume]}_to_{names[fixed.volume]}", taken)
+    return EvaluationPair(name, fixed.volume, moving.volume, fixed.labels, moving.labels)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ _META_COUNTS = {
     **dict.fromkeys(("TransformMatrix", "Orientation", "Rotation"), 2),
 }
 """Fields of a MetaImage with one number for each axis (1), or for each pair of axes (2)."""
+_META_PATTERN = re.compile(r"[^%]*%\d*d[^%\s]*( +\d+){1,2}( +[1-9]\d*)?")
+"""The names of numbered slices: of which numbers, and of every which one. ITK divides by the last, also by 0."""
 _NRRD_ENCODINGS = ("raw", "txt", "text", "ascii", "hex", "gz", "gzip")
 _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 
@@ -87,7 +89,7 @@ def check_meta(path: Path) -> list[str]:
     if 0 in header.numbers("ElementSpacing"):
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     name = header.fields["ElementDataFile"]
-    if name == "LIST" or "%" in name:
+    if name == "LIST" or _META_PATTERN.fullmatch(name):
         return []
     data = path if name.upper() == "LOCAL" else path.parent / name
     if not is_file(data):
@@ -226,7 +228,7 @@ def _check_meta_size(header: TextHeader, data: Path) -> None:
         check_claimed_size(data, start, claimed, compressed=is_compressed)
     else:
         check_claimed_size(data, start, claimed // size * 2 - 1)
-    if is_compressed and not packed:
+    if is_compressed and packed < 1:
         raise InputError(f"{path}: the header lacks CompressedDataSize; without it ITK reads other values.")
     if is_compressed:
         check_unpacked_size(data, start, int(packed), claimed, path)

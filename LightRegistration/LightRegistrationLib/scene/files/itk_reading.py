@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from ...core.errors import InputError
-from .messages import CapturedMessages, capture_messages
+from .messages import CapturedMessages, capture_messages, decode_text
 
 
 def read_files(files: list[Path], path: Path) -> tuple[Any, Any]:
@@ -33,7 +33,7 @@ def read_files(files: list[Path], path: Path) -> tuple[Any, Any]:
 
 def explain_messages(messages: CapturedMessages, storage: Any) -> str:
     """Return what the messages of a storage node and of its libraries mean, in words for the user."""
-    text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
+    text = messages.text + decode_text(storage.GetUserMessages().GetAllMessagesAsString())
     four_d = re.search(r"contains a (\d+)D image \(size: ([\dx ]+)\)", text)
     components = re.search(r"only 1 allowed\): (\d+)", text)
     if four_d:

@@ -25,10 +25,15 @@ from ...core.files.text_header import (
     holds_long_integers,
     read_text_header,
 )
+from ...core.files.transform_parameters import (
+    MATLAB_TRANSFORM_SUFFIX,
+    TEXT_TRANSFORM_SUFFIXES,
+    check_transform_parameters,
+)
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
-from ..nodes.transforms import affine_from_transform_node, use_linear_interpolation
+from ..nodes.transforms import affine_from_transform_node, is_finite_transform, use_linear_interpolation
 from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
 from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
@@ -143,6 +148,10 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
     path = Path(path)
     with report_os_errors(path):
         check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
+        if path.name.lower().endswith((*TEXT_TRANSFORM_SUFFIXES, MATLAB_TRANSFORM_SUFFIX)):
+            check_transform_parameters(path)
+        elif path.name.lower().endswith(VOLUME_SUFFIXES):
+            _check_header(path)
     node = slicer.vtkMRMLTransformNode()
     node.SetName(_stem(path))
     storage = slicer.vtkMRMLTransformStorageNode()
@@ -151,6 +160,8 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
         complete = storage.ReadData(node)
     if not complete:
         raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another type.")
+    if not is_finite_transform(node):
+        raise InputError(f"{path}: the transform has numbers that are not finite; it is damaged.")
     use_linear_interpolation(node)
     scene.AddNode(node)
     return node
@@ -165,7 +176,10 @@ def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
     scene.RemoveNode(node)
     if not node.IsLinear():
         raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")
-    return affine_from_transform_node(node, Path(path).name)
+    try:
+        return affine_from_transform_node(node, Path(path).name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _read_volume(path: Path, series: str | None, on_warning: OnWarning) -> tuple[Any, Any]:

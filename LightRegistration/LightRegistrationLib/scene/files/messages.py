@@ -40,12 +40,17 @@ def capture_messages() -> Iterator[CapturedMessages]:
                     yield messages
             finally:
                 stream.seek(0)
-                messages.text = window.GetOutput() + stream.read().decode(errors="replace")
+                messages.text = decode_text(window.GetOutput()) + stream.read().decode(errors="replace")
     finally:
         vtkLogger.SetStderrVerbosity(earlier_verbosity)
         vtkOutputWindow.SetInstance(earlier_window)
         if messages.text:
             _log.debug("%s", messages.text)
+
+
+def decode_text(text: str | bytes) -> str:
+    """Return a text of VTK, which hands out bytes if a damaged file has brought in what is not UTF-8."""
+    return text if isinstance(text, str) else text.decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
+from ...core.files.markups_json import check_markups
 from ...core.geometry.geometry import FloatArray
 from .loading import check_file, report_os_errors
 from .messages import capture_messages
@@ -26,14 +27,11 @@ def load_markups(scene: Any, path: str | Path) -> Any:
     path = Path(path)
     with report_os_errors(path):
         check_file(path, MARKUPS_SUFFIXES, "markups")
+        check_markups(path)
     storage = slicer.vtkMRMLMarkupsJsonStorageNode()
     storage.SetScene(scene)
     with capture_messages():
-        types: list[str] = []
-        storage.GetMarkupsTypesInFile(str(path), types)
-        node = storage.AddNewMarkupsNodeFromFile(str(path)) if len(types) == 1 else None
-    if len(types) > 1:
-        raise InputError(f"{path}: the file holds {len(types)} lists of markups; save each in a file of its own.")
+        node = storage.AddNewMarkupsNodeFromFile(str(path))
     if node is None:
         raise InputError(f"{path}: cannot be read as markups; it is damaged or of another kind.")
     if node.GetNumberOfControlPoints() == 0:

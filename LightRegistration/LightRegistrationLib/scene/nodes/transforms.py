@@ -214,6 +214,20 @@ def _compose(name: str, grid: _Grid, outside: AffineTransform) -> DisplacementFi
         raise InputError(f"{name}: {error}") from error
 
 
+def is_finite_transform(node: Any) -> bool:
+    """Tell whether the matrices and the displacement grids of a transform node hold finite numbers only."""
+    for part in _flatten(node.GetTransformFromParent()):
+        if part.IsA("vtkHomogeneousTransform"):
+            numbers = numpy_matrix(part.GetMatrix())
+        elif part.IsA("vtkOrientedGridTransform") and part.GetDisplacementGrid() is not None:
+            numbers = vtk_to_numpy(part.GetDisplacementGrid().GetPointData().GetScalars())
+        else:
+            continue
+        if not np.isfinite(numbers).all():
+            return False
+    return True
+
+
 def use_linear_interpolation(node: Any) -> None:
     """Set trilinear interpolation, by which the field is defined, on a displacement field read from a file.
 

@@ -16,6 +16,8 @@ from ...core.files.csv_table import raise_errors, read_named_rows
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
 FILES = REQUIRED + OPTIONAL
 COLUMNS = (*FILES, "id", "group")
+_MAX_NAME_BYTES = 90
+"""Of a part of a name: two of them, a number and an extension have to fit into the 255 bytes of a file name."""
 _SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
@@ -77,6 +79,7 @@ def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _build_pairs(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) -> tuple[list[EvaluationPair], list[str]]:
     pairs: dict[str, EvaluationPair] = {}
+    taken: set[str] = set()  # some disks do not tell upper from lower case
     errors = []
     for place, row in rows:
         row_errors = list(_find_errors(row, folder))
@@ -84,10 +87,13 @@ def _build_pairs(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) ->
         if row_errors:
             continue
         name = _name(row)
-        if name in pairs and row.get("id"):
+        if not name:
+            errors.append(f"{place}: the id '{row['id']}' names no folder; use letters and digits")
+        elif name.casefold() in taken and row.get("id"):
             errors.append(f"{place}: the id '{row['id']}' occurs twice")
-        elif name in pairs:
+        while name.casefold() in taken:
             name = f"{name}_{place.replace(' ', '_')}"
+        taken.add(name.casefold())
         files = {role: folder / row[role] for role in FILES if row.get(role)}
         pairs[name] = EvaluationPair(name, group=str(row.get("group") or ""), **files)
     return list(pairs.values()), errors
@@ -108,13 +114,15 @@ def _find_errors(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 def _name(row: Mapping[str, Any]) -> str:
     """The id of the pair, or the names of its two files, as a file name."""
-    return _to_file_name(str(row["id"])) if row.get("id") else f"{_stem(row['fixed'])}__{_stem(row['moving'])}"
+    return make_file_name(str(row["id"])) if row.get("id") else f"{_stem(row['fixed'])}__{_stem(row['moving'])}"
 
 
 def _stem(path: str) -> str:
     suffix = next((s for s in _SUFFIXES if path.lower().endswith(s)), "")
-    return _to_file_name("-".join(p for p in Path(path[: len(path) - len(suffix)]).parts if p.strip("./\\")))
+    return make_file_name("-".join(p for p in Path(path[: len(path) - len(suffix)]).parts if p.strip("./\\")))
 
 
-def _to_file_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name)[-90:].lstrip(".")
+def make_file_name(text: str) -> str:
+    """Return the end of a text, at most 90 bytes, as a part of a file name; empty if nothing is left of it."""
+    cleaned = re.sub(r"[^\w.+-]+", "_", text).encode()[-_MAX_NAME_BYTES:]
+    return cleaned.decode(errors="ignore").lstrip(".")
