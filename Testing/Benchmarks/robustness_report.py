@@ -15,7 +15,7 @@ from LightRegistrationLib.training.evaluation.tables import format_markdown_tabl
 Row = dict[str, Any]
 SENTENCES = {
     "offset": r"The headers disagree",
-    "turn": r"lies turned by",
+    "turn": r"lies turned by|may lie turned",
     "mirror": r"looks like a mirror image",
     "possible mirror": r"mirrored axis would explain it",
     "poor match": r"hardly match",
@@ -23,6 +23,7 @@ SENTENCES = {
     "multimodal": r"multimodal pair",
     "intensities": r"looks? like CT|Hounsfield",
     "folding": r"deformation folds",
+    "margin": r"Just beyond the fixed volume",
 }
 """How each sentence about header or match is recognized; "other": sentences that none of them matches."""
 OTHER = "other"

@@ -21,7 +21,7 @@ from .optimizer import optimize
 from .pyramid import PyramidImage, find_body
 from .settings import AFFINE
 from .similarity import AffineSimilarity, Candidates
-from .stiffness import AFFINE_PARAMETERS, is_nearly_rigid, list_stiffer
+from .stiffness import AFFINE_PARAMETERS, is_nearly_rigid, list_less_turned, list_stiffer
 
 
 def align_edges(fixed: PyramidImage, moving: PyramidImage, found: Candidates) -> Tensor:
@@ -32,9 +32,13 @@ def align_edges(fixed: PyramidImage, moving: PyramidImage, found: Candidates) ->
     edges = [replace(image, tensor=compute_edges(image.tensor)) for image in (fixed, moving)]
     similarity = AffineSimilarity(make_level(edges[0], edges[1], AFFINE.edge_points, with_local_contrast=False), False)
     affine = optimize(similarity, found.matrices, AFFINE_PARAMETERS, AFFINE.fine_steps)
+    agreement = GradientAgreement(fixed, moving)
+    for other in list_less_turned(similarity, affine):
+        values = [agreement.measure(candidate.matrices[0]) for candidate in (other, affine)]
+        if other.merit >= affine.merit and values[0] >= values[1]:
+            affine = other
     stiffer = list_stiffer(similarity, affine) if is_nearly_rigid(affine.matrices[0]) else []
     matrices = [torch.eye(4, dtype=torch.float64), *(s.matrices[0] for s in stiffer), affine.matrices[0]]
-    agreement = GradientAgreement(fixed, moving)
     values = [agreement.measure(matrix) for matrix in (*matrices, found.matrices[0])]
     least = (1 - AFFINE.max_agreement_loss) * max(values)
     return next(m for m, value in zip((*matrices, found.matrices[0]), values, strict=True) if value >= least)

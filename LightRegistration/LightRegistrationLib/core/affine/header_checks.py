@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 from ..geometry.geometry import FloatArray, apply_affine
 from .level import Level
 from .optimizer import optimize
-from .search import find_nearest_turn, make_matrix_about
+from .pyramid import PyramidImage
+from .search import find_nearest_rotation, find_nearest_turn, find_starts, make_matrix_about
 from .settings import AFFINE
 from .similarity import AffineSimilarity, Candidates
 
@@ -19,20 +20,38 @@ MIRRORED_HEADER = (
     "The moving volume looks like a mirror image of the fixed one: an axis of its header runs the wrong way, or left "
     "and right are swapped. It was not mirrored; check its header."
 )
+MAYBE_TURNED_HEADER = (
+    "The moving volume may lie turned relative to the fixed one, but no turn matches clearly better; check its header "
+    "and the alignment."
+)
+MIRRORS = tuple(np.diag([-1.0 if a == axis else 1.0 for a in range(3)]) for axis in range(3))
 _OR_MIRRORED = " A mirrored axis would explain it as well: left and right may be swapped."
 
 
-def check_headers(search: Level, similarity: AffineSimilarity, best: Candidates) -> tuple[str, ...]:
-    """Return warnings about headers with a large offset, turned axes or mirrored axes.
+def check_headers(
+    images: tuple[PyramidImage, PyramidImage],
+    search: Level,
+    similarity: AffineSimilarity,
+    best: Candidates,
+    matrix: FloatArray,
+) -> tuple[str, ...]:
+    """Return warnings about headers with a large offset, turned or tilted axes, or mirrored axes.
 
-    search: the search level. similarity: that of the middle level. best: the chosen alignment alone, evaluated there.
+    images: the fixed and the moving image of the search level. search: that level. similarity: that of the middle
+    level. best: the chosen candidate alone, evaluated there. matrix: fixed -> moving (4, 4), RAS mm, that the alignment
+    ended with.
     """
-    matrix = best.matrices[0].numpy()
-    gain = _compute_mirror_merit(search, similarity, best) - float(best.merit)
+    merit = max(float(best.merit), float(similarity.evaluate(torch.from_numpy(matrix)[None]).merit))
+    is_odd = merit < AFFINE.good_merit or _measure_angle(find_nearest_turn(matrix)) > 0
+    starts = _list_mirrors(_compute_body_center(search), matrix)
+    if is_odd:
+        starts += [start.matrix for start in find_starts(*images, MIRRORS)]
+    gain = _compute_mirror_merit(search, similarity, matrix, starts) - merit
     offset = list(_check_offset(matrix, similarity.level))
     if gain > AFFINE.min_mirror_gain:
         return (*offset, MIRRORED_HEADER)
-    return (*offset, *_check_turn(matrix, gain > -AFFINE.min_mirror_gain))
+    may_be_mirrored = gain > -AFFINE.min_mirror_gain
+    return (*offset, *_check_turn(matrix, best.matrices[0].numpy(), may_be_mirrored))
 
 
 def _check_offset(matrix: FloatArray, level: Level) -> Iterator[str]:
@@ -42,10 +61,15 @@ def _check_offset(matrix: FloatArray, level: Level) -> Iterator[str]:
         yield f"The headers disagree by {distance / 10:.0f} cm; the volumes were aligned by their content."
 
 
-def _check_turn(matrix: FloatArray, may_be_mirrored: bool) -> Iterator[str]:
-    vector = Rotation.from_matrix(find_nearest_turn(matrix)).as_rotvec(degrees=True)
+def _check_turn(matrix: FloatArray, searched: FloatArray, may_be_mirrored: bool) -> Iterator[str]:
+    """Yield a warning about a turn. searched: what the search chose, before an alignment as stiff as possible."""
+    turn = find_nearest_turn(matrix)
+    rotation = turn if _measure_angle(turn) > 0 else find_nearest_rotation(matrix)
+    vector = Rotation.from_matrix(rotation).as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))
-    if angle < 45:
+    if angle < AFFINE.min_tilt_degrees:
+        if _measure_angle(find_nearest_turn(searched)) > 0:
+            yield MAYBE_TURNED_HEADER + (_OR_MIRRORED if may_be_mirrored else "")
         return
     cosines = np.abs(vector) / angle
     is_named = cosines.max() > AFFINE.min_axis_cosine
@@ -54,16 +78,24 @@ def _check_turn(matrix: FloatArray, may_be_mirrored: bool) -> Iterator[str]:
     yield line + (_OR_MIRRORED if may_be_mirrored else "")
 
 
-def _compute_mirror_merit(search: Level, similarity: AffineSimilarity, best: Candidates) -> float:
-    """Compute the merit of the best alignment with a mirror image of the fixed body."""
-    center = _compute_body_center(search)
-    mirrors = [np.diag([-1.0 if a == axis else 1.0 for a in range(3)]) for axis in range(3)]
-    matrix = best.matrices[0].numpy()
-    starts = torch.from_numpy(np.stack([matrix @ make_matrix_about(center, mirror) for mirror in mirrors]))
+def _measure_angle(rotation: FloatArray) -> float:
+    return float(Rotation.from_matrix(rotation).magnitude())
+
+
+def _list_mirrors(center: FloatArray, matrix: FloatArray) -> list[FloatArray]:
+    """List the alignment after a mirror image of the fixed body, along each of the three axes."""
+    return [matrix @ make_matrix_about(center, mirror) for mirror in MIRRORS]
+
+
+def _compute_mirror_merit(
+    search: Level, similarity: AffineSimilarity, matrix: FloatArray, starts: Sequence[FloatArray]
+) -> float:
+    """Compute the merit of the best alignment with a mirror image of the fixed body, from the starts."""
     coarse = AffineSimilarity(search, similarity.is_multimodal)
-    rigid = optimize(coarse, starts, 6, AFFINE.mirror_search_steps)
+    rigid = optimize(coarse, torch.from_numpy(np.stack(starts)), 6, AFFINE.mirror_search_steps)
     likeliest = rigid[rigid.merit.argmax()[None]]
-    if float(likeliest.merit) < float(coarse.evaluate(best.matrices).merit) - AFFINE.max_mirror_deficit:
+    unmirrored = coarse.evaluate(torch.from_numpy(matrix)[None])
+    if float(likeliest.merit) < float(unmirrored.merit) - AFFINE.max_mirror_deficit:
         return float(likeliest.merit)
     return float(optimize(similarity, likeliest.matrices, 12, AFFINE.mirror_middle_steps).merit)
 

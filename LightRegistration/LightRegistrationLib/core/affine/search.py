@@ -177,9 +177,15 @@ def _find_peaks(merit: Tensor, shape: tuple[int, ...], count: int) -> list[tuple
 
 def find_nearest_turn(matrix: FloatArray) -> FloatArray:
     """Find the rotation of a cube (3x3, signed permutation) that is nearest to the rotation in a 4x4 matrix."""
-    left, _, right = np.linalg.svd(matrix[:3, :3])
+    rotation = find_nearest_rotation(matrix)
     turns = (*HALF_TURNS, *list_quarter_turns())
-    return max(turns, key=lambda turn: float(np.trace(turn.T @ left @ right)))
+    return max(turns, key=lambda turn: float(np.trace(turn.T @ rotation)))
+
+
+def find_nearest_rotation(matrix: FloatArray) -> FloatArray:
+    """Find the rotation (3x3) that is nearest to the linear part of a 4x4 matrix without a mirror image."""
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    return np.asarray(left @ right)
 
 
 def mean_distance_mm(first: FloatArray, second: FloatArray, points: FloatArray) -> float:

@@ -131,6 +131,9 @@ class AffineSettings:
     gradient_noise: float = 0.02
     """Gradients (intensities 0 to 1 per voxel) below this hardly count. Chosen while looking at the same pairs of one
     visit; with 0.1 the strongest edges, those of the skin, outweigh the others. `Testing/Benchmarks/same_visit.py`."""
+    min_free_rotation_degrees: float = 8.0
+    """An alignment of a multimodal pair that is turned by more is compared with one that starts without the rotation,
+    which is taken if it is no worse: the rotation of a round body is not known. Chosen."""
     max_agreement_loss: float = 0.01
     """A stiffer transform is taken if the agreement of gradients is lower by no more than this share. Between 0.006, T1
     and FLAIR that lie 1 mm apart as loaded, and 0.15, 3 mm apart, for which 1.0 mm is about the accuracy of the
@@ -149,6 +152,9 @@ class AffineSettings:
     """Largest number of rigid steps for mirror images at the search level. Chosen, not measured."""
     mirror_middle_steps: int = 10
     """The same for affine steps at the middle level. Chosen, not measured."""
+    min_tilt_degrees: float = 40.0
+    """Smaller rotations are no error of a header: heads are tilted. Chosen above 24, the largest of 60 crops
+    for training whose headers are right."""
     min_axis_cosine: float = 0.9
     """A rotation axis nearer to R, A or S than this is named after it. Chosen, not measured."""
 

@@ -84,7 +84,6 @@ def align_affine(
     refined = optimize(fine, candidates.matrices, AFFINE_PARAMETERS, AFFINE.fine_steps)
     chosen = torch.tensor([_choose_turn(refined)])
     best = candidates[chosen]
-    warnings = check_headers(search.level, similarity, best)
     result = best if float(refined.merit[chosen]) == NO_OVERLAP else refined[chosen]
     if similarity.is_multimodal:
         finer = spacing / AFFINE.edge_refinement
@@ -98,6 +97,7 @@ def align_affine(
         rigid = find_nearest_rigid(matrix, result.center[0])
         optimized = optimize(fine, rigid[None], RIGID_PARAMETERS, AFFINE.fine_steps)
         matrix = rigid if similarity.is_multimodal else optimized.matrices[0]
+    warnings = check_headers(images[2], search.level, similarity, best, matrix.numpy())
     return Alignment(AffineTransform(matrix.numpy()), warnings, strain)
 
 

@@ -37,6 +37,26 @@ def list_stiffer(similarity: AffineSimilarity, found: Candidates) -> list[Candid
     return [optimize(similarity, start, n, AFFINE.fine_steps) for n in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS)]
 
 
+def list_less_turned(similarity: AffineSimilarity, found: Candidates) -> list[Candidates]:
+    """List the best affine transform from the one found without its rotation, if it ends with less rotation."""
+    matrix = found.matrices[0]
+    rotation = find_nearest_rigid(matrix, found.center[0])
+    if measure_rotation_degrees(matrix) < AFFINE.min_free_rotation_degrees:
+        return []
+    unturned = rotation[:3, :3].T @ matrix[:3, :3]
+    start = torch.eye(4, dtype=torch.float64)
+    start[:3, :3] = unturned
+    start[:3, 3] = found.center[0] - unturned @ torch.linalg.solve(matrix, _extend(found.center[0]))[:3]
+    other = optimize(similarity, start[None], AFFINE_PARAMETERS, AFFINE.fine_steps)
+    return [other] if measure_rotation_degrees(other.matrices[0]) < measure_rotation_degrees(matrix) else []
+
+
+def measure_rotation_degrees(matrix: Tensor) -> float:
+    """Measure the angle of the rotation that is nearest to a 4x4 matrix."""
+    left, _, right = torch.linalg.svd(matrix[:3, :3])
+    return float(torch.rad2deg(torch.acos(((torch.trace(left @ right) - 1) / 2).clamp(-1, 1))))
+
+
 def is_nearly_rigid(matrix: Tensor) -> bool:
     """Whether all scales of a 4x4 matrix are so near to 1 that a stiffer transform may match as well."""
     return measure_strain(matrix) <= AFFINE.max_rigid_strain
@@ -51,8 +71,11 @@ def find_nearest_rigid(matrix: Tensor, center: Tensor) -> Tensor:
     """Return the rigid motion (4, 4) of the nearest rotation; it maps to `center` (3) what the matrix maps there."""
     left, _, right = torch.linalg.svd(matrix[:3, :3])
     rotation = left @ right
-    extended = torch.cat([center, torch.ones(1, dtype=torch.float64)])
     rigid = torch.eye(4, dtype=torch.float64)
     rigid[:3, :3] = rotation
-    rigid[:3, 3] = center - rotation @ torch.linalg.solve(matrix, extended)[:3]
+    rigid[:3, 3] = center - rotation @ torch.linalg.solve(matrix, _extend(center))[:3]
     return rigid
+
+
+def _extend(point: Tensor) -> Tensor:
+    return torch.cat([point, torch.ones(1, dtype=torch.float64)])

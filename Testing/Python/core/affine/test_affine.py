@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -102,6 +104,40 @@ def test_turned_headers_are_found_and_reported(fixed, moving, axis, degrees):
     assert error_mm(found, turn @ ROTATED) < 1.0
     (warning,) = found.warnings
     assert warning.startswith(f"The moving volume lies turned by {abs(degrees)}° about the {'RAS'[axis]} axis")
+
+
+def test_a_tilt_that_no_head_has_is_reported(fixed, moving):
+    turn = homogeneous(Rotation.from_rotvec(50 * np.array((0.6, 0.64, 0.48)), degrees=True).as_matrix(), (10, 0, 5))
+    found = align_affine(fixed, wrong_header(moving, turn), RULE)
+    assert error_mm(found, turn @ ROTATED) < 1.0
+    (warning,) = found.warnings
+    assert re.match("The moving volume lies turned by (4|5).° about an oblique axis", warning)
+
+
+def test_a_turn_is_reported_only_if_the_alignment_has_it(fixed):
+    """Noise in place of a body: whatever was searched, nothing is turned."""
+    noise = Volume(np.random.default_rng(5).normal(200, 60, GRID.shape), GRID.affine)
+    found = align_affine(fixed, noise, RULE)
+    turned = not np.array_equal(find_nearest_turn(found.transform.matrix), np.eye(3))
+    assert any("turned by" in line for line in found.warnings) <= turned
+
+
+def test_a_round_body_in_inverted_contrast_is_not_turned():
+    """The rotation of a round body is not known: the one with less of it wins."""
+    geometry = Geometry((40, 44, 40), homogeneous(np.diag([4.0] * 3), (-80, -88, -80)))
+
+    def layers(size: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        radius = np.linalg.norm(geometry.points_mm / (size * np.array((60, 72, 66))), axis=-1)
+        image = np.select([radius < 0.4, radius < 0.8, radius < 1], [130.0, 60.0, 100.0])
+        return image, radius < 1, np.random.default_rng(seed).normal(0, 2, geometry.shape)
+
+    image, _, noise = layers(1.0, 1)
+    other, is_body, other_noise = layers(1.1, 2)
+    inverted = np.where(is_body, 200 - other, 0)
+    found = align_affine(Volume(image + noise, geometry.affine), Volume(inverted + other_noise, geometry.affine), RULE)
+    left, _, right = np.linalg.svd(found.transform.matrix[:3, :3])
+    assert np.degrees(Rotation.from_matrix(left @ right).magnitude()) < 3
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize("axis", range(3))
