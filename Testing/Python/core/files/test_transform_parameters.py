@@ -70,10 +70,10 @@ def test_composites_and_grids_of_itk_are_sound(tmp_path: Path) -> None:
 )
 def test_other_numbers_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     path = tmp_path / "a.tfm"
-    path.write_text(EULER)
+    path.write_bytes(EULER.encode())
     check_transform_parameters(path)
     assert old in EULER
-    path.write_text(EULER.replace(old, new))
+    path.write_bytes(EULER.replace(old, new).encode())
     with pytest.raises(InputError, match=says) as caught:
         check_transform_parameters(path)
     assert str(path) in str(caught.value)
