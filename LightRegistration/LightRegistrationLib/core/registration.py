@@ -31,6 +31,7 @@ from .models.registry import ModelRegistry
 from .models.selection import ModelChoice, check_model, choose_model, prefer_rival
 from .network.flow_conversion import Deformation, convert_flow_to_field
 from .network.grid import compute_network_grid
+from .network.intensity import IntensityNormalization
 from .refinement.images import ShrunkPair
 from .refinement.multimodal import choose_metric
 from .result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
@@ -99,6 +100,25 @@ def register(
         result = _build_result(pair, deformation, initial, settings, guidance, stages, follow_up)
     progress(ProgressUpdate(1.0, Stage.DONE))
     return result
+
+
+def align(
+    fixed: Volume,
+    moving: Volume,
+    settings: RegistrationSettings = DEFAULT_SETTINGS,
+    *,
+    registry: ModelRegistry | None = None,
+) -> tuple[AffineTransform, IntensityNormalization]:
+    """Find the initial alignment fixed -> moving (RAS mm) of a registration alone.
+
+    Returns it, and how the model that would register the pair normalizes intensities. Raises InputError as `register`
+    does.
+    """
+    fixed, moving = crop_to_field_of_view(fixed), crop_to_field_of_view(moving)
+    with torch.inference_mode(), limit_threads(settings.threads):
+        stages = _Stages(ignore_progress)
+        pair = _prepare_pair(fixed, moving, settings, NO_GUIDANCE, registry or ModelRegistry(), stages)
+        return pair.alignment.transform, pair.student.intensity
 
 
 def measure_person_match(fixed: Volume, moving: Volume) -> PersonMatch:

@@ -22,7 +22,7 @@ def test_import_contracts_hold() -> None:
 
 
 HELP = [[], ["register"], ["apply"], ["models"], ["models", "verify"], ["evaluate"], ["train"], ["train", "student"]]
-HELP += [["distill"], ["demo"], ["profile"], ["batch"], ["fuse"]]
+HELP += [["distill"], ["demo"], ["profile"], ["batch"], ["fuse"], ["template"]]
 REFUSED = [
     ["register", "absent.nii", "absent.nii", "--output", "result"],
     ["register", __file__, __file__],
@@ -32,6 +32,7 @@ REFUSED = [
     ["apply", __file__, "--transform", __file__, "--output", "result.nii"],
     ["fuse", "absent.csv", "--target", __file__, "--output", "result"],
     ["fuse", "absent.csv", "--leave-one-out", "--output", "result", "--search-radius", "9"],
+    ["template", "absent.nii", __file__, "--output", "result"],
     ["models", "giraffe"],
     ["evaluate", "pairs.csv", "--output", "result", "--cascades", "9"],
     ["demo", "--fixed", "absent.nii"],

@@ -6,23 +6,41 @@ import contextlib
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ...core.errors import InputError
 from ...worker.exit_reason import has_memory_error
 from .plan import Processes
-from .task import Task, register_task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 LOOPBACK = "127.0.0.1"
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Where a process finds how many threads to start with; each pair then sets its own number."""
 INSTALL = "pip install 'light-registration[batch]'"
 
-OnOutcome = Callable[[Task, str | None], None]
-"""Called with each task that has ended and the line of its failure, None if it is done."""
-OnRetry = Callable[[Task], None]
-"""Called with each task that is tried once more."""
+
+class Work(Protocol):
+    """What a process can do. name, key: together unique."""
+
+    @property
+    def name(self) -> str:
+        """What the user knows it by."""
+
+    @property
+    def key(self) -> str:
+        """A hash of all that the result depends on."""
+
+    @property
+    def what(self) -> str:
+        """What it is about, in messages: pair, scan."""
+
+    def with_threads(self, count: int) -> Self:
+        """Return the same work on another number of threads."""
+
+
+AnyWork = TypeVar("AnyWork", bound=Work)
 
 
 def check_engine() -> None:
@@ -54,6 +72,8 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         # A pair takes seconds to minutes, and a registration does not answer meanwhile.
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.profile.enabled": False,
+        # Not Dask's MALLOC_TRIM_THRESHOLD_: giving memory back after each step more than doubles the time of a pair.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, 1),
     }
     with dask.config.set(options), contextlib.ExitStack() as stack:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is told in the table
@@ -75,14 +95,22 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         yield stack.enter_context(client)
 
 
-def run_tasks(client: Client, tasks: Sequence[Task], on_outcome: OnOutcome, on_retry: OnRetry) -> None:
+def run_tasks(
+    client: Client,
+    tasks: Sequence[AnyWork],
+    carry_out: Callable[[AnyWork], str | None],
+    on_outcome: Callable[[AnyWork, str | None], None],
+    on_retry: Callable[[AnyWork], None],
+) -> None:
     """Carry out tasks, each in one of the client's workers.
 
-    A worker that is killed, or runs out of memory, costs its task one more try, with one thread: threads need memory.
+    carry_out: does it there, and returns the line of a failure, else None. on_outcome: called with each task that has
+    ended, and that line. on_retry: called with each task that is tried once more: a worker that is killed, or runs out
+    of memory, costs its task one more try, with one thread, since threads need memory.
     """
     from distributed import as_completed
 
-    waiting = {_submit(client, task, 1): task for task in tasks}
+    waiting = {_submit(client, carry_out, task, 1): task for task in tasks}
     retried: set[str] = set()
     running = as_completed(list(waiting))
     for future in running:
@@ -95,20 +123,20 @@ def run_tasks(client: Client, tasks: Sequence[Task], on_outcome: OnOutcome, on_r
         elif task.name not in retried:
             retried.add(task.name)
             on_retry(task)
-            again = _submit(client, task.with_threads(1), 2)
+            again = _submit(client, carry_out, task.with_threads(1), 2)
             waiting[again] = task
             running.add(again)
         else:
             on_outcome(
                 task,
-                "The process was killed or ran out of memory twice with this pair, the second time with one "
+                f"The process was killed or ran out of memory twice with this {task.what}, the second time with one "
                 "thread; is it too large for --memory?",
             )
         future.release()
 
 
-def _submit(client: Client, task: Task, attempt: int) -> Future:
-    return client.submit(register_task, task, key=f"{task.name}-{task.key}-{attempt}", pure=False)
+def _submit(client: Client, carry_out: Callable[[AnyWork], str | None], task: AnyWork, attempt: int) -> Future:
+    return client.submit(carry_out, task, key=f"{task.name}-{task.key}-{attempt}", pure=False)
 
 
 def is_for_want_of_memory(error: BaseException) -> bool:

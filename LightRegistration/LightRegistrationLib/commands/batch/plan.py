@@ -50,7 +50,7 @@ def arrange_pairs(listed: Sequence[EvaluationPair], shape: Shape) -> list[Evalua
             chosen = [(scan, first_moving) for scan in scans]
         case _:
             chosen = [(fixed, moving) for fixed in scans for moving in scans]
-    names, taken = _name_scans(scans), set[str]()
+    names, taken = name_volumes([scan.volume for scan in scans]), set[str]()
     pairs = [_make_pair(fixed, moving, names, taken) for fixed, moving in chosen if fixed.volume != moving.volume]
     if not pairs:
         raise InputError("The list has one volume only: there is nothing to register.")
@@ -69,19 +69,19 @@ def _list_scans(listed: Sequence[EvaluationPair]) -> Iterator[Scan]:
     yield from (Scan(volume, drawing) for volume, drawing in labels.items())
 
 
-def _name_scans(scans: Sequence[Scan]) -> dict[Path, str]:
+def name_volumes(volumes: Sequence[Path]) -> dict[Path, str]:
     """Name each volume by its file, or where that is not unique by its folders too."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
-    for scan in scans:
-        parts = scan.volume.parts
+    for volume in volumes:
+        parts = volume.parts
         for count in range(1, len(parts) + 1):
             tail = parts[-count:]
-            if sum(other.volume.parts[-count:] == tail for other in scans) == 1:
+            if sum(other.parts[-count:] == tail for other in volumes) == 1:
                 break
         stem = "-".join(part for part in tail if part not in ("/", ".."))
         stem = stem.split(".nii")[0].removesuffix(".nrrd").removesuffix(".mha").removesuffix(".mhd")
-        names[scan.volume] = _number_if_taken(make_file_name(stem) or "volume", taken)
+        names[volume] = _number_if_taken(make_file_name(stem) or "volume", taken)
     return names
 
 

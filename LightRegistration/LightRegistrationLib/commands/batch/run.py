@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from typing import Any
 from ...core.errors import InputError
 from ...training.evaluation.pairs import EvaluationPair, read_pairs
 from ..files.path_errors import report_path_errors, report_write_errors
-from ..files.private_folder import lock_folder
+from ..files.private_folder import lock_output
 from ..register.request import FilesRequest, check_threads
 from ..terminal.progress_bar import ShowProgress
 from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
 from .engine import check_engine, measure_free_gb, open_client, run_tasks
 from .plan import Layout, Processes, Shape, arrange_pairs, plan_processes
 from .summary import Row, write_summary
-from .task import Task, compute_key, make_hasher
+from .task import Task, compute_key, make_hasher, register_task
 
 PAIRS_FOLDER, FAILED_FOLDER = "pairs", "failed"
 
@@ -97,7 +96,7 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
 
     Raises InputError if the folder cannot be written, or another batch is writing there.
     """
-    with report_write_errors(request.output), _lock(request.output):
+    with report_write_errors(request.output), lock_output(request.output, "batch"):
         # Another run may have done some of it since the batch was prepared.
         waiting = [task for task in batch.waiting if not task.is_done()]
         if waiting:
@@ -125,21 +124,7 @@ def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress, print_l
     def tell(task: Task) -> None:
         print_line(f"{task.name}: its process was killed or ran out of memory; once more, with one thread.")
 
-    run_tasks(client, waiting, keep, tell)
-
-
-@contextlib.contextmanager
-def _lock(output: Path) -> Iterator[None]:
-    """Make the folder, and keep other batches out of it during the block."""
-    output.mkdir(parents=True, exist_ok=True)
-    lock = lock_folder(output)
-    if lock is None and os.name == "posix":
-        raise InputError(f"{output}: another batch is writing to this folder; wait for its end or choose another one.")
-    try:
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)
+    run_tasks(client, waiting, register_task, keep, tell)
 
 
 def _make_task(pair: EvaluationPair, request: BatchRequest, threads: int, compute_hash: Callable[[Path], str]) -> Task:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import __version__
 from ...core.errors import InputError
@@ -41,6 +41,7 @@ class Task:
     folder: Path
     failure: Path
     key: str
+    what: ClassVar[str] = "pair"
 
     def is_done(self) -> bool:
         """Whether the result is there, from the same files, settings and model."""
@@ -70,7 +71,7 @@ def register_task(task: Task) -> str | None:
         with staging_folder(task.folder, PAIR_ENTRIES) as folder:
             from ..register.call import register_into
 
-            report = register_into(folder, task.request, ignore_progress, _load_registry())
+            report = register_into(folder, task.request, ignore_progress, load_registry())
             (folder / KEY_FILE).write_text(json.dumps({"key": task.key}) + "\n", encoding="utf-8")
             write_report(report, folder)
     except InputError as error:
@@ -79,7 +80,7 @@ def register_task(task: Task) -> str | None:
 
 
 @functools.cache
-def _load_registry() -> ModelRegistry:
+def load_registry() -> ModelRegistry:
     """Return the models of this process, loaded once for all of its pairs."""
     from ...core.models.registry import ModelRegistry
 

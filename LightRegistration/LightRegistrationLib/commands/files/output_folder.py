@@ -61,8 +61,8 @@ def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Ite
     """Yield a new folder to write into; at the end of the block its content is moved to `output`.
 
     A folder that does not exist yet appears as a whole. In an existing one the `entries` are replaced and other files
-    stay. If the block fails, `output` is unchanged. Raises InputError if nothing can be written, and if another program
-    has written to a folder that was missing or empty at the start.
+    stay; the first entry is removed first and added last. If the block fails, `output` is unchanged. Raises InputError
+    if nothing can be written, and if another program has written to a folder that was missing or empty at the start.
     """
     target = output.resolve()
     prefix = f".{target.name}.unfinished-"
@@ -134,7 +134,7 @@ def _move_into_place(staging: Path, target: Path, entries: Sequence[str]) -> Non
         return
     old_folder = staging / ".earlier"
     old_folder.mkdir()
-    report_last = sorted((p for p in staging.iterdir() if p != old_folder), key=lambda p: p.name == REPORT_FILE)
+    report_last = sorted((p for p in staging.iterdir() if p != old_folder), key=lambda p: p.name == entries[0])
     old_entries = [target / name for name in entries if (target / name).exists()]
     moves = [(path, old_folder / path.name) for path in old_entries]
     moves += [(path, target / path.name) for path in report_last]

@@ -9,7 +9,10 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from ...core.errors import InputError
 
 try:
     import fcntl
@@ -82,6 +85,23 @@ def lock_folder(folder: Path) -> int | None:
             return None
         return descriptor
     return None
+
+
+@contextlib.contextmanager
+def lock_output(output: Path, what: str) -> Iterator[None]:
+    """Make the folder of a result, and keep other programs out of it during the block.
+
+    what: what the other one would be, for the message. Raises InputError if there is one.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(output)
+    if lock is None and os.name == "posix":
+        raise InputError(f"{output}: another {what} is writing to this folder; wait for its end or choose another one.")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _escape(text: str) -> str:
