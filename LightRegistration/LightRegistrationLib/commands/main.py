@@ -19,6 +19,7 @@ from .fuse.command import add_fuse
 from .models.command import add_models, expand_shorthand
 from .profile.command import add_profile
 from .register.command import add_register
+from .series.command import add_series
 from .template.command import add_template
 from .terminal.exit_status import BAD_INPUT, DONE, EXIT_STATUS, INTERRUPTED
 from .terminal.messages import PROGRAM, print_error
@@ -73,6 +74,7 @@ def build_parser() -> OneLineParser:
     add_batch(commands)
     add_fuse(commands)
     add_template(commands)
+    add_series(commands)
     add_models(commands)
     add_evaluate(commands)
     add_train(commands)

@@ -22,7 +22,7 @@ def test_import_contracts_hold() -> None:
 
 
 HELP = [[], ["register"], ["apply"], ["models"], ["models", "verify"], ["evaluate"], ["train"], ["train", "student"]]
-HELP += [["distill"], ["demo"], ["profile"], ["batch"], ["fuse"], ["template"]]
+HELP += [["distill"], ["demo"], ["profile"], ["batch"], ["fuse"], ["template"], ["series"]]
 REFUSED = [
     ["register", "absent.nii", "absent.nii", "--output", "result"],
     ["register", __file__, __file__],
@@ -33,6 +33,7 @@ REFUSED = [
     ["fuse", "absent.csv", "--target", __file__, "--output", "result"],
     ["fuse", "absent.csv", "--leave-one-out", "--output", "result", "--search-radius", "9"],
     ["template", "absent.nii", __file__, "--output", "result"],
+    ["series", "absent.nii", "--frame", "0", "--output", "result"],
     ["models", "giraffe"],
     ["evaluate", "pairs.csv", "--output", "result", "--cascades", "9"],
     ["demo", "--fixed", "absent.nii"],

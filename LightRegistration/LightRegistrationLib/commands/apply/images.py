@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.files.nifti_series import SeriesWriter, count_frames, iterate_frames
+from ...core.files.nifti_series import SeriesWriter, count_frames, iterate_frames, read_timing
 from ...core.geometry.geometry import Geometry
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Segmentation, Volume
@@ -98,7 +98,7 @@ class _Resampling:
         frames = count_frames(self._request.input)
         with tempfile.TemporaryDirectory(prefix="light-registration-", dir=target.parent) as folder:
             source, result = Path(folder) / "frame.nii", Path(folder) / "result.nii"
-            with SeriesWriter(target, self._request.input, frames) as writer:
+            with SeriesWriter(target, read_timing(self._request.input), frames) as writer:
                 for frame in iterate_frames(self._request.input, source):
                     with remove_new_nodes(self._scene):
                         self.write_volume(frame, result)

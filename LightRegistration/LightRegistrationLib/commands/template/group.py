@@ -23,11 +23,11 @@ from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.volumes import volume_from_node
 from ..batch.task import make_hasher
 from ..files.path_errors import report_path_errors
+from ..files.stored_values import store
 from ..fuse.request import Atlas
 from ..fuse.scans import LabeledScans, OnScan, read_scans
 from ..register.inputs import check_right_angles
 from .request import GroupScan, TemplateRequest
-from .storage import store
 
 _SCANS_FOLDER, _LABELS_FOLDER = "scans", "labels"
 

@@ -24,10 +24,10 @@ from ...core.template.image import (
     measure_gradient_energy,
 )
 from ...core.template.shape import MeanStretch, ShapeMean, invert_mean
+from ..files.stored_values import is_stored, load, read_record, store
 from .group import Group, make_key
 from .jobs import AlignJob, RegisterJob, WarpJob
 from .pool import RunJobs
-from .storage import is_stored, load, read_record, store
 
 _MEAN_FOLDER = ".mean"
 _DIGITS = 5

@@ -14,7 +14,7 @@ from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Volume
 from ...core.result.settings import RegistrationSettings
 from ..batch.task import load_registry
-from .storage import is_stored, load, store
+from ..files.stored_values import is_stored, load, store
 
 
 @dataclass(frozen=True, eq=False)

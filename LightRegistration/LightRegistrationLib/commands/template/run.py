@@ -16,6 +16,7 @@ from ..batch.plan import Processes, plan_processes
 from ..files.output_folder import check_output, staging_folder
 from ..files.path_errors import report_write_errors
 from ..files.private_folder import lock_output
+from ..files.stored_values import read_json
 from ..register.request import check_threads
 from ..terminal.progress_bar import ShowProgress
 from .group import ScanContent, compute_group_key, list_contents, make_key, read_group
@@ -23,7 +24,6 @@ from .iteration import Iteration, OnFraction, Workplace, improve, make_affine_me
 from .outputs import write_template
 from .pool import check_processes, open_pool
 from .request import SUMMARY_FILE, TEMPLATE_ENTRIES, WORK_FOLDER, TemplateRequest
-from .storage import read_json
 
 _GROUP_FILE = "group.json"
 _READING = 0.05

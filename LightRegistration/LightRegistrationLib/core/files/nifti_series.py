@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,6 +15,26 @@ from .nifti_header import NiftiHeader, make_nifti1_header
 
 _TIME_UNITS = 0x38
 """The bits of the unit of time in the header."""
+_SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The time between the frames of a series, in the unit of a NIfTI header (8: s, 16: ms, 24: µs, 0: none)."""
+
+    step: float = 0.0
+    unit_code: int = 0
+
+    @property
+    def step_s(self) -> float | None:
+        """The time between frames, seconds; None if it is not known."""
+        return self.step * _SECONDS[self.unit_code] if self.step > 0 and self.unit_code in _SECONDS else None
+
+
+def read_timing(path: Path) -> Timing:
+    """Read the time between the frames of a NIfTI series."""
+    header = read_nifti_header(path)
+    return Timing(header.pixdim[4], header.units & _TIME_UNITS)
 
 
 def count_frames(path: Path) -> int:
@@ -48,13 +68,13 @@ def iterate_frames(path: Path, target: Path) -> Iterator[Path]:
 class SeriesWriter:
     """Joins frames, 3-D NIfTI files of one grid and type, to a 4-D file; a context manager.
 
-    path: .nii or .nii.gz, complete after the block. like: the series whose time between frames is kept.
+    path: .nii or .nii.gz, complete after the block. timing: of the frames, see `read_timing`.
     """
 
-    def __init__(self, path: Path, like: Path, frames: int) -> None:
+    def __init__(self, path: Path, timing: Timing, frames: int) -> None:
         self._path = path
         self._plain = path.with_name(f".{path.name}.nii") if path.name.lower().endswith(".gz") else path
-        self._like = read_nifti_header(like)
+        self._timing = timing
         self._frames = frames
         self._first: NiftiHeader | None = None
         self._stream: IO[bytes] | None = None
@@ -87,6 +107,6 @@ class SeriesWriter:
             self._plain.unlink(missing_ok=True)
 
     def _make_header(self, frame: NiftiHeader) -> NiftiHeader:
-        pixdim = (*frame.pixdim[:4], self._like.pixdim[4], *frame.pixdim[5:])
-        units = (frame.units & ~_TIME_UNITS) | (self._like.units & _TIME_UNITS)
+        pixdim = (*frame.pixdim[:4], self._timing.step, *frame.pixdim[5:])
+        units = (frame.units & ~_TIME_UNITS) | self._timing.unit_code
         return replace(frame, size=(*frame.size[:3], self._frames), pixdim=pixdim, units=units)

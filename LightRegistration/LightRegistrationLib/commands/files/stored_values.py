@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...worker.serialization import load_value, save_value
-from ..files.output_folder import staging_folder
+from .output_folder import staging_folder
 
 RECORD_FILE, _VALUE_FILE, _ARRAYS_FOLDER = "record.json", "value.json", "arrays"
 _ENTRIES = (RECORD_FILE, _VALUE_FILE, _ARRAYS_FOLDER)

@@ -1,0 +1,80 @@
+"""Sequences of Slicer: series of volumes read, and series of transforms written so that Slicer plays them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from ...core.errors import InputError
+from ...core.files.text_header import NRRD_SUFFIXES, check_nrrd
+from ...core.geometry.transforms import DisplacementField
+from ...core.geometry.volume import Volume
+from ..nodes.transforms import transform_from_field
+from ..nodes.volumes import convert_to_slicer_type, volume_from_node
+from .loading import check_file, report_os_errors
+from .messages import capture_messages
+from .saving import save_node
+
+
+@dataclass(frozen=True)
+class SequenceIndex:
+    """What the items of a sequence are numbered by: a name, such as time, and its unit; empty if there is none."""
+
+    name: str
+    unit: str
+
+
+def read_volume_sequence(scene: Any, path: Path) -> tuple[SequenceIndex, Iterator[tuple[str, Volume]]]:
+    """Read a 4-D NRRD file: its index, and each index value with its volume.
+
+    Raises InputError, naming the path, for everything but a series of scalar volumes.
+    """
+    with report_os_errors(path):
+        check_file(path, NRRD_SUFFIXES, "series")
+        check_nrrd(path)
+    node = slicer.vtkMRMLSequenceNode()
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    scene.AddNode(storage)
+    storage.SetFileName(str(path))
+    with capture_messages():
+        complete = storage.ReadData(node)
+    scene.RemoveNode(storage)
+    if not complete or node.GetNumberOfDataNodes() == 0:
+        raise InputError(f"{path}: cannot be read as a series of volumes; it is damaged or of another kind.")
+    return SequenceIndex(node.GetIndexName() or "", node.GetIndexUnit() or ""), _iterate(node, path)
+
+
+def _iterate(node: Any, path: Path) -> Iterator[tuple[str, Volume]]:
+    for number in range(node.GetNumberOfDataNodes()):
+        item = node.GetNthDataNode(number)
+        if not item.IsA("vtkMRMLScalarVolumeNode") or item.IsA("vtkMRMLVectorVolumeNode"):
+            raise InputError(
+                f"{path}: a series of scalar volumes is needed, but its items are {item.GetNodeTagName()}."
+            )
+        convert_to_slicer_type(item)
+        yield node.GetNthIndexValue(number), volume_from_node(item)
+
+
+def save_transform_sequence(
+    scene: Any, items: Iterable[tuple[str, DisplacementField]], path: Path, index: SequenceIndex
+) -> None:
+    """Write displacement fields, each with its index value, as a .seq.mrb file, which Slicer loads as a sequence.
+
+    Each is a transform from parent, as in `transform_node_from_field`. Raises InputError if it cannot be written.
+    """
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName("transforms"))
+    sequence.SetIndexName(index.name)
+    sequence.SetIndexUnit(index.unit)
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    for value, field in items:
+        node = slicer.vtkMRMLTransformNode()
+        node.SetName("transform")
+        node.SetAndObserveTransformFromParent(transform_from_field(field))
+        sequence.SetDataNodeAtValue(node, value)
+    sequence.SetDefaultSequenceStorageNodeClassName("vtkMRMLSequenceStorageNode")
+    save_node(sequence, path)
+    scene.RemoveNode(sequence)
