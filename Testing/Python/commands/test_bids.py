@@ -20,8 +20,8 @@ from LightRegistrationLib.commands.files.bids_names import make_derivative_names
 from LightRegistrationLib.commands.register.request import FilesRequest
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import run_command
-from .conftest import Run
+from ..command_line import QUICK, run_command
+from .conftest import PairFiles, Run, check_schema
 
 
 @pytest.fixture
@@ -169,6 +169,71 @@ def test_two_pairs_of_one_name_are_refused(done: Task) -> None:
     other = replace(done, name="two", request=replace(done.request, moving=Path("elsewhere") / "sub-01_T1w.nii.gz"))
     with pytest.raises(InputError, match="The pairs one and two would both be written as sub-01/anat/sub-01_from-T1w"):
         name_derivatives([done, other])
+
+
+# register --layout bids
+
+
+def test_register_adds_a_pair_to_a_derivative_data_set(pair_files: PairFiles, tmp_path: Path) -> None:
+    fixed, moving = tmp_path / "tpl-A_T1w.nii.gz", tmp_path / "sub-01_ses-2_T1w.nii.gz"
+    labels = tmp_path / "labels.nii.gz"
+    for source, target in (
+        (pair_files.fixed, fixed),
+        (pair_files.moving, moving),
+        (pair_files.moving_segmentation, labels),
+    ):
+        image = sitk.ReadImage(str(source))
+        part = tuple(slice(3 * n // 8, 5 * n // 8) for n in image.GetSize())  # its inverse takes less time
+        sitk.WriteImage(image[part], str(target))
+    output = tmp_path / "out"
+    (output / ".unfinished-0").mkdir(parents=True)  # of a run that was killed
+    volumes = (fixed, moving, "--moving-segmentation", labels, "--initial", "centers")
+    arguments = ("register", *volumes, "--layout", "bids", "--output", output, *QUICK)
+    done = run_command(*arguments)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    start = "sub-01/ses-2/anat/sub-01_ses-2"
+    files = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
+    assert files == {
+        "dataset_description.json",
+        f"{start}_from-T1w_to-A_mode-image_xfm.h5",
+        f"{start}_from-T1w_to-A_mode-image_xfm.json",
+        f"{start}_from-A_to-T1w_mode-image_xfm.h5",
+        f"{start}_space-A_T1w.nii.gz",
+        f"{start}_space-A_dseg.nii.gz",
+        f"{start}_space-A_dseg.tsv",
+    }
+    report = json.loads((output / f"{start}_from-T1w_to-A_mode-image_xfm.json").read_text())
+    check_schema(report)
+    assert set(report["outputs"].values()) < files
+    forward, back = (sitk.ReadTransform(str(output / report["outputs"][key])) for key in ("transform", "inverse"))
+    point = (5.0, -8.0, 12.0)
+    np.testing.assert_allclose(back.TransformPoint(forward.TransformPoint(point)), point, atol=0.3)
+    assert [p.name for p in output.iterdir() if p.is_dir()] == ["sub-01"], "no unfinished folder is left"
+    again = run_command(*arguments)
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    assert "exists already; choose another folder or add --force" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("moving", "options", "message"),
+    [
+        ("scan7.nii", (), "the layout bids needs moving volumes with names such as sub-01"),
+        ("sub-01_T1w.nii", ("--views",), "The layout bids has no place for pictures and pages"),
+        ("sub-01_T1w.nii", ("--report",), "The layout bids has no place for pictures and pages"),
+        ("sub-01_T1w.nii", (), "the folder is not a BIDS derivative data set"),
+    ],
+)
+def test_what_no_derivative_data_set_can_hold_is_refused(
+    moving: str, options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    for name in ("tpl-A_T1w.nii", moving):
+        (tmp_path / name).touch()
+    (tmp_path / "dataset_description.json").write_text('{"DatasetType": "raw"}')
+    volumes = (tmp_path / "tpl-A_T1w.nii", tmp_path / moving)
+    done = run_command("register", *volumes, "--layout", "bids", "--output", tmp_path, *options)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert message in done.stderr
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="NOT TESTED: Dask is not installed")

@@ -6,32 +6,18 @@ SQLAlchemy and nibabel for it.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from ... import __version__
 from ...core.errors import InputError
 from ...training.evaluation.pairs import EvaluationPair
 from ..files.bids_names import BidsName, DerivativeNames, make_derivative_names, parse_bids_name
-from ..files.output_folder import (
-    INVERSE_FILE,
-    REPORT_FILE,
-    TRANSFORM_FILE,
-    WARPED_FILE,
-    WARPED_SEGMENTATION_FILE,
-)
+from ..register.derivatives import DESCRIPTION_FILE, write_description, write_pair
 from .plan import Shape
 from .task import Task
 
-DESCRIPTION_FILE = "dataset_description.json"
 DERIVATIVES_FOLDER = "bids"
-_BIDS_VERSION = "1.10.0"
 _ENTITIES = {"subject": "sub", "session": "ses"}
 """What filters may call an entity beside its short name."""
 
@@ -95,61 +81,9 @@ def name_derivatives(tasks: Sequence[Task]) -> dict[str, DerivativeNames]:
 
 
 def write_derivatives(folder: Path, tasks: Sequence[Task]) -> None:
-    """Write the results of all tasks that are done as a BIDS derivative data set.
-
-    Files are hard links to those of the pairs, so that they take no space twice, or copies where the disk has no links.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {
-        "Name": "LightRegistration: registered scans",
-        "BIDSVersion": _BIDS_VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "LightRegistration", "Version": __version__}],
-    }
-    _write_text(folder / DESCRIPTION_FILE, json.dumps(description, indent=2) + "\n")
+    """Write the results of all tasks that are done as a BIDS derivative data set, see `write_pair`. Raises OSError."""
+    write_description(folder)
     names = name_derivatives(tasks)
     for task in tasks:
         if task.is_done():
-            _write_pair(task.folder, folder, names[task.name])
-
-
-def _write_pair(source: Path, target: Path, names: DerivativeNames) -> None:
-    report: dict[str, Any] = json.loads((source / REPORT_FILE).read_text(encoding="utf-8"))
-    if report["labels"]:
-        rows = ["index\tname", *(f"{label['value']}\t{label['name']}" for label in report["labels"])]
-        _write_text(target / f"{names.segmentation}.tsv", "\n".join(rows) + "\n")
-    for file, name in (
-        (WARPED_FILE, f"{names.warped}.nii.gz"),
-        (WARPED_SEGMENTATION_FILE, f"{names.segmentation}.nii.gz"),
-    ):
-        for extension in ("", ".gz"):
-            _link(source / f"{file.removesuffix('.gz')}{extension}", target / f"{name.removesuffix('.gz')}{extension}")
-    for file, name in ((INVERSE_FILE, names.inverse), (REPORT_FILE, names.sidecar), (TRANSFORM_FILE, names.transform)):
-        _link(source / file, target / name)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make the target the same file as the source; a target whose source is not there any more is removed."""
-    if not source.exists():
-        target.unlink(missing_ok=True)
-        return
-    if target.exists() and source.samefile(target):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(source, part)
-    except OSError:  # a disk without hard links
-        shutil.copyfile(source, part)
-    part.replace(target)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_text(encoding="utf-8") == text:
-            return
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+            write_pair(task.folder, folder, names[task.name])

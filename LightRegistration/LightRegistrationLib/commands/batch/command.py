@@ -9,12 +9,13 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.result.settings import RegistrationSettings
+from ..files.bids_names import Layout
 from ..register.help_texts import INVERSE, NO_COMPRESSION
 from ..register.options import add_setting_options, parse_path
 from ..register.request import FilesRequest
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
-from .plan import Layout, Shape
+from .plan import Shape
 
 
 def add_batch(commands: Any) -> None:

@@ -21,13 +21,6 @@ class Shape(StrEnum):
     ALL_TO_ALL = "all-to-all"
 
 
-class Layout(StrEnum):
-    """Names of the results. FOLDERS: a folder for each pair. BIDS: also the names of fMRIPrep."""
-
-    FOLDERS = "folders"
-    BIDS = "bids"
-
-
 @dataclass(frozen=True)
 class Scan:
     """A volume with its label map; labels None: it has none."""

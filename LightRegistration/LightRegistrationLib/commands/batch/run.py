@@ -11,13 +11,14 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...training.evaluation.pairs import EvaluationPair, read_pairs
+from ..files.bids_names import Layout
 from ..files.path_errors import report_path_errors, report_write_errors
 from ..files.private_folder import lock_output
 from ..register.request import FilesRequest, check_threads
 from ..terminal.progress_bar import ShowProgress
 from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
 from .engine import check_engine, measure_free_gb, open_client, run_tasks
-from .plan import Layout, Processes, Shape, arrange_pairs, plan_processes
+from .plan import Processes, Shape, arrange_pairs, plan_processes
 from .summary import Row, write_summary
 from .task import Task, compute_key, make_hasher, register_task
 

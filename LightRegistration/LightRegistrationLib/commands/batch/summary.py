@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ...core.files.whole_file import write_whole
 from ..files.output_folder import REPORT_FILE, THUMBNAIL_FILE
 from .box_plots import draw_box_plots
 from .task import Task
@@ -74,12 +75,12 @@ def write_summary(output: Path, tasks: Sequence[Task]) -> list[Row]:
     """
     rows = [make_row(task) for task in tasks]
     names = [field.name for field in fields(Row)]
-    _write_whole(output / TABLE_FILE, _format_table(names, rows).encode())
+    write_whole(output / TABLE_FILE, _format_table(names, rows).encode())
     if importlib.util.find_spec("pyarrow") is not None:
-        _write_whole(output / PARQUET_FILE, _format_parquet(rows))
+        write_whole(output / PARQUET_FILE, _format_parquet(rows))
     else:
         (output / PARQUET_FILE).unlink(missing_ok=True)  # of an earlier run: it would be of other rows
-    _write_whole(output / PAGE_FILE, _format_page(tasks, rows).encode())
+    write_whole(output / PAGE_FILE, _format_page(tasks, rows).encode())
     return rows
 
 
@@ -166,10 +167,3 @@ def _format_structures(tasks: Sequence[Task]) -> str:
 def _read_report(task: Task) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((task.folder / REPORT_FILE).read_text(encoding="utf-8"))
     return report
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)

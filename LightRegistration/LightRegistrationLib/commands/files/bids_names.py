@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from ...core.errors import InputError
@@ -13,6 +14,13 @@ _NAME = re.compile(r"(?P<entities>(?:sub|tpl)-[A-Za-z0-9+]+(?:_[A-Za-z0-9]+-[A-Z
 _SUFFIXES = (".nii.gz", ".nii")
 _OF_DERIVATIVES = ("space", "desc", "res")
 """Entities that say how a file was made; what is made from it has its own."""
+
+
+class Layout(StrEnum):
+    """Names of results. FOLDERS: a folder for each pair. BIDS: the names of fMRIPrep."""
+
+    FOLDERS = "folders"
+    BIDS = "bids"
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,28 @@ def lock_folder(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
+def open_private_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for this user alone, and the folders above it; what is not filled by then is removed at the end.
+
+    Raises OSError.
+    """
+    new_parents = make_parents(parent)
+    remove_abandoned_folders(parent, prefix)
+    folder, lock = make_private_folder(parent, prefix)
+    UNFINISHED[folder] = new_parents
+    try:
+        yield folder
+    finally:
+        UNFINISHED.pop(folder, None)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+        for path in new_parents:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+@contextlib.contextmanager
 def lock_output(output: Path, what: str) -> Iterator[None]:
     """Make the folder of a result, and keep other programs out of it during the block.
 

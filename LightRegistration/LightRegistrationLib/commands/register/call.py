@@ -10,7 +10,18 @@ from ...core.errors import InputError
 from ...core.report.definition import Report
 from ...core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress, scale_progress
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
+from ..files.bids_names import Layout, make_derivative_names
 from ..files.output_folder import PAGE_FILE, RESULT_ENTRIES, check_output, staging_folder, write_report
+from ..files.path_errors import report_write_errors
+from ..files.private_folder import open_private_folder
+from .derivatives import (
+    DESCRIPTION_FILE,
+    UNFINISHED_PREFIX,
+    check_data_set,
+    rename_outputs,
+    write_description,
+    write_pair,
+)
 from .report import build_full_report
 from .request import FilesRequest, check_request
 from .stopwatch import Stopwatch
@@ -43,6 +54,7 @@ def register_files(
     page: bool = False,
     compress: bool = True,
     force: bool = False,
+    layout: str = Layout.FOLDERS,
     progress: Progress = ignore_progress,
 ) -> Report:
     """Register the moving volume to the fixed one and write the result into the folder `output`.
@@ -51,7 +63,7 @@ def register_files(
     (the content of report.json). Either all files are written or none. Can be called repeatedly in one process, but not
     inside a running Slicer, because the scene is the user's (use `core.registration.register` there).
     fixed_series, moving_series: number or UID of the DICOM series, where a folder holds several. page: also write
-    report.html.
+    report.html. layout: folders, or bids for a BIDS derivative data set.
     Raises InputError, with one line for the user, for every problem with the input.
     """
     request = FilesRequest(
@@ -72,11 +84,13 @@ def register_files(
             keep_volume=tuple(keep_volume),
             follow_up=follow_up,
         ),
-        inverse=inverse,
+        inverse=inverse or layout == Layout.BIDS,
         views=views,
         page=page,
         compress=compress,
     )
+    if parse_choice(Layout, layout, "layout") == Layout.BIDS:
+        return register_into_data_set(request, Path(output), force, progress)
     return register_request(request, Path(output), force, progress)
 
 
@@ -102,6 +116,29 @@ def register_request(
     with staging_folder(output, entries) as folder:
         report = register_into(folder, request, progress)
         write_report(report, folder)
+    return report
+
+
+def register_into_data_set(request: FilesRequest, output: Path, force: bool, progress: Progress) -> Report:
+    """Register the files of a request and add the result to a BIDS derivative data set; returns the report.
+
+    The transform is added last. Raises InputError as `register_files` does, and for volumes without BIDS names.
+    """
+    check_request(request)
+    if request.views or request.page:
+        raise InputError("The layout bids has no place for pictures and pages; leave out --views and --report.")
+    names = make_derivative_names(request.fixed, request.moving)
+    check_data_set(output, names, list(request.files.values()), force)
+    with report_write_errors(output), open_private_folder(output.resolve(), UNFINISHED_PREFIX) as folder:
+        try:
+            report = rename_outputs(register_into(folder, request, progress), names)
+        except InputError as error:
+            # The user knows the output, not the folder that is removed now.
+            raise InputError(str(error).replace(str(folder), str(output))) from error
+        write_report(report, folder)
+        if not (output / DESCRIPTION_FILE).exists():
+            write_description(output)
+        write_pair(folder, output, names)
     return report
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ...core.errors import InputError
 from ...core.report.definition import ChangedPlaceReport, Report
 from ...core.result.result import ChangeKind
+from ..files.bids_names import Layout
 from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
@@ -36,6 +37,7 @@ def add_register(commands: Any) -> None:
     parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
     parser.add_argument("--report", action="store_true", help=texts.PAGE)
     parser.add_argument("--no-compression", action="store_true", help=texts.NO_COMPRESSION)
+    parser.add_argument("--layout", choices=list(Layout), default=Layout.FOLDERS, help=texts.LAYOUT)
     parser.add_argument("--force", action="store_true", help=texts.FORCE)
     parser.set_defaults(run=_run)
 
@@ -76,6 +78,7 @@ def _run(options: argparse.Namespace) -> None:
             page=options.report,
             compress=not options.no_compression,
             force=options.force,
+            layout=options.layout,
             progress=progress,
         )
     _print_notes(report)

@@ -30,6 +30,11 @@ what is written to DIR:
                               docs/researcher/report-schema.md, or the JSON Schema
                               LightRegistrationLib/core/report/report.schema.json (schema {SCHEMA_VERSION})
 
+what is written to DIR with --layout bids, in sub-*/[ses-*/]anat:
+  *_from-A_to-B_mode-image_xfm.h5 and .json (transform, report), *_from-B_to-A_mode-image_xfm.h5 (inverse),
+  *_space-B_A.nii.gz, *_space-B_dseg.nii.gz and .tsv; A is the suffix of the moving volume, whose name has to be as in
+  BIDS (sub-01_T1w.nii.gz), B the template or the fixed volume; and dataset_description.json, unless it is there
+
 examples:
   light-registration register visit1.nii.gz visit2.nii.gz --output result
   light-registration register atlas.nrrd patient_dicom/ --output result --views
@@ -38,6 +43,7 @@ examples:
   light-registration register f.mha m.mha --initial rigid.tfm --threads 2 --output result
   light-registration register f.nii.gz m.nii.gz --refine best --fixed-mask brain.nii.gz \\
       --moving-segmentation m.seg.nrrd --keep-volume Tumor --output result
+  light-registration register tpl-MNI_T1w.nii.gz sub-01_T1w.nii.gz --layout bids --output derivatives/registered
   light-registration register visit1.nii.gz visit2.nii.gz --follow-up --refine fast --output result
 
 from Python:
@@ -66,5 +72,7 @@ INVERSE = """also write the inverse transform, inverse.h5: checked inside the fi
 errors in the report and a warning where they are large; takes some seconds more"""
 FOLLOW_UP = """both volumes are scans of one person in one contrast: a rigid alignment and a stiff deformation, which
 tissue that only one scan shows does not drive; what changed keeps its volume and is listed"""
+LAYOUT = """folders (the default: DIR holds this pair), or bids: DIR is a BIDS derivative data set, new or with other
+pairs, to which the result is added with the names of fMRIPrep; implies --inverse"""
 NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"
 PAGE = "also write report.html: pictures before and after, grid, structures and tolerances on one page"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...core import errors
 from ...core.errors import InputError
+from ...core.files.whole_file import write_whole
 from .cases import Case, Method, Outcome, Scores, evaluate_case, load_case
 from .pairs import EvaluationPair
 
@@ -82,12 +83,9 @@ def evaluate_pairs(
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a temporary file and move it into place. Raises InputError, naming the file, if it cannot be written."""
-    partial = file.with_name(file.name + ".partial")
+    """Write a line or more as a whole. Raises InputError, naming the file, if it cannot be written."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, text + "\n")
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror or error}).") from error
 
