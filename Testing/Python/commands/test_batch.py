@@ -25,6 +25,7 @@ import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
+from LightRegistrationLib.commands.batch.settings import BatchSettings
 from LightRegistrationLib.commands.batch.summary import write_summary
 from LightRegistrationLib.commands.batch.task import KEY_FILE, Task, compute_key, make_hasher
 from LightRegistrationLib.commands.files.output_folder import staging_folder
@@ -221,6 +222,21 @@ def test_the_page_shows_the_worst_first_and_trusts_no_text(task: Task, registere
     assert order == sorted(order)
     assert "<script" not in page
     assert not re.search(r"https?://|src=", page), "not self-contained"
+
+
+def test_only_the_worst_pairs_have_pictures_on_a_long_page(task: Task, registered: Run, tmp_path: Path) -> None:
+    tasks = [replace(task, name=str(n), folder=tmp_path / "pairs" / str(n)) for n in range(3)]
+    for n, one in enumerate(tasks):
+        report = registered.report
+        report["mean"]["after"]["dice"] = (0.9, 0.2, 0.5)[n]
+        one.folder.mkdir(parents=True)
+        (one.folder / "report.json").write_text(json.dumps(report))
+        (one.folder / "thumbnail.png").write_bytes(bytes([n]))
+        (one.folder / KEY_FILE).write_text(json.dumps({"key": one.key}))
+    write_summary(tmp_path, tasks, BatchSettings(max_pictures=1))
+    page = (tmp_path / "index.html").read_text()
+    assert re.findall(r"base64,([^\"]+)", page) == [base64.b64encode(bytes([1])).decode()]
+    assert "Only the first 1 pairs have one" in page
 
 
 def test_box_plots_show_each_structure_the_least_median_first(task: Task, registered: Run, tmp_path: Path) -> None:

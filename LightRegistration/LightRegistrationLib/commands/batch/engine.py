@@ -43,9 +43,14 @@ class Work(Protocol):
 AnyWork = TypeVar("AnyWork", bound=Work)
 
 
+def is_engine_installed() -> bool:
+    """Whether Dask distributed is installed."""
+    return importlib.util.find_spec("distributed") is not None
+
+
 def check_engine() -> None:
     """Raise InputError if Dask distributed is not installed."""
-    if importlib.util.find_spec("distributed") is None:
+    if not is_engine_installed():
         raise InputError(f"Dask distributed is not installed: install it with {INSTALL}.")
 
 

@@ -14,6 +14,8 @@ class BatchSettings:
     --workers or --memory."""
     free_share: float = 0.8
     """Share of the free memory that the processes may use. Chosen."""
+    max_pictures: int = 1000
+    """So many pairs, the worst ones, have a picture on the page. Chosen: 20 kB each, which a browser still shows."""
 
 
 BATCH = BatchSettings()

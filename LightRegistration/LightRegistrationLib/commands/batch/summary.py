@@ -16,6 +16,7 @@ from typing import Any
 from ...core.files.whole_file import write_whole
 from ..files.output_folder import REPORT_FILE, THUMBNAIL_FILE
 from .box_plots import draw_box_plots
+from .settings import BATCH, BatchSettings
 from .task import Task
 
 TABLE_FILE, PARQUET_FILE, PAGE_FILE = "table.csv", "table.parquet", "index.html"
@@ -68,10 +69,11 @@ def make_row(task: Task) -> Row:
     return Row(task.name, "missing") if line is None else Row(task.name, "failed", error=line)
 
 
-def write_summary(output: Path, tasks: Sequence[Task]) -> list[Row]:
+def write_summary(output: Path, tasks: Sequence[Task], settings: BatchSettings = BATCH) -> list[Row]:
     """Write the table, in the order of the tasks, and the page, the worst pair first; returns the rows.
 
-    The table is also written as Parquet where pyarrow is installed.
+    settings: how many of the worst pairs have a picture on the page. The table is also written as Parquet where pyarrow
+    is installed.
     """
     rows = [make_row(task) for task in tasks]
     names = [field.name for field in fields(Row)]
@@ -80,7 +82,7 @@ def write_summary(output: Path, tasks: Sequence[Task]) -> list[Row]:
         write_whole(output / PARQUET_FILE, _format_parquet(rows))
     else:
         (output / PARQUET_FILE).unlink(missing_ok=True)  # of an earlier run: it would be of other rows
-    write_whole(output / PAGE_FILE, _format_page(tasks, rows).encode())
+    write_whole(output / PAGE_FILE, _format_page(tasks, rows, settings.max_pictures).encode())
     return rows
 
 
@@ -105,23 +107,27 @@ def _format_parquet(rows: Sequence[Row]) -> bytes:
     return stream.getvalue()
 
 
-def _format_page(tasks: Sequence[Task], rows: Sequence[Row]) -> str:
+def _format_page(tasks: Sequence[Task], rows: Sequence[Row], max_pictures: int) -> str:
     folders = {task.name: task.folder for task in tasks}
     done = sum(row.state == "done" for row in rows)
     worst_first = sorted(rows, key=lambda row: row.badness, reverse=True)
     head = ["pair", "as loaded, registered", "state", "Dice before", "Dice after", "folding %", "seconds", "model"]
-    cells = "\n".join(_format_row(row, folders[row.name]) for row in worst_first)
+    cells = "\n".join(
+        _format_row(row, folders[row.name], with_picture=n < max_pictures) for n, row in enumerate(worst_first)
+    )
+    limit = f" Only the first {max_pictures} pairs have one." if len(rows) > max_pictures else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Registrations</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{done} of {len(rows)} pairs registered</h1>\n"
         "<p>The worst pair comes first: failed ones, then by Dice, then by folding. Numbers do not say that a result "
-        "is right: look at it. Pictures: fixed red, moving cyan, gray where both agree.</p>\n"
+        "is right: look at it. Pictures: fixed red, moving cyan, gray where both agree."
+        f"{limit}</p>\n"
         f"<table><tr>{''.join(f'<th>{name}</th>' for name in (*head, 'warnings, error'))}</tr>\n{cells}\n</table>\n"
         f"{_format_structures(tasks)}</body></html>\n"
     )
 
 
-def _format_row(row: Row, folder: Path) -> str:
+def _format_row(row: Row, folder: Path, *, with_picture: bool) -> str:
     link = f'<a href="pairs/{html.escape(folder.name)}/{REPORT_FILE}">{html.escape(row.name)}</a>'
     numbers = [(row.dice_before, 3), (row.dice_after, 3), (row.folding_percent, 3), (row.seconds, 1)]
     texts = "".join(
@@ -130,7 +136,7 @@ def _format_row(row: Row, folder: Path) -> str:
     is_done = row.state == "done"
     return (
         f'<tr class="{row.state}"><td>{link if is_done else html.escape(row.name)}</td>'
-        f"<td>{_embed(folder / THUMBNAIL_FILE) if is_done else ''}</td><td>{row.state}</td>"
+        f"<td>{_embed(folder / THUMBNAIL_FILE) if is_done and with_picture else ''}</td><td>{row.state}</td>"
         f"{texts}<td>{html.escape(row.model)}</td><td>{html.escape(row.error or row.warnings)}</td></tr>"
     )
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from ...core.errors import InputError
-from ..batch.engine import check_engine, open_client, run_tasks
+from ..batch.engine import INSTALL, is_engine_installed, open_client, run_tasks
 from ..batch.plan import Processes
 from .jobs import Job, carry_out
 
@@ -16,8 +16,8 @@ RunJobs = Callable[[Sequence[Job], Callable[[int], None]], None]
 
 def check_processes(processes: Processes) -> None:
     """Raise InputError if several processes are asked for and Dask distributed is not installed."""
-    if processes.workers > 1:
-        check_engine()
+    if processes.workers > 1 and not is_engine_installed():
+        raise InputError(f"Several processes need Dask distributed: install it with {INSTALL}, or use --workers 1.")
 
 
 @contextlib.contextmanager
