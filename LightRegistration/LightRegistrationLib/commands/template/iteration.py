@@ -193,6 +193,7 @@ def _finish(
     the registrations.
     """
     work.run_jobs(warps, lambda done: on_part(done / len(warps)))
+    warping_s = sum(read_record(job.folder)["cpu_seconds"] for job in warps)
     mean = ImageMean(grid.shape)
     for job in warps:
         mean.add(load(job.folder)[1])
@@ -202,7 +203,12 @@ def _finish(
     change = None if before is None else round(measure_change_percent(before.image.array, array, foreground), _DIGITS)
     folder = work.get_folder(number)
     image = Volume(array, grid.affine, "template")
-    store(folder, work.make_key(number), image, {**record, "gradient_energy": energy, "change_percent": change})
+    store(
+        folder,
+        work.make_key(number),
+        image,
+        {**record, "gradient_energy": energy, "change_percent": change, "warping_cpu_seconds": warping_s},
+    )
     return Iteration(number, folder, load(folder), read_record(folder))
 
 

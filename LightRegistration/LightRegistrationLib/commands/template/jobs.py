@@ -73,7 +73,6 @@ class RegisterJob(Job):
         """Return the displacements (k, j, i, 3), mm."""
         from ...core.registration import register
 
-        started = time.perf_counter()
         template = replace(load(self.template), name="the template")
         result = register(template, self.load_scan(), self.settings, registry=load_registry())
         points = self.grid.points_mm
@@ -81,7 +80,6 @@ class RegisterJob(Job):
             "model": result.model,
             "warnings": list(result.warnings),
             "folding_percent": result.jacobian.percent_nonpositive,
-            "seconds": round(time.perf_counter() - started, 3),
         }
         return (result.field(points) - points).astype("float32"), record
 
@@ -121,8 +119,10 @@ class WarpJob(Job):
 def carry_out(job: Job) -> str | None:
     """Do a job in this process, and write its folder as a whole; returns the line of a failure, else None."""
     try:
+        started = time.process_time()
         value, record = job.compute()
-        store(job.folder, job.key, value, record)
+        seconds = {"cpu_seconds": round(time.process_time() - started, 3)}
+        store(job.folder, job.key, value, {**record, **seconds})
     except InputError as error:
         return str(error)
     return None

@@ -180,5 +180,8 @@ def _describe_iteration(iteration: Iteration) -> dict[str, Any]:
         "update_rms_mm": record["update_rms_mm"],
         "change_percent": record["change_percent"],
         "gradient_energy": round(record["gradient_energy"], 3),
-        "seconds": round(sum(own["seconds"] for own in record.get("registrations", ())), 3),
+        "cpu_seconds": {
+            "registration": round(sum(own["cpu_seconds"] for own in record.get("registrations", ())), 3),
+            "warping": round(record["warping_cpu_seconds"], 3),
+        },
     }
