@@ -7,8 +7,8 @@
 The pairs are synthesized heads, `--pairs` for each process after one that warms it up. Pairs per minute are of the wall
 clock, and mean something only on a machine that does nothing else; CPU seconds a pair hardly depend on that.
 --one-worker: so many pairs through one process; the memory after each is plotted, and the command fails if the last
-tenth holds more than --allowed-mib beyond the second tenth. --planned: so many pairs that end at once, for what finding
-out what is done, and sending them to processes, takes for each. Needs Linux, whose /proc it reads.
+tenth holds more than --allowed-mib beyond the second tenth. --planned: so many pairs that end at once, for the CPU
+time that finding out what is done, and sending them to processes, takes for each. Needs Linux, whose /proc it reads.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Planning:
-    """For each pair: seconds of preparing, of preparing again, and of sending it to a process and back.
+    """For each pair: CPU seconds of preparing, of preparing again, and of the client and the scheduler.
 
     engine_kib: the memory that the client and the scheduler need for it.
     """
@@ -177,17 +177,17 @@ def measure_planning(folder: Path, count: int, arguments: argparse.Namespace) ->
     request = make_request(pairs, folder / "planned", arguments, 1, 1)
     seconds = []
     for _ in range(2):
-        started = time.perf_counter()
+        started = time.process_time()
         batch = prepare(request)
-        seconds.append((time.perf_counter() - started) / count)
+        seconds.append((time.process_time() - started) / count)
     failures: list[str] = []
     with open_client(Processes(1, 1, MEMORY_GB), None) as client:
         running = Running(client)
         running.carry_out(batch.tasks[:1], failures)  # imports the library
         Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
-        started, before = time.perf_counter(), read_mib(os.getpid(), "VmRSS")
+        started, before = time.process_time(), read_mib(os.getpid(), "VmRSS")
         running.carry_out(batch.tasks[1:], failures)
-        seconds.append((time.perf_counter() - started) / (count - 1))
+        seconds.append((time.process_time() - started) / (count - 1))
         grown = max(0.0, read_mib(os.getpid(), "VmHWM") - before)
     assert len(failures) == count, "each pair was to be refused"
     return Planning(count, *seconds, engine_kib=1024 * grown / count)
@@ -235,9 +235,9 @@ def format_report(rows: Sequence[Growth], memory: Sequence[float], planning: Pla
     if planning is not None:
         lines += [
             "",
-            f"{planning.pairs} pairs that end at once, milliseconds each: preparing {1e3 * planning.prepare_s:.2f}, "
-            f"again {1e3 * planning.prepare_again_s:.2f}, to a process and back {1e3 * planning.engine_s:.2f}. "
-            f"Client and scheduler need {planning.engine_kib:.0f} KiB for each.",
+            f"{planning.pairs} pairs that end at once, CPU ms for each: preparing {1e3 * planning.prepare_s:.2f}, "
+            f"again {1e3 * planning.prepare_again_s:.2f}, client and scheduler {1e3 * planning.engine_s:.2f}. "
+            f"They need {planning.engine_kib:.0f} KiB for each.",
         ]
     return "\n".join(lines)
 

@@ -18,4 +18,4 @@ def test_growth_of_memory_and_the_last_choice_that_gains_are_found(benchmark: Ru
     text = batch_growth.format_report(rows, flat, planning)
     assert "| 4 | 1 | 8 | 40.0 | 1.50 | 900 | 4.0 |" in text
     assert "growth from the second to the last tenth 0.0 MiB" in text
-    assert "preparing 2.00, again 1.00, to a process and back 10.00" in text
+    assert "preparing 2.00, again 1.00, client and scheduler 10.00" in text

@@ -197,7 +197,7 @@ def _write(
             "number": r.frame.number,
             "value": float(r.frame.value),
             "transform": name,
-            "problem": r.frame.problem or r.record.pop("error", None),
+            "problem": r.frame.problem or r.record.get("error"),
             **{key: value for key, value in r.record.items() if key not in ("error", "problem")},
         }
         for r, name in zip(results, names, strict=True)
