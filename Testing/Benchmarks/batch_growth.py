@@ -211,9 +211,9 @@ def find_end(rows: Sequence[Growth]) -> str:
     )
 
 
-def format_report(rows: Sequence[Growth], memory: Sequence[float], planning: Planning | None) -> str:
+def format_report(what: str, rows: Sequence[Growth], memory: Sequence[float], planning: Planning | None) -> str:
     lines = [
-        f"{os.cpu_count()} cores.",
+        f"{what}; {os.cpu_count()} cores.",
         "",
         "| processes | threads each | pairs | pairs a minute | CPU s a pair | peak memory of a process, MiB "
         "| stored a pair, MiB |",
@@ -224,7 +224,7 @@ def format_report(rows: Sequence[Growth], memory: Sequence[float], planning: Pla
         f"| {r.stored_mib:.1f} |"
         for r in rows
     ]
-    lines += ["", find_end(rows)]
+    lines += ["", find_end(rows)] if len(rows) > 1 else []
     if memory:
         lines += [
             "",
@@ -243,18 +243,21 @@ def format_report(rows: Sequence[Growth], memory: Sequence[float], planning: Pla
 
 
 def draw(rows: Sequence[Growth], memory: Sequence[float]) -> Any:
-    figure, axes = new_figure(columns=2 if memory else 1, width=11.0 if memory else 6.0)
-    for threads in sorted({row.threads for row in rows}):
-        own = [row for row in rows if row.threads == threads]
-        label = f"{threads} thread{'s' if threads > 1 else ''} each"
-        axes[0][0].plot([r.workers for r in own], [r.pairs_per_minute for r in own], "o-", label=label)
-    axes[0][0].set(xlabel="processes", ylabel="pairs a minute", xticks=sorted({row.workers for row in rows}))
-    axes[0][0].set_ylim(bottom=0)
-    axes[0][0].legend()
+    """Draw the pairs a minute, and the memory over the pairs; a single choice, or no memory, is not drawn."""
+    panels = max(1, (len(rows) > 1) + bool(memory))
+    figure, axes = new_figure(columns=panels, width=5.5 * panels)
+    if len(rows) > 1:
+        for threads in sorted({row.threads for row in rows}):
+            own = [row for row in rows if row.threads == threads]
+            label = f"{threads} thread{'s' if threads > 1 else ''} each"
+            axes[0][0].plot([r.workers for r in own], [r.pairs_per_minute for r in own], "o-", label=label)
+        axes[0][0].set(xlabel="processes", ylabel="pairs a minute", xticks=sorted({row.workers for row in rows}))
+        axes[0][0].set_ylim(bottom=0)
+        axes[0][0].legend()
     if memory:
-        axes[0][1].plot(np.arange(1, len(memory) + 1), memory)
-        axes[0][1].set(xlabel="pairs in one process", ylabel="memory, MiB")
-        axes[0][1].set_ylim(0, 1.2 * max(memory))
+        axes[0][-1].plot(np.arange(1, len(memory) + 1), memory)
+        axes[0][-1].set(xlabel="pairs in one process", ylabel="its memory, MiB")
+        axes[0][-1].set_ylim(0, 1.2 * max(memory))
     return figure
 
 
@@ -279,7 +282,8 @@ def main() -> None:
         rows = [measure_growth(heads, folder, arguments, *choice) for choice in choices]
         memory = measure_one_worker(heads, folder, arguments) if arguments.one_worker else []
         planning = measure_planning(folder, arguments.planned, arguments) if arguments.planned else None
-    text = format_report(rows, memory, planning)
+    what = f"Heads of {arguments.spacing:g} mm, {arguments.model}, refine {arguments.refine}"
+    text = format_report(what, rows, memory, planning)
     print(text)
     if arguments.output is not None:
         values = {
@@ -287,7 +291,8 @@ def main() -> None:
             "memory_mib": [round(value, 1) for value in memory],
             "planning": None if planning is None else asdict(planning),
         }
-        write_report(arguments.output, "batch_growth", text, values, draw(rows, memory))
+        name = "batch_memory" if memory else "batch_growth"
+        write_report(arguments.output, name, text, values, draw(rows, memory))
     sys.exit(bool(memory) and compute_growth_mib(memory) > arguments.allowed_mib)
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 LOOPBACK = "127.0.0.1"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Where a process finds how many threads to start with; each pair then sets its own number."""
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Of each process: the number of threads to start with, before each pair sets its own; waiting threads do not spin."""
 INSTALL = "pip install 'light-registration[batch]'"
 
 
@@ -78,7 +81,7 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.profile.enabled": False,
         # Not Dask's MALLOC_TRIM_THRESHOLD_: giving memory back after each step more than doubles the time of a pair.
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, 1),
+        "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
     }
     with dask.config.set(options), contextlib.ExitStack() as stack:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is told in the table
