@@ -174,7 +174,7 @@ def test_slicer_loads_the_transforms_as_a_sequence(moved: Run) -> None:
             expected = transform(moved.output / f"transforms/frame_00{frame}.h5", points)
             # Slicer interpolates loaded grids by cubic splines.
             np.testing.assert_allclose(found, expected, atol=0.6)
-            assert np.abs(found - expected).mean() < 0.03
+            assert np.abs(found - expected).mean() < 0.1
 
 
 def test_points_are_followed_over_time(moved: Run) -> None:
