@@ -68,13 +68,15 @@ def refine(
     settings: RefinementSettings,
     progress: Progress,
     levels: Sequence[Level] | None = None,
+    tie: float | None = None,
 ) -> tuple[Deformation, int]:
     """Refine a deformation for one pair; returns it and the index of its start.
 
     starts: each is refined at the coarse levels; the one with the highest similarity there is refined further, of those
-    that are nearly as good (`similarity_tie`) the last. make_similarity: called with the fixed image of each level.
-    progress: called after every step; an exception that it raises ends the refinement. If the similarity at the end is
-    not higher than at the first start, the first start is returned. levels: in place of those of the preset.
+    that are nearly as good (`tie`, by default `similarity_tie`) the last. make_similarity: called with the fixed image
+    of each level. progress: called after every step; an exception that it raises ends the refinement. If the similarity
+    at the end is not higher than at the first start, the first start is returned. levels: in place of those of the
+    preset.
     """
     levels = levels or list_levels(preset, settings)
     coarse, fine = [n for n in levels if n.factor > 1], [n for n in levels if n.factor <= 1]
@@ -83,7 +85,8 @@ def refine(
     runs = [_Run(start, make_similarity, settings, counter) for start in starts]
     for run in runs:
         run.optimize(coarse)
-    best = _choose_run(runs, settings.optimizer.similarity_tie) if len(runs) > 1 else runs[0]
+    tie = settings.optimizer.similarity_tie if tie is None else tie
+    best = _choose_run(runs, tie) if len(runs) > 1 else runs[0]
     best.optimize(fine)
     before, after = runs[0].measure_start(levels[-1]), best.measure()
     ended = RefinementEnd.ALL_STEPS if best.has_taken_all_steps else RefinementEnd.NO_GAIN

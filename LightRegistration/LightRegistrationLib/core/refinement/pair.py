@@ -66,7 +66,8 @@ class PairRefinement:
             if headers_value > settings.min_headers_similarity * network_value:
                 starts.append(start)
                 initials.append(identity)
-        refined, index = refine(starts, make_similarity, preset, settings, progress)
+        tie = settings.optimizer.headers_similarity_tie
+        refined, index = refine(starts, make_similarity, preset, settings, progress, tie=tie)
         return refined, initials[index]
 
     def _choose_similarity(self) -> tuple[MakeSimilarity, RefinementSettings]:

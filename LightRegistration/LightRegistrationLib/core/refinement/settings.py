@@ -23,8 +23,10 @@ class OptimizerSettings:
     multimodal_steps, multimodal_factor: steps that multimodal pairs get without a refinement, and the spacing of their
     grid as a factor of the refinement grid's. `Testing/Benchmarks/contrast.py` measures them (rows `model`): 1.61 mm
     instead of 2.66 mm after the affine stage (T1 with FLAIR, known deformation, 2 pairs); fewer steps: not recorded.
-    similarity_tie: starts whose similarity after the coarse levels differs by less are taken as equally good. Chosen
-    while looking at the liver pairs of `Testing/Benchmarks/comparison.py`.
+    similarity_tie: starts whose similarity after the coarse levels differs by less are taken as equally good. Chosen,
+    not measured.
+    headers_similarity_tie: the same where one start is as the headers say. Chosen while looking at the liver pairs of
+    `Testing/Benchmarks/comparison.py`.
     """
 
     longest_step_voxels: float = 0.4
@@ -36,7 +38,8 @@ class OptimizerSettings:
     finest_steps: int = 12
     multimodal_steps: int = 10
     multimodal_factor: int = 2
-    similarity_tie: float = 0.01
+    similarity_tie: float = 0.005
+    headers_similarity_tie: float = 0.01
 
 
 @dataclass(frozen=True)
