@@ -63,6 +63,11 @@ class MatchMeasure:
         gain = self._settings.min_gain
         return match.correlation > other.correlation + gain and match.local_correlation > other.local_correlation + gain
 
+    def is_worth_moving(self, match: Match, unmoved: Match) -> bool:
+        """Whether a deformation matches so much better than none that it is more than interpolation and noise."""
+        gain = match.local_correlation - unmoved.local_correlation
+        return self.is_better(match, unmoved) and gain > self._settings.min_local_gain
+
 
 def show_edges(image: GridImage) -> GridImage:
     """Replace the intensities of an image by its edges, which two contrasts of one anatomy share."""
@@ -71,14 +76,14 @@ def show_edges(image: GridImage) -> GridImage:
 
 
 def accept_deformation(measure: MatchMeasure, deformation: Deformation) -> tuple[Deformation, float]:
-    """Keep the largest fraction of a deformation (1, a half, 0) that matches better than none of it.
+    """Keep the largest fraction of a deformation (1, a half, 0) that matches clearly better than none of it.
 
     Returns what is kept, and the fraction.
     """
     unmoved = measure.measure_unmoved(deformation)
     for fraction in (1.0, 0.5):
         scaled = _scale(deformation, fraction)
-        if measure.is_better(measure.measure(scaled), unmoved):
+        if measure.is_worth_moving(measure.measure(scaled), unmoved):
             return scaled, fraction
     return _scale(deformation, 0.0), 0.0
 
