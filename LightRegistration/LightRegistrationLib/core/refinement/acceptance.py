@@ -65,8 +65,11 @@ class MatchMeasure:
 
     def is_worth_moving(self, match: Match, unmoved: Match) -> bool:
         """Whether a deformation matches so much better than none that it is more than interpolation and noise."""
-        gain = match.local_correlation - unmoved.local_correlation
-        return self.is_better(match, unmoved) and gain > self._settings.min_local_gain
+        gain = match.correlation - unmoved.correlation
+        local_gain = match.local_correlation - unmoved.local_correlation
+        settings = self._settings
+        is_clear = gain > settings.min_network_gain and local_gain > settings.min_local_network_gain
+        return is_clear and self.is_better(match, unmoved)
 
 
 def show_edges(image: GridImage) -> GridImage:
