@@ -158,7 +158,7 @@ def plot(rows: list[dict[str, Any]]) -> Any:
                 )
         axis.set(title=SETS[group].title, xlabel="CPU seconds")
         axis.set_ylabel("TRE mm" if SETS[group].measure == "tre_mm" else "Dice")
-        axis.legend(fontsize="x-small")
+        axis.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
 
 
