@@ -19,7 +19,7 @@ def audited_environment(log: Path) -> dict[str, str]:
 
 def read_events(log: Path) -> list[tuple[str, str]]:
     """Name of the event, and its path or arguments."""
-    return [(event, text) for event, text in map(json.loads, log.read_text().splitlines())]
+    return [(event, text) for event, text in map(json.loads, log.read_text(encoding="utf-8").splitlines())]
 
 
 def find_forbidden(events: Iterable[tuple[str, str]], allowed: Iterable[Path]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ PATIENCE_S = 300.0
 def is_alive(process_id: int) -> bool:
     """Whether the process exists and is not merely waiting to be reaped."""
     try:
-        stat = Path(f"/proc/{process_id}/stat").read_text()
+        stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"

@@ -84,13 +84,13 @@ def test_trains_evaluates_and_reports_and_does_nothing_twice(study, ablation):
     done = ablation(*arguments)
     assert done.status == 0, done.stderr
     assert sum(line.startswith("training ") for line in done.stdout.splitlines()) == 9
-    table = (study / "results" / "ablation.md").read_text()
+    table = (study / "results" / "ablation.md").read_text(encoding="utf-8")
     for line in ("before", "affine", "teacher", "l_rec only", "+ ALDK"):
         assert f"| {line}" in table
     assert "3 steps for every student, 4 for the teacher" in table
     assert (study / "results" / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
-    report = json.loads((study / "results" / "ablation.json").read_text())
+    report = json.loads((study / "results" / "ablation.json").read_text(encoding="utf-8"))
     students = [row for row in report["rows"] if row["kind"] == "adversarial" and row["cascades"] == 2]
     assert [row["seed"] for row in students] == [1, 2]
     with (study / "results" / "ablation.csv").open() as stream:
@@ -114,13 +114,13 @@ def test_trains_evaluates_and_reports_and_does_nothing_twice(study, ablation):
     assert again.status == 0, again.stderr
     assert "training" not in again.stdout
     assert {file: file.stat().st_mtime_ns for file in logs} == logs
-    assert (study / "results" / "ablation.md").read_text() == table
+    assert (study / "results" / "ablation.md").read_text(encoding="utf-8") == table
 
     other = ablation(*arguments[:-1], "4")
     assert other.status == 2
     assert "was made with another" in other.stderr
     assert "choose another folder --runs" in other.stderr
-    assert (study / "results" / "ablation.md").read_text() == table
+    assert (study / "results" / "ablation.md").read_text(encoding="utf-8") == table
 
 
 def test_missing_configurations_and_runs_are_said(study, ablation):

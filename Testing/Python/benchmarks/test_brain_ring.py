@@ -24,8 +24,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_the_bundled_student_beats_the_affine_stage_on_real_brains(tmp_path):
     done = run("--pairs", "2", "--peers", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    rows = json.loads((tmp_path / "brain_ring.json").read_text())
-    table = (tmp_path / "brain_ring.md").read_text()
+    rows = json.loads((tmp_path / "brain_ring.json").read_text(encoding="utf-8"))
+    table = (tmp_path / "brain_ring.md").read_text(encoding="utf-8")
     assert (tmp_path / "brain_ring.png").read_bytes().startswith(b"\x89PNG")
     for pair in {r["pair"] for r in rows}:
         own = {r["method"]: r for r in rows if r["pair"] == pair}

@@ -128,16 +128,18 @@ def test_measures_resumes_and_runs_again_only_what_changed(compared, compared_be
     assert float(own["demons"]["hd95_mm"]) > 0
     assert own["ours-none"]["model"]
     assert (tmp_path / "results" / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    table = (tmp_path / "results" / "comparison.md").read_text()
+    table = (tmp_path / "results" / "comparison.md").read_text(encoding="utf-8")
 
     before = row_files(tmp_path)
     again = comparison(*METHODS)
     assert ran(again) == []
     assert row_files(tmp_path) == before
-    assert (tmp_path / "results" / "comparison.md").read_text() == table
+    assert (tmp_path / "results" / "comparison.md").read_text(encoding="utf-8") == table
 
     kept = tmp_path / "work/rows/hippocampus/pair0/ours-none.json"
-    kept.write_text(json.dumps({**json.loads(kept.read_text()), "weights": "those of another training"}))
+    kept.write_text(
+        json.dumps({**json.loads(kept.read_text(encoding="utf-8")), "weights": "those of another training"})
+    )
     assert ran(comparison(*METHODS)) == ["pair0/ours-none"]
 
     assert ran(comparison("--methods", "none")) == ["pair1/none"]
@@ -156,7 +158,7 @@ def test_a_method_that_fails_leaves_its_error_and_the_others_go_on(comparison, d
     found = rows(tmp_path)
     assert "all voxels have the same value" in found["pair0/affine"]["error"]
     assert float(found["pair0/none"]["dice"]) > 0
-    assert "all voxels have the same value" in (tmp_path / "results" / "comparison.md").read_text()
+    assert "all voxels have the same value" in (tmp_path / "results" / "comparison.md").read_text(encoding="utf-8")
     assert ran(comparison("--methods", "affine", "none", "--pairs", "1")) == ["pair0/affine"]  # tried again
     assert ran(comparison("--methods", "affine", "none", "--pairs", "1", "--report-only")) == []
     assert rows(tmp_path)["pair0/affine"]["error"] == found["pair0/affine"]["error"]
@@ -172,13 +174,13 @@ def test_a_process_that_breaks_down_is_an_error_row(benchmark, data, tmp_path):
     start = Start(AffineTransform.identity())
     row = comparison.run(Task("hippocampus", pair, "demons", start=start), tmp_path)
     assert "Unable to determine ImageIO reader" in row["error"]
-    assert json.loads((tmp_path / "rows/hippocampus/pair0/demons.json").read_text()) == row
+    assert json.loads((tmp_path / "rows/hippocampus/pair0/demons.json").read_text(encoding="utf-8")) == row
 
 
 def test_a_peer_from_our_affine_stage_is_run_again_only_if_the_map_changes(compared_before, tmp_path):
     comparison, methods = compared_before, ("--methods", "demons", "--pairs", "1")
     kept = tmp_path / "work/rows/hippocampus/pair0/affine.json"
-    values = json.loads(kept.read_text())
+    values = json.loads(kept.read_text(encoding="utf-8"))
     seconds = values["cpu_seconds"]
     kept.write_text(json.dumps({**values, "cpu_seconds": seconds + 100}))
     assert ran(comparison(*methods)) == []
@@ -208,7 +210,7 @@ def test_rows_of_peers_are_taken_over_from_an_earlier_table(compared_before, tmp
     sitk.WriteImage(image + 1, str(data / "0.nii.gz"))
     older = comparison("--methods", "none", "affine", "--pairs", "1", "--rows", earlier, "--keep-older")
     assert ran(older) == ["pair0/affine"]
-    assert "Kept from an earlier run" in (tmp_path / "results" / "comparison.md").read_text()
+    assert "Kept from an earlier run" in (tmp_path / "results" / "comparison.md").read_text(encoding="utf-8")
     assert ran(comparison("--methods", "none", "--pairs", "1", "--rows", earlier)) == ["pair0/none"]
 
 
@@ -226,7 +228,7 @@ def test_a_missing_package_is_named_and_an_old_row_of_the_peer_is_kept(compariso
     assert wanted in rows(tmp_path)["pair0/elastix"]["error"]
     file = tmp_path / "work/rows/hippocampus/pair0/elastix.json"
     measures = dict.fromkeys(("dice", "hd95_mm", "tre_mm", "folding_percent", "std_log_jacobian"), 0.5)
-    row = {**json.loads(file.read_text()), **measures, "error": ""}
+    row = {**json.loads(file.read_text(encoding="utf-8")), **measures, "error": ""}
     file.write_text(json.dumps({**row, "seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 1.0, "threads": 1}))
     assert ran(comparison("--methods", "elastix", "--pairs", "1")) == []
     assert float(rows(tmp_path)["pair0/elastix"]["dice"]) == 0.5

@@ -174,7 +174,7 @@ def test_our_results_hold_for_one_state_of_the_models(benchmark: RunBenchmark, t
     plain = digest()
     assert digest() == plain
     assert digest(results={"brain": 1}) == plain
-    assert digest(grid={**json.loads(source.file.read_text())["grid"], "spacing_mm": 2.5}) != plain
+    assert digest(grid={**json.loads(source.file.read_text(encoding="utf-8"))["grid"], "spacing_mm": 2.5}) != plain
     start = near_start(tilted(20, (2.0, 2.0, 3.0), (5.0, 5.0, 5.0)), np.eye(4))
     for name, method in METHODS.items():
         is_from_start = name == "demons" or name in FROM_START

@@ -50,7 +50,7 @@ def test_each_processor_has_one_table(benchmark: RunBenchmark, data, tmp_path):
     done = benchmark("cpu_time", *arguments)
     assert done.status == 0, done.stderr
 
-    after = json.loads((output / "cpu_time.json").read_text())
+    after = json.loads((output / "cpu_time.json").read_text(encoding="utf-8"))
     assert set(after) == set(before)
     assert after["Another processor"] == before["Another processor"]
     own = after[processor_name()]
@@ -62,7 +62,7 @@ def test_each_processor_has_one_table(benchmark: RunBenchmark, data, tmp_path):
     order = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("scan0__scan1")]
     assert order == ["ours-none", "demons"] * 2
 
-    text = (output / "cpu_time.md").read_text()
+    text = (output / "cpu_time.md").read_text(encoding="utf-8")
     assert f"## {processor_name()}, " in text
     cells = [[c.strip() for c in line.strip("| ").split("|")] for line in text.splitlines() if line.startswith("|")]
     assert ["ANTs SyN, default", "77.00", "2 runs, 76.00 to 78.00", "44.0"] in cells

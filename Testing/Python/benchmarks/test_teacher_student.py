@@ -10,7 +10,9 @@ import pytest
 def test_parameters_and_multiply_adds_are_those_of_the_layers(benchmark, tmp_path):
     done = benchmark("teacher_student", "--size", "32", "--repetitions", "1", "--threads", "1", "--output", tmp_path)
     assert done.status == 0
-    rows = {row["name"]: row for row in json.loads((tmp_path / "teacher_student.json").read_text())["rows"]}
+    rows = {
+        row["name"]: row for row in json.loads((tmp_path / "teacher_student.json").read_text(encoding="utf-8"))["rows"]
+    }
     student, teacher = rows["student, published (full head)"], rows["teacher, VTN cascade"]
     assert student["parameters"] == pytest.approx(1.55e6, rel=0.01)  # the method's description
     assert teacher["parameters"] == pytest.approx(28.3e6, rel=0.01)
@@ -24,7 +26,7 @@ def test_parameters_and_multiply_adds_are_those_of_the_layers(benchmark, tmp_pat
     assert one_way == sum(down) + sum(up[:-1]) + 27 * 32 * 3 * 16**3
     assert rows["student, velocity head, symmetric"]["macs"] == 2 * one_way
 
-    table = (tmp_path / "teacher_student.md").read_text()
+    table = (tmp_path / "teacher_student.md").read_text(encoding="utf-8")
     assert all(name in table for name in rows)
     for row in rows.values():
         for precision in ("fp32", "bf16"):

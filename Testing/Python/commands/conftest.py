@@ -29,7 +29,7 @@ class Run:
 
     @property
     def report(self) -> dict[str, Any]:
-        return json.loads((self.output / "report.json").read_text())
+        return json.loads((self.output / "report.json").read_text(encoding="utf-8"))
 
     def image(self, name: str) -> sitk.Image:
         return sitk.ReadImage(str(self.output / name))

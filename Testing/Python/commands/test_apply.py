@@ -140,7 +140,7 @@ def test_markups_move_as_points_do(registered: Run, points: np.ndarray, tmp_path
     transform = registered.output / "transform.h5"
     done = run_command("apply", source, "--transform", transform, "--output", target)
     assert (done.returncode, done.stderr) == (0, "")
-    (moved,) = json.loads(target.read_text())["markups"]
+    (moved,) = json.loads(target.read_text(encoding="utf-8"))["markups"]
     assert moved["type"] == "Curve"
     assert [p["label"] for p in moved["controlPoints"]] == [f"P{n}" for n in range(len(points))]
     found = np.array([p["position"] for p in moved["controlPoints"]])
@@ -382,7 +382,7 @@ def test_outputs_that_do_not_fit_are_refused(pair_files: PairFiles, tmp_path: Pa
     assert "would replace the input" in done.stderr
     older = write(tmp_path / "older.csv", "mine")
     done = run_command("apply", points, "--transform", shift(tmp_path), "--output", older)
-    assert (done.returncode, older.read_text()) == (2, "mine")
+    assert (done.returncode, older.read_text(encoding="utf-8")) == (2, "mine")
     done = run_command("apply", points, "--transform", shift(tmp_path), "--output", older, "--force")
     assert done.returncode == 0
-    assert older.read_text().split() == ["x,y,z", "4.000000,2.000000,3.000000"]
+    assert older.read_text(encoding="utf-8").split() == ["x,y,z", "4.000000,2.000000,3.000000"]

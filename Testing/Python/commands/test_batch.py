@@ -217,7 +217,7 @@ def test_the_page_shows_the_worst_first_and_trusts_no_text(task: Task, registere
         table = list(csv.DictReader(stream))
     assert [float(row["dice_after"]) for row in table[:2]] == [0.9, 0.4]
     assert table[2]["error"] == "<script>alert()</script>"
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
     order = [page.index(text) for text in ("&lt;b&gt;failed", ">poor<", ">good<")]
     assert order == sorted(order)
     assert "<script" not in page
@@ -234,7 +234,7 @@ def test_only_the_worst_pairs_have_pictures_on_a_long_page(task: Task, registere
         (one.folder / "thumbnail.png").write_bytes(bytes([n]))
         (one.folder / KEY_FILE).write_text(json.dumps({"key": one.key}))
     write_summary(tmp_path, tasks, BatchSettings(max_pictures=1))
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert re.findall(r"base64,([^\"]+)", page) == [base64.b64encode(bytes([1])).decode()]
     assert "Only the first 1 pairs have one" in page
 
@@ -254,7 +254,7 @@ def test_box_plots_show_each_structure_the_least_median_first(task: Task, regist
         (one.folder / KEY_FILE).write_text(json.dumps({"key": one.key}))
         tasks.append(one)
     write_summary(tmp_path, tasks)
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
     drawing = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + len("</svg>")])
     texts = [e.text for e in drawing.iter("text")][6:]
     assert texts == ["<i>Caudate", "3", "Brain stem", "2"], "undefined values are left out"
@@ -350,7 +350,7 @@ def test_a_bad_pair_stops_no_other(study: Path, finished: Run, tmp_path: Path) -
     files = {"transform.h5", "warped.nii.gz", "report.json", "thumbnail.png", KEY_FILE}
     assert files == {p.name for p in folder.iterdir()}
     assert [p.name for p in (finished.output / "pairs").iterdir()] == ["good"]
-    page = (finished.output / "index.html").read_text()
+    page = (finished.output / "index.html").read_text(encoding="utf-8")
     assert base64.b64encode((folder / "thumbnail.png").read_bytes()).decode() in page
 
 

@@ -146,9 +146,11 @@ def test_a_derivative_data_set_holds_the_results_once(done: Task, tmp_path: Path
         f"{start}_space-A_dseg.tsv",
     }
     assert os.path.samefile(folder / f"{start}_from-T1w_to-A_mode-image_xfm.h5", done.folder / "transform.h5")
-    description = json.loads((folder / "dataset_description.json").read_text())
+    description = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
     assert (description["DatasetType"], description["GeneratedBy"][0]["Name"]) == ("derivative", "LightRegistration")
-    rows = [line.split("\t") for line in (folder / f"{start}_space-A_dseg.tsv").read_text().splitlines()]
+    rows = [
+        line.split("\t") for line in (folder / f"{start}_space-A_dseg.tsv").read_text(encoding="utf-8").splitlines()
+    ]
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{start}_space-A_dseg.nii.gz")))
     assert rows[0] == ["index", "name"]
     assert set(np.unique(labels)) - {0} <= {int(value) for value, _ in rows[1:]}
@@ -202,7 +204,7 @@ def test_register_adds_a_pair_to_a_derivative_data_set(pair_files: PairFiles, tm
         f"{start}_space-A_dseg.nii.gz",
         f"{start}_space-A_dseg.tsv",
     }
-    report = json.loads((output / f"{start}_from-T1w_to-A_mode-image_xfm.json").read_text())
+    report = json.loads((output / f"{start}_from-T1w_to-A_mode-image_xfm.json").read_text(encoding="utf-8"))
     check_schema(report)
     assert set(report["outputs"].values()) < files
     forward, back = (sitk.ReadTransform(str(output / report["outputs"][key])) for key in ("transform", "inverse"))

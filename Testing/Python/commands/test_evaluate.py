@@ -46,17 +46,17 @@ def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pai
     assert dice["before"] < dice["affine"] < dice["auto, 2 cascades"]
     assert rows["good", "auto, 2 cascades"]["folding_percent"] == "0.0"
     assert "cut.nii.gz" in rows["cut", ""]["error"]
-    summary = json.loads((output / "summary.json").read_text())
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     assert summary["groups"][""]["affine"]["mean"]["dice"] == pytest.approx(dice["affine"])
     assert list(summary["failed"]) == ["cut"]
     assert (output / "pictures" / "good.png").stat().st_size > 10_000
 
     # Wall times never repeat, so that equal files were not measured again.
-    before = (output / "pairs" / "good.json").read_text()
-    pairs.write_text("\n".join(pairs.read_text().splitlines()[:2]))
+    before = (output / "pairs" / "good.json").read_text(encoding="utf-8")
+    pairs.write_text("\n".join(pairs.read_text(encoding="utf-8").splitlines()[:2]))
     again = run_command(*arguments)
     assert (again.returncode, again.stderr) == (0, "")
-    assert (output / "pairs" / "good.json").read_text() == before
+    assert (output / "pairs" / "good.json").read_text(encoding="utf-8") == before
 
 
 def test_a_wrong_list_of_pairs_is_one_line(pairs: Path, tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_files_of_another_origin_are_not_replaced(pairs: Path, tmp_path: Path) -
     (tmp_path / "results.csv").write_text("mine")
     with pytest.raises(InputError, match=r"results.csv is not of an evaluation"):
         evaluate_files(pairs, tmp_path)
-    assert (tmp_path / "results.csv").read_text() == "mine"
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8") == "mine"

@@ -93,7 +93,7 @@ def test_the_labels_lie_on_the_grid_of_the_target_and_keep_their_values(heads: H
 
 def test_volumes_and_probabilities_belong_to_the_labels(fused: Run) -> None:
     labels = sitk.GetArrayFromImage(fused.image("labels.nii.gz"))
-    summary = json.loads((fused.output / "fusion.json").read_text())
+    summary = json.loads((fused.output / "fusion.json").read_text(encoding="utf-8"))
     with (fused.output / "volumes.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for row in rows:

@@ -38,7 +38,7 @@ def knee(tmp_path: Path) -> Path:
 
 def change(folder: Path, **changes: object) -> None:
     file = folder / CARD_FILE
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **changes}))
 
 
 def spoil(folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_replacing_a_bundled_model_is_reported(capsys, knee):
 
 
 def test_a_model_that_auto_cannot_choose_is_reported(capsys, knee):
-    card = json.loads((knee / CARD_FILE).read_text())
+    card = json.loads((knee / CARD_FILE).read_text(encoding="utf-8"))
     del card["covers"]
     (knee / CARD_FILE).write_text(json.dumps(card))
     assert "never by `auto`" in run(capsys, "add", knee)[1]

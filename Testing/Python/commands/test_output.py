@@ -32,7 +32,7 @@ def _write(folder: Path, content: str, views: bool = True) -> None:
 
 
 def _tree(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_earlier_result_comes_back_if_the_exchange_fails(tmp_path: Path, monkeyp
     rename = Path.rename
 
     def fails_for_the_new_report(path: Path, target: Path) -> Path:
-        if target == output / "report.json" and path.read_text() == "new":
+        if target == output / "report.json" and path.read_text(encoding="utf-8") == "new":
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
@@ -165,7 +165,7 @@ def test_terminal_shows_progress_and_force_replaces(pair_files: PairFiles, tmp_p
     assert "network" in shown
     assert "Model brain-mri: both volumes look like MRI" in shown
     assert "%" in shown
-    assert json.loads((output / "report.json").read_text())["structures"] is None
+    assert json.loads((output / "report.json").read_text(encoding="utf-8"))["structures"] is None
     assert not (output / "views").exists()
 
 

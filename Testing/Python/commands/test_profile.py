@@ -32,7 +32,7 @@ def test_a_small_pair_is_profiled(tmp_path, capsys):
     file = tmp_path / "profile.json"
     assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
     assert ([vars(module) for module in (flows, cascade, grid)], LightNetwork.forward) == before
-    printed, report = capsys.readouterr().out, json.loads(file.read_text())
+    printed, report = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in report["steps"]}
     stages = [s for s in report["steps"] if s["depth"] == 0 and not s["name"].startswith("write")]
     assert sum(s["wall_ms"] for s in stages) == pytest.approx(report["whole_ms"])

@@ -46,7 +46,7 @@ def test_batch_in_one_process(pair_files: PairFiles, tmp_path: Path, registered:
     told = json.loads(done.stdout)
     assert told["counts"][0] == told["counts"][1], "nodes of the first pair are still in the scene"
     for number, report in enumerate(told["reports"]):
-        assert report == json.loads((tmp_path / str(number) / "report.json").read_text())
+        assert report == json.loads((tmp_path / str(number) / "report.json").read_text(encoding="utf-8"))
         assert report["settings"]["initial"] == "centers"
     assert _bytes(tmp_path / "0") == _bytes(tmp_path / "1"), "the same pair gave another result"
     assert "--force" in told["refusal"]

@@ -130,7 +130,7 @@ def test_a_model_for_other_images_gives_a_warning(pair_files: PairFiles, tmp_pat
     )
     lines = done.stderr.splitlines()
     assert lines[0].startswith("light-registration: warning: fixed.nii.gz does not look like CT (no Hounsfield units)")
-    report = json.loads((tmp_path / "result" / "report.json").read_text())
+    report = json.loads((tmp_path / "result" / "report.json").read_text(encoding="utf-8"))
     assert [line.removeprefix("light-registration: warning: ") for line in lines] == report["warnings"]
     assert (report["model"]["name"], report["model"]["reason"]) == ("lung-ct", "chosen by name")
 

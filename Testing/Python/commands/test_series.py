@@ -108,7 +108,7 @@ def moved(files: SeriesFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def read_summary(run: Run) -> dict[str, Any]:
-    return json.loads((run.output / "series.json").read_text())
+    return json.loads((run.output / "series.json").read_text(encoding="utf-8"))
 
 
 def transform(path: Path, points_mm: np.ndarray) -> np.ndarray:
@@ -191,7 +191,7 @@ def test_points_are_followed_over_time(moved: Run) -> None:
             np.testing.assert_allclose(place - start, [float(row[f"d{c}"]) for c in "xyz"], atol=1e-3)
             assert float(row["distance_mm"]) == pytest.approx(np.linalg.norm(place - start), abs=1e-3)
         assert float(own[4]["time"]) == 2.0
-    plot = ElementTree.fromstring((moved.output / "points.svg").read_text())
+    plot = ElementTree.fromstring((moved.output / "points.svg").read_text(encoding="utf-8"))
     kinds = [element.tag.rpartition("}")[2] for element in plot.iter()]
     assert (kinds.count("polyline"), kinds.count("circle")) == (6, 12), "a line ends where a frame is missing"
     texts = [element.text for element in plot.iter() if element.tag.endswith("text")]

@@ -88,7 +88,7 @@ def built(group: GroupFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def read_summary(output: Path) -> dict[str, Any]:
-    return json.loads((output / "template.json").read_text())
+    return json.loads((output / "template.json").read_text(encoding="utf-8"))
 
 
 def find_in_anatomy(run: Run, points_mm: np.ndarray) -> list[np.ndarray]:

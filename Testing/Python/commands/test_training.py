@@ -132,7 +132,7 @@ def test_wrong_configurations_and_files_are_named(heads: Path, tmp_path: Path, c
     )
     for line, said in (('modality = "MRI"\n', "[card] lacks modality"), ("[grid]\nspacing_mm = 8.0\n", "[grid] lacks")):
         file = config()
-        file.write_text(file.read_text().replace(line, ""))
+        file.write_text(file.read_text(encoding="utf-8").replace(line, ""))
         assert f"mini.toml: {said}" in refusal("train", "student", file, *common)
     assert "no teacher here" in refusal("distill", "toy-aldk", "--teacher", tmp_path, *common)
     assert "threads" in refusal("train", "student", config(), *common, "--devices", "0")
@@ -230,7 +230,7 @@ def test_a_finished_run_is_summarized_and_writes_a_model(
     for part in ("mini is trained", "2 of 2", "correlation", "dice", "tensorboard --logdir", str(model)):
         assert part in said.out
     assert "stage 1 of 1: 8 mm, to step 2" in said.err
-    card = json.loads((model / "card.json").read_text())
+    card = json.loads((model / "card.json").read_text(encoding="utf-8"))
     assert (card["training"]["seed"], card["training"]["steps"], card["grid"]["spacing_mm"]) == (7, 2, 8.0)
     assert {path.name for path in (tmp_path / "run" / "pictures").iterdir()} == {"step_000000.png", "step_000002.png"}
     assert list((tmp_path / "run" / "tensorboard").iterdir())
@@ -259,7 +259,7 @@ def stopped_at_the_second_stage(command: list[str | Path], number: int) -> tuple
 
 
 def two_stages(file: Path, data: Path) -> list[str | Path]:
-    file.write_text(file.read_text() + "[[stage]]\nsteps = 30\nspacing_mm = 8\n")
+    file.write_text(file.read_text(encoding="utf-8") + "[[stage]]\nsteps = 30\nspacing_mm = 8\n")
     return ["train", "student", file, "--data", data, "--threads", "1"]
 
 

@@ -51,7 +51,7 @@ def add_model(folder: Path, name: str, **changes: object) -> Path:
     """A model folder with the bundled student's weights; `None` leaves a key of its card out."""
     target = folder / name
     shutil.copytree(BUNDLED_MODELS_FOLDER / "brain-mri", target)
-    card = {**json.loads((target / CARD_FILE).read_text()), **changes}
+    card = {**json.loads((target / CARD_FILE).read_text(encoding="utf-8")), **changes}
     (target / CARD_FILE).write_text(json.dumps({key: value for key, value in card.items() if value is not None}))
     return target
 

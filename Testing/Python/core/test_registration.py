@@ -139,7 +139,7 @@ def test_the_network_corrects_more_than_the_affine_stage(bent):
 
 def test_a_card_can_give_the_refinement_a_finer_grid_than_the_network(bent, fixed, tmp_path):
     moving, _ = bent
-    card = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text())
+    card = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text(encoding="utf-8"))
     spacings = {}
     for spacing_mm in (0.0, 2.2):
         grid = {**card["grid"], "spacing_mm": 3.0, "min_voxels": 1}

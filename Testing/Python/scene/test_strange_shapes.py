@@ -84,7 +84,7 @@ def test_markups_that_slicer_writes_are_read(scene, tmp_path: Path, kind: str) -
 def test_a_cut_off_transform_is_not_read_as_the_identity(scene, tmp_path: Path) -> None:
     path = tmp_path / "a.tfm"
     sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), str(path))
-    path.write_text(path.read_text().split("FixedParameters")[0])
+    path.write_text(path.read_text(encoding="utf-8").split("FixedParameters")[0])
     with pytest.raises(InputError, match=r"a\.tfm: the transform is damaged .* lacks FixedParameters"):
         load_linear_transform(scene, path)
 

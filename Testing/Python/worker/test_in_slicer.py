@@ -45,7 +45,7 @@ def launcher(folder: Path) -> str:
 
 
 def child_of(process_id: int) -> int:
-    return int(Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()[0])
+    return int(Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="utf-8").split()[0])
 
 
 def test_a_worker_below_a_launcher_answers_reports_its_crash_and_is_killed_with_it(

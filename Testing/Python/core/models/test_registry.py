@@ -25,7 +25,7 @@ def models(tmp_path: Path) -> Path:
 
 def change_card(folder: Path, **changes: object) -> None:
     file = folder / "mine" / CARD_FILE
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **changes}))
 
 
 @pytest.mark.parametrize("name", list_cards((BUNDLED_MODELS_FOLDER,)))
@@ -133,7 +133,7 @@ def test_a_card_sets_what_depends_on_the_anatomy_and_the_rest_has_its_default(mo
 def test_a_card_without_refinement_has_the_defaults(models):
     """As the cards of models that were trained before there was a refinement."""
     file = models / "mine" / CARD_FILE
-    card = json.loads(file.read_text())
+    card = json.loads(file.read_text(encoding="utf-8"))
     del card["refinement"]
     file.write_text(json.dumps(card))
     assert ModelRegistry((models,)).load("mine").refinement == RefinementSettings()

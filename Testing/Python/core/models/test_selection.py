@@ -134,7 +134,7 @@ def test_an_own_model_is_chosen_if_its_card_covers_the_volumes(all_folder, tmp_p
     add_model(tmp_path, "slabs", covers=[{"modality": "MRI", "anatomy": "slabs", "cut_percent": [30, 60]}])
     cards = list_cards((BUNDLED_MODELS_FOLDER, all_folder, tmp_path))
     assert choose_model(cards, (ODD, ODD)).card.name == "slabs"
-    ours = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text())["covers"]
+    ours = json.loads((BUNDLED_MODELS_FOLDER / "brain-mri" / CARD_FILE).read_text(encoding="utf-8"))["covers"]
     add_model(tmp_path, "own-brain", covers=ours)
     assert choose_model(list_cards((BUNDLED_MODELS_FOLDER, tmp_path)), T1).card.name == "own-brain"
 
@@ -201,7 +201,7 @@ def test_real_volumes_get_the_model_of_their_anatomy(all_cards):
     expected = {"brain_t1": "brain-mri", "hippocampus_t1": "brain-mri", "headneck_ct": "head-neck-ct"}
     expected |= {"lung_ct": "lung-ct", "liver_mri": "general", "abdomen_ct": "abdomen-ct"}
     seen: dict[str, list[ImageStatistics]] = {}
-    for record in json.loads((Path(DATA) / "manifest.json").read_text())["records"]:
+    for record in json.loads((Path(DATA) / "manifest.json").read_text(encoding="utf-8"))["records"]:
         if record["image"] and record.get("role") == "val":
             kind = next((name for name in ("flair", "t2w") if name in record["id"]), record["anatomy"])
             seen.setdefault(kind, []).append(measure_image_statistics(read(Path(DATA) / record["image"])))

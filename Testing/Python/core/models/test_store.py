@@ -50,7 +50,7 @@ def damaged_weights(source: Path) -> None:
 
 def foreign_weights(source: Path) -> None:
     (source / WEIGHTS_FILE).write_bytes(b"x")
-    card = json.loads((source / CARD_FILE).read_text())
+    card = json.loads((source / CARD_FILE).read_text(encoding="utf-8"))
     card["sha256"] = hashlib.sha256(b"x").hexdigest()
     (source / CARD_FILE).write_text(json.dumps(card))
 

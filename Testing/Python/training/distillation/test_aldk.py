@@ -298,7 +298,7 @@ def test_the_whole_chain_teacher_distillation_model(tmp_path):
     DistillationTrainer(mine, taught_by, tmp_path, tmp_path / "run").run()
     state = tmp_path / "run" / "state.pt"
     assert load_state(state)["step"] == 4
-    log = json.loads((tmp_path / "run" / "log.jsonl").read_text())
+    log = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8"))
     assert log.keys() >= {"step", "seconds", "rate", "reconstruction", "knowledge", "critic", "penalty"}
     export_model(state, mine, tmp_path / "models")
     assert ModelRegistry((tmp_path / "models",)).load("mine").grid.spacing_mm == 6.0

@@ -210,7 +210,7 @@ def test_a_resumed_teacher_has_the_losses_of_an_unbroken_one(tmp_path):
     resumed = TeacherTrainer(config(), tmp_path, tmp_path / "broken")
     assert resumed.resume()
     assert losses_of(resumed) == unbroken[3:]
-    log = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log] == [3, 6]
     assert log[0]["reconstruction"] == pytest.approx(np.mean([t["reconstruction"] for t in unbroken[:3]]), rel=1e-3)
 

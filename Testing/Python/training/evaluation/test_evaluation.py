@@ -240,7 +240,7 @@ def test_summary_and_csv_against_numpy(tmp_path):
     assert [float(r["dice"]) for r in rows if r["method"] == "m"] == pytest.approx(model.tolist())
     assert {r["pair"] for r in rows if r["below_affine"] == "1"} == set(summary.below_affine)
     assert rows[-1]["error"] == "bad.nii: cut off."
-    written = json.loads((tmp_path / "summary.json").read_text())
+    written = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert written["failed"] == {"bad": "bad.nii: cut off."}
     assert written["groups"]["g"]["m"]["dice30"] == summary.dice30
 

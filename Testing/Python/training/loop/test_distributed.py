@@ -67,8 +67,8 @@ def test_a_resumed_run_of_two_processes_is_an_unbroken_one(output):
 
 
 def test_only_the_first_process_writes_and_returns(output):
-    assert (output / "stdout").read_text() == "done 1\n"
-    assert (output / "whole" / "log.jsonl").read_text().count("\n") == 2
+    assert (output / "stdout").read_text(encoding="utf-8") == "done 1\n"
+    assert (output / "whole" / "log.jsonl").read_text(encoding="utf-8").count("\n") == 2
 
 
 def test_a_run_of_two_processes_resumes_with_one_and_warns(output, tmp_path, caplog):

@@ -86,7 +86,7 @@ def test_a_monitor_gets_all_events_and_changes_nothing(tmp_path):
         ("checkpoint", 6),
     ]
     assert (summary.name, summary.step, summary.last, summary.resumed_at, summary.is_finished) == ("toy", 6, 6, 0, True)
-    logged = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    logged = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert summary.losses.items() <= logged.items()
 
 

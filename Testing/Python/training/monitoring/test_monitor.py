@@ -81,7 +81,7 @@ def test_a_validation_is_drawn_and_recorded(tmp_path: Path) -> None:
     events = events_in(tmp_path / "tensorboard")
     (image,) = events.Images("validation")
     assert (image.step, image.width, image.height) == (40, sheet.shape[1], sheet.shape[0])
-    noted = json.loads((tmp_path / "validation.jsonl").read_text())
+    noted = json.loads((tmp_path / "validation.jsonl").read_text(encoding="utf-8"))
     assert noted.pop("step") == 40
     for name, value in noted.items():
         assert scalars(tmp_path / "tensorboard", f"validation/{name}") == [(40, pytest.approx(value, abs=1e-5))]
