@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+
+from LightRegistrationLib.scene.headless.slice_views import draw_window, register_displayable_managers
 
 _MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
@@ -30,10 +31,7 @@ class ThreeDView:
         self._interactor.SetRenderWindow(self._window)
         self._interactor.Initialize()
         factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
-        factory.SetMRMLApplicationLogic(application_logic)
-        for name in _MANAGERS:
-            if not factory.IsDisplayableManagerRegistered(name):
-                factory.RegisterDisplayableManager(name)
+        register_displayable_managers(factory, application_logic, _MANAGERS)
         self._group = slicer.vtkMRMLDisplayableManagerGroup()
         self._group.SetRenderer(self._renderer)
         self._group.Initialize(factory, self._renderer)
@@ -41,15 +39,7 @@ class ThreeDView:
 
     def render(self) -> np.ndarray:
         """Draw the view; returns (height, width, 3) RGB, the top row first."""
-        self._window.Render()
-        grabber = vtk.vtkWindowToImageFilter()
-        grabber.SetInput(self._window)
-        grabber.ReadFrontBufferOff()
-        grabber.Update()
-        image = grabber.GetOutput()
-        width, height, _ = image.GetDimensions()
-        pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
-        return np.ascontiguousarray(pixels[::-1, :, :3])
+        return draw_window(self._window)
 
     def close(self) -> None:
         """Free the window."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.label_fusion.settings import FusionMethod, FusionSettings
-from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
-from ..register.help_texts import CASCADES, FORCE, MODEL, NO_COMPRESSION, REFINE, THREADS
-from ..register.options import parse_path
+from ...core.result.settings import InitialAlignment, RefinementPreset
+from ..register.help_texts import FORCE, NO_COMPRESSION
+from ..register.options import add_group_setting_options, parse_path
 from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
@@ -35,11 +35,7 @@ def add_fuse(commands: Any) -> None:
     parser.add_argument("--no-compression", action="store_true", help=NO_COMPRESSION)
     parser.add_argument("--force", action="store_true", help=FORCE)
     each = parser.add_argument_group("options of each registration, as in register")
-    each.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=MODEL)
-    each.add_argument("--cascades", type=int, metavar="N", help=CASCADES)
-    each.add_argument("--initial", choices=list(InitialAlignment), default=InitialAlignment.AFFINE, help=texts.INITIAL)
-    each.add_argument("--refine", choices=list(RefinementPreset), default=RefinementPreset.NONE, help=REFINE)
-    each.add_argument("--threads", type=int, metavar="N", help=THREADS)
+    add_group_setting_options(each, InitialAlignment.AFFINE, texts.INITIAL, RefinementPreset.NONE)
     parser.set_defaults(run=_run)
 
 

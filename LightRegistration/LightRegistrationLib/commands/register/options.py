@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
 from . import help_texts as texts
@@ -26,11 +27,38 @@ def add_segmentation_options(parser: argparse.ArgumentParser) -> None:
 
 def add_setting_options(parser: argparse._ActionsContainer, threads: str = texts.THREADS) -> None:
     """Add the options for model, cascades, initial alignment, refinement and threads; threads: help of the last."""
-    initial = f"{'|'.join(InitialAlignment)}|FILE"
+    metavar = f"{'|'.join(InitialAlignment)}|FILE"
+    initial = {"default": InitialAlignment.AFFINE, "metavar": metavar, "help": texts.INITIAL}
+    _add_settings(parser, initial, RefinementPreset.NONE, texts.REFINE, threads)
+
+
+def add_group_setting_options(
+    parser: argparse._ActionsContainer,
+    initial: InitialAlignment,
+    initial_help: str,
+    refine: RefinementPreset,
+    refine_help: str = texts.REFINE,
+    threads: str = texts.THREADS,
+) -> None:
+    """Add the same options for a command that registers many scans, for which no transform file is initial.
+
+    initial, refine: the defaults.
+    """
+    choices = {"default": initial, "choices": list(InitialAlignment), "help": initial_help}
+    _add_settings(parser, choices, refine, refine_help, threads)
+
+
+def _add_settings(
+    parser: argparse._ActionsContainer,
+    initial: dict[str, Any],
+    refine: RefinementPreset,
+    refine_help: str,
+    threads: str,
+) -> None:
     parser.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=texts.MODEL)
     parser.add_argument("--cascades", type=int, metavar="N", help=texts.CASCADES)
-    parser.add_argument("--initial", default=InitialAlignment.AFFINE, metavar=initial, help=texts.INITIAL)
-    parser.add_argument("--refine", choices=list(RefinementPreset), default=RefinementPreset.NONE, help=texts.REFINE)
+    parser.add_argument("--initial", **initial)
+    parser.add_argument("--refine", choices=list(RefinementPreset), default=refine, help=refine_help)
     parser.add_argument("--threads", type=int, metavar="N", help=threads)
 
 

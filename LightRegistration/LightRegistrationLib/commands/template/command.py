@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
+from ...core.result.settings import InitialAlignment, RefinementPreset
 from ..batch.help_texts import MEMORY, THREADS
-from ..register.help_texts import CASCADES, MODEL, NO_COMPRESSION
-from ..register.options import parse_path
+from ..register.help_texts import NO_COMPRESSION
+from ..register.options import add_group_setting_options, parse_path
 from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
@@ -34,11 +34,9 @@ def add_template(commands: Any) -> None:
     processes.add_argument("--workers", type=int, metavar="N", help=texts.WORKERS)
     processes.add_argument("--memory", type=float, metavar="GB", help=MEMORY)
     each = parser.add_argument_group("options of each registration, as in register")
-    each.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=MODEL)
-    each.add_argument("--cascades", type=int, metavar="N", help=CASCADES)
-    each.add_argument("--initial", choices=list(InitialAlignment), default=InitialAlignment.AFFINE, help=texts.INITIAL)
-    each.add_argument("--refine", choices=list(RefinementPreset), default=RefinementPreset.FAST, help=texts.REFINE)
-    each.add_argument("--threads", type=int, metavar="N", help=THREADS)
+    add_group_setting_options(
+        each, InitialAlignment.AFFINE, texts.INITIAL, RefinementPreset.FAST, texts.REFINE, THREADS
+    )
     parser.set_defaults(run=_run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,21 +96,31 @@ class SliceView:
         connection = self.logic.GetImageDataConnection()
         self._mapper.SetInputConnection(connection)
         self._image_actor.SetVisibility(connection is not None)
-        self._window.Render()
-        grabber = vtk.vtkWindowToImageFilter()
-        grabber.SetInput(self._window)
-        grabber.ReadFrontBufferOff()
-        grabber.Update()
-        image = grabber.GetOutput()
-        width, height, _ = image.GetDimensions()
-        pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
-        return np.ascontiguousarray(pixels[::-1, :, :3])
+        return draw_window(self._window)
+
+
+def draw_window(window: Any) -> NDArray[np.uint8]:
+    """Draw a vtkRenderWindow; returns (height, width, 3) RGB, the top row first."""
+    window.Render()
+    grabber = vtk.vtkWindowToImageFilter()
+    grabber.SetInput(window)
+    grabber.ReadFrontBufferOff()
+    grabber.Update()
+    image = grabber.GetOutput()
+    width, height, _ = image.GetDimensions()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
+    return np.ascontiguousarray(pixels[::-1, :, :3])
+
+
+def register_displayable_managers(factory: Any, application_logic: Any, names: Sequence[str]) -> Any:
+    """Register the displayable managers of a kind of views, once for the process; returns the factory."""
+    factory.SetMRMLApplicationLogic(application_logic)
+    for name in names:
+        if not factory.IsDisplayableManagerRegistered(name):
+            factory.RegisterDisplayableManager(name)
+    return factory
 
 
 def _configure_factory(application: HeadlessApplication) -> Any:
     factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-    factory.SetMRMLApplicationLogic(application.logic)
-    for name in _DISPLAYABLE_MANAGERS:
-        if not factory.IsDisplayableManagerRegistered(name):
-            factory.RegisterDisplayableManager(name)
-    return factory
+    return register_displayable_managers(factory, application.logic, _DISPLAYABLE_MANAGERS)
