@@ -37,7 +37,8 @@ class DeformationSettings:
     # Continuation beyond the fixed volume, where the residual displacement falls to zero
     max_normal_slope: float = 0.5
     """Largest slope of the displacement outward; a slope of 1 would fold. Chosen: with 0.75, and 2.0 below, the margins
-    of 8 of the 20 hippocampus pairs of `Testing/Benchmarks/comparison.py` fold without refinement, with these none."""
+    of 8 of the 20 hippocampus pairs of `Testing/Benchmarks/comparison.py` folded without refinement, with these none
+    (counted once, no command repeats it)."""
     max_slope: float = 1.0
     """Largest slope of the whole displacement. Chosen together with `max_normal_slope`."""
     min_taper_nodes: int = 2
