@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..core.errors import InputError
+from ..core.torch_environment import TORCH_ENVIRONMENT
 from .apply.command import add_apply
 from .batch.command import add_batch
 from .demo.command import add_demo
@@ -42,8 +43,7 @@ first steps:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (see `terminal.exit_status`)."""
     _clean_up_on_signals()
-    # For torch, which is imported later: by default waiting threads spin and take cores from other programs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(TORCH_ENVIRONMENT | os.environ)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ± gets a question mark, not a traceback
     options = build_parser().parse_args(expand_shorthand(sys.argv[1:] if arguments is None else arguments))

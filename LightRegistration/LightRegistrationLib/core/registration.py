@@ -184,8 +184,9 @@ def _finish_deformation(
             deformation = pair.accept(refinement.take_multimodal_steps(deformation))
     if settings.refine == RefinementPreset.NONE:
         return deformation, initial
-    preview = convert_flow_to_field(deformation.flow, deformation.geometry, initial)
-    on_preview_field(taper_field(preview, initial, pair.shrunk.volumes[0].geometry))
+    if on_preview_field is not ignore_preview_field:
+        preview = convert_flow_to_field(deformation.flow, deformation.geometry, initial)
+        on_preview_field(taper_field(preview, initial, pair.shrunk.volumes[0].geometry))
     with stages.stage(Stage.REFINEMENT, 0.6):
         trust_headers = settings.initial == InitialAlignment.AFFINE and not pair.alignment.warnings
         progress = scale_progress(stages.progress, 0.6, 0.9)

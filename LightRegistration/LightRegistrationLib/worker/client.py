@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..core.torch_environment import TORCH_ENVIRONMENT
 from .exit_reason import describe_exit
 from .protocol import (
     Finished,
@@ -110,9 +111,13 @@ class WorkerClient:
 def _child_environment(environment: Mapping[str, str], library_folder: Path) -> dict[str, str]:
     inherited = environment.get("PYTHONPATH", "")
     path = os.pathsep.join([str(library_folder), inherited] if inherited else [str(library_folder)])
-    # By default waiting threads spin and take cores from Slicer and other programs.
-    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}
-    return {**waiting, **environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    return {
+        **TORCH_ENVIRONMENT,
+        **environment,
+        "PYTHONPATH": path,
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _remove_finished(message: Message, session: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from peers.registry import METHODS
 
+from LightRegistrationLib.core.torch_environment import TORCH_ENVIRONMENT
+
 from .plan import Task
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -44,7 +46,7 @@ def measure(task: Task) -> dict[str, Any]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Make the environment of a row's process: its threads, and the same random samples each time."""
+    """Make the environment of a row's process: its threads, PyTorch as the program runs it, the same random samples."""
     count = dict.fromkeys((*THREAD_VARIABLES, ITK_THREADS), str(threads))
     path = os.pathsep.join(filter(None, [str(FOLDER), str(LIBRARY), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **count, "ANTS_RANDOM_SEED": "1", "PYTHONPATH": path}
+    return {**TORCH_ENVIRONMENT, **os.environ, **count, "ANTS_RANDOM_SEED": "1", "PYTHONPATH": path}

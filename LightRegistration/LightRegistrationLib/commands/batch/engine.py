@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ...core.errors import InputError
+from ...core.torch_environment import TORCH_ENVIRONMENT
 from ...worker.exit_reason import has_memory_error
 from .plan import Processes
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
-    "OMP_WAIT_POLICY": "PASSIVE",
+    **TORCH_ENVIRONMENT,
 }
-"""Of each process: the number of threads to start with, before each pair sets its own; waiting threads do not spin."""
+"""Of each process: the number of threads to start with, before each pair sets its own; and that of PyTorch."""
 INSTALL = "pip install 'light-registration[batch]'"
 
 

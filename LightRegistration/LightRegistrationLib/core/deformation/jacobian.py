@@ -64,10 +64,11 @@ def summarize_jacobian(field: DisplacementField, geometry: Geometry) -> Jacobian
     values = determinants[:, _find_inside(centers, geometry)].ravel()
     if values.size == 0:
         raise InputError("The displacement field does not cover the fixed volume.")
-    positive = values[values > 0]
+    minimum = float(values.min())
+    positive = values if minimum > 0 else values[values > 0]
     return JacobianSummary(
-        percent_nonpositive=float(100 * (values <= 0).mean()),
-        minimum=float(values.min()),
+        percent_nonpositive=100 * (1 - positive.size / values.size),
+        minimum=minimum,
         std_log=float(np.log(positive).std()) if positive.size else float("nan"),
     )
 

@@ -90,14 +90,15 @@ class RecursiveCascade(nn.Module):
         assert total is not None
         return total, predictions
 
-    def _network(self, index: int) -> nn.Module:
-        return self.networks[0 if self.config.shared else min(index, len(self.networks) - 1)]
+    def _network(self, index: int) -> LightNetwork:
+        network = self.networks[0 if self.config.shared else min(index, len(self.networks) - 1)]
+        assert isinstance(network, LightNetwork)
+        return network
 
-    def _predict(self, network: nn.Module, fixed: Tensor, moving: Tensor) -> Tensor:
+    def _predict(self, network: LightNetwork, fixed: Tensor, moving: Tensor) -> Tensor:
         if not self.config.symmetric:
             return self._bounded(network(moving, fixed).float())
-        both = network(torch.cat([moving, fixed]), torch.cat([fixed, moving])).float()
-        forward, backward = both.chunk(2)
+        forward, backward = network.predict(_stack_orders(moving, fixed)).float().chunk(2)
         return self._bounded((forward - backward) / 2)
 
     def _bounded(self, prediction: Tensor) -> Tensor:
@@ -105,3 +106,14 @@ class RecursiveCascade(nn.Module):
             return prediction
         bound = self.config.bound_voxels
         return bound * torch.tanh(prediction / bound)
+
+
+def _stack_orders(moving: Tensor, fixed: Tensor) -> Tensor:
+    """Stack images (N, C, ...) in both orders: (2 N, 2 C, ...), first all (moving, fixed), then all (fixed, moving).
+
+    In the type that the network computes in, so that no large tensor is written twice.
+    """
+    kind = moving.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else moving.dtype
+    orders = torch.cat([image.to(dtype) for image in (moving, fixed, fixed, moving)], dim=1)
+    return orders.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 1)

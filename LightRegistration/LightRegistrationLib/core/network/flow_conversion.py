@@ -42,8 +42,7 @@ def convert_flow_to_field(flow: Tensor, geometry: Geometry, initial: AffineTrans
     """
     to_mm: FloatArray = geometry.affine[:3, :3]
     deformation_mm = flow[0].movedim(0, -1).double().numpy() @ to_mm.T
-    points = geometry.points_mm
-    return DisplacementField(initial(points + deformation_mm) - points, geometry.affine)
+    return DisplacementField(initial.displace(geometry, deformation_mm), geometry.affine)
 
 
 def resample_flow(flow: Tensor, geometry: Geometry, target: Geometry) -> Tensor:

@@ -87,14 +87,21 @@ def shrink(volume: Volume, spacing_mm: float, normalization: IntensityNormalizat
     The axes are reoriented to R, A, S first, so that the blocks do not depend on how the voxels are stored.
     """
     array, affine = reorient_to_ras(volume.array, volume.affine)
-    ratio = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)
-    rounding = NETWORK.block_rounding_voxels
-    factors = [max(1, min(int(r + rounding), n)) for r, n in zip(ratio[::-1], array.shape, strict=True)]
+    factors = compute_block_factors(volume, spacing_mm)
     averaged = average_blocks(array, factors)
     levels = normalization.find_levels(averaged)
     tensor = torch.from_numpy(np.ascontiguousarray(normalization.apply(averaged, levels)))[None, None]
     steps = np.array(factors[::-1], dtype=np.float64)
     return ShrunkImage(tensor, Geometry(averaged.shape, affine @ homogeneous(np.diag(steps), (steps - 1) / 2)))
+
+
+def compute_block_factors(volume: Volume, spacing_mm: float) -> tuple[int, int, int]:
+    """Compute the edges of the blocks (k, j, i), voxels along the reoriented axes, that `shrink` averages."""
+    array, affine = reorient_to_ras(volume.array, volume.affine)
+    ratios = spacing_mm / np.linalg.norm(affine[:3, :3], axis=0)[::-1]
+    rounding = NETWORK.block_rounding_voxels
+    k, j, i = (max(1, min(int(r + rounding), n)) for r, n in zip(ratios, array.shape, strict=True))
+    return k, j, i
 
 
 def reorient_to_ras(array: NDArray, affine: FloatArray) -> tuple[NDArray, FloatArray]:

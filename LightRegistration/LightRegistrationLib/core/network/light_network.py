@@ -45,7 +45,11 @@ class LightNetwork(nn.Module):
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Predict the displacement or velocity from the fixed to the moving image."""
-        x = torch.cat([moving, fixed], dim=1)
+        return self.predict(torch.cat([moving, fixed], dim=1))
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Predict as `forward`, from the channels of both images in one tensor, those of the moving image first."""
+        x = images
         skips = []
         for layer in self.encoder:
             x = torch.relu(layer(x))

@@ -12,10 +12,18 @@ from torch import Tensor
 from ..geometry.geometry import Geometry, homogeneous
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Segmentation, Volume
-from ..network.grid import ShrunkImage, compute_network_grid, resample_to_grid, shrink
+from ..network.grid import (
+    ShrunkImage,
+    compute_affine_coordinates,
+    compute_block_factors,
+    compute_network_grid,
+    resample_to_grid,
+    shrink,
+)
 from ..network.intensity import IntensityNormalization
 from ..network.settings import GridSettings
 from ..result.settings import Guidance
+from ..sampling.trilinear import compute_share_inside
 from .settings import REFINEMENT, ImageSettings
 
 
@@ -37,19 +45,23 @@ class LevelImages:
 
 
 class ShrunkPair:
-    """Both volumes, shrunk for sampling at a spacing; each spacing is computed once."""
+    """Both volumes, shrunk for sampling at a spacing; spacings that need the same blocks of voxels share one image."""
 
     def __init__(self, fixed: Volume, moving: Volume, intensity: IntensityNormalization) -> None:
         self.volumes = fixed, moving
         self._intensity = intensity
-        self._cache: dict[float, tuple[ShrunkImage, ShrunkImage]] = {}
+        self._cache: dict[tuple[int, ...], ShrunkImage] = {}
 
     def shrink_to(self, spacing_mm: float) -> tuple[ShrunkImage, ShrunkImage]:
         """Shrink the fixed and the moving volume for sampling at a spacing."""
-        if spacing_mm not in self._cache:
-            fixed, moving = (shrink(volume, spacing_mm, self._intensity) for volume in self.volumes)
-            self._cache[spacing_mm] = fixed, moving
-        return self._cache[spacing_mm]
+        return self._shrink(0, spacing_mm), self._shrink(1, spacing_mm)
+
+    def _shrink(self, index: int, spacing_mm: float) -> ShrunkImage:
+        volume = self.volumes[index]
+        key = (index, *compute_block_factors(volume, spacing_mm))
+        if key not in self._cache:
+            self._cache[key] = shrink(volume, spacing_mm, self._intensity)
+        return self._cache[key]
 
 
 class RefinementImages:
@@ -143,8 +155,8 @@ def _compute_weight(
     image: ShrunkImage, geometry: Geometry, matrix: np.ndarray, mask: Segmentation | None, settings: ImageSettings
 ) -> Tensor:
     """1 inside the field of view and the mask of an image, else 0: (1, 1, D, H, W) on a grid."""
-    everywhere = ShrunkImage(torch.ones_like(image.tensor), image.geometry)
-    known = resample_to_grid(everywhere, geometry, matrix).tensor > settings.min_known_fraction
+    coordinates = compute_affine_coordinates(geometry, image.geometry, matrix)
+    known = compute_share_inside(coordinates, image.geometry.shape) > settings.min_known_fraction
     if mask is not None:
         inside = np.logical_or.reduce([mask.mask(segment) for segment in mask.segments])
         marked = ShrunkImage(torch.from_numpy(inside.astype(np.float32))[None, None], mask.geometry)

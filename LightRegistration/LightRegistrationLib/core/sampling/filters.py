@@ -13,14 +13,12 @@ _AXES = (2, 3, 4)
 
 def box_mean(image: Tensor, radius: int) -> Tensor:
     """Mean over the window of (2 radius + 1)³ voxels around each; what lies outside the grid counts as 0."""
-    width = 2 * radius + 1
     for axis in _AXES:
-        padded, length = _padded(image, axis, radius, "constant"), image.shape[axis]
-        total = padded.narrow(axis, 0, length).clone()
-        for offset in range(1, width):
-            total += padded.narrow(axis, offset, length)
+        total = image.clone()
+        for offset in range(1, radius + 1):
+            _add_neighbors(total, image, axis, offset, 1.0)
         image = total
-    return image.mul_(1 / width**3) if radius else image
+    return image.mul_(1 / (2 * radius + 1) ** 3) if radius else image
 
 
 def box_max(image: Tensor, radius: int) -> Tensor:
@@ -43,11 +41,12 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     total = weights[0] + 2 * sum(weights[1:])
     weights = [w / total for w in weights]
     for axis in _AXES:
-        padded, length = _padded(image, axis, radius, "replicate"), image.shape[axis]
-        smooth = padded.narrow(axis, radius, length) * weights[0]
-        for offset in range(1, radius + 1):
-            smooth.add_(padded.narrow(axis, radius - offset, length), alpha=weights[offset])
-            smooth.add_(padded.narrow(axis, radius + offset, length), alpha=weights[offset])
+        smooth, length = image * weights[0], image.shape[axis]
+        for offset, weight in enumerate(weights[1:], 1):
+            _add_neighbors(smooth, image, axis, offset, weight)
+            beyond = min(offset, length)
+            smooth.narrow(axis, 0, beyond).add_(image.narrow(axis, 0, 1), alpha=weight)
+            smooth.narrow(axis, length - beyond, beyond).add_(image.narrow(axis, length - 1, 1), alpha=weight)
         image = smooth
     return image
 
@@ -59,6 +58,14 @@ def gradient(image: Tensor) -> Tensor:
         padded, length = _padded(image, axis, 1, "replicate"), image.shape[axis]
         parts.append(padded.narrow(axis, 2, length) - padded.narrow(axis, 0, length))
     return torch.cat(parts, dim=1).mul_(0.5)
+
+
+def _add_neighbors(total: Tensor, image: Tensor, axis: int, offset: int, weight: float) -> None:
+    """Add to each voxel those `offset` before and after it along an axis, times a weight; nothing beyond the edges."""
+    length = image.shape[axis] - offset
+    if length > 0:
+        total.narrow(axis, offset, length).add_(image.narrow(axis, 0, length), alpha=weight)
+        total.narrow(axis, 0, length).add_(image.narrow(axis, offset, length), alpha=weight)
 
 
 def _padded(image: Tensor, axis: int, width: int, mode: str) -> Tensor:

@@ -101,6 +101,15 @@ def trilinear(image: Tensor, positions: Tensor, grid: Tensor | None = None, *, f
     return result
 
 
+def compute_share_inside(positions: Tensor, shape: Sequence[int]) -> Tensor:
+    """Compute what `trilinear` with fade_to_zero samples of an image (k, j, i) that is 1 everywhere.
+
+    positions: (N, 3, d, h, w), components i, j, k. Returns (N, 1, d, h, w): 1 inside, falling to 0 one voxel outside.
+    """
+    i, j, k = _compute_fades(positions.split(1, dim=1), shape)
+    return i.mul_(j).mul_(k)
+
+
 class _Trilinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, positions: Tensor, grid: Tensor | None, fade_to_zero: bool) -> Tensor:

@@ -68,6 +68,16 @@ def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student(inputs)
     torch.testing.assert_close(forward, -backward)
 
 
+def test_pairs_of_a_batch_do_not_mix():
+    student = strong(CascadeConfig(cascades=2, inputs="z-scores"))
+    fixed, moving = smooth_images()
+    images = torch.cat([fixed, moving.flip(2)]), torch.cat([moving, fixed])
+    together, _ = student(*images)
+    alone = [student(a[None], b[None])[0] for a, b in zip(*images, strict=True)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-3)
+    assert float((alone[0] - alone[1]).detach().abs().max()) > 0.1
+
+
 def test_a_later_cascade_gets_the_warped_moving_image():
     student = strong(CascadeConfig(cascades=2, symmetric=False))
     fixed, moving = smooth_images()

@@ -41,6 +41,14 @@ def test_a_gaussian_is_that_of_scipy(image, sigma):
     np.testing.assert_allclose(gaussian(image, sigma), expected, atol=1e-6)
 
 
+def test_windows_wider_than_an_axis_reach_beyond_both_of_its_ends():
+    image = torch.rand((1, 1, 2, 1, 3), generator=torch.Generator().manual_seed(2))
+    window = (0, 0, 4, 4, 4)
+    expected = gaussian_filter(image.double().numpy(), (0, 0, 1.6, 1.6, 1.6), mode="nearest", radius=window)
+    np.testing.assert_allclose(gaussian(image, 1.6), expected, atol=1e-6)
+    torch.testing.assert_close(box_mean(image, 4), image.sum().div(9**3).expand_as(image))
+
+
 def test_a_narrow_gaussian_leaves_the_image_alone(image):
     torch.testing.assert_close(gaussian(image, 0.0), image)
 
