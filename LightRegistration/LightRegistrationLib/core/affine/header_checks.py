@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..geometry.geometry import FloatArray, apply_affine
+from ..geometry.geometry import FloatArray, apply_affine, find_nearest_orthonormal
 from .level import Level
 from .optimizer import optimize
 from .pyramid import PyramidImage
-from .search import find_nearest_rotation, find_nearest_turn, find_starts, make_matrix_about
+from .search import find_nearest_turn, find_starts, make_matrix_about
 from .settings import AFFINE
 from .similarity import AffineSimilarity, Candidates
 
@@ -64,7 +64,7 @@ def _check_offset(matrix: FloatArray, level: Level) -> Iterator[str]:
 def _check_turn(matrix: FloatArray, searched: FloatArray, may_be_mirrored: bool) -> Iterator[str]:
     """Yield a warning about a turn. searched: what the search chose, before an alignment as stiff as possible."""
     turn = find_nearest_turn(matrix)
-    rotation = turn if _measure_angle(turn) > 0 else find_nearest_rotation(matrix)
+    rotation = turn if _measure_angle(turn) > 0 else find_nearest_orthonormal(matrix[:3, :3])
     vector = Rotation.from_matrix(rotation).as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))
     if angle < AFFINE.min_tilt_degrees:

@@ -17,7 +17,7 @@ from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
+from ..geometry.geometry import FloatArray, Geometry, apply_affine, find_nearest_orthonormal, homogeneous
 from ..network.flows import sample
 from ..network.grid import compute_affine_coordinates
 from ..sampling.filters import box_max
@@ -177,15 +177,9 @@ def _find_peaks(merit: Tensor, shape: tuple[int, ...], count: int) -> list[tuple
 
 def find_nearest_turn(matrix: FloatArray) -> FloatArray:
     """Find the rotation of a cube (3x3, signed permutation) that is nearest to the rotation in a 4x4 matrix."""
-    rotation = find_nearest_rotation(matrix)
+    rotation = find_nearest_orthonormal(matrix[:3, :3])
     turns = (*HALF_TURNS, *list_quarter_turns())
     return max(turns, key=lambda turn: float(np.trace(turn.T @ rotation)))
-
-
-def find_nearest_rotation(matrix: FloatArray) -> FloatArray:
-    """Find the rotation (3x3) that is nearest to the linear part of a 4x4 matrix without a mirror image."""
-    left, _, right = np.linalg.svd(matrix[:3, :3])
-    return np.asarray(left @ right)
 
 
 def mean_distance_mm(first: FloatArray, second: FloatArray, points: FloatArray) -> float:

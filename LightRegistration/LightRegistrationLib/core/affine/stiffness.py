@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..geometry.geometry import find_nearest_orthonormal
 from .optimizer import optimize
 from .settings import AFFINE
 from .similarity import AffineSimilarity, Candidates
@@ -53,8 +57,8 @@ def list_less_turned(similarity: AffineSimilarity, found: Candidates) -> list[Ca
 
 def measure_rotation_degrees(matrix: Tensor) -> float:
     """Measure the angle of the rotation that is nearest to a 4x4 matrix."""
-    left, _, right = torch.linalg.svd(matrix[:3, :3])
-    return float(torch.rad2deg(torch.acos(((torch.trace(left @ right) - 1) / 2).clamp(-1, 1))))
+    rotation = find_nearest_orthonormal(matrix[:3, :3].numpy())
+    return math.degrees(math.acos(min(max((float(np.trace(rotation)) - 1) / 2, -1.0), 1.0)))
 
 
 def is_nearly_rigid(matrix: Tensor) -> bool:
@@ -69,8 +73,7 @@ def measure_strain(matrix: Tensor) -> float:
 
 def find_nearest_rigid(matrix: Tensor, center: Tensor) -> Tensor:
     """Return the rigid motion (4, 4) of the nearest rotation; it maps to `center` (3) what the matrix maps there."""
-    left, _, right = torch.linalg.svd(matrix[:3, :3])
-    rotation = left @ right
+    rotation = torch.from_numpy(find_nearest_orthonormal(matrix[:3, :3].numpy()))
     rigid = torch.eye(4, dtype=torch.float64)
     rigid[:3, :3] = rotation
     rigid[:3, 3] = center - rotation @ torch.linalg.solve(matrix, _extend(center))[:3]

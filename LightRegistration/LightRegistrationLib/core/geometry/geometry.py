@@ -26,6 +26,15 @@ def apply_affine(affine: FloatArray, points: ArrayLike) -> FloatArray:
     return np.asarray(points, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
 
 
+def find_nearest_orthonormal(matrix: FloatArray) -> FloatArray:
+    """Find the orthonormal matrix (3x3) nearest to a matrix (3x3), by polar decomposition.
+
+    It is a rotation, or a rotation with a mirror image if the matrix mirrors.
+    """
+    left, _, right = np.linalg.svd(matrix)
+    return np.asarray(left @ right)
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """A voxel grid in the world: shape (k, j, i), slowest first, and the 4x4 matrix (i, j, k, 1) -> RAS mm.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from .geometry import FloatArray, Geometry, apply_affine, homogeneous
+from .geometry import FloatArray, Geometry, apply_affine, find_nearest_orthonormal, homogeneous
 from .volume import make_read_only
 
 
@@ -128,8 +128,7 @@ class DisplacementField:
         """
         outside = self.get_outside()
         spacing_mm = self.geometry.spacing_mm
-        left, _, right = np.linalg.svd(outside.matrix[:3, :3] @ (self.affine[:3, :3] / spacing_mm))
-        matrix = left @ right * spacing_mm
+        matrix = find_nearest_orthonormal(outside.matrix[:3, :3] @ (self.affine[:3, :3] / spacing_mm)) * spacing_mm
         corners = outside(self.geometry.corners_mm) @ np.linalg.inv(matrix).T
         low, high = corners.min(0), corners.max(0)
         size = np.ceil(high - low).astype(int) + 1

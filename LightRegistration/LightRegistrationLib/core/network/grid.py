@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
+from ..geometry.geometry import FloatArray, Geometry, apply_affine, find_nearest_orthonormal, homogeneous
 from ..geometry.volume import Volume
 from ..sampling.block_means import average_blocks
 from .flows import sample
@@ -62,8 +62,7 @@ def _compute_grid_size(
 
 def compute_anatomical_axes(matrix: FloatArray) -> FloatArray:
     """Orthonormal axes (columns) nearest to those of a 3x3 matrix, permuted and flipped to lie nearest to R, A, S."""
-    left, _, right = np.linalg.svd(matrix / np.linalg.norm(matrix, axis=0))
-    axes = left @ right
+    axes = find_nearest_orthonormal(matrix / np.linalg.norm(matrix, axis=0))
     ordered = axes[:, _find_nearest_order(axes)]
     return np.asarray(ordered * np.where(np.diag(ordered) < 0, -1.0, 1.0))
 

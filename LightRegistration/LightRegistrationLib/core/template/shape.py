@@ -34,7 +34,7 @@ def find_rigid_part(affine: AffineTransform, center_mm: FloatArray) -> AffineTra
     center_mm: c (3), RAS mm. R is the rotation nearest to A, by polar decomposition, and takes c to A(c).
     """
     left, _, right = np.linalg.svd(affine.matrix[:3, :3])
-    # Of a transform that mirrors, the mirroring stays in S.
+    # Of a transform that mirrors, the mirroring stays in S: the nearest orthonormal matrix would not do.
     rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
     center = np.asarray(center_mm, dtype=np.float64)
     return AffineTransform(homogeneous(rotation, affine(center) - rotation @ center))
