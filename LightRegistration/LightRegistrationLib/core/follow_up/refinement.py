@@ -83,6 +83,7 @@ class FollowUpRefinement:
 
     def _list_levels(self, preset: RefinementPreset) -> Sequence[Level]:
         optimizer = self.refinement.optimizer
-        coarse = [Level(factor, optimizer.coarse_steps) for factor in (8, 4, 2) if factor <= self.settings.coarsest]
+        steps = optimizer.coarse_steps_without_network
+        coarse = [Level(factor, steps) for factor in (8, 4, 2) if factor <= self.settings.coarsest]
         fine = [] if preset == RefinementPreset.NONE else [Level(1, optimizer.refinement_grid_steps)]
         return (*coarse, *fine)

@@ -124,6 +124,7 @@ def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: Refine
         ("refinement.update_voxels", refinement.update_voxels >= 0.7, "0.7 or more"),
         ("refinement.elastic_voxels", 0 <= refinement.elastic_voxels <= 4, "a number from 0 to 4"),
         ("refinement.window_voxels", 1 <= refinement.window_voxels <= 6, "a number from 1 to 6"),
+        ("refinement.coarse_steps", 1 <= refinement.coarse_steps <= 200, "a number from 1 to 200"),
         ("refinement.coarsest", refinement.coarsest in (1, 2, 4, 8), "1, 2, 4 or 8"),
         ("refinement.finest", 0.25 <= refinement.finest <= 1, "a number from 0.25 to 1"),
         ("refinement.min_headers_similarity", refinement.min_headers_similarity >= 0, "0 or more"),

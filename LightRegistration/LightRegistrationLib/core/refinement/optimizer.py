@@ -48,7 +48,7 @@ def list_levels(preset: RefinementPreset, settings: RefinementSettings) -> tuple
     optimizer = settings.optimizer
     if preset == RefinementPreset.NONE:
         return (Level(optimizer.multimodal_factor, optimizer.multimodal_steps),)
-    coarse = [Level(factor, optimizer.coarse_steps) for factor in (8, 4, 2) if factor <= settings.coarsest]
+    coarse = [Level(factor, settings.coarse_steps) for factor in (8, 4, 2) if factor <= settings.coarsest]
     finest = [Level(settings.finest, optimizer.finest_steps)] if preset == RefinementPreset.BEST else []
     return (*coarse, Level(1, optimizer.refinement_grid_steps), *finest)
 

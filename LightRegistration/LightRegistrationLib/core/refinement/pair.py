@@ -78,6 +78,7 @@ class PairRefinement:
                 settings,
                 update_voxels=settings.multimodal_update_voxels,
                 elastic_voxels=settings.multimodal_elastic_voxels,
+                coarse_steps=settings.optimizer.coarse_steps_without_network,
                 finest=settings.mind.finest,
             )
             return partial(MindSimilarity, settings=settings.mind), stiff

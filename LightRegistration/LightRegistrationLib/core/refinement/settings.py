@@ -18,8 +18,10 @@ class OptimizerSettings:
     damping: added to the smoothed curvature, so that regions without structure do not move. Chosen, not measured.
     patience_steps, min_gain_per_step: a level ends when the similarity grew by less than their product in the last
     `patience_steps` steps. Chosen, not measured.
-    coarse_steps, refinement_grid_steps, finest_steps: most steps at each coarser level, at the refinement grid, and at
-    the finest level. Chosen while looking at pairs of `Testing/Benchmarks/comparison.py`.
+    refinement_grid_steps, finest_steps: most steps at the refinement grid and at the finest level. Chosen while looking
+    at pairs of `Testing/Benchmarks/comparison.py`.
+    coarse_steps_without_network: most steps at each coarser level where the start is not the network's deformation of
+    two images of one contrast: multimodal pairs and follow-up. Chosen, not measured.
     multimodal_steps, multimodal_factor: steps that multimodal pairs get without a refinement, and the spacing of their
     grid as a factor of the refinement grid's. `Testing/Benchmarks/contrast.py` measures them (rows `model`): 1.61 mm
     instead of 2.66 mm after the affine stage (T1 with FLAIR, known deformation, 2 pairs); fewer steps: not recorded.
@@ -33,7 +35,7 @@ class OptimizerSettings:
     damping: float = 0.01
     patience_steps: int = 4
     min_gain_per_step: float = 2e-4
-    coarse_steps: int = 40
+    coarse_steps_without_network: int = 40
     refinement_grid_steps: int = 10
     finest_steps: int = 12
     multimodal_steps: int = 10
@@ -163,6 +165,8 @@ class RefinementSettings:
     the level's grid; more is stiffer. The cards' values were chosen while looking at pairs of
     `Testing/Benchmarks/comparison.py`; SD log J and folding there show their effect.
     window_voxels: radius of the window of local correlation. Chosen while looking at the same pairs.
+    coarse_steps: most steps at each level coarser than the refinement grid; fewer where the network leaves little to do
+    there. Chosen while looking at pairs of `Testing/Benchmarks/comparison.py`.
     coarsest: factor of the refinement grid's spacing at which the refinement begins: 1, 2, 4 or 8; more for larger
     motion that the network may have missed. Chosen while looking at the same pairs.
     finest: factor of the refinement grid's spacing at which `best` ends. `Testing/Benchmarks/comparison.py` measures it
@@ -180,6 +184,7 @@ class RefinementSettings:
     update_voxels: float = 1.0
     elastic_voxels: float = 0.5
     window_voxels: int = 2
+    coarse_steps: int = 40
     coarsest: int = 2
     finest: float = 0.625
     headers: bool = False
