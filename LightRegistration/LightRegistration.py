@@ -36,10 +36,12 @@ from LightRegistrationLib.panel.checks import ResultChecks
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
+    list_grid_items,
     list_initial_items,
     list_model_items,
     list_refinement_items,
 )
+from LightRegistrationLib.panel.comparing import list_comparison_items
 from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
 from LightRegistrationLib.panel.file_dialogs import (
     choose_and_load_segmentation,
@@ -76,6 +78,8 @@ from LightRegistrationLib.panel.view_content import (
     read_view_content,
 )
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
+from LightRegistrationLib.scene.display.comparison import Comparison
+from LightRegistrationLib.scene.display.deformation_grid import GridKind
 from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 from LightRegistrationLib.scene.nodes.review import read_review
 
@@ -123,7 +127,8 @@ class LightRegistrationParameterNode:
     followUp: both volumes are scans of one person.
     Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
     An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
-    that run. report: the numbers of that run as JSON. picture, overlay, showGrid: what the views show (ViewContent).
+    that run. report: the numbers of that run as JSON. picture, overlay, showGrid, gridKind, comparison: what the views
+    show (ViewContent).
     """
 
     fixedVolume: vtkMRMLScalarVolumeNode
@@ -149,6 +154,8 @@ class LightRegistrationParameterNode:
     picture: str = Picture.AFTER.value
     overlay: str = Overlay.OUTLINES.value
     showGrid: bool = False
+    gridKind: str = GridKind.GRID.value
+    comparison: str = Comparison.FADE.value
 
 
 class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -182,6 +189,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
+        self.comparisonBox = ChoiceBox(self.ui.comparisonBox, list_comparison_items(), self._setter("comparison"))
+        self.gridKindBox = ChoiceBox(self.ui.gridKindBox, list_grid_items(), self._setter("gridKind"))
         setKeepVolume = self._setter("keepVolume")
         self.keepList = CheckList(self.ui.keepVolumeList, lambda names: setKeepVolume("\n".join(names)))
         self._connect()
@@ -302,6 +311,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.modelBox.show(parameters.model)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
+        switches = read_switches(parameters)
+        self.comparisonBox.show(switches.comparison)
+        self.gridKindBox.show(switches.grid_kind)
         self.keepList.show(list_preservable_segments(parameters), read_preserved_segments(parameters))
         if not self.logic.is_busy:
             selected = read_selected_nodes(parameters)

@@ -10,6 +10,7 @@ import qt
 from ..core.models.cards import list_cards
 from ..core.report.definition import InitialChoice
 from ..core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset
+from ..scene.display.deformation_grid import GridKind
 from .translation import translate
 
 
@@ -73,6 +74,15 @@ def list_refinement_items() -> list[tuple[str, str]]:
         (RefinementPreset.NONE, translate("LightRegistration", "None (about a second)")),
         (RefinementPreset.FAST, translate("LightRegistration", "Fast (a few seconds)")),
         (RefinementPreset.BEST, translate("LightRegistration", "Best (tens of seconds)")),
+    ]
+
+
+def list_grid_items() -> list[tuple[str, str]]:
+    """Return the ways in which the deformation is drawn."""
+    return [
+        (GridKind.GRID, translate("LightRegistration", "Grid")),
+        (GridKind.ARROWS, translate("LightRegistration", "Arrows")),
+        (GridKind.CONTOURS, translate("LightRegistration", "Contours")),
     ]
 
 

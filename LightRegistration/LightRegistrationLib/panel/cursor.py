@@ -37,6 +37,12 @@ class CursorFollower(VTKObservationMixin):
             return None
         return position[0], position[1], position[2]
 
+    def find_place_in_view(self) -> tuple[Any, tuple[float, float] | None]:
+        """Return the node of the slice view that the cursor is in, and where, pixels from its lower left corner."""
+        crosshair, place = self._find_crosshair(), [0.0, 0.0, 0.0]
+        node = None if crosshair is None else crosshair.GetCursorPositionXYZ(place)
+        return node, None if node is None else (place[0], place[1])
+
     def _find_crosshair(self) -> Any:
         return self._scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
 

@@ -14,11 +14,13 @@ from slicer.util import VTKObservationMixin
 
 from ..core.geometry.geometry import FloatArray
 from ..core.geometry.transforms import DisplacementField
+from ..scene.display.comparison import Comparison
 from ..scene.display.deformation_maps import MapKind
 from ..scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
 from ..scene.display.preview import add_preview, remove_preview
 from ..scene.display.result_display import ResultDisplay
 from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
+from .comparing import Comparisons
 from .inputs import SelectedNodes
 from .translation import translate
 from .view_content import Overlay, Picture, ViewContent
@@ -43,6 +45,7 @@ class ResultViews(VTKObservationMixin):
         self._shown = _NOTHING
         self._preview: RegistrationNodes | None = None
         self._replaced: tuple[Any, ViewContent] | None = None
+        self._comparisons = Comparisons(scene)
         self._hidden = HiddenSegmentations(scene)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -94,18 +97,21 @@ class ResultViews(VTKObservationMixin):
         if everything or content.picture != earlier.picture:
             _show_picture(display, content.picture)
             self._shown = replace(self._shown, picture=content.picture)
-        if content.grid != earlier.grid:
-            display.show_grid(content.grid)
-            self._shown = replace(self._shown, grid=content.grid)
+        if (content.grid, content.grid_kind) != (earlier.grid, earlier.grid_kind):
+            display.show_grid(content.grid, content.grid_kind, translate("LightRegistration", "Displacement, mm"))
+            self._shown = replace(self._shown, grid=content.grid, grid_kind=content.grid_kind)
         if content.overlay != self._shown.overlay:
             _show_overlay(display, content.overlay, True)
             self._shown = replace(self._shown, overlay=content.overlay)
+        self._comparisons.show(content.combination)
+        self._shown = replace(self._shown, comparison=content.comparison)
 
     def show_opaque(self, on: bool) -> None:
         """Show the moving or warped volume of the result alone; off: over the fixed one, as before."""
         if self._display is not None:
             with self._change():
                 self._display.show_opaque(on)
+            self._comparisons.show(Comparison.FADE if on else self._shown.combination)
 
     @property
     def foreground_opacity(self) -> float | None:
@@ -138,6 +144,7 @@ class ResultViews(VTKObservationMixin):
 
     def _on_views_changed(self, _caller: Any, _event: Any) -> None:
         if not self._changes:
+            self._comparisons.follow_views()
             self._on_change()
 
     def show_preview(
@@ -166,6 +173,7 @@ class ResultViews(VTKObservationMixin):
                 self._display.replace_nodes(nodes)
                 self._remove_preview()
                 self._shown = _NOTHING
+                self._comparisons.hide()
 
     def end_preview(self) -> None:
         """Remove the preview of a registration without a result, and show again what the preview had replaced."""
@@ -179,6 +187,7 @@ class ResultViews(VTKObservationMixin):
     def clear(self) -> None:
         """Restore what the views showed before the result."""
         with self._change():
+            self._comparisons.hide()
             display, self._display = self._display, None
             if display is not None:
                 display.restore()
@@ -197,6 +206,7 @@ class ResultViews(VTKObservationMixin):
         self.removeObservers()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
+        self._comparisons.hide()
         self._display = self._preview = self._replaced = None
 
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
@@ -215,6 +225,7 @@ class ResultViews(VTKObservationMixin):
             with self._change():
                 self._display.show_in_new_views()
                 self._observe_views()
+            self._comparisons.show(self._shown.combination)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.result.progress import ProgressUpdate, Stage
+from ..scene.display.comparison import Comparison
 from ..scene.nodes.results import find_registration_nodes
 from .inputs import SelectedNodes, read_selected_nodes
 from .landmarks import describe_errors, has_landmarks
@@ -165,8 +166,8 @@ def _find_result(
 
 
 def _can_fade(result: ResultState, place_step: PlaceStep) -> bool:
-    has_two_volumes = result.content.picture != Picture.FIXED
-    return result.can_show and result.is_shown and has_two_volumes and place_step == PlaceStep.IDLE
+    is_faded = result.content.picture != Picture.FIXED and result.content.comparison == Comparison.FADE
+    return result.can_show and result.is_shown and is_faded and place_step == PlaceStep.IDLE
 
 
 def _are_inputs_of(nodes: Any, selected: SelectedNodes) -> bool:

@@ -6,7 +6,12 @@ import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+from ..scene.display.comparison import Comparison
+from ..scene.display.deformation_grid import GridKind
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Picture(StrEnum):
@@ -33,21 +38,39 @@ class Overlay(StrEnum):
 
 @dataclass(frozen=True)
 class ViewContent:
-    """What the slice views show of a result. grid: the deformation grid, which goes with every overlay."""
+    """What the slice views show of a result.
+
+    grid, grid_kind: whether the deformation is drawn, which goes with every overlay, and as what. comparison: how the
+    fixed volume and the other one are shown together.
+    """
 
     picture: Picture = Picture.AFTER
     overlay: Overlay = Overlay.OUTLINES
     grid: bool = False
+    grid_kind: GridKind = GridKind.GRID
+    comparison: Comparison = Comparison.FADE
+
+    @property
+    def combination(self) -> Comparison:
+        """The comparison that the views show; one volume alone has none."""
+        return Comparison.FADE if self.picture == Picture.FIXED else self.comparison
 
 
 def read_switches(parameters: Any) -> ViewContent:
     """Return what the user has switched on; values of other versions are read as the default."""
     default = ViewContent()
     return ViewContent(
-        picture=Picture(parameters.picture) if parameters.picture in list(Picture) else default.picture,
-        overlay=Overlay(parameters.overlay) if parameters.overlay in list(Overlay) else default.overlay,
+        picture=_read_choice(parameters.picture, default.picture),
+        overlay=_read_choice(parameters.overlay, default.overlay),
         grid=parameters.showGrid,
+        grid_kind=_read_choice(parameters.gridKind, default.grid_kind),
+        comparison=_read_choice(parameters.comparison, default.comparison),
     )
+
+
+def _read_choice(value: str, default: Choice) -> Choice:
+    kind = type(default)
+    return kind(value) if value in list(kind) else default
 
 
 def read_view_content(parameters: Any, nodes: Any) -> ViewContent:

@@ -10,7 +10,7 @@ from .state import PanelState, ResultState
 from .translation import translate
 from .view_content import Overlay, Picture
 
-_INPUT_SECTIONS = ("inputsSection", "outputsSection", "advancedSection")
+_INPUT_SECTIONS = ("inputsSection", "optionsSection", "outputsSection", "advancedSection")
 PICTURE_BUTTONS = {
     Picture.FIXED: "fixedButton",
     Picture.BEFORE: "beforeButton",
@@ -97,6 +97,8 @@ class PanelWidgets:
         for overlay, button in OVERLAY_BUTTONS.items():
             getattr(ui, button).setEnabled(result.can_show and overlay in result.overlays)
         ui.gridBox.setEnabled(result.can_show)
+        ui.gridKindBox.setEnabled(result.can_show and result.content.grid)
+        ui.comparisonBox.setEnabled(result.can_show and result.content.picture != Picture.FIXED)
         ui.fadeSlider.setEnabled(result.fade_percent is not None)
         if result.fade_percent is not None:
             blocked = ui.fadeSlider.blockSignals(True)

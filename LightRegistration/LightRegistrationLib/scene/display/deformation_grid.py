@@ -1,8 +1,9 @@
-"""Draw the deformation grid of a registration in the slice views."""
+"""Draw the deformation of a registration in the slice views: as a grid, as arrows, or as contours of equal length."""
 
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,26 @@ from ...core.geometry.geometry import FloatArray, Geometry, apply_affine, homoge
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
+from .deformation_maps import find_round_width
+from .legends import add_legend
 
 _CELLS_ALONG_LONGEST_SIDE = 20
+_MOST_CONTOURS = 8
+"""Lengths for which contours are drawn, at most. Chosen for legibility."""
+_LEGEND_NUMBERS = 4
+_LEGEND_COLORS = 64
+
+
+class GridKind(StrEnum):
+    """GRID: a regular grid, bent. ARROWS: of the displacement. CONTOURS: lines of equal displacement."""
+
+    GRID = "grid"
+    ARROWS = "arrows"
+    CONTOURS = "contours"
 
 
 class DeformationGrid:
-    """The deformation grid of one transform node, drawn by a separate, hidden transform node.
+    """The deformation of one transform node, drawn by a separate, hidden transform node.
 
     The rigid motion of the whole is removed: it is no deformation, and it would move the grid out of the view.
     """
@@ -26,9 +41,12 @@ class DeformationGrid:
         self._scene = scene
         self._transform = transform
         self._grid_node: Any = None
+        self._longest_mm = 0.0
+        self._legend: Any = None
+        self._title = ""
 
-    def show(self, field_of_view: Geometry) -> None:
-        """Draw the grid with about 20 cells along the longest side of the field of view.
+    def show(self, field_of_view: Geometry, kind: GridKind = GridKind.GRID) -> None:
+        """Draw a grid, or arrows, about 20 along the longest side of the field of view; or contours of round lengths.
 
         field_of_view: grid of the fixed volume in the world.
         """
@@ -40,22 +58,48 @@ class DeformationGrid:
             self._grid_node.SetSaveWithScene(False)
             self._scene.AddNode(self._grid_node)
             set_field(self._grid_node, field)
+            inside = field_of_view.contains(field.geometry.points_mm)
+            lengths = np.linalg.norm(field.array[inside if inside.any() else slice(None)], axis=-1)
+            self._longest_mm = float(lengths.max())
             self._grid_node.CreateDefaultDisplayNodes()
             _make_hidden_colors(self._grid_node.GetDisplayNode())
         display = self._grid_node.GetDisplayNode()
         spacing = grid_spacing_mm(field_of_view)
         modifying = display.StartModify()
         display.SetSaveWithScene(False)
-        display.SetVisualizationMode(display.VIS_MODE_GRID)
+        modes = (display.VIS_MODE_GRID, display.VIS_MODE_GLYPH, display.VIS_MODE_CONTOUR)
+        display.SetVisualizationMode(modes[list(GridKind).index(kind)])
         display.SetGridSpacingMm(spacing)
         display.SetGridResolutionMm(spacing / 4)
+        display.SetGlyphSpacingMm(spacing)
+        display.SetContourResolutionMm(spacing / 4)
+        levels = list_contour_levels_mm(self._longest_mm)
+        display.SetContourLevelsMmFromString(" ".join(f"{level:g}" for level in levels))
         display.SetVisibility3D(False)
         display.SetVisibility2D(True)
         display.SetVisibility(True)
         display.EndModify(modifying)
 
+    def add_legend(self, title: str) -> None:
+        """Add the legend of the colors, in place of an earlier one, when the views show the grid: they draw it then."""
+        self._remove_legend()
+        self._title = title
+        self._legend = add_legend(self._scene, self._grid_node, title, _LEGEND_NUMBERS, _LEGEND_COLORS, "%.0f")
+        self._legend.SetPosition(0.02, 0.5)
+
+    def renew_legend(self) -> None:
+        """Add the legend anew: a view that was opened after it does not draw it."""
+        if self._legend is not None:
+            self.add_legend(self._title)
+
+    def _remove_legend(self) -> None:
+        if self._legend is not None:
+            self._scene.RemoveNode(self._legend)
+        self._legend = None
+
     def hide(self) -> None:
         """Remove the grid from the slice views."""
+        self._remove_legend()
         if self._grid_node is not None:
             colors = self._grid_node.GetDisplayNode().GetColorNode()
             remove_with_display(self._scene, self._grid_node)
@@ -101,3 +145,10 @@ def grid_spacing_mm(geometry: Geometry) -> float:
     wanted = float((geometry.size_ijk * geometry.spacing_mm).max()) / _CELLS_ALONG_LONGEST_SIDE
     power = 10.0 ** math.floor(math.log10(wanted))
     return min((power * factor for factor in (1, 2, 5, 10)), key=lambda spacing: abs(math.log(spacing / wanted)))
+
+
+def list_contour_levels_mm(longest_mm: float) -> list[float]:
+    """Return round displacements with equal steps up to the longest one: 1 to 8 of them."""
+    width = find_round_width(longest_mm / _MOST_CONTOURS)
+    count = max(1, math.floor(longest_mm / width * (1 + 1e-9)))
+    return [round(number * width, 6) for number in range(1, count + 1)]

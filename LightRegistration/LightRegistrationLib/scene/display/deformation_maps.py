@@ -114,7 +114,7 @@ class MapDisplay:
 
 def make_length_bands(longest_mm: float) -> list[Band]:
     """Return bands of a round width from 0 to beyond the longest displacement, 10 at most."""
-    width = _find_round_width(longest_mm / _MOST_LENGTH_BANDS)
+    width = find_round_width(longest_mm / _MOST_LENGTH_BANDS)
     count = max(1, math.floor(longest_mm / width * (1 + 1e-9)) + 1)
     positions = np.linspace(0, len(_LENGTH_COLORS) - 1, max(count, 2))
     anchors = np.array(_LENGTH_COLORS)
@@ -128,7 +128,7 @@ def make_length_bands(longest_mm: float) -> list[Band]:
     return bands
 
 
-def _find_round_width(width: float) -> float:
+def find_round_width(width: float) -> float:
     """Return the smallest of 1, 2, 2.5, 5 times a power of ten that is larger than a width; 0.1 at least."""
     power = 10.0 ** math.floor(math.log10(max(width, 0.05)))
     candidates = [factor * power for factor in (1, 2, 2.5, 5, 10, 20)]

@@ -14,7 +14,7 @@ from ..nodes.removal import remove_with_display
 from ..nodes.results import RegistrationNodes
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_array, image_data, world_affine
-from .deformation_grid import DeformationGrid
+from .deformation_grid import DeformationGrid, GridKind
 from .deformation_maps import MAP_OPACITY, MapDisplay, MapKind
 from .hidden_segmentations import HiddenSegmentations
 from .match import MATCH, MISMATCH, compute_match_map
@@ -113,21 +113,24 @@ class ResultDisplay:
             if slice_logic.GetSliceCompositeNode() in new_nodes:
                 self._fit(slice_logic)
         self._map.renew_legend()
+        self._grid.renew_legend()
 
     def restore_volumes(self) -> None:
         """Restore the volumes that the views showed before."""
         self._background.restore()
         self._foreground.restore()
 
-    def show_grid(self, on: bool) -> None:
-        """Draw the deformation as a grid in the slice views, colored by displacement.
+    def show_grid(self, on: bool, kind: GridKind = GridKind.GRID, title: str = "") -> None:
+        """Draw the deformation in the slice views, colored by displacement. title: of the legend; without one none.
 
         A regular grid of the moving space is mapped into the fixed space (moving -> fixed), as the image content
         moves. The rigid motion of the whole is removed, so that lines are straight where nothing is deformed.
         Raises InputError if the transform is no longer a displacement field.
         """
         if on:
-            self._grid.show(self._fixed_geometry())
+            self._grid.show(self._fixed_geometry(), kind)
+            if title:
+                self._grid.add_legend(title)
         else:
             self._grid.hide()
         self._grid_on = on
