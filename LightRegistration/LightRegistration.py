@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,17 +32,19 @@ from slicer.util import VTKObservationMixin
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
-from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.core.result.settings import MAX_CASCADES, RegistrationSettings
 from LightRegistrationLib.panel.checks import ResultChecks
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
+    NumberBox,
     list_grid_items,
     list_initial_items,
     list_model_items,
     list_refinement_items,
 )
 from LightRegistrationLib.panel.comparing import list_comparison_items
+from LightRegistrationLib.panel.durations import read_seconds, store_seconds
 from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
 from LightRegistrationLib.panel.file_dialogs import (
     choose_and_load_segmentation,
@@ -59,8 +62,13 @@ from LightRegistrationLib.panel.inputs import (
     swap_inputs,
 )
 from LightRegistrationLib.panel.landmarks import measure_landmarks
-from LightRegistrationLib.panel.outputs import PublishedResult, publish_reply
-from LightRegistrationLib.panel.result_export import add_table_node, choose_and_save_page
+from LightRegistrationLib.panel.outputs import PublishedResult, find_replaced, publish_reply
+from LightRegistrationLib.panel.result_export import (
+    add_table_node,
+    choose_and_save_csv,
+    choose_and_save_page,
+    copy_numbers,
+)
 from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.sample_data import register_sample_data
@@ -80,7 +88,7 @@ from LightRegistrationLib.panel.view_content import (
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
 from LightRegistrationLib.scene.display.comparison import Comparison
 from LightRegistrationLib.scene.display.deformation_grid import GridKind
-from LightRegistrationLib.scene.nodes.results import find_registration_nodes
+from LightRegistrationLib.scene.nodes.results import RegistrationNodes, find_registration_nodes
 from LightRegistrationLib.scene.nodes.review import read_review
 
 
@@ -124,9 +132,10 @@ class LightRegistrationParameterNode:
 
     initialTransform: used if initial is "transform".
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
-    followUp: both volumes are scans of one person.
+    followUp: both volumes are scans of one person. cascades, threads: 0 for as trained, and for all cores.
     Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
-    An output that is None is created by each run. result: the transform of the latest run; it references all nodes of
+    An output that is None is created, or that of the latest result is taken if the same nodes are registered again, but
+    for keepResults. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON. picture, overlay, showGrid, gridKind, comparison: what the views
     show (ViewContent).
     """
@@ -146,6 +155,9 @@ class LightRegistrationParameterNode:
     movingLandmarks: vtkMRMLMarkupsFiducialNode
     showErrorLines: bool = False
     followUp: bool = False
+    cascades: int = 0
+    threads: int = 0
+    keepResults: bool = False
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode
@@ -182,15 +194,22 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic = LightRegistrationLogic()
         self.view = PanelWidgets(self.ui)
         self.checks = ResultChecks(
-            self.ui, slicer.app.applicationLogic(), self.refresh, self.onShowButton, self.logic.show_opaque
+            self.ui,
+            self.view.structures,
+            slicer.app.applicationLogic(),
+            self.refresh,
+            self.onShowButton,
+            self.logic.show_opaque,
         )
         self.tolerances = ToleranceForm(self.ui)
         self.tolerances.show_stored()
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
-        self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(), self._setter("refine"))
+        self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(read_seconds()), self._setter("refine"))
         self.comparisonBox = ChoiceBox(self.ui.comparisonBox, list_comparison_items(), self._setter("comparison"))
         self.gridKindBox = ChoiceBox(self.ui.gridKindBox, list_grid_items(), self._setter("gridKind"))
+        self.cascadesBox = NumberBox(self.ui.cascadesBox, MAX_CASCADES, self._setter("cascades"))
+        self.threadsBox = NumberBox(self.ui.threadsBox, os.cpu_count() or 1, self._setter("threads"))
         setKeepVolume = self._setter("keepVolume")
         self.keepList = CheckList(self.ui.keepVolumeList, lambda names: setKeepVolume("\n".join(names)))
         self._connect()
@@ -216,6 +235,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
         self.ui.saveReportButton.connect("clicked()", self.onSaveReportButton)
         self.ui.tableButton.connect("clicked()", self.onTableButton)
+        self.ui.csvButton.connect("clicked()", self.onCsvButton)
+        self.ui.copyButton.connect("clicked()", self.onCopyButton)
         for parameter, buttons in (("picture", PICTURE_BUTTONS), ("overlay", OVERLAY_BUTTONS)):
             choose = self._setter(parameter)
             for value, name in buttons.items():
@@ -311,6 +332,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.modelBox.show(parameters.model)
         self.initialBox.show(parameters.initial)
         self.refineBox.show(parameters.refine)
+        self.cascadesBox.show(parameters.cascades)
+        self.threadsBox.show(parameters.threads)
         switches = read_switches(parameters)
         self.comparisonBox.show(switches.comparison)
         self.gridKindBox.show(switches.grid_kind)
@@ -344,7 +367,13 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._startedAt = time.monotonic()
         selected = read_selected_nodes(self._parameterNode)
         try:
-            self.logic.start(selected, read_settings(self._parameterNode), self.onEnd, preview=self._readPreviewContent)
+            self.logic.start(
+                selected,
+                read_settings(self._parameterNode),
+                self.onEnd,
+                preview=self._readPreviewContent,
+                replaced=find_replaced(self._parameterNode, selected),
+            )
         except InputError as error:
             self._showProblem(str(error), selected)
 
@@ -354,15 +383,34 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onSaveReportButton(self):
         """Save pictures and numbers of the result as a page."""
-        try:
-            nodes, report = self._readResult()
+
+        def savePage(nodes, report):
             report = report | {"review": read_review(nodes.transform)}
-            path = choose_and_save_page(self.parent, nodes, report, read_tolerances())
+            return choose_and_save_page(self.parent, nodes, report, read_tolerances())
+
+        self._save(savePage)
+
+    def onCsvButton(self):
+        """Save the numbers of the result as a CSV file."""
+        self._save(lambda nodes, report: choose_and_save_csv(self.parent, nodes, report))
+
+    def _save(self, save):
+        try:
+            path = save(*self._readResult())
         except InputError as error:
             self._showProblem(str(error), read_selected_nodes(self._parameterNode))
             return
         if path is not None:
             slicer.util.showStatusMessage(translate("LightRegistration", "Saved {path}.").format(path=path), 5000)
+
+    def onCopyButton(self):
+        """Copy the numbers of the result, for spreadsheets."""
+        try:
+            copy_numbers(self._readResult()[1])
+        except InputError as error:
+            self._showProblem(str(error), read_selected_nodes(self._parameterNode))
+            return
+        slicer.util.showStatusMessage(translate("LightRegistration", "Copied the numbers."), 5000)
 
     def onTableButton(self):
         """Add the numbers of the result to the scene as a table."""
@@ -387,6 +435,9 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         line = self.logic.run_state.end.line
         if registered is not None:
             parameters = self.logic.getParameterNode()
+            self._followed = None  # also a result in the same nodes is a new one
+            store_seconds(registered.report)
+            self.refineBox.set_items(list_refinement_items(read_seconds()))
             with slicer.util.NodeModify(parameters.parameterNode):  # one event, and one update of the panel
                 parameters.report = json.dumps(registered.report)
                 parameters.picture = Picture.AFTER.value
@@ -516,11 +567,13 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         on_end: Callable[[PublishedResult | None, Outcome], None],
         on_progress: Progress = ignore_progress,
         preview: Callable[[], ViewContent | None] = ask_for_no_preview,
+        replaced: RegistrationNodes | None = None,
     ) -> None:
         """Start a registration and return; `on_end` is called once, with the new nodes or None.
 
         preview: called with each deformation (first the network's, then the refined one), seconds before the result is
-        complete; returns what the views show beside the preview, or None for no preview.
+        complete; returns what the views show beside the preview, or None for no preview. replaced: an earlier result
+        whose nodes take the new one, unless others are selected.
         Raises InputError, with one line for the user, for nodes that cannot be registered.
         """
         problem = selected.find_problem()
@@ -530,7 +583,9 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
 
         def publish_and_end(outcome: Outcome) -> None:
             try:
-                registered = publish_reply(slicer.mrmlScene, selected, outcome.reply) if outcome.reply else None
+                registered = None
+                if outcome.reply is not None:
+                    registered = publish_reply(slicer.mrmlScene, selected, outcome.reply, replaced)
             except InputError as error:
                 registered, outcome = None, Outcome(line=str(error))
             line = outcome.line or format_completion(registered.report)

@@ -22,10 +22,13 @@ from .compare import CompareView
 from .cursor import CursorFollower, show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
+from .result_table import StructureTable
 from .translation import translate
 from .verdict import VerdictForm
 from .view_content import Picture, parse_report, read_switches
 
+_TABS = ("numbers", "cursor", "landmarks", "places", "carry", "verdict")
+"""In the order of LightRegistration.ui. The buttons of a tab bar would not fit into the panel on a small screen."""
 _PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFTER}
 """What the views show while the user looks for a place."""
 
@@ -33,20 +36,22 @@ _PICTURES = {PlaceStep.IN_FIXED: Picture.FIXED, PlaceStep.IN_RESULT: Picture.AFT
 class ResultChecks:
     """Connects the widgets of the tabs with the result of a parameter node.
 
-    ui: the widgets of LightRegistration.ui. refresh: shows the state of the panel anew. show: shows the result in the
-    views as the switches say. show_opaque: called with whether the result covers the fixed volume.
+    ui: the widgets of LightRegistration.ui. structures: the table of numbers. refresh: shows the state of the panel
+    anew. show: shows the result in the views as the switches say. show_opaque: called with whether the result covers
+    the fixed volume.
     """
 
     def __init__(
         self,
         ui: Any,
+        structures: StructureTable,
         application_logic: Any,
         refresh: Callable[[], None],
         show: Callable[[], None],
         show_opaque: Callable[[bool], None],
     ) -> None:
         scene = application_logic.GetMRMLScene()
-        self._ui, self._scene = ui, scene
+        self._ui, self._scene, self._structures = ui, scene, structures
         self._refresh, self._show, self._show_opaque = refresh, show, show_opaque
         self._parameters: Any = None
         self._picture_before = Picture.AFTER.value
@@ -59,7 +64,10 @@ class ResultChecks:
         self._carry_form = CarryForm(ui, refresh)
         self._verdict_form = VerdictForm(ui, self._on_verdict)
         ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
-        ui.checkTabs.connect("currentChanged(int)", lambda _index: self._on_cursor())
+        ui.checkTabs.connect("currentChanged(int)", self._on_tab)
+        for name in _TABS:
+            button, tab = getattr(ui, f"{name}Button"), getattr(ui, f"{name}Tab")
+            button.connect("clicked()", lambda page=tab: ui.checkTabs.setCurrentWidget(page))
         ui.checkPlaceButton.connect("clicked()", self._on_check_place)
         ui.removePlaceButton.connect("clicked()", self._on_remove_place)
         ui.placesTable.connect("cellClicked(int,int)", self._on_place_clicked)
@@ -110,15 +118,13 @@ class ResultChecks:
         self._place_check.close()
 
     def _on_structure_clicked(self, row: int, _column: int) -> None:
-        """Show the structure of a row in the slice views, at the next click its worst place, and so on in turn.
-
-        The first row is the mean of all.
-        """
+        """Show the structure of a row in the slice views, at the next click its worst place, and so on in turn."""
         nodes = find_registration_nodes(self._parameters.result)
-        if row == 0 or nodes is None or nodes.fixed_segmentation is None:
+        number = self._structures.find_structure(row)
+        if number is None or nodes is None or nodes.fixed_segmentation is None:
             return
-        structure = parse_report(self._parameters.report)["structures"][row - 1]
-        clicked = (self._parameters.report, row)
+        structure = parse_report(self._parameters.report)["structures"][number]
+        clicked = (self._parameters.report, number)
         is_second = clicked == self._clicked and nodes.warped_segmentation is not None
         self._clicked = None if is_second else clicked
         try:
@@ -132,6 +138,10 @@ class ResultChecks:
     def _on_verdict(self, field: ReviewField, text: str) -> None:
         if self._parameters is not None and self._parameters.result is not None:
             store_review(self._parameters.result, field, text)
+
+    def _on_tab(self, index: int) -> None:
+        getattr(self._ui, f"{_TABS[index]}Button").setChecked(True)
+        self._on_cursor()
 
     def _on_cursor(self) -> None:
         if self._parameters is None or not self._ui.cursorTab.visible:

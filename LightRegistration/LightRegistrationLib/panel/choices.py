@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import qt
@@ -62,19 +62,39 @@ def list_initial_items() -> list[tuple[str, str]]:
     """Return the methods of initial alignment."""
     return [
         (InitialAlignment.AFFINE, translate("LightRegistration", "Automatic (recommended)")),
+        (InitialAlignment.RIGID, translate("LightRegistration", "Rigid (shift and rotation)")),
         (InitialAlignment.CENTERS, translate("LightRegistration", "Centers only")),
         (InitialAlignment.NONE, translate("LightRegistration", "None (already aligned)")),
         (InitialChoice.TRANSFORM, translate("LightRegistration", "A transform of the scene")),
     ]
 
 
-def list_refinement_items() -> list[tuple[str, str]]:
-    """Return the refinement presets."""
-    return [
-        (RefinementPreset.NONE, translate("LightRegistration", "None (about a second)")),
-        (RefinementPreset.FAST, translate("LightRegistration", "Fast (a few seconds)")),
-        (RefinementPreset.BEST, translate("LightRegistration", "Best (tens of seconds)")),
+def list_refinement_items(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the refinement presets with the time that they take. seconds: what they took on this machine, if known."""
+    names = [
+        (
+            RefinementPreset.NONE,
+            translate("LightRegistration", "None ({time})"),
+            translate("LightRegistration", "about a second"),
+        ),
+        (
+            RefinementPreset.FAST,
+            translate("LightRegistration", "Fast ({time})"),
+            translate("LightRegistration", "a few seconds"),
+        ),
+        (
+            RefinementPreset.BEST,
+            translate("LightRegistration", "Best ({time})"),
+            translate("LightRegistration", "tens of seconds"),
+        ),
     ]
+    return [(preset, name.format(time=_describe_time(seconds.get(preset), time))) for preset, name, time in names]
+
+
+def _describe_time(seconds: float | None, expected: str) -> str:
+    if seconds is None:
+        return expected
+    return translate("LightRegistration", "{seconds} s last time").format(seconds=f"{seconds:.1f}")
 
 
 def list_grid_items() -> list[tuple[str, str]]:
@@ -84,6 +104,22 @@ def list_grid_items() -> list[tuple[str, str]]:
         (GridKind.ARROWS, translate("LightRegistration", "Arrows")),
         (GridKind.CONTOURS, translate("LightRegistration", "Contours")),
     ]
+
+
+class NumberBox:
+    """A QSpinBox for a number from 0, which stands for the default; `on_chosen` is called when the user changes it."""
+
+    def __init__(self, box: Any, most: int, on_chosen: Callable[[int], None]) -> None:
+        """Allow numbers up to `most`."""
+        self._box = box
+        box.setMaximum(most)
+        box.connect("valueChanged(int)", on_chosen)
+
+    def show(self, number: int) -> None:
+        """Show a number; one that is too large, as from another machine, as the largest one."""
+        blocked = self._box.blockSignals(True)
+        self._box.setValue(number)
+        self._box.blockSignals(blocked)
 
 
 class CheckList:

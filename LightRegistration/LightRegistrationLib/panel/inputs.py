@@ -9,6 +9,7 @@ from ..core.geometry.volume import Segmentation
 from ..core.report.definition import InitialChoice
 from ..core.result.settings import RegistrationSettings
 from ..scene.nodes.landmarks import is_under
+from ..scene.nodes.results import RegistrationNodes
 from ..scene.nodes.segmentations import segment_names, segmentation_from_node
 from ..scene.nodes.transforms import affine_from_transform_node
 from ..scene.nodes.volumes import find_volume_problem, volume_from_node
@@ -40,6 +41,15 @@ class SelectedNodes:
         segmentations = (self.fixed_segmentation, self.moving_segmentation, self.fixed_mask, self.moving_mask)
         nodes = (self.fixed, self.moving, *segmentations)
         return [node for node in nodes if node is not None]
+
+    def has_inputs_of(self, nodes: RegistrationNodes) -> bool:
+        """Whether these are the volumes and segmentations of a result."""
+        return (nodes.fixed, nodes.moving, nodes.fixed_segmentation, nodes.moving_segmentation) == (
+            self.fixed,
+            self.moving,
+            self.fixed_segmentation,
+            self.moving_segmentation,
+        )
 
     def find_problem(self) -> str | None:
         """Return one line that says what is missing or impossible; None if a registration can start."""
@@ -178,6 +188,8 @@ def read_settings(parameters: Any) -> RegistrationSettings:
         refine=parameters.refine,
         keep_volume=read_preserved_segments(parameters),
         follow_up=parameters.followUp,
+        cascades=parameters.cascades or None,
+        threads=parameters.threads or None,
     )
 
 

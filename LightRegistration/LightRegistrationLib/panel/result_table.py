@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import qt
@@ -9,51 +10,111 @@ import qt
 from ..core.result.result import ChangeKind, RefinementEnd
 from .translation import translate
 
-
-def fill_result_table(table: Any, report: dict[str, Any] | None) -> None:
-    """Fill the table with Dice before and after and the volume change, the mean first; hide it without structures."""
-    structures = (report or {}).get("structures")
-    table.setVisible(bool(structures))
-    table.setRowCount(0)
-    table.setColumnCount(4)
-    table.setHorizontalHeaderLabels(
-        [
-            translate("LightRegistration", "Structure"),
-            translate("LightRegistration", "Dice\nbefore"),
-            translate("LightRegistration", "Dice\nafter"),
-            translate("LightRegistration", "Volume\nchange"),
-        ]
-    )
-    table.verticalHeader().setVisible(False)
-    if not structures:
-        return
-    rows = [{"name": translate("LightRegistration", "Mean"), **report["mean"]}, *structures]
-    table.setRowCount(len(rows))
-    for index, row in enumerate(rows):
-        _fill_row(table, index, row)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-    for column in (1, 2, 3):
-        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+_COLUMNS = (("before", "dice"), ("after", "dice"), ("after", "hd95_mm"), ("after", "volume_change_percent"))
+_FORMATS = {"dice": "{:.3f}", "hd95_mm": "{:.1f}", "volume_change_percent": "{:+.1f} %"}
 
 
-def _fill_row(table: Any, index: int, row: dict[str, Any]) -> None:
-    before, after = row["before"], row["after"]
-    texts = (
-        row["name"],
-        _format_number(before["dice"], "{:.3f}"),
-        _format_number(after["dice"], "{:.3f}"),
-        _format_number(after["volume_change_percent"], "{:+.1f} %"),
-    )
-    for column, text in enumerate(texts):
+ROW_PIXELS = 22
+"""Height of a row. Chosen, so that the panel fits on a small screen."""
+
+
+class StructureTable:
+    """The table of structures, the mean first. A click on the header of a column sorts it.
+
+    First ascending, then descending, then in the order of the report. Undefined numbers come last.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self._report: dict[str, Any] | None = None
+        self._column: int | None = None
+        self._is_descending = False
+        table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+        header = table.horizontalHeader()
+        header.setSectionsClickable(True)
+        header.connect("sectionClicked(int)", self._on_header)
+
+    def show(self, report: dict[str, Any] | None) -> None:
+        """Fill the table with the structures of a report; hide it without structures."""
+        self._report = report
+        structures = (report or {}).get("structures")
+        table = self._table
+        table.setVisible(bool(structures))
+        table.setRowCount(0)
+        table.setColumnCount(1 + len(_COLUMNS))
+        table.setHorizontalHeaderLabels(
+            [
+                translate("LightRegistration", "Structure"),
+                translate("LightRegistration", "Dice\nbefore"),
+                translate("LightRegistration", "Dice\nafter"),
+                translate("LightRegistration", "HD95\nmm"),
+                translate("LightRegistration", "Volume\nchange"),
+            ]
+        )
+        if report is None or not structures:
+            return
+        self._fill_rows(report, self._sort(structures))
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        for column in range(1, 1 + len(_COLUMNS)):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+
+    def find_structure(self, row: int) -> int | None:
+        """Return which structure of the report a row shows; None for the mean."""
+        number = int(self._table.item(row, 0).data(qt.Qt.UserRole))
+        return None if number < 0 else number
+
+    def _fill_rows(self, report: dict[str, Any], order: list[int]) -> None:
+        self._table.setRowCount(1 + len(order))
+        mean = {"name": translate("LightRegistration", "Mean"), **report["mean"]}
+        _fill_row(self._table, 0, -1, mean)
+        for row, number in enumerate(order, start=1):
+            _fill_row(self._table, row, number, report["structures"][number])
+
+    def _sort(self, structures: list[dict[str, Any]]) -> list[int]:
+        order = list(range(len(structures)))
+        if self._column is None:
+            return order
+        values = [_read_value(structure, self._column) for structure in structures]
+        defined = [number for number in order if values[number] is not None]
+        defined.sort(key=lambda number: values[number], reverse=self._is_descending)
+        return defined + [number for number in order if values[number] is None]
+
+    def _on_header(self, column: int) -> None:
+        if column != self._column:
+            self._column, self._is_descending = column, False
+        elif not self._is_descending:
+            self._is_descending = True
+        else:
+            self._column = None
+        header = self._table.horizontalHeader()
+        header.setSortIndicatorShown(self._column is not None)
+        header.setSortIndicator(column, qt.Qt.DescendingOrder if self._is_descending else qt.Qt.AscendingOrder)
+        self.show(self._report)
+
+
+def _read_value(row: dict[str, Any], column: int) -> Any:
+    if column == 0:
+        return row["name"].casefold()
+    moment, key = _COLUMNS[column - 1]
+    return row[moment].get(key)
+
+
+def _fill_row(table: Any, row: int, number: int, values: dict[str, Any]) -> None:
+    numbers = [_format_number(values[moment].get(key), _FORMATS[key]) for moment, key in _COLUMNS]
+    for column, text in enumerate((values["name"], *numbers)):
         item = qt.QTableWidgetItem(text)
-        if index == 0:
+        item.setData(qt.Qt.UserRole, number)
+        if number < 0:
             font = item.font()
             font.setBold(True)
             item.setFont(font)
         if column:
             item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-        table.setItem(index, column, item)
+        else:
+            item.setToolTip(text)
+        table.setItem(row, column, item)
 
 
 def _format_number(value: float | None, form: str) -> str:
@@ -156,10 +217,15 @@ def _describe_preserved_volume(structure: dict[str, Any]) -> str:
 
 
 def _describe_model(model: dict[str, Any]) -> str:
-    reason = model.get("reason")  # scenes of earlier versions have none
+    reason = remove_numbers(model.get("reason") or "")  # scenes of earlier versions have none
     if not reason:
         return translate("LightRegistration", "Model: {model}.").format(model=model["name"])
     return translate("LightRegistration", "Model: {model}, {reason}.").format(model=model["name"], reason=reason)
+
+
+def remove_numbers(reason: str) -> str:
+    """Return the reason for a model without the measured numbers, which are in parentheses."""
+    return re.sub(r" \([^()]*\d[^()]*\)", "", reason)
 
 
 def format_completion(report: dict[str, Any]) -> str:

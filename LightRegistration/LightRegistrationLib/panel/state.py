@@ -152,7 +152,7 @@ def _find_result(
     has_failed = run.end is not None and not run.end.has_result and run.end.selected == selected
     return ResultState(
         report=parse_report(parameters.report),
-        is_old=is_running or has_failed or nodes is None or not _are_inputs_of(nodes, selected),
+        is_old=is_running or has_failed or nodes is None or not selected.has_inputs_of(nodes),
         content=content,
         overlays=tuple(list_overlays(parameters, nodes)),
         is_shown=nodes is not None and is_shown(parameters.result, content),
@@ -168,12 +168,3 @@ def _find_result(
 def _can_fade(result: ResultState, place_step: PlaceStep) -> bool:
     is_faded = result.content.picture != Picture.FIXED and result.content.comparison == Comparison.FADE
     return result.can_show and result.is_shown and is_faded and place_step == PlaceStep.IDLE
-
-
-def _are_inputs_of(nodes: Any, selected: SelectedNodes) -> bool:
-    return (nodes.fixed, nodes.moving, nodes.fixed_segmentation, nodes.moving_segmentation) == (
-        selected.fixed,
-        selected.moving,
-        selected.fixed_segmentation,
-        selected.moving_segmentation,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .place_check import PlaceRow, PlaceStep, fill_places_table, make_step_texts
-from .result_table import fill_result_table, format_summary
+from .result_table import StructureTable, format_summary
 from .state import PanelState, ResultState
 from .translation import translate
 from .view_content import Overlay, Picture
@@ -30,10 +30,11 @@ _ERROR_STYLE = "color: #c0392b; font-weight: bold;"
 
 
 class PanelWidgets:
-    """The widgets of LightRegistration.ui; only this class changes their state."""
+    """The widgets of LightRegistration.ui; only this class changes their state. structures: the table of numbers."""
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
+        self.structures = StructureTable(ui.resultTable)
         self._report: dict[str, Any] | None = {}
         self._places: tuple[PlaceRow, ...] | None = None
 
@@ -64,7 +65,8 @@ class PanelWidgets:
             return
         self._report = report
         self._ui.resultSection.setVisible(report is not None)
-        fill_result_table(self._ui.resultTable, report)
+        self.structures.show(report)
+        self._ui.summaryLabel.setToolTip("" if report is None else report["model"].get("reason", ""))
         self._ui.summaryLabel.setText("" if report is None else format_summary(report))
 
     def _show_result(self, result: ResultState) -> None:
@@ -80,10 +82,11 @@ class PanelWidgets:
         ui.saveReportButton.setEnabled(result.can_show)
         for tab in (ui.carryTab, ui.verdictTab):
             tab.setEnabled(result.can_show)
-        ui.tableButton.setEnabled(result.can_show and (has_structures or result.has_landmarks))
+        for button in (ui.tableButton, ui.csvButton, ui.copyButton):
+            button.setEnabled(result.can_show and (has_structures or result.has_landmarks))
         ui.showButton.setEnabled(result.can_show and not result.is_shown)
         ui.showButton.setText(
-            translate("LightRegistration", "Shown in the views")
+            translate("LightRegistration", "Shown")
             if result.is_shown
             else translate("LightRegistration", "Not shown: show")
         )

@@ -45,7 +45,7 @@ def test_four_views_show_the_result_and_the_button_leads_back(compared, tmp_path
     assert [layers(name) for name in NAMES] == [("fixed", None), ("fixed", warped), ("Difference", None)]
     ui.beforeButton.click()
     assert [layers(name) for name in NAMES] == [("fixed", None), ("fixed", "moving"), ("Difference", None)]
-    assert ui.showButton.text == "Shown in the views"
+    assert ui.showButton.text == "Shown"
     ui.noOverlayButton.click()
     for node in (compared.fixed_segmentation, compared.moving_segmentation):
         node.SetDisplayVisibility(False)
@@ -62,7 +62,7 @@ def test_four_views_show_the_result_and_the_button_leads_back(compared, tmp_path
     assert [layers(name)[0] for name in ("Fixed", "Difference")] == [None, None]
     assert slicer.util.getNodes("Difference*") == {}
     assert colored_model() is None
-    assert ui.showButton.text == "Shown in the views"
+    assert ui.showButton.text == "Shown"
 
 
 def test_the_surfaces_are_colored_by_their_distance_before_and_after(compared, tmp_path):

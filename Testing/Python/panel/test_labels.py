@@ -6,6 +6,8 @@ from LightRegistrationLib.core.report.definition import InitialChoice
 from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.core.result.result import ChangeKind, RefinementEnd
 from LightRegistrationLib.core.result.settings import RefinementPreset
+from LightRegistrationLib.scene.display.comparison import Comparison
+from LightRegistrationLib.scene.display.deformation_grid import GridKind
 
 
 def test_every_stage_has_a_label(opened):
@@ -33,6 +35,9 @@ def test_every_kind_of_change_has_its_own_words(opened):
 
 def test_every_preset_and_initial_alignment_is_offered(opened):
     from LightRegistrationLib.panel import choices
+    from LightRegistrationLib.panel.comparing import list_comparison_items
 
+    assert {value for value, _name in list_comparison_items()} == set(Comparison)
+    assert {value for value, _name in choices.list_grid_items()} == set(GridKind)
     assert {value for value, _name in choices.list_initial_items()} == set(InitialChoice)
-    assert {value for value, _name in choices.list_refinement_items()} == set(RefinementPreset)
+    assert {value for value, _name in choices.list_refinement_items({})} == set(RefinementPreset)

@@ -140,7 +140,30 @@ def test_another_module_can_be_opened_during_registration(opened):
     assert opened.ui.registerButton.text == "Register"
 
 
-def test_each_run_makes_new_nodes_unless_outputs_are_chosen(opened):
+def test_registering_again_replaces_the_own_result_but_never_one_that_is_used(opened):
+    from LightRegistrationLib.scene.nodes.results import find_registration_nodes
+
+    first = opened.registered()
+    ui, parameters = opened.ui, opened.panel.logic.getParameterNode()
+    assert "s last time)" in ui.refineBox.currentText, "the time on this machine"
+    parameters.picture = "before"
+    ui.registerButton.click()
+    opened.finish()
+    second = find_registration_nodes(parameters.result)
+    assert vars(second) == vars(first)
+    assert ui.showButton.text == "Shown"
+    assert ui.afterButton.checked
+
+    # The result becomes an input: it is no longer replaced.
+    parameters.fixedMask = first.warped_segmentation
+    ui.registerButton.click()
+    opened.finish()
+    assert parameters.result is not first.transform
+    assert find_registration_nodes(first.transform) is not None
+
+
+def test_each_run_makes_new_nodes_if_results_are_kept_and_no_outputs_are_chosen(opened):
+    opened.ui.keepResultsBox.click()
     first = opened.registered()
     opened.ui.registerButton.click()
     opened.finish()

@@ -46,7 +46,9 @@ def test_panel_and_transform_name_the_model_and_the_reason(opened):
     report = json.loads(opened.panel.logic.getParameterNode().report)
     reason = report["model"]["reason"]
     assert reason.startswith("both volumes look like MRI, brain or whole head in T1")
-    assert f"Model: brain-mri, {reason}." in opened.ui.summaryLabel.text
+    summary = opened.ui.summaryLabel
+    assert "Model: brain-mri, both volumes look like MRI, brain or whole head in T1." in summary.text
+    assert reason in summary.toolTip, "with the measured numbers"
     details = read_result_details(nodes.transform)
     assert (details["model"], details["model_reason"]) == ("brain-mri", reason)
     del report["model"]["reason"]
@@ -66,12 +68,59 @@ def test_nothing_is_shown_before_there_is_a_result(opened):
 
 
 def test_an_undefined_number_is_a_dash(opened):
-    from LightRegistrationLib.panel.result_table import fill_result_table
-
     empty = {"dice": 0.0, "jaccard": 0.0, "hd95_mm": None, "volume_change_percent": None}
     row = {"name": "Tiny", "before": empty, "after": empty}
-    fill_result_table(opened.ui.resultTable, {"structures": [row], "mean": {"before": empty, "after": empty}})
+    opened.panel.view.structures.show({"structures": [row], "mean": {"before": empty, "after": empty}})
     assert cell(opened.ui.resultTable, 1, 3) == "–"
+
+
+def make_report(dice: dict[str, float | None]) -> dict:
+    """A report with the Dice of structures."""
+    empty = {"dice": None, "jaccard": None, "hd95_mm": None, "volume_change_percent": None}
+    rows = [
+        {"name": name, "value": n, "before": empty, "after": empty | {"dice": value}}
+        for n, (name, value) in enumerate(dice.items(), start=1)
+    ]
+    return {"structures": rows, "mean": {"before": empty, "after": empty}}
+
+
+def test_a_click_on_a_header_sorts_the_structures(opened):
+    """The worst comes first; the mean stays on top, undefined numbers at the end."""
+    table, structures = opened.ui.resultTable, opened.panel.view.structures
+    structures.show(make_report({"Liver": 0.9, "Aorta": None, "Spleen": 0.10, "Vein": 0.2}))
+
+    def shown() -> list[str]:
+        return [cell(table, row, 0) for row in range(table.rowCount)]
+
+    header = table.horizontalHeader()
+    for column, expected in (
+        (2, ["Mean", "Spleen", "Vein", "Liver", "Aorta"]),
+        (2, ["Mean", "Liver", "Vein", "Spleen", "Aorta"]),
+        (2, ["Mean", "Liver", "Aorta", "Spleen", "Vein"]),
+        (0, ["Mean", "Aorta", "Liver", "Spleen", "Vein"]),
+    ):
+        header._native.sectionClicked.emit(column)
+        opened.host.raise_slot_errors()
+        assert shown() == expected
+    assert [structures.find_structure(row) for row in range(5)] == [None, 1, 0, 2, 3]
+
+
+def test_the_numbers_are_saved_and_copied_for_spreadsheets(shifted, tmp_path):
+    import qt
+
+    parameters = shifted.panel.logic.getParameterNode()
+    report = json.loads(parameters.report) | make_report({"Liver, left": 0.9125, "Aorta": None})
+    parameters.report = json.dumps(report)
+    shifted.host.dialogs.expect("QFileDialog.getSaveFileName", str(tmp_path / "numbers"))
+    shifted.ui.csvButton.click()
+    shifted.host.raise_slot_errors()
+    lines = (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("Structure,Dice before,Dice after,")
+    assert [line.split(",0")[0] for line in lines[1:]] == ['"Liver, left",', "Aorta,,,,,,,", "Mean,,,,,,,"]
+    shifted.ui.copyButton.click()
+    shifted.host.raise_slot_errors()
+    copied = qt.QApplication.clipboard().text().splitlines()
+    assert copied[1].split("\t")[:3] == ["Liver, left", "", "0.9125"]
 
 
 def test_reopening_the_module_does_not_change_the_views(opened):

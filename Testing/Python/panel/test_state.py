@@ -75,7 +75,7 @@ def test_old_numbers_are_marked_during_a_run_and_after_an_error(opened, halt):
     halt.wait_for_preview()
     halt.go_on()
     assert opened.ui.resultSection.text == "Result"
-    assert opened.ui.showButton.text == "Shown in the views"
+    assert opened.ui.showButton.text == "Shown"
     halt.wait_for_preview()
     assert "earlier" in opened.ui.resultSection.text
     assert not opened.ui.gridBox.enabled
@@ -84,7 +84,7 @@ def test_old_numbers_are_marked_during_a_run_and_after_an_error(opened, halt):
     assert "crashed" in opened.status
     assert "earlier" in opened.ui.resultSection.text
     assert opened.ui.gridBox.enabled
-    assert opened.ui.showButton.text == "Shown in the views"
+    assert opened.ui.showButton.text == "Shown"
 
 
 def test_numbers_of_other_inputs_are_marked(opened):
@@ -105,7 +105,7 @@ def test_after_loading_a_scene_the_switches_say_that_the_views_do_not_show_it(op
     assert opened.ui.showButton.text.startswith("Not shown")
     assert slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode") == []
     opened.ui.showButton.click()
-    assert opened.ui.showButton.text == "Shown in the views"
+    assert opened.ui.showButton.text == "Shown"
     assert any(node.GetVisibility2D() for node in slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode"))
     warped = opened.panel.logic.getParameterNode().result.GetNodeReference("LightRegistration.Warped")
     assert {composite.GetForegroundVolumeID() for composite in composites()} == {warped.GetID()}
@@ -113,11 +113,11 @@ def test_after_loading_a_scene_the_switches_say_that_the_views_do_not_show_it(op
 
 def test_volumes_that_the_user_puts_in_the_views_are_noticed(opened):
     opened.registered()
-    assert opened.ui.showButton.text == "Shown in the views"
+    assert opened.ui.showButton.text == "Shown"
     composites()[0].SetForegroundVolumeID(None)
     assert opened.ui.showButton.text.startswith("Not shown")
     opened.ui.showButton.click()
-    assert opened.ui.showButton.text == "Shown in the views"
+    assert opened.ui.showButton.text == "Shown"
 
 
 def test_deleting_an_input_of_the_result_takes_it_from_the_views(opened):

@@ -33,7 +33,7 @@ def test_each_picture_shows_itself(shifted, tmp_path):
         node.GetDisplayNode().SetWindowLevel(200, 100)
     for name in ("fixed", "before", "after"):
         getattr(ui, f"{name}Button").click()
-        assert ui.showButton.text == "Shown in the views"
+        assert ui.showButton.text == "Shown"
         shifted.host.render_slice_view("Red", tmp_path / f"{name}.png")
         pictures[name] = pixels(tmp_path / f"{name}.png").astype(int)
         assert foreground() == {"fixed": None, "before": "moving", "after": shifted.nodes.warped.GetName()}[name]
@@ -41,6 +41,85 @@ def test_each_picture_shows_itself(shifted, tmp_path):
     assert pictures["fixed"].max() > 100
     assert np.abs(pictures["fixed"] - pictures["after"]).mean() < 1
     assert np.abs(pictures["fixed"] - pictures["before"]).mean() > 2
+
+
+def test_the_two_volumes_are_compared_in_one_picture_and_the_nodes_stay_as_they_are(shifted, tmp_path):
+    """Two colors: red and green are equal only where both volumes are."""
+    ui, parameters = shifted.ui, shifted.panel.logic.getParameterNode()
+    ui.noOverlayButton.click()
+    for node in (shifted.fixed_segmentation, shifted.moving_segmentation):
+        node.SetDisplayVisibility(False)
+
+    def count_colored() -> int:
+        shifted.host.render_slice_view("Red", tmp_path / "red.png")
+        drawn = pixels(tmp_path / "red.png").astype(int)
+        return int((np.abs(drawn[..., 0] - drawn[..., 1]) > 40).sum())
+
+    def state() -> list:
+        return [(c.GetCompositing(), c.GetForegroundOpacity(), c.GetLabelVolumeID()) for c in composites()]
+
+    before = state()
+    ui.beforeButton.click()
+    assert count_colored() == 0
+    ui.comparisonBox.setCurrentIndex(1)
+    shifted.host.raise_slot_errors()
+    assert parameters.comparison == "colors"
+    assert ui.showButton.text == "Shown"
+    assert not ui.fadeSlider.enabled
+    assert state() == before
+    colored = count_colored()
+    assert colored > 1000
+    ui.afterButton.click()
+    assert count_colored() == 0, "this result is a copy of the fixed volume"
+    composites()[0].SetForegroundVolumeID(shifted.moving.GetID())
+    assert count_colored() == colored, "it is what is in the view now"
+    ui.showButton.click()
+    ui.beforeButton.click()
+    assert count_colored() == colored
+    shifted.nodes.transform.GetScene().RemoveNode(shifted.nodes.transform)
+    shifted.host.raise_slot_errors()
+    assert count_colored() == 0
+
+
+def test_the_spy_glass_follows_the_cursor_in_its_view(shifted, tmp_path):
+    ui, manager = shifted.ui, slicer.app.layoutManager()
+    ui.noOverlayButton.click()
+    ui.beforeButton.click()
+    ui.comparisonBox.setCurrentIndex(5)
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+    def count_ring(name: str) -> int:
+        shifted.host.render_slice_view(name, tmp_path / f"{name}.png")
+        red, green, blue = pixels(tmp_path / f"{name}.png").astype(int).reshape(-1, 3).T
+        return int(((red > 200) & (green > 150) & (blue < 120)).sum())
+
+    assert count_ring("Red") == 0
+    for name, other in (("Red", "Green"), ("Green", "Red")):
+        crosshair.SetCursorPositionXYZ([250.0, 250.0, 0.0], manager.sliceWidget(name).mrmlSliceNode())
+        shifted.host.raise_slot_errors()
+        assert count_ring(name) > 200
+        assert count_ring(other) == 0
+    ui.comparisonBox.setCurrentIndex(0)
+    assert count_ring("Green") == 0
+
+
+def test_the_deformation_is_drawn_as_a_grid_arrows_or_contours_with_a_legend(shifted, tmp_path):
+    ui = shifted.ui
+    ui.noOverlayButton.click()
+    assert not ui.gridKindBox.enabled
+    shifted.host.render_slice_view("Red", tmp_path / "none.png")
+    ui.gridBox.click()
+    modes = set()
+    for number in range(3):
+        ui.gridKindBox.setCurrentIndex(number)
+        shifted.host.raise_slot_errors()
+        assert ui.showButton.text == "Shown"
+        (display,) = (n for n in slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode") if n.GetVisibility2D())
+        modes.add(display.GetVisualizationMode())
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode") == 1
+    assert len(modes) == 3
+    ui.gridBox.click()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode") == 0
 
 
 def test_one_overlay_replaces_the_other_and_the_grid_goes_with_each(shifted):
@@ -69,7 +148,7 @@ def test_maps_of_the_deformation_are_drawn_with_their_legend(shifted, tmp_path):
         getattr(ui, f"{overlay}Button").click()
         assert parameters.overlay == overlay
         assert drawn() == {"map"}
-        assert ui.showButton.text == "Shown in the views"
+        assert ui.showButton.text == "Shown"
         labels = slicer.util.getNode("Deformation map")
         values = np.unique(slicer.util.arrayFromVolume(labels))
         colors = labels.GetDisplayNode().GetColorNode()
@@ -96,7 +175,7 @@ def test_a_view_opened_later_shows_the_same_with_its_legend(shifted, tmp_path):
     shifted.host.process_events()
     shifted.host.raise_slot_errors()
     assert len({(c.GetForegroundVolumeID(), c.GetLabelVolumeID(), c.GetForegroundOpacity()) for c in composites()}) == 1
-    assert ui.showButton.text == "Shown in the views"
+    assert ui.showButton.text == "Shown"
     band = make_length_bands(5.0)[-1]
     for name in (*new, "Red"):
         shifted.host.render_slice_view(name, tmp_path / f"{name}.png")
@@ -129,7 +208,7 @@ def test_a_match_map_taken_out_of_the_views_is_noticed_and_comes_back(shifted):
     shifted.ui.noOverlayButton.click()
     assert drawn() == set()
     shifted.ui.matchButton.click()
-    assert shifted.ui.showButton.text == "Shown in the views"
+    assert shifted.ui.showButton.text == "Shown"
     assert all(composite.GetLabelVolumeID() for composite in composites())
 
 

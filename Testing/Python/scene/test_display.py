@@ -11,7 +11,12 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.core.geometry.transforms import DisplacementField
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.display.deformation_grid import grid_spacing_mm, remove_rigid_motion
+from LightRegistrationLib.scene.display.deformation_grid import (
+    GridKind,
+    grid_spacing_mm,
+    list_contour_levels_mm,
+    remove_rigid_motion,
+)
 from LightRegistrationLib.scene.display.match import MATCH, MISMATCH, compute_match_map
 from LightRegistrationLib.scene.display.result_display import ResultDisplay
 from LightRegistrationLib.scene.headless.slice_views import SliceView
@@ -518,3 +523,31 @@ def test_a_segmentation_that_the_user_limited_to_some_views_keeps_them(applicati
     assert own.GetViewNodeIDs() == ("vtkMRMLSliceNodeRed",)
     display.restore()
     assert own.GetViewNodeIDs() == ("vtkMRMLSliceNodeRed",)
+
+
+def test_contours_have_round_lengths_up_to_the_longest_one() -> None:
+    assert list_contour_levels_mm(9.0) == [2, 4, 6, 8]
+    assert list_contour_levels_mm(0.01) == [0.1]
+    for longest in np.geomspace(0.2, 200, 60):
+        levels = list_contour_levels_mm(float(longest))
+        assert 1 <= len(levels) <= 8
+        assert longest / 3 < levels[-1] <= longest * (1 + 1e-6)
+
+
+def test_grid_arrows_and_contours_draw_the_deformation_each_in_its_way(application, scene, view) -> None:
+    pair, nodes = registered(scene)
+    without_image(pair, nodes)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_after()
+    drawn = {}
+    for kind in GridKind:
+        display.show_grid(True, kind)
+        drawn[kind] = view.render().max(-1) > 60
+        assert 200 < drawn[kind].sum() < drawn[kind].size / 2
+    kinds = list(drawn.values())
+    assert all((one != other).sum() > 200 for one, other in zip(kinds, kinds[1:] + kinds[:1], strict=True))
+    bare = view.render()
+    display.show_grid(True, GridKind.CONTOURS, "Displacement, mm")
+    assert (view.render() != bare)[:, :120].sum() > 300, "the legend at the left"
+    display.show_grid(False)
+    assert view.render().max() < 60

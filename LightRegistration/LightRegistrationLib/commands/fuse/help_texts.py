@@ -55,5 +55,5 @@ PATCH = "with joint: images are compared in cubes of this radius, voxels (defaul
 SEARCH = """with joint: look for the best match of each patch in voxels up to this far, which corrects small errors of
 the registrations, but takes many times longer (default: 0, no search)"""
 PROBABILITIES = "also write a probability map of each structure"
-INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes) or affine
-(centers, then shift, rotation, scale and shear; the default)"""
+INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), rigid
+(centers, then shift and rotation) or affine (scale and shear too; the default)"""

@@ -56,9 +56,9 @@ FORCE = "replace an earlier result in DIR once the new one is complete; other fi
 SEGMENTATION = "structures in the {role} volume: label map or .seg.nrrd, on any grid"
 MODEL = "model to use, see `light-registration models` (default: auto, the model that fits both volumes)"
 CASCADES = "number of cascades on the network grid, 1 to 3 (default: as the model's card says)"
-INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), affine
-(centers, then shift, rotation, scale and shear; the default), or a linear ITK transform file that maps fixed to
-moving points (.h5, .tfm, .txt, .mat)"""
+INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), rigid
+(centers, then shift and rotation), affine (scale and shear too; the default), or a linear ITK transform file that maps
+fixed to moving points (.h5, .tfm, .txt, .mat)"""
 REFINE = """whether the deformation is then optimized for this pair: none (the default; multimodal pairs get a few
 coarse steps), fast (a few seconds) or best (takes longer, until there is no more gain)"""
 SERIES = """which series of a DICOM folder to use: its number or UID, or fixed=NUMBER,moving=NUMBER if both folders hold

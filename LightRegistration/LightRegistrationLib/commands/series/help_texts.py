@@ -42,6 +42,6 @@ TO_MEAN = "register to the mean of all frames"
 ROUNDS = "with --to-mean: how often all frames are registered to the mean (default: 2)"
 POINTS = "points of the reference, .csv (x, y, z in RAS mm, and maybe label) or .mrk.json, to follow over time"
 LPS = "the points of a CSV file are in LPS mm"
-INITIAL = """alignment before the model: none (the frames share a position; the default), centers (of the volumes) or
-affine (centers, then shift, rotation, scale and shear)"""
+INITIAL = """alignment before the model: none (the frames share a position; the default), centers (of the volumes),
+rigid (centers, then shift and rotation) or affine (scale and shear too)"""
 REFINE = "optimize each deformation: none, fast (the default) or best"

@@ -49,6 +49,6 @@ SPACING = "voxel size of the template, mm (default: that of a cube of the scans'
 PROBABILITIES = "with labels: also write for each structure the share of the scans that have it at each voxel"
 FORCE = "replace a template of other scans or settings in DIR"
 WORKERS = "number of processes; more than 1 need Dask distributed (default: as cores and free memory allow)"
-INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes) or affine
-(centers, then shift, rotation, scale and shear; the default)"""
+INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), rigid
+(centers, then shift and rotation) or affine (scale and shear too; the default)"""
 REFINE = """optimize each deformation: none, fast (the default) or best"""

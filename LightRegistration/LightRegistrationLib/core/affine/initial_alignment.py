@@ -38,7 +38,8 @@ def find_initial_alignment(
     else:
         masks = {"fixed_mask": guidance.fixed_mask, "moving_mask": guidance.moving_mask}
         with limit_threads(1):  # the steps are so small that threads would wait longer than they compute
-            found = align_affine(fixed, moving, normalization, shrunk=shrunk, is_rigid=settings.follow_up, **masks)
+            is_rigid = settings.follow_up or settings.initial == InitialAlignment.RIGID
+            found = align_affine(fixed, moving, normalization, shrunk=shrunk, is_rigid=is_rigid, **masks)
     _check_overlap(fixed.geometry, moving.geometry, found.transform, settings)
     return found
 

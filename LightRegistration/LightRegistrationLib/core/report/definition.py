@@ -39,6 +39,7 @@ class InitialChoice(StrEnum):
 
     NONE = "none"
     CENTERS = "centers"
+    RIGID = "rigid"
     AFFINE = "affine"
     TRANSFORM = "transform"
 

@@ -23,12 +23,13 @@ Choice = TypeVar("Choice", bound=StrEnum)
 class InitialAlignment(StrEnum):
     """The linear alignment before the network.
 
-    NONE: positions as in the headers. CENTERS: the centers of both volumes coincide. AFFINE: centers, then shift,
-    rotation, scale and shear by similarity.
+    NONE: positions as in the headers. CENTERS: the centers of both volumes coincide. RIGID: centers, then shift and
+    rotation by similarity. AFFINE: scale and shear too.
     """
 
     NONE = "none"
     CENTERS = "centers"
+    RIGID = "rigid"
     AFFINE = "affine"
 
 

@@ -153,7 +153,7 @@ class ComparedView:
         board = vtkImageCheckerboard()
         board.SetInputConnection(0, background.GetOutputPort())
         board.SetInputConnection(1, foreground.GetOutputPort())
-        board.SetNumberOfDivisions(*(max(2, round(pixels / TILE_PIXELS)) for pixels in (width, height)), 1)
+        board.SetNumberOfDivisions([max(2, round(pixels / TILE_PIXELS)) for pixels in (width, height)] + [1])
         return board
 
     def _look_through(self, around: Any, inside: Any) -> Any:

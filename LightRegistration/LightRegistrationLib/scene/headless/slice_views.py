@@ -87,6 +87,11 @@ class SliceView:
             scene.RemoveNode(node)
         self._window.Finalize()
 
+    @property
+    def renderer(self) -> Any:
+        """The vtkRenderer that draws the view."""
+        return self._renderer
+
     def center_on(self, point_mm: NDArray[np.float64]) -> None:
         """Show the slice through a point (RAS mm), with the point in the middle of the view."""
         self.node.JumpSliceByCentering(*(float(x) for x in point_mm))

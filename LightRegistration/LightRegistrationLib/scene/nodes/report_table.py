@@ -8,6 +8,7 @@ from typing import Any
 from vtkmodules.vtkCommonCore import vtkDoubleArray, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkTable
 
+NAME_COLUMN = "Structure"
 _COLUMNS = {
     "Dice before": ("before", "dice"),
     "Dice after": ("after", "dice"),
@@ -28,10 +29,31 @@ _LANDMARK_COLUMNS = {
 
 
 def fill_report_table(table_node: Any, report: Mapping[str, Any]) -> None:
-    """Replace the content of a vtkMRMLTableNode with one row per structure and one row for the mean.
+    """Replace the content of a vtkMRMLTableNode with the columns of a report; undefined numbers are NaN."""
+    names, columns = list_report_columns(report)
+    table = vtkTable()
+    first = vtkStringArray()
+    first.SetName(NAME_COLUMN)
+    for name in names:
+        first.InsertNextValue(name)
+    table.AddColumn(first)
+    for title, values in columns.items():
+        column = vtkDoubleArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(float("nan") if value is None else value)
+        table.AddColumn(column)
+    modifying = table_node.StartModify()
+    table_node.SetAndObserveTable(table)
+    table_node.SetUseColumnTitleAsColumnHeader(True)
+    table_node.EndModify(modifying)
+
+
+def list_report_columns(report: Mapping[str, Any]) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Return the names of the rows, one for each structure and one for the mean, and the columns of numbers by title.
 
     With landmarks, one more row has their target registration error (TRE), in columns of its own. Undefined numbers are
-    NaN. Without structures and landmarks the table has columns but no rows.
+    None. Without structures and landmarks there are columns but no rows.
     """
     structures, landmarks = report.get("structures") or [], report.get("landmarks")
     rows = [*structures, {"name": "Mean", **report["mean"]}] if structures else []
@@ -39,20 +61,5 @@ def fill_report_table(table_node: Any, report: Mapping[str, Any]) -> None:
     if landmarks is not None:
         rows.append({"name": f"Landmarks ({landmarks['count']})", **landmarks})
         columns |= _LANDMARK_COLUMNS
-    table = vtkTable()
-    names = vtkStringArray()
-    names.SetName("Structure")
-    for row in rows:
-        names.InsertNextValue(row["name"])
-    table.AddColumn(names)
-    for title, (moment, key) in columns.items():
-        column = vtkDoubleArray()
-        column.SetName(title)
-        for row in rows:
-            value = row[moment].get(key)
-            column.InsertNextValue(float("nan") if value is None else value)
-        table.AddColumn(column)
-    modifying = table_node.StartModify()
-    table_node.SetAndObserveTable(table)
-    table_node.SetUseColumnTitleAsColumnHeader(True)
-    table_node.EndModify(modifying)
+    numbers = {title: [row[moment].get(key) for row in rows] for title, (moment, key) in columns.items()}
+    return [row["name"] for row in rows], numbers
