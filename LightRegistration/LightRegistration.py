@@ -18,6 +18,7 @@ from slicer import (
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
+    vtkMRMLSequenceNode,
     vtkMRMLTransformNode,
 )
 from slicer.parameterNodeWrapper import parameterNodeWrapper
@@ -73,6 +74,7 @@ from LightRegistrationLib.panel.result_table import format_completion
 from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
 from LightRegistrationLib.panel.sample_data import register_sample_data
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
+from LightRegistrationLib.panel.series import SeriesChoice, SeriesEnd, SeriesForm, SeriesRun
 from LightRegistrationLib.panel.slice_views import ResultViews
 from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state
 from LightRegistrationLib.panel.tolerances import ToleranceForm, read_tolerances
@@ -134,6 +136,7 @@ class LightRegistrationParameterNode:
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
     followUp: both volumes are scans of one person. cascades, threads: 0 for as trained, and for all cores.
     Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
+    series: 4-D, every frame is registered to one of them. seriesPoints: of that frame, to follow over time.
     An output that is None is created, or that of the latest result is taken if the same nodes are registered again, but
     for keepResults. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON. picture, overlay, showGrid, gridKind, comparison: what the views
@@ -158,6 +161,8 @@ class LightRegistrationParameterNode:
     cascades: int = 0
     threads: int = 0
     keepResults: bool = False
+    series: vtkMRMLSequenceNode
+    seriesPoints: vtkMRMLMarkupsFiducialNode
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode
@@ -203,6 +208,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         )
         self.tolerances = ToleranceForm(self.ui)
         self.tolerances.show_stored()
+        self.series = SeriesForm(self.ui, self.onSeriesStart)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))
         self.initialBox = ChoiceBox(self.ui.initialBox, list_initial_items(), self._setter("initial"))
         self.refineBox = ChoiceBox(self.ui.refineBox, list_refinement_items(read_seconds()), self._setter("refine"))
@@ -351,6 +357,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if parameters is None or slicer.mrmlScene.IsImporting():
             return
         self.checks.follow(self.logic.run_state.is_running)
+        self.series.show(parameters, self.logic.run_state.is_running)
         logic = self.logic
         opacity = logic.foreground_opacity
         self.view.show(find_state(logic.run_state, parameters, logic.is_shown, self.checks.place_step, opacity))
@@ -374,6 +381,15 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
                 preview=self._readPreviewContent,
                 replaced=find_replaced(self._parameterNode, selected),
             )
+        except InputError as error:
+            self._showProblem(str(error), selected)
+
+    def onSeriesStart(self, choice):
+        """Register every frame of the chosen sequence to one of them."""
+        self._startedAt = time.monotonic()
+        selected = read_selected_nodes(self._parameterNode)
+        try:
+            self.logic.start_series(choice, read_settings(self._parameterNode), selected)
         except InputError as error:
             self._showProblem(str(error), selected)
 
@@ -610,6 +626,41 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         request = selected.make_request(settings)
         self._runner.start(request, publish_and_end, show_progress, show_preview, tuple(selected.list_inputs()))
         self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
+
+    def start_series(
+        self,
+        choice: SeriesChoice,
+        settings: RegistrationSettings,
+        selected: SelectedNodes | None = None,
+        on_end: Callable[[SeriesEnd], None] = lambda end: None,
+    ) -> None:
+        """Register every frame of a sequence to one of them and return; `on_end` is called once, with the new nodes.
+
+        settings: of each registration; the frames are taken where they are. selected: what the panel shows beside it.
+        Raises InputError, with one line for the user, for a sequence that cannot be registered.
+        """
+        problem = choice.find_problem()
+        if problem is not None:
+            raise InputError(problem)
+        self._ensure_packages()
+
+        def show_progress(number: int, update: ProgressUpdate) -> None:
+            part = translate("LightRegistration", "Frame {number}:").format(number=number)
+            self._set_run_state(RunState(progress=update, part=part))
+
+        def end(result: SeriesEnd) -> None:
+            # has_result: what the panel shows of a pair stays valid.
+            shown = RunEnd(result.line, result.is_error, selected or SelectedNodes(), has_result=True)
+            self._set_run_state(RunState(end=shown))
+            on_end(result)
+
+        run = SeriesRun(self._runner, choice, settings, show_progress, end)
+        self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
+        try:
+            run.start()
+        except InputError:
+            self._set_run_state(RunState())
+            raise
 
     def _ensure_packages(self) -> None:
         if not find_missing_packages():

@@ -145,7 +145,7 @@ _PAIRED_PARAMETERS = (
 )
 _VOLUME = "vtkMRMLScalarVolumeNode"
 
-NODE_PARAMETERS = (*_PARAMETERS.values(), "fixedLandmarks", "movingLandmarks")
+NODE_PARAMETERS = (*_PARAMETERS.values(), "fixedLandmarks", "movingLandmarks", "series", "seriesPoints")
 """The names of the node selectors' values in the parameter node."""
 
 

@@ -185,8 +185,9 @@ class RegistrationRunner(VTKObservationMixin):
             if run is not None:
                 run.on_end(outcome)
         finally:
-            for loop in self._loops:
-                loop.quit()
+            if not self.is_busy:  # otherwise `on_end` has started the next one
+                for loop in self._loops:
+                    loop.quit()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self.cancel(translate("LightRegistration", "The scene was closed: the registration was canceled."))

@@ -32,10 +32,15 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class RunState:
-    """What the logic is doing. is_starting: packages are being installed. progress: of the running registration."""
+    """What the logic is doing.
+
+    is_starting: packages are being installed. progress: of the running registration. part: which part of a series it
+    is; empty for a pair.
+    """
 
     is_starting: bool = False
     progress: ProgressUpdate | None = None
+    part: str = ""
     end: RunEnd | None = None
 
     @property
@@ -127,7 +132,7 @@ def _find_status(run: RunState, selected: SelectedNodes, problem: str | None) ->
     if run.is_starting:
         return format_progress(ProgressUpdate(0.0, Stage.STARTING)), False
     if run.progress is not None:
-        return format_progress(run.progress), False
+        return f"{run.part} {format_progress(run.progress)}".strip(), False
     if run.end is not None and run.end.selected == selected:
         return run.end.line, run.end.is_error
     return problem or translate("LightRegistration", "Ready."), False

@@ -22,6 +22,13 @@ def read_points_mm(node: Any) -> FloatArray:
     return np.array(points, dtype=np.float64).reshape(-1, 3)
 
 
+def list_point_labels(node: Any) -> list[str]:
+    """Return the labels of the placed points, in the order of `read_points_mm`."""
+    numbers = range(node.GetNumberOfControlPoints())
+    placed = [n for n in numbers if node.GetNthControlPointPositionStatus(n) == node.PositionDefined]
+    return [node.GetNthControlPointLabel(n) for n in placed]
+
+
 def map_to_moving(transform: Any, points_mm: FloatArray) -> FloatArray:
     """Map points of the world (n, 3), RAS mm, to where they come from in the moving volume as it was registered."""
     mapping = vtkGeneralTransform()
