@@ -98,10 +98,10 @@ def list_comparison_items() -> list[tuple[str, str]]:
     """Return the comparisons and their names."""
     return [
         (Comparison.FADE, translate("LightRegistration", "Fade")),
-        (Comparison.COLORS, translate("LightRegistration", "Two colors (fixed red, other cyan)")),
+        (Comparison.COLORS, translate("LightRegistration", "Two colors")),
         (Comparison.CHECKERBOARD, translate("LightRegistration", "Checkerboard")),
         (Comparison.DIFFERENCE, translate("LightRegistration", "Difference")),
         (Comparison.FLICKER, translate("LightRegistration", "Flicker")),
-        (Comparison.GLASS, translate("LightRegistration", "Spy-glass: other in fixed")),
-        (Comparison.GLASS_REVERSED, translate("LightRegistration", "Spy-glass: fixed in other")),
+        (Comparison.GLASS, translate("LightRegistration", "Spy-glass")),
+        (Comparison.GLASS_REVERSED, translate("LightRegistration", "Spy-glass, reversed")),
     ]

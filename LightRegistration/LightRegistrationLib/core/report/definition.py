@@ -259,8 +259,8 @@ class Report(TypedDict):
     """The numbers of one registration. Undefined numbers, such as the distance to an empty structure, are `null`.
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
-    `initial_transform` in the settings, and, only where it was asked for, `inverse`, `landmarks` and `review`;
-    `outputs` may have `page` and `inverse`.
+    `initial_transform` and `rigid` as `initial` in the settings, and, only where it was asked for, `inverse`,
+    `landmarks` and `review`; `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]

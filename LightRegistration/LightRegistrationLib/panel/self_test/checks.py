@@ -141,6 +141,33 @@ class CheckScenarios:
         self.ui.afterButton.click()
         self.assertTrue(slider.enabled)
 
+    def test_comparisons_are_drawn_and_change_no_node(self) -> None:
+        """Each way to compare is what the switches say; the views and their nodes stay as they are."""
+        self._show_known_result()
+        view = slicer.app.layoutManager().sliceWidget("Red")
+        composite = view.mrmlSliceCompositeNode()
+
+        def read() -> tuple[Any, ...]:
+            volumes = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+            return (*volumes, composite.GetForegroundOpacity(), composite.GetCompositing())
+
+        def count_props() -> int:
+            window = view.sliceView().renderWindow()
+            return int(window.GetRenderers().GetFirstRenderer().GetViewProps().GetNumberOfItems())
+
+        before, props = read(), count_props()
+        box = self.ui.comparisonBox
+        for number in range(1, box.count):
+            box.setCurrentIndex(number)
+            view.sliceView().forceRender()
+            self.assertGreater(count_props(), props, box.currentText)
+            self.assertEqual(read(), before)
+            self.assertEqual(self.ui.showButton.text, "Shown")
+            self.assertFalse(self.ui.fadeSlider.enabled)
+        box.setCurrentIndex(0)
+        self.assertEqual(count_props(), props)
+        self.assertTrue(self.ui.fadeSlider.enabled)
+
     def test_a_click_on_a_structure_shows_it(self) -> None:
         """The slice views jump into the clicked structure of the fixed volume; the row of the mean moves nothing."""
         self._show_known_result()

@@ -217,6 +217,22 @@ class LightRegistrationScenarios(CheckScenarios):
         self.assertIn("Refinement", self.ui.summaryLabel.text)
         self.assertIn(f"Volume of {structure.text()}", self.ui.summaryLabel.text)
 
+    def test_series_becomes_a_sequence_of_transforms(self) -> None:
+        """Both volumes as frames of a sequence: a transform for each, and points over time as a plot."""
+        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "frames")
+        for number, node in enumerate((self.fixed, self.moving)):
+            sequence.SetDataNodeAtValue(node, str(number))
+        points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "followed")
+        points.AddControlPoint(0.0, 20.0, 10.0)
+        self.ui.seriesSelector.setCurrentNode(sequence)
+        self.ui.seriesPointsSelector.setCurrentNode(points)
+        self.ui.seriesButton.click()
+        self.panel.logic.wait(WAIT_SECONDS)
+        self.assertIn("2 of 2 frames", self.ui.statusLabel.text)
+        (transforms,) = (n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not sequence)
+        self.assertEqual(transforms.GetNumberOfDataNodes(), 2)
+        self.assertEqual(slicer.util.getNode("followed over time").GetNumberOfPlotSeriesNodes(), 1)
+
     def test_initial_transform_of_the_scene(self) -> None:
         """A linear transform of the scene is the initial alignment, and the result names it."""
         self._choose(segmentations=False)
