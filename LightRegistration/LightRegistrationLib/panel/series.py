@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import slicer
+
 from ..core.errors import InputError
 from ..core.geometry.transforms import DisplacementField
 from ..core.geometry.volume import Volume
@@ -134,7 +136,7 @@ class SeriesRun:
         name = translate("LightRegistration", "{series} to frame {number} transforms")
         name = series.GetScene().GenerateUniqueName(name.format(series=series.GetName(), number=self._choice.reference))
         transforms = make_transform_sequence(series, self._fields, name)
-        add_transform_sequence(series, transforms)
+        add_transform_sequence(series, transforms, slicer.app.applicationLogic().GetModuleLogic("Sequences"))
         line = translate("LightRegistration", "{done} of {count} frames are registered to frame {number}: {name}.")
         line = line.format(done=len(self._fields), count=self._count, number=self._choice.reference, name=name)
         self._on_end(SeriesEnd(" ".join([line, *self._problems]), False, transforms, self._plot_points()))

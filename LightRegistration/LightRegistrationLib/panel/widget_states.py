@@ -35,8 +35,15 @@ class PanelWidgets:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self.structures = StructureTable(ui.resultTable)
+        self._reserve_width()
         self._report: dict[str, Any] | None = {}
         self._places: tuple[PlaceRow, ...] | None = None
+
+    def _reserve_width(self) -> None:
+        """Make the panel as wide as with a result: otherwise it would grow with the first one, and all views shrink."""
+        ui = self._ui
+        ui.showButton.setText(_not_shown_text())
+        ui.registerButton.setMinimumWidth(ui.resultSection.sizeHint.width())
 
     def show(self, state: PanelState) -> None:
         """Show a state of the panel; what was shown before makes no difference."""
@@ -85,11 +92,7 @@ class PanelWidgets:
         for button in (ui.tableButton, ui.csvButton, ui.copyButton):
             button.setEnabled(result.can_show and (has_structures or result.has_landmarks))
         ui.showButton.setEnabled(result.can_show and not result.is_shown)
-        ui.showButton.setText(
-            translate("LightRegistration", "Shown")
-            if result.is_shown
-            else translate("LightRegistration", "Not shown: show")
-        )
+        ui.showButton.setText(translate("LightRegistration", "Shown") if result.is_shown else _not_shown_text())
 
     def _show_switches(self, result: ResultState) -> None:
         ui = self._ui
@@ -127,3 +130,7 @@ class PanelWidgets:
         if result.places != self._places:  # otherwise the selected row would be lost
             self._places = result.places
             fill_places_table(ui.placesTable, result.places)
+
+
+def _not_shown_text() -> str:
+    return translate("LightRegistration", "Not shown: show")

@@ -118,7 +118,7 @@ def test_models_and_alignments_have_readable_names(opened):
     titles = [card.title for card in list_cards((BUNDLED_MODELS_FOLDER,)).values()]
     assert len(titles) > 3
     assert [box.itemText(i) for i in range(box.count)] == ["Automatic", *titles, "Coarse grid, for tests (quick)"]
-    opened.ui.initialBox.setCurrentIndex(1)
+    opened.ui.initialBox.setCurrentIndex(2)
     assert opened.panel.logic.getParameterNode().initial == "centers"
     opened.panel.logic.getParameterNode().initial = "none"
     assert "already aligned" in opened.ui.initialBox.currentText

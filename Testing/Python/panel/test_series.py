@@ -13,7 +13,8 @@ from ..processes import PATIENCE_S, ends, paused
 
 def add_sequence(*volumes):
     """A sequence of volumes at 0, 20, 40 ... percent of the breathing cycle; None for an empty frame."""
-    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "breathing")
+    name = slicer.mrmlScene.GenerateUniqueName("breathing")
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     sequence.SetIndexName("phase")
     sequence.SetIndexUnit("%")
     for number, node in enumerate(volumes):
@@ -70,6 +71,7 @@ def test_the_frames_become_a_sequence_of_transforms_and_points_over_time(chosen)
     assert chart.GetXAxisTitle() == "phase (%)"
     assert chart.GetNumberOfPlotSeriesNodes() == 2
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
+    assert table.GetName() == "tumor over time table"
     assert [table.GetCellText(row, 0) for row in range(2)] == ["0", "20"]
     np.testing.assert_allclose([float(table.GetCellText(1, 1 + n)) for n in range(2)], distances, rtol=1e-3)
 

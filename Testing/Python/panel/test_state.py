@@ -29,7 +29,7 @@ def test_a_second_run_that_ends_while_another_module_is_open(opened, halt, end):
     opened.choose()
     halt.wait_for_preview()
     halt.go_on()
-    first = opened.panel.logic.getParameterNode().result
+    first = opened.panel.logic.getParameterNode().report
     halt.wait_for_preview()
     opened.host.leave("LightRegistration")
     if end == "finished":
@@ -41,7 +41,7 @@ def test_a_second_run_that_ends_while_another_module_is_open(opened, halt, end):
     opened.host.enter("LightRegistration")
     opened.host.raise_slot_errors()
     assert_ready(opened)
-    assert (opened.panel.logic.getParameterNode().result is not first) == (end == "finished")
+    assert (opened.panel.logic.getParameterNode().report != first) == (end == "finished")
     expected = {"finished": "Done in", "canceled": "Canceled.", "crashed": "crashed"}[end]
     assert expected in opened.status
     opened.ui.registerButton.click()

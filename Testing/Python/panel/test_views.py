@@ -25,12 +25,7 @@ def drawn() -> set[str]:
 
 def test_each_picture_shows_itself(shifted, tmp_path):
     ui, pictures = shifted.ui, {}
-    ui.noOverlayButton.click()
-    for node in (shifted.fixed_segmentation, shifted.moving_segmentation):
-        node.SetDisplayVisibility(False)
-    for node in (shifted.fixed, shifted.moving, shifted.nodes.warped):
-        node.GetDisplayNode().SetAutoWindowLevel(False)
-        node.GetDisplayNode().SetWindowLevel(200, 100)
+    show_volumes_alone(shifted)
     for name in ("fixed", "before", "after"):
         getattr(ui, f"{name}Button").click()
         assert ui.showButton.text == "Shown"
@@ -43,12 +38,20 @@ def test_each_picture_shows_itself(shifted, tmp_path):
     assert np.abs(pictures["fixed"] - pictures["before"]).mean() > 2
 
 
+def show_volumes_alone(shifted) -> None:
+    """No overlay, no segmentations of the user, and one window for all volumes."""
+    shifted.ui.noOverlayButton.click()
+    for node in (shifted.fixed_segmentation, shifted.moving_segmentation):
+        node.SetDisplayVisibility(False)
+    for node in (shifted.fixed, shifted.moving, shifted.nodes.warped):
+        node.GetDisplayNode().SetAutoWindowLevel(False)
+        node.GetDisplayNode().SetWindowLevel(200, 100)
+
+
 def test_the_two_volumes_are_compared_in_one_picture_and_the_nodes_stay_as_they_are(shifted, tmp_path):
     """Two colors: red and green are equal only where both volumes are."""
     ui, parameters = shifted.ui, shifted.panel.logic.getParameterNode()
-    ui.noOverlayButton.click()
-    for node in (shifted.fixed_segmentation, shifted.moving_segmentation):
-        node.SetDisplayVisibility(False)
+    show_volumes_alone(shifted)
 
     def count_colored() -> int:
         shifted.host.render_slice_view("Red", tmp_path / "red.png")
@@ -83,7 +86,7 @@ def test_the_two_volumes_are_compared_in_one_picture_and_the_nodes_stay_as_they_
 
 def test_the_spy_glass_follows_the_cursor_in_its_view(shifted, tmp_path):
     ui, manager = shifted.ui, slicer.app.layoutManager()
-    ui.noOverlayButton.click()
+    show_volumes_alone(shifted)
     ui.beforeButton.click()
     ui.comparisonBox.setCurrentIndex(5)
     crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")

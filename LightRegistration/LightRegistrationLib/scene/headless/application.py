@@ -19,6 +19,7 @@ _MODULE_LOGICS = {
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
     "Models": "vtkSlicerModelsLogic",
     "Markups": "vtkSlicerMarkupsLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
 }
 
 

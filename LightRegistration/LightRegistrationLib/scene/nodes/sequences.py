@@ -66,10 +66,11 @@ def make_transform_sequence(series: Any, fields: Mapping[int, DisplacementField]
     return sequence
 
 
-def add_transform_sequence(series: Any, sequence: Any) -> Any:
+def add_transform_sequence(series: Any, sequence: Any, logic: Any) -> Any:
     """Add a sequence of transforms to the scene of its series, where it is played together with it.
 
-    Returns the transform node that follows the shown frame; None for a series without a sequence browser.
+    logic: the vtkSlicerSequencesLogic of the application. Returns the transform node that follows the shown frame; None
+    for a series without a sequence browser.
     """
     scene = series.GetScene()
     scene.AddNode(sequence)
@@ -77,8 +78,6 @@ def add_transform_sequence(series: Any, sequence: Any) -> Any:
         browser = scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode")
         if browser.IsSynchronizedSequenceNode(series, True):
             browser.AddSynchronizedSequenceNode(sequence)
-            logic = slicer.vtkSlicerSequencesLogic()
-            logic.SetMRMLScene(scene)
             logic.UpdateProxyNodesFromSequences(browser)
             return browser.GetProxyNode(sequence)
     return None
@@ -96,7 +95,7 @@ def add_point_plot(series: Any, distances_mm: Mapping[int, FloatArray], names: S
     """
     scene = series.GetScene()
     axis, along = _read_index(series, list(distances_mm))
-    table_node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(title))
+    table_node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{title} table"))
     table = vtkTable()
     columns = [f"{number} {name}" for number, name in enumerate(names, start=1)]
     table.AddColumn(_make_column(axis, along))
