@@ -14,6 +14,8 @@ _COLUMNS = (("before", "dice"), ("after", "dice"), ("after", "hd95_mm"), ("after
 _FORMATS = {"dice": "{:.3f}", "hd95_mm": "{:.1f}", "volume_change_percent": "{:+.1f} %"}
 
 
+SLICE_ROWS = 40
+"""Rows that are filled at once. Chosen, so that it takes a few ten milliseconds."""
 ROW_PIXELS = 22
 """Height of a row. Chosen, so that the panel fits on a small screen."""
 
@@ -29,6 +31,10 @@ class StructureTable:
         self._report: dict[str, Any] | None = None
         self._column: int | None = None
         self._is_descending = False
+        self._rows: list[int] = []
+        self._filled = 0
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._fill_more)
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
         header = table.horizontalHeader()
@@ -38,6 +44,7 @@ class StructureTable:
     def show(self, report: dict[str, Any] | None) -> None:
         """Fill the table with the structures of a report; hide it without structures."""
         self._report = report
+        self._timer.stop()
         structures = (report or {}).get("structures")
         table = self._table
         table.setVisible(bool(structures))
@@ -54,23 +61,29 @@ class StructureTable:
         )
         if report is None or not structures:
             return
-        self._fill_rows(report, self._sort(structures))
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        self._rows = self._sort(structures)
+        table.setRowCount(1 + len(self._rows))
+        _fill_row(table, 0, {"name": translate("LightRegistration", "Mean"), **report["mean"]})
+        self._filled = 0
+        self._fill_more()
+        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         for column in range(1, 1 + len(_COLUMNS)):
-            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+            table.resizeColumnToContents(column)
 
     def find_structure(self, row: int) -> int | None:
         """Return which structure of the report a row shows; None for the mean."""
-        number = int(self._table.item(row, 0).data(qt.Qt.UserRole))
-        return None if number < 0 else number
+        return None if row == 0 else self._rows[row - 1]
 
-    def _fill_rows(self, report: dict[str, Any], order: list[int]) -> None:
-        self._table.setRowCount(1 + len(order))
-        mean = {"name": translate("LightRegistration", "Mean"), **report["mean"]}
-        _fill_row(self._table, 0, -1, mean)
-        for row, number in enumerate(order, start=1):
-            _fill_row(self._table, row, number, report["structures"][number])
+    def _fill_more(self) -> None:
+        """Fill some more rows, and go on from Qt's event loop: windows respond meanwhile."""
+        structures = (self._report or {}).get("structures") or []
+        for number in self._rows[self._filled : self._filled + SLICE_ROWS]:
+            self._filled += 1
+            _fill_row(self._table, self._filled, structures[number])
+        if self._filled < len(self._rows):
+            self._timer.start(0)
+        else:
+            self._timer.stop()
 
     def _sort(self, structures: list[dict[str, Any]]) -> list[int]:
         order = list(range(len(structures)))
@@ -101,12 +114,11 @@ def _read_value(row: dict[str, Any], column: int) -> Any:
     return row[moment].get(key)
 
 
-def _fill_row(table: Any, row: int, number: int, values: dict[str, Any]) -> None:
+def _fill_row(table: Any, row: int, values: dict[str, Any]) -> None:
     numbers = [_format_number(values[moment].get(key), _FORMATS[key]) for moment, key in _COLUMNS]
     for column, text in enumerate((values["name"], *numbers)):
         item = qt.QTableWidgetItem(text)
-        item.setData(qt.Qt.UserRole, number)
-        if number < 0:
+        if row == 0:
             font = item.font()
             font.setBold(True)
             item.setFont(font)

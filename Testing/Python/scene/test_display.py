@@ -356,6 +356,24 @@ def test_match_of_overlapping_and_differently_numbered_structures() -> None:
         compute_match_map(fixed, Segmentation((shifted,), np.eye(4), (Segment("else", 9),)), fixed.geometry)
 
 
+@pytest.mark.parametrize(("values", "dtype"), [((1, 7, 255), np.uint8), ((3, 90_000, 2), np.int32)])
+def test_the_match_map_is_right_for_all_label_values_and_layers(values, dtype) -> None:
+    """As each structure says by itself; a mismatch wins where structures overlap."""
+    rng = np.random.default_rng(3)
+    choices = np.array([0, *values, 5 if dtype is np.uint8 else -4], dtype)
+    layers = [rng.choice(choices, (4, 5, 6)) for _ in range(3)]
+    names = ("a", "b", "c")
+    named = list(zip(names, values, strict=True))
+    fixed_segments = tuple(Segment(name, value, int(name == "c")) for name, value in named)
+    fixed = Segmentation((layers[0], layers[1]), np.eye(4), fixed_segments)
+    other = Segmentation((layers[2],), np.eye(4), tuple(Segment(name, value) for name, value in named))
+    found = compute_match_map(fixed, other, fixed.geometry)
+    masks = [(fixed.mask(one), other.mask(two)) for one, two in zip(fixed.segments, other.segments, strict=True)]
+    both = np.any([one & two for one, two in masks], axis=0)
+    different = np.any([one != two for one, two in masks], axis=0)
+    assert (found == np.where(different, MISMATCH, both * MATCH)).all()
+
+
 def test_switching_everything_off_restores_the_views(application, scene, view) -> None:
     pair, nodes = registered(scene, share=0.5, geometry=OBLIQUE)
     pair.fixed_segmentation.SetDisplayVisibility(True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from ...core.geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
+from ...core.geometry.geometry import FloatArray, Geometry, homogeneous
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
@@ -17,6 +17,8 @@ from .deformation_maps import find_round_width
 from .legends import add_legend
 
 _CELLS_ALONG_LONGEST_SIDE = 20
+_MOST_SAMPLES = 50_000
+"""Points of a field that its rigid motion is fitted to, about. Chosen, so that it takes some milliseconds."""
 _MOST_CONTOURS = 8
 """Lengths for which contours are drawn, at most. Chosen for legibility."""
 _LEGEND_NUMBERS = 4
@@ -58,9 +60,8 @@ class DeformationGrid:
             self._grid_node.SetSaveWithScene(False)
             self._scene.AddNode(self._grid_node)
             set_field(self._grid_node, field)
-            inside = field_of_view.contains(field.geometry.points_mm)
-            lengths = np.linalg.norm(field.array[inside if inside.any() else slice(None)], axis=-1)
-            self._longest_mm = float(lengths.max())
+            _, displacements = _sample_inside(field, field_of_view)
+            self._longest_mm = float(np.linalg.norm(displacements, axis=-1).max(initial=0.0))
             self._grid_node.CreateDefaultDisplayNodes()
             _make_hidden_colors(self._grid_node.GetDisplayNode())
         display = self._grid_node.GetDisplayNode()
@@ -121,12 +122,19 @@ def remove_rigid_motion(field: DisplacementField, geometry: Geometry) -> Displac
     Returns the field x -> inverse(rigid)(x + d(x)) - x on the same grid, RAS mm. Source of the fit: Kabsch, A solution
     for the best rotation to relate two sets of vectors, 1976.
     """
-    fixed = field.geometry.points_mm
-    moving = fixed + field.array
-    inside = geometry.contains(fixed)
-    rigid = _fit_rigid(moving[inside], fixed[inside])
-    outside = None if field.outside is None else AffineTransform(rigid).after(field.outside)
-    return DisplacementField((apply_affine(rigid, moving) - fixed).astype(np.float32), field.affine, outside)
+    fixed, displacements = _sample_inside(field, geometry)
+    rigid = AffineTransform(_fit_rigid(fixed + displacements, fixed))
+    outside = None if field.outside is None else rigid.after(field.outside)
+    return DisplacementField(rigid.displace(field.geometry, field.array).astype(np.float32), field.affine, outside)
+
+
+def _sample_inside(field: DisplacementField, geometry: Geometry) -> tuple[FloatArray, FloatArray]:
+    """Return points (n, 3) of the grid of a field inside of `geometry`, and their displacements; not all of many."""
+    step = math.ceil((field.array[..., 0].size / _MOST_SAMPLES) ** (1 / 3))
+    array = field.array[::step, ::step, ::step]
+    points = Geometry(array.shape[:3], field.affine @ np.diag([step, step, step, 1.0])).points_mm
+    inside = geometry.contains(points)
+    return points[inside], array[inside]
 
 
 def _fit_rigid(source: FloatArray, target: FloatArray) -> FloatArray:

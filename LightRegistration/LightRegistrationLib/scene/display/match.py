@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
-from ...core.geometry.volume import Segmentation, match_segments
+from ...core.geometry.volume import Segment, Segmentation, match_segments
 
 MATCH, MISMATCH = 1, 2
+_MOST_LOOKED_UP = 1 << 16
+"""Label values below are looked up in a table; larger ones, which are rare, are searched for."""
 
 
 def compute_match_map(fixed: Segmentation, other: Segmentation, geometry: Geometry) -> NDArray[np.uint8]:
@@ -31,13 +35,35 @@ def compute_match_map(fixed: Segmentation, other: Segmentation, geometry: Geomet
             layers[id(segmentation), number] = resample_labels(layer, segmentation.affine, geometry)
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     different = np.zeros(geometry.shape, dtype=bool)
-    for fixed_segment, other_segment in pairs:
-        in_fixed = layers[id(fixed), fixed_segment.layer] == fixed_segment.value
-        in_other = layers[id(other), other_segment.layer] == other_segment.value
-        labels[in_fixed & in_other] = MATCH
-        different |= in_fixed != in_other
+    for (fixed_layer, other_layer), values in _group_by_layers(pairs).items():
+        fixed_values, other_values = np.array(values).T
+        one, two = layers[id(fixed), fixed_layer], layers[id(other), other_layer]
+        for k in range(geometry.shape[0]):
+            in_fixed, in_other = _number_labels(one[k], fixed_values), _number_labels(two[k], other_values)
+            labels[k][(in_fixed == in_other) & (in_fixed > 0)] = MATCH
+            different[k] |= in_fixed != in_other
     labels[different] = MISMATCH
     return labels
+
+
+def _group_by_layers(pairs: Sequence[tuple[Segment, Segment]]) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Return for each pair of layers the label values of the structures that are paired in them."""
+    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for one, two in pairs:
+        groups.setdefault((one.layer, two.layer), []).append((one.value, two.value))
+    return groups
+
+
+def _number_labels(labels: NDArray, values: NDArray) -> NDArray[np.intp]:
+    """Return for each label the number of its value in a list, from 1; 0 for labels that are not in the list."""
+    largest = int(values.max())
+    if largest < _MOST_LOOKED_UP:
+        numbers = np.zeros(largest + 2, dtype=np.intp)
+        numbers[values] = np.arange(1, len(values) + 1)
+        return numbers[np.clip(labels.astype(np.intp), 0, largest + 1)]
+    order = np.argsort(values)
+    places = np.minimum(np.searchsorted(values[order], labels), len(values) - 1)
+    return np.where(values[order][places] == labels, order[places] + 1, 0)
 
 
 def resample_labels(labels: NDArray, affine: FloatArray, geometry: Geometry) -> NDArray:
