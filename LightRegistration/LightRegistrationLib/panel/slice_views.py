@@ -98,7 +98,7 @@ class ResultViews(VTKObservationMixin):
             _show_picture(display, content.picture)
             self._shown = replace(self._shown, picture=content.picture)
         if (content.grid, content.grid_kind) != (earlier.grid, earlier.grid_kind):
-            display.show_grid(content.grid, content.grid_kind, translate("LightRegistration", "Displacement, mm"))
+            display.show_grid(content.grid, content.grid_kind, translate("LightRegistration", "mm"))
             self._shown = replace(self._shown, grid=content.grid, grid_kind=content.grid_kind)
         if content.overlay != self._shown.overlay:
             _show_overlay(display, content.overlay, True)

@@ -193,6 +193,21 @@ def test_volumes_that_do_not_match_get_a_warning(fixed):
     assert not any("hardly match" in w for w in register(fixed, fixed, RegistrationSettings(initial="none")).warnings)
 
 
+def test_a_rigid_initial_alignment_turns_and_shifts_but_does_not_scale(fixed):
+    """The moving volume is the fixed one, 6 % larger, turned and shifted; its header says so."""
+    turn = Rotation.from_euler("z", 7, degrees=True).as_matrix()
+    placed = homogeneous(1.06 * turn, (12, -8, 5))
+    moving = Volume(fixed.array, placed @ fixed.affine, "moving")
+    found = {
+        initial: register(fixed, moving, RegistrationSettings(initial=initial)).initial.matrix[:3, :3]
+        for initial in ("rigid", "affine")
+    }
+    assert np.abs(found["rigid"].T @ found["rigid"] - np.eye(3)).max() < 1e-4
+    assert np.linalg.det(found["affine"]) > 1.1
+    angle = np.degrees(Rotation.from_matrix(found["rigid"]).magnitude())
+    assert 4 < angle < 10
+
+
 @pytest.mark.parametrize("initial", ["centers", "affine"])
 def test_a_small_piece_of_the_fixed_volume_is_found_in_it(fixed, initial):
     """The piece covers a fiftieth of the fixed volume, which is no reason to say that they do not overlap."""

@@ -105,6 +105,26 @@ def test_a_click_on_a_header_sorts_the_structures(opened):
     assert [structures.find_structure(row) for row in range(5)] == [None, 1, 0, 2, 3]
 
 
+def test_a_long_table_is_filled_in_parts(opened):
+    """Windows respond meanwhile; a click on a header sorts all of it."""
+    from LightRegistrationLib.panel.result_table import SLICE_ROWS
+
+    table, structures = opened.ui.resultTable, opened.panel.view.structures
+    count = 3 * SLICE_ROWS - 5
+    structures.show(make_report({f"Structure {n}": 1 - n / count for n in range(count)}))
+    assert table.rowCount == count + 1
+    assert table.item(SLICE_ROWS, 0) is not None
+    assert table.item(count, 0) is None
+    opened.host.process_events(until=lambda: table.item(count, 0) is not None)
+    assert cell(table, count, 0) == f"Structure {count - 1}"
+    table.horizontalHeader()._native.sectionClicked.emit(2)
+    assert cell(table, 1, 0) == f"Structure {count - 1}"
+    structures.show(make_report({"Liver": 0.9}))
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert table.rowCount == 2
+
+
 def test_the_numbers_are_saved_and_copied_for_spreadsheets(shifted, tmp_path):
     import qt
 

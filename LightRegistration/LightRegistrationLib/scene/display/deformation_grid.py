@@ -21,7 +21,7 @@ _MOST_SAMPLES = 50_000
 """Points of a field that its rigid motion is fitted to, about. Chosen, so that it takes some milliseconds."""
 _MOST_CONTOURS = 8
 """Lengths for which contours are drawn, at most. Chosen for legibility."""
-_LEGEND_NUMBERS = 4
+_LEGEND_NUMBERS = 10
 _LEGEND_COLORS = 64
 
 
@@ -87,6 +87,7 @@ class DeformationGrid:
         self._title = title
         self._legend = add_legend(self._scene, self._grid_node, title, _LEGEND_NUMBERS, _LEGEND_COLORS, "%.0f")
         self._legend.SetPosition(0.02, 0.5)
+        self._legend.SetSize(0.1, 0.4)
 
     def renew_legend(self) -> None:
         """Add the legend anew: a view that was opened after it does not draw it."""
