@@ -81,9 +81,12 @@ def _write_fades(planes: Sequence[PlaneImages], encode_png: EncodePng) -> str:
         grays = images.fixed, images.warped
         under, over = (_write_image(draw_gray(gray), encode_png, images.plane.title) for gray in grays)
         cells.append(f'<div class="fade">{under}<div class="over">{over}</div></div>')
+    on_input = "document.querySelectorAll('.over').forEach(e => e.style.opacity = this.value / 100)"
+    label = "fade from fixed to result"
+    # On paper both pictures are next to each other.
     return (
-        '<p>Fixed <input type="range" min="0" max="100" value="0" aria-label="fade from fixed to result" '
-        "oninput=\"document.querySelectorAll('.over').forEach(e => e.style.opacity = this.value / 100)\"> result</p>"
+        '<p>Fixed<span class="paper">, and right of it the</span> '
+        f'<input type="range" min="0" max="100" value="0" aria-label="{label}" oninput="{on_input}"> result</p>'
         f'<div class="row">{"".join(cells)}</div>'
     )
 
@@ -204,7 +207,13 @@ table { border-collapse: collapse } th, td { padding: 0.2em 0.8em 0.2em 0; text-
 td, th { border-bottom: 1px solid #ddd } .off { color: #b00020; font-weight: bold }
 .row { display: flex; flex-wrap: wrap; gap: 6px } img { display: block; background: #000 }
 .fade { position: relative } .over { position: absolute; left: 0; top: 0; opacity: 0 }
-.key { display: inline-block; width: 1em } code { font-size: 0.85em; overflow-wrap: anywhere }"""
+.key { display: inline-block; width: 1em } code { font-size: 0.85em; overflow-wrap: anywhere } .paper { display: none }
+@media print {
+  body { max-width: none; margin: 0; padding: 0 } input { display: none } .paper { display: inline }
+  .fade { display: flex } .over { position: static; opacity: 1 !important } img { max-width: 100% }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+  tr, img, .row { break-inside: avoid } h2, h3 { break-after: avoid }
+}"""
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
