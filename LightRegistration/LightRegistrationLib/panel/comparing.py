@@ -90,8 +90,15 @@ def _iterate_views() -> Iterator[_View]:
             continue
         widget = manager.sliceWidget(name)
         view, logic = widget.sliceView(), widget.sliceLogic()
-        renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
-        yield _View(logic.GetSliceNode(), ComparedView(logic, renderer), view.scheduleRender)
+        compared = ComparedView(logic, _find_picture_renderer(view.renderWindow()))
+        yield _View(logic.GetSliceNode(), compared, view.scheduleRender)
+
+
+def _find_picture_renderer(window: Any) -> Any:
+    """Return the vtkRenderer that draws the picture of a slice view; those of other layers draw over it."""
+    renderers = window.GetRenderers()
+    found = (renderers.GetItemAsObject(number) for number in range(renderers.GetNumberOfItems()))
+    return next(renderer for renderer in found if renderer.GetLayer() == 0)
 
 
 def list_comparison_items() -> list[tuple[str, str]]:

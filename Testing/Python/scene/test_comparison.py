@@ -93,6 +93,18 @@ def test_the_spy_glass_shows_the_other_volume_around_the_cursor(shown, kind) -> 
     assert not shown.compared.move_glass(center), "it has not moved"
 
 
+def test_the_spy_glass_stays_round_when_the_view_changes_its_size(shown) -> None:
+    shown.compared.move_glass((160, 120))
+    first = shown.draw(Comparison.GLASS)
+    for width, height in ((500, 400), SIZE):
+        shown.view.logic.ResizeSliceNode(width, height)
+        shown.view.renderer.GetRenderWindow().SetSize(width, height)
+        drawn = shown.view.render().astype(int)
+        assert drawn.shape[:2] == (height, width)
+        assert (drawn[..., 0] - drawn[..., 2] > 100).sum() > 300, "the ring"
+    assert (drawn == first).all()
+
+
 def test_a_comparison_follows_the_slices_and_leaves_no_trace(shown, scene) -> None:
     nodes = scene.GetNumberOfNodes()
     own = shown.draw(Comparison.FADE)

@@ -27,6 +27,8 @@ GLASS_RADIUS_PIXELS = 70
 """Radius of the spy-glass. Chosen, not measured: about a third of a slice view on a small screen."""
 _RING_COLOR = (1.0, 0.85, 0.2)
 _RING_SIDES = 64
+_MOST_PIXELS = 1 << 16
+"""No view is wider or higher."""
 _LAYER = 1
 """In front of the view's own picture, which is in layer 0, and behind outlines and grids."""
 
@@ -67,6 +69,10 @@ class ComparedView:
         self._glass: tuple[float, float] | None = None
         self._stencil = vtkROIStencilSource()
         self._stencil.SetShapeToCylinderZ()
+        # Of no view in particular: only what the picture needs is made, also after its view has changed its size.
+        self._stencil.SetOutputWholeExtent(0, _MOST_PIXELS, 0, _MOST_PIXELS, 0, 0)
+        self._stencil.SetOutputSpacing(1.0, 1.0, 1.0)
+        self._stencil.SetOutputOrigin(0.0, 0.0, 0.0)
         self._mapper = vtkImageMapper()
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
@@ -157,8 +163,6 @@ class ComparedView:
         return board
 
     def _look_through(self, around: Any, inside: Any) -> Any:
-        around.Update()
-        self._stencil.SetInformationInput(around.GetOutput())
         blend = vtkImageBlend()
         blend.AddInputConnection(around.GetOutputPort())
         blend.AddInputConnection(inside.GetOutputPort())
