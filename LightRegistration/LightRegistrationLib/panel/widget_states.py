@@ -10,7 +10,7 @@ from .state import PanelState, ResultState
 from .translation import translate
 from .view_content import Overlay, Picture
 
-_INPUT_SECTIONS = ("inputsSection", "optionsSection", "outputsSection", "advancedSection")
+_INPUT_SECTIONS = ("inputsSection", "optionsSection", "advancedSection")
 PICTURE_BUTTONS = {
     Picture.FIXED: "fixedButton",
     Picture.BEFORE: "beforeButton",
