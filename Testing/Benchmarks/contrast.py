@@ -172,7 +172,7 @@ def measure_ct_as_mri(data: Path, registry: ModelRegistry) -> Iterator[dict[str,
 
 def mean_dice(case: Case, field: DisplacementField) -> float:
     """Average the Dice over all labels of at least 100 voxels."""
-    return float(np.mean(list(dice(case, evaluate_field(case, field, JacobianSummary(0, 1, 0))).values())))
+    return float(np.mean(list(dice(case, evaluate_field(case, field, JacobianSummary(0, 1, 0, 1, 1))).values())))
 
 
 def syn_row(case: Case, moving: Volume, contrast: str) -> dict[str, Any]:

@@ -135,10 +135,9 @@ def _format_number(value: float | None, form: str) -> str:
 
 def format_summary(report: dict[str, Any]) -> str:
     """Return folding, time, model and its reason, refinement, preserved volumes, warnings, and changes in words."""
-    folding = report["jacobian"]["percent_nonpositive"]
     seconds = report["seconds"]
     parts = [
-        translate("LightRegistration", "Folding: {percent} % of the volume.").format(percent=f"{folding:.3g}"),
+        *_describe_jacobian(report["jacobian"]),
         translate("LightRegistration", "Time: {total} s (network {network} s).").format(
             total=f"{sum(seconds.values()):.1f}", network=f"{seconds.get('network', 0):.1f}"
         ),
@@ -148,6 +147,16 @@ def format_summary(report: dict[str, Any]) -> str:
         *(_describe_preserved_volume(structure) for structure in report.get("kept", [])),
     ]
     return "\n".join([" ".join([*parts, *report["warnings"]]), *_describe_changes(report.get("follow_up"))])
+
+
+def _describe_jacobian(jacobian: dict[str, Any]) -> list[str]:
+    folding = translate("LightRegistration", "Folding: {percent} % of the volume.")
+    lines = [folding.format(percent=f"{jacobian['percent_nonpositive']:.3g}")]
+    low, high = jacobian.get("percentile_1"), jacobian.get("percentile_99")
+    if low is not None and high is not None:  # scenes of earlier versions have none
+        line = translate("LightRegistration", "Jacobian determinant {low} to {high} (1st to 99th percentile).")
+        lines.append(line.format(low=f"{low:.2f}", high=f"{high:.2f}"))
+    return lines
 
 
 def make_change_labels() -> dict[ChangeKind, str]:

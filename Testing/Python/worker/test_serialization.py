@@ -90,7 +90,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         "m",
         "abc",
         RegistrationSettings(),
-        JacobianSummary(0.0, 0.4, float("nan")),
+        JacobianSummary(0.0, 0.4, float("nan"), 0.6, 1.7),
         {Stage.NETWORK: 0.5},
         ("a line",),
         "both volumes look like it",

@@ -108,6 +108,8 @@ def _describe_jacobian(jacobian: JacobianSummary) -> JacobianReport:
         "percent_nonpositive": _round(jacobian.percent_nonpositive),
         "minimum": _round(jacobian.minimum),
         "std_log": _round(jacobian.std_log),
+        "percentile_1": _round(jacobian.percentile_1),
+        "percentile_99": _round(jacobian.percentile_99),
     }
 
 

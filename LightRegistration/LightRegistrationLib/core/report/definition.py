@@ -88,6 +88,8 @@ class JacobianReport(TypedDict):
     percent_nonpositive: Annotated[float | None, Key("folding: percent of the determinants that are <= 0", 0, 100)]
     minimum: Annotated[float | None, Key("least determinant")]
     std_log: Annotated[float | None, Key("standard deviation of the logarithm of the positive determinants", low=0)]
+    percentile_1: Annotated[float | None, Key("1st percentile of the determinants")]
+    percentile_99: Annotated[float | None, Key("99th percentile of the determinants")]
 
 
 class RefinementReport(TypedDict):

@@ -41,12 +41,14 @@ class JacobianSummary:
     """How a displacement field changes volumes: of the raw determinant of x -> x + d(x), over the fixed volume.
 
     percent_nonpositive: percent of the determinants that are <= 0 (folding). minimum: the least determinant. std_log:
-    standard deviation of the logarithm of the positive determinants.
+    standard deviation of the logarithm of the positive determinants. percentile_1, percentile_99: of the determinants.
     """
 
     percent_nonpositive: float
     minimum: float
     std_log: float
+    percentile_1: float
+    percentile_99: float
 
 
 @dataclass(frozen=True)

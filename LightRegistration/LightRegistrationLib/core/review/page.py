@@ -37,7 +37,7 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng, tolera
         "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances, tolerances), tolerances),
         "<h2>Pictures</h2>" + _write_pictures(pair, images, encode_png),
         _write_structures(report, distances),
-        "<h2>Deformation</h2>" + _write_displacements(pair),
+        "<h2>Deformation</h2>" + _write_displacements(pair, report),
         "<h2>How it was made</h2>" + _write_provenance(report),
     ]
     title = escape(f"{report['moving']['name']} on {report['fixed']['name']}")
@@ -152,8 +152,8 @@ def _write_overlaps(before: OverlapReport, after: OverlapReport, distance_mm: fl
     ]
 
 
-def _write_displacements(pair: ReviewedPair) -> str:
-    """Write percentiles of the displacements over the fixed volume, affine part included."""
+def _write_displacements(pair: ReviewedPair, report: Report) -> str:
+    """Write percentiles of the displacements over the fixed volume and of the volume changes, affine part included."""
     shape = pair.fixed.array.shape
     steps = [max(1, n // 64) for n in shape]
     grid = np.stack(np.meshgrid(*(np.arange(0, n, step) for n, step in zip(shape, steps, strict=True)), indexing="ij"))
@@ -162,8 +162,16 @@ def _write_displacements(pair: ReviewedPair) -> str:
     median, high, largest = np.percentile(lengths, (50, 95, 100))
     return (
         f"<p>Displacement over the fixed volume, alignment included: median {median:.1f} mm, 95 % below {high:.1f} mm, "
-        f"largest {largest:.1f} mm.</p>"
+        f"largest {largest:.1f} mm.{_describe_volume_changes(report)}</p>"
     )
+
+
+def _describe_volume_changes(report: Report) -> str:
+    jacobian = report["jacobian"]
+    low, high = jacobian.get("percentile_1"), jacobian.get("percentile_99")
+    if low is None or high is None:
+        return ""
+    return f" Jacobian determinant: 98 % from {low:.2f} to {high:.2f}."
 
 
 def _write_provenance(report: Report) -> str:

@@ -184,7 +184,7 @@ def evaluate_affine(case: Case, transform: AffineTransform, seconds: float = 0.0
     corners = _bounding_grid(geometry)
     points = corners.points_mm
     displacement = DisplacementField(transform(points) - points, corners.affine)
-    return replace(evaluate_field(case, displacement, JacobianSummary(0.0, 1.0, 0.0)), seconds=seconds)
+    return replace(evaluate_field(case, displacement, JacobianSummary(0.0, 1.0, 0.0, 1.0, 1.0)), seconds=seconds)
 
 
 def _bounding_grid(geometry: Geometry) -> Geometry:

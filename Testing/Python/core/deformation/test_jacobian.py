@@ -28,6 +28,16 @@ def test_the_jacobian_of_an_affine_map_is_its_determinant(name):
     assert summary.std_log < 2e-3
 
 
+def test_the_percentiles_are_those_of_the_volume_changes():
+    geometry = make_geometry((10, 12, 101), (2, 2, 2))
+    x = nodes(geometry)[..., 0]
+    # Along x from -100 to 100 mm the determinant rises from 0.5 to 1.5.
+    field = DisplacementField(np.stack([x**2 / 400, 0 * x, 0 * x], axis=-1), geometry.affine)
+    summary = summarize_jacobian(field, geometry)
+    assert summary.minimum == pytest.approx(0.505, abs=1e-4)
+    assert (summary.percentile_1, summary.percentile_99) == pytest.approx((0.51, 1.49), abs=0.01)
+
+
 def test_a_fold_of_one_cell_is_counted_and_only_inside_the_fixed_volume():
     geometry = make_geometry((12, 12, 12), (2, 2, 2))
     array = np.zeros((12, 12, 12, 3))

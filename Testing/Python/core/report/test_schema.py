@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 from LightRegistrationLib.core.models.registry import ModelRegistry
-from LightRegistrationLib.core.report.definition import SCHEMA_VERSION, InitialChoice, Report
+from LightRegistrationLib.core.report.definition import SCHEMA_VERSION, InitialChoice, JacobianReport, Report
 from LightRegistrationLib.core.report.schema import SCHEMA_FILE, SCHEMA_ID, build_schema, format_schema
 from LightRegistrationLib.core.report.table import build_table
 from LightRegistrationLib.core.result.progress import Stage
@@ -93,7 +93,7 @@ def test_the_kinds_of_reports_differ_where_they_should() -> None:
         {"seconds": {"network": -0.1}},
         {"fixed": {}},
         {"kept": None},
-        {"jacobian": {"percent_nonpositive": 101.0, "minimum": 0.1, "std_log": 0.1}},
+        {"jacobian": dict.fromkeys(JacobianReport.__annotations__, 0.1) | {"percent_nonpositive": 101.0}},
         {"masks": {"fixed": None, "moving": None, "third": None}},
         {"initial_matrix_fixed_to_moving_ras_mm": np.eye(3).tolist()},
         {"unknown": 1},
