@@ -5,8 +5,9 @@
 Each pair is registered without refinement by `auto` and by each model for its modality or for any. Variations: both
 volumes cropped, on a canvas, at another spacing; CT also with a table and arms. Results are scored over the part that
 both volumes show: mean Dice of the structures, or the mean error of the landmarks. Regret: by how many percent of the
-best model's value `auto` is worse. All pairs are taken as loaded, the first ones of each set also varied. Written:
-model_choice.md, .csv, .json and .png.
+best model's value `auto` is worse. All pairs are taken as loaded, the first ones of each set also varied. The pairs of
+abdomens are synthesized, as for comparison.py, and kept in the folder --work. Written: model_choice.md, .csv, .json and
+.png.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 
 import numpy as np
 from common import benchmark_parser, new_figure, parse, write_csv, write_report
-from robustness import SETS, load_named_case, read_set
+from compare.plan import abdomen
+from robustness import SETS as REAL_SETS
+from robustness import load_named_case, read_set
 from robustness_scores import DICE, Scorer
 from robustness_variations import AS_LOADED, A, R, S, Variation, add_canvas, crop, pad
 from scipy import ndimage
@@ -37,6 +40,8 @@ from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.evaluation.tables import format_markdown_table
 
 NAME = "model_choice"
+ABDOMEN = "abdomen_ct"
+SETS = (*REAL_SETS, ABDOMEN)
 MAX_MEAN_PERCENT, MAX_PERCENT = 1.0, 5.0
 """The regret that is aimed at: on average, and on each pair."""
 CROPPED = (0.15, 0.9)
@@ -100,6 +105,13 @@ def add_table_and_arms(volume: Volume) -> Volume:
         array[distance < ARM_MM / 6] = BONE_HU
     array[np.abs(points[..., A] - (low[A] - TABLE_GAP_MM - TABLE_MM / 2)) < TABLE_MM / 2] = TABLE_HU
     return replace(widened, array=array)
+
+
+def list_pairs(data: Path, work: Path, group: str) -> Sequence[EvaluationPair]:
+    """List the pairs of a set; those of abdomens are drawn into the working folder first."""
+    if group == ABDOMEN:
+        return [replace(pair, group=ABDOMEN) for pair in abdomen(data, work)]
+    return read_set(data, group)
 
 
 class Benchmark:
@@ -227,11 +239,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--pairs", type=int, default=6, help="of each set, as loaded (default: 6)")
     parser.add_argument("--varied", type=int, default=2, help="of each set, also varied (default: 2)")
+    parser.add_argument("--work", type=Path, default=Path("runs") / NAME, help=f"default: runs/{NAME}")
     arguments = parse(parser)
     benchmark = Benchmark(arguments.threads)
     rows: list[Row] = []
     for group in arguments.sets:
-        for number, pair in enumerate(read_set(arguments.data, group)[: arguments.pairs]):
+        for number, pair in enumerate(list_pairs(arguments.data, arguments.work, group)[: arguments.pairs]):
             names = list(list_variations(group)) if number < arguments.varied else [AS_LOADED]
             for row in benchmark.measure(pair, names):
                 rows.append(row)

@@ -15,6 +15,7 @@ STATISTICS = {
     "longest_mm": "{0} mm long",
     "cut_percent": "the body covers {0} % of the surface of the field of view",
     "air_percent": "{0} % of the body is air",
+    "median_air_percent": "in half of the slices {0} % of it or more",
     "narrow_mm": "{0} mm wide where it is narrow",
     "narrowing_percent": "{0} % narrower there than where it is wide",
     "calm_rank_percent": "its most homogeneous tissue is brighter than {0} % of the rest",
@@ -25,6 +26,8 @@ longest_mm: longest side of the bounding box of the body, mm.
 cut_percent: fraction of the volume's outer surface that lies in the body: 0 if the whole body lies in the field of
 view, near 100 for a crop of its inside.
 air_percent (CT): fraction of the body that is air: lungs, airways, bowel.
+median_air_percent (CT): the same for each axial slice, median of all slices: large in a chest, small in an abdomen with
+the lower ends of the lungs.
 narrow_mm (CT): diameter of a disk with the area of the body's axial cross-section, lower quartile of all slices.
 narrowing_percent (CT): by how much that is less than the 90th percentile: half for a neck between head and shoulders,
 little along a trunk.

@@ -128,14 +128,15 @@ def _measure_ct(samples: _Samples) -> dict[str, float]:
     body = tissue | (_count_directions(tissue, axes=(1, 2)) == 4)
     if not body.any():
         return {}
-    areas_mm2 = np.count_nonzero(body, axis=(1, 2)) * samples.spacing_mm[1] * samples.spacing_mm[2]
     settings = IMAGE_STATISTICS.body
-    areas_mm2 = areas_mm2[areas_mm2 > settings.min_slice_fraction * areas_mm2.max()]
-    diameters_mm = np.sqrt(4 * areas_mm2 / np.pi)
-    narrow, wide = np.percentile(diameters_mm, (settings.narrow_percentile, settings.wide_percentile))
+    counts, air_counts = (np.count_nonzero(mask, axis=(1, 2)) for mask in (body, body & ~tissue))
+    is_measured = counts > settings.min_slice_fraction * counts.max()
+    areas_mm2 = counts[is_measured] * samples.spacing_mm[1] * samples.spacing_mm[2]
+    narrow, wide = np.percentile(np.sqrt(4 * areas_mm2 / np.pi), (settings.narrow_percentile, settings.wide_percentile))
     return {
         **_measure_extent(body, samples.spacing_mm),
-        "air_percent": 100 * np.count_nonzero(body & ~tissue) / np.count_nonzero(body),
+        "air_percent": 100 * air_counts.sum() / counts.sum(),
+        "median_air_percent": float(100 * np.median(air_counts[is_measured] / counts[is_measured])),
         "narrow_mm": float(narrow),
         "narrowing_percent": float(100 * (1 - narrow / wide)),
     }

@@ -56,6 +56,7 @@ def test_a_trunk_is_measured_in_millimeters_and_percent():
     lungs = 0.6 * 2 * 116 * 156 / (350 * 240)
     bowel = 60 / 300 * 28 * 28 / (350 * 240)
     assert facts["air_percent"] == pytest.approx(100 * (lungs + bowel), abs=3)
+    assert facts["median_air_percent"] == pytest.approx(100 * 2 * 116 * 156 / (350 * 240), abs=4)  # and the couch
     assert facts["longest_mm"] == pytest.approx(350, abs=55)  # and the couch, 400 mm
 
 

@@ -103,6 +103,22 @@ def test_where_no_special_model_covers_both_those_that_cover_one_are_tried_too(a
         assert {card.name for card in choice.rivals} == rivals
 
 
+@pytest.mark.parametrize(("lung_share", "name"), [(0.25, "abdomen-ct"), (0.35, "abdomen-ct"), (0.7, "lung-ct")])
+def test_an_abdomen_with_the_lower_ends_of_the_lungs_is_not_tried_as_a_chest(lung_share, name):
+    """Both can have as much air; a chest has it in most of its slices."""
+    statistics = measure_image_statistics(trunk(350, lung_share))
+    choice = choose_model(list_cards((BUNDLED_MODELS_FOLDER,)), (statistics, statistics))
+    assert choice.card.name == name
+    assert "lung-ct" not in {rival.name for rival in choice.rivals}
+
+
+def test_a_large_body_with_little_lung_in_most_slices_is_a_chest():
+    values = {"longest_mm": 420.0, "air_percent": 12.0, "median_air_percent": 13.0}
+    statistics = ImageStatistics("large", "CT", {**values, "narrow_mm": 330.0, "narrowing_percent": 6.0})
+    choice = choose_model(list_cards((BUNDLED_MODELS_FOLDER,)), (statistics, statistics))
+    assert "lung-ct" in {choice.card.name, *(rival.name for rival in choice.rivals)}
+
+
 def test_the_reason_has_the_numbers_of_both_volumes(all_cards):
     shares = [ImageStatistics("a", "CT", {**CHEST.values, "air_percent": share}) for share in (31.4, 27.0)]
     assert "31 and 27 % of the body is air" in choose_model(all_cards, tuple(shares)).reason
