@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from ...core.errors import InputError
 def report_path_errors(path: Path) -> Iterator[None]:
     """Raise InputError for a path that cannot be looked up in the block.
 
-    Reasons: no permission, too long a name, a loop of links, or a name that is not UTF-8, which VTK requires.
+    Reasons: no permission, too long a name, a loop of links, a name that is not UTF-8, which VTK requires, or one with
+    a backslash where that separates no folders: VTK would take another file.
     """
+    if os.sep != "\\" and "\\" in str(path):
+        raise InputError(f"{path}: the name has a backslash; rename it.")
     try:
         str(path).encode()
         yield

@@ -42,6 +42,9 @@ def check_nifti(path: Path) -> None:
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     if not np.isfinite(header.spacing).all():
         raise InputError(f"{path}: the header gives an axis no finite length; repair its voxel spacing.")
+    forms = zip(header.codes, (header.quaternion, header.rows), strict=True)
+    if not all(np.isfinite(numbers).all() for code, numbers in forms if code > 0):
+        raise InputError(f"{path}: the header gives a position or an orientation that is not finite; repair it.")
     if header.bits != header.TYPES_BITS[header.data_type]:
         raise InputError(f"{path}: the header is damaged (its voxel type does not have {header.bits} bits).")
     if min(header.size) < 1 or header.offset > FILES.max_offset_bytes:
@@ -53,6 +56,21 @@ def check_nifti(path: Path) -> None:
         check_claimed_size(data, header.offset, header.length)
     with _report_damage(data), open_unpacked(data) as stream:
         _check_voxels(stream, header, data)
+
+
+def holds_only_finite_numbers(path: Path) -> bool:
+    """Tell whether all voxels of a sound NIfTI file are finite; ITK reads the others as 0."""
+    header = read_nifti_header(path)
+    if header.float_type is None:
+        return True
+    with open_unpacked(find_nifti_data(path, header)) as stream:
+        stream.seek(header.offset)
+        remaining = header.length
+        while chunk := stream.read(min(FILES.read_bytes, remaining)):
+            if not np.isfinite(np.frombuffer(chunk, dtype=header.float_type)).all():
+                return False
+            remaining -= len(chunk)
+    return True
 
 
 def find_nifti_data(path: Path, header: NiftiHeader) -> Path:

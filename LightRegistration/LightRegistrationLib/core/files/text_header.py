@@ -35,6 +35,8 @@ _META_COUNTS = {
 """Fields of a MetaImage with one number for each axis (1), or for each pair of axes (2)."""
 _META_PATTERN = re.compile(r"[^%]*%\d*d[^%\s]*( +\d+){1,2}( +[1-9]\d*)?")
 """The names of numbered slices: of which numbers, and of every which one. ITK divides by the last, also by 0."""
+_MAX_LENGTH_ERROR = 0.01
+"""Axes of a MetaImage may differ from length 1 by this much: rounding. Chosen."""
 _NRRD_ENCODINGS = ("raw", "txt", "text", "ascii", "hex", "gz", "gzip")
 _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 
@@ -43,12 +45,14 @@ _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 class TextHeader:
     """A header of lines `key: value` (NRRD) or `key = value` (MetaImage).
 
-    fields: values by key; NRRD keys in lower case. length: bytes of the header in the file.
+    fields: values by key; NRRD keys in lower case. length: bytes of the header in the file. key_values: the lines
+    `key:=value` of a NRRD header, which are for programs other than the reader.
     """
 
     path: Path
     length: int
     fields: dict[str, str] = field(default_factory=dict)
+    key_values: dict[str, str] = field(default_factory=dict)
 
     def number(self, key: str, missing: float) -> float:
         """Return the first number of a field; `missing` without the field."""
@@ -86,6 +90,7 @@ def check_meta(path: Path) -> list[str]:
             raise InputError(f"{path}: {key} in the header is not finite; repair the header.")
         if numbers and len(numbers) != len(sizes) ** count:
             raise InputError(f"{path}: {key} in the header has {len(numbers)} numbers; repair the header.")
+    _check_meta_axes(header)
     if 0 in header.numbers("ElementSpacing"):
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     name = header.fields["ElementDataFile"]
@@ -96,9 +101,7 @@ def check_meta(path: Path) -> list[str]:
         hint = "; it is a Windows path: write it with /" if is_file(path.parent / name.replace("\\", "/")) else ""
         raise InputError(f"{path}: the file with the voxels, {name}, is missing{hint}.")
     _check_meta_size(header, data)
-    if not header.numbers("ElementSpacing") and not header.numbers("ElementSize"):
-        return ["the header gives no voxel spacing; 1 mm is assumed"]
-    return []
+    return list(_list_meta_warnings(header))
 
 
 def read_text_header(path: Path) -> TextHeader:
@@ -125,7 +128,11 @@ def _read_nrrd_header(path: Path) -> TextHeader:
     header = TextHeader(path, length)
     for line in content[:length].decode("utf-8", errors="replace").splitlines()[1:]:
         key, mark, value = line.partition(":")
-        if mark and not line.startswith("#") and not value.startswith("="):
+        if not mark or line.startswith("#"):
+            continue
+        if value.startswith("="):
+            header.key_values.setdefault(key, value[1:])
+        else:
             header.fields.setdefault(key.strip().lower(), value.strip())
     return header
 
@@ -201,6 +208,24 @@ def _check_nrrd_size(header: TextHeader, data: Path | None, start: int, voxels: 
         check_claimed_size(data, start, voxels * voxel_bytes, compressed=True)
     else:  # text: at least a digit and a space for each voxel
         check_claimed_size(data, start, voxels * 2 - 1)
+
+
+def _check_meta_axes(header: TextHeader) -> None:
+    """Raise InputError for axes that are not of length 1: ITK would multiply the voxel spacing by their lengths."""
+    for key in ("TransformMatrix", "Orientation", "Rotation"):
+        numbers = header.numbers(key)
+        size = math.isqrt(len(numbers))
+        axes = (numbers[start : start + size] for start in range(0, len(numbers), size or 1))
+        if any(abs(math.hypot(*axis) - 1) > _MAX_LENGTH_ERROR for axis in axes):
+            raise InputError(f"{header.path}: the axes of {key} in the header are not of length 1; repair the header.")
+
+
+def _list_meta_warnings(header: TextHeader) -> Iterator[str]:
+    spacing = header.numbers("ElementSpacing")
+    if not spacing and not header.numbers("ElementSize"):
+        yield "the header gives no voxel spacing; 1 mm is assumed"
+    if any(length < 0 for length in spacing):
+        yield "the header gives a negative voxel spacing; left and right may be exchanged"
 
 
 def _check_meta_size(header: TextHeader, data: Path) -> None:

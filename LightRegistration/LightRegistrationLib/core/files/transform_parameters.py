@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,8 @@ _GRID_COUNT = 18
 """Fixed parameters of a grid: size, origin, spacing, directions. It has three parameters for each node."""
 _WITHOUT_PARAMETERS = ("CompositeTransform", "IdentityTransform")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_HDF5_NAME = re.compile(rb"Transform_(?:double|float)_(\d)_(\d)\b")
+"""The classes in an .h5 file; their names are not compressed."""
 _KEYS = ("Parameters", "FixedParameters")
 _MATLAB_HEADER, _MATLAB_TYPES = struct.Struct("<5i"), {0: 8, 10: 4}
 
@@ -55,6 +58,14 @@ def check_transform_parameters(path: Path) -> None:
     for block in blocks:
         for problem in _find_problems(block):
             raise InputError(f"{path}: the transform is damaged ({block.name[:40]} {problem}); write it again.")
+
+
+def check_hdf5_transform(path: Path) -> None:
+    """Raise InputError for a .h5 file with a transform that is not of three dimensions: Slicer takes it for one."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for name in _HDF5_NAME.finditer(content):
+            if name.groups() != (b"3", b"3"):
+                raise InputError(f"{path}: the transform is not one of three dimensions; use another one.")
 
 
 def _read_text(path: Path) -> Iterator[_Block]:

@@ -12,9 +12,12 @@ from ...core.errors import InputError
 from .messages import CapturedMessages, capture_messages, decode_text
 
 
-def read_files(files: list[Path], path: Path) -> tuple[Any, Any]:
-    """Read image files, one or the slices of a series in order; errors name `path`. Returns volume and storage node."""
-    node = slicer.vtkMRMLScalarVolumeNode()
+def read_files(files: list[Path], path: Path, *, as_vectors: bool = False) -> tuple[Any, Any]:
+    """Read image files, one or the slices of a series in order; errors name `path`. Returns volume and storage node.
+
+    as_vectors: each voxel has several components.
+    """
+    node = slicer.vtkMRMLVectorVolumeNode() if as_vectors else slicer.vtkMRMLScalarVolumeNode()
     node.SetName(str(path))
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     # Voxel order as in the file: otherwise a left-handed fixed volume and the warped volume would differ in it.

@@ -12,11 +12,20 @@ from typing import Any
 
 import numpy as np
 import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.files.long_integers import read_long_integers
-from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
+from ...core.files.nifti import (
+    NIFTI_SUFFIXES,
+    check_nifti,
+    convert_to_nifti1,
+    holds_only_finite_numbers,
+    needs_conversion,
+    read_nifti_header,
+)
 from ...core.files.nifti_header import list_header_warnings
+from ...core.files.segmentation_header import StoredSegment, read_stored_segments
 from ...core.files.text_header import (
     META_SUFFIXES,
     NRRD_SUFFIXES,
@@ -28,6 +37,7 @@ from ...core.files.text_header import (
 from ...core.files.transform_parameters import (
     MATLAB_TRANSFORM_SUFFIX,
     TEXT_TRANSFORM_SUFFIXES,
+    check_hdf5_transform,
     check_transform_parameters,
 )
 from ...core.geometry.transforms import AffineTransform
@@ -152,6 +162,9 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
             check_transform_parameters(path)
         elif path.name.lower().endswith(VOLUME_SUFFIXES):
             _check_header(path)
+            _check_vectors(path)
+        else:
+            check_hdf5_transform(path)
     node = slicer.vtkMRMLTransformNode()
     node.SetName(_stem(path))
     storage = slicer.vtkMRMLTransformStorageNode()
@@ -165,6 +178,22 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
     use_linear_interpolation(node)
     scene.AddNode(node)
     return node
+
+
+def _check_vectors(path: Path) -> None:
+    """Raise InputError for an image that has not three finite numbers in each voxel: no displacement field."""
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        size = read_nifti_header(path).size
+        has_vectors = len(size) == 5 and size[3:] == (1, 3)
+    else:
+        header = read_text_header(path)
+        sizes = header.numbers("sizes")
+        has_vectors = 3 in (sizes[:1] + sizes[-1:]) if sizes else header.number("ElementNumberOfChannels", 1) == 3
+        has_vectors = has_vectors and len(sizes) in (0, 4)
+    if not has_vectors:
+        raise InputError(f"{path}: this image is no displacement field, which has three numbers in each voxel.")
+    if path.name.lower().endswith(NIFTI_SUFFIXES) and not holds_only_finite_numbers(path):
+        raise InputError(f"{path}: the transform has numbers that are not finite; it is damaged.")
 
 
 def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
@@ -282,6 +311,8 @@ def _has_segments(path: Path) -> bool:
 
 
 def _load_segments(scene: Any, path: Path) -> Any:
+    stored = read_stored_segments(path)
+    labeled = _count_stored_voxels(path, stored)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(_stem(path)))
@@ -290,7 +321,7 @@ def _load_segments(scene: Any, path: Path) -> Any:
             complete = storage.ReadData(node)
         if not complete:
             raise InputError(f"{path}: {explain_messages(messages, storage)}.")
-        _check_not_empty(node, path)
+        _check_complete(node, path, labeled if stored else None)
     except InputError:
         scene.RemoveNode(node)
         raise
@@ -300,11 +331,36 @@ def _load_segments(scene: Any, path: Path) -> Any:
     return node
 
 
-def _check_not_empty(node: Any, path: Path) -> None:
+def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> int:
+    """Count the voxels of the segments in a .seg.nrrd file. Raises InputError for a file that cannot be read.
+
+    Slicer's reader of segmentations ends the program at a damaged file; that of volumes reports it.
+    """
+    is_layered = read_text_header(path).number("dimension", 3) > 3
+    image = read_files([path], path, as_vectors=is_layered)[0].GetImageData()
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetNumberOfPoints(), -1)
+    count = 0
+    for layer in range(array.shape[1]):
+        values = [segment.value for segment in segments if segment.layer == layer]
+        count += int(np.count_nonzero(np.isin(array[:, layer], values)))
+    return count
+
+
+def _check_complete(node: Any, path: Path, labeled: int | None) -> None:
+    """Raise InputError for a segmentation that is empty, or has not as many labeled voxels as its file (if known)."""
     try:
-        segmentation_from_node(node)
+        found = segmentation_from_node(node)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(node.GetName() + ': ')}") from error
+    if labeled is None:
+        return
+    values = [[s.value for s in found.segments if s.layer == n] for n in range(len(found.layers))]
+    count = sum(int(np.count_nonzero(np.isin(layer, v))) for v, layer in zip(values, found.layers, strict=True))
+    if count != labeled:
+        raise InputError(
+            f"{path}: only {count} of {labeled} labeled voxels lie in the extents that its header gives; save it again "
+            "in Slicer."
+        )
 
 
 def check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:

@@ -11,12 +11,15 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.files.markups_json import check_markups
+from ...core.files.ply import check_ply
 from ...core.geometry.geometry import FloatArray
 from .loading import check_file, report_os_errors
 from .messages import capture_messages
 
 MARKUPS_SUFFIXES = (".mrk.json",)
 SURFACE_SUFFIXES = (".vtk", ".vtp", ".stl", ".ply")
+_CUT_OFF = "Error reading"
+"""What VTK's readers say of fewer numbers than the file claims, before they go on with whatever is in memory."""
 
 
 def load_markups(scene: Any, path: str | Path) -> Any:
@@ -52,16 +55,39 @@ def load_surface(scene: Any, path: str | Path) -> Any:
     path = Path(path)
     with report_os_errors(path):
         check_file(path, SURFACE_SUFFIXES, "surface")
+        if path.name.lower().endswith(".ply"):
+            check_ply(path)
     storage = slicer.vtkMRMLModelStorageNode()
     storage.SetFileName(str(path))
     node = slicer.vtkMRMLModelNode()
-    with capture_messages():
+    with capture_messages() as messages:
         is_read = storage.ReadData(node)
-    if not is_read or node.GetMesh() is None or node.GetMesh().GetNumberOfPoints() == 0:
+    mesh = node.GetMesh()
+    if not is_read or mesh is None or mesh.GetNumberOfPoints() == 0:
         raise InputError(f"{path}: cannot be read as a surface; it is damaged, empty, or of another kind.")
+    problem = "it is cut off" if _CUT_OFF in messages.text else _find_damage(mesh)
+    if path.name.lower().endswith(".stl") and mesh.GetNumberOfCells() == 0:
+        problem = "it has no triangle"
+    if problem:
+        raise InputError(f"{path}: the surface is damaged ({problem}); save it again.")
     node.SetName(path.name)
     scene.AddNode(node)
     return node
+
+
+def _find_damage(mesh: Any) -> str:
+    """Say what is wrong with the points or the cells of a mesh; empty if nothing is."""
+    if not np.isfinite(vtk_to_numpy(mesh.GetPoints().GetData())).all():
+        return "a point is not finite"
+    parts = ("GetVerts", "GetLines", "GetPolys", "GetStrips") if mesh.IsA("vtkPolyData") else ("GetCells",)
+    arrays = [array for array in (getattr(mesh, part)() for part in parts) if array is not None]
+    if not all(array.IsValid() for array in arrays):
+        return "its cells contradict each other"
+    for array in arrays:
+        numbers = vtk_to_numpy(array.GetConnectivityArray())
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < mesh.GetNumberOfPoints()):
+            return "a cell has a point that is not there"
+    return ""
 
 
 def read_surface_points(node: Any) -> FloatArray:
