@@ -42,7 +42,7 @@ def check_ply(path: Path) -> None:
     end = content.find(_END)
     start = content.find(b"\n", end) + 1
     if not content.startswith(b"ply") or end < 0 or start == 0:
-        raise InputError(f"{path}: this is not a PLY surface, or its header is damaged.")
+        raise InputError(f"{path}: cannot be read as a surface; it is damaged, empty, or of another kind.")
     try:
         order, elements = _parse_header(content[:end].decode("ascii").splitlines())
         count = next((e.count for e in elements if e.name == _VERTICES), 0)

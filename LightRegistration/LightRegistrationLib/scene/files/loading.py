@@ -42,6 +42,7 @@ from ...core.files.transform_parameters import (
 )
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
+from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.transforms import affine_from_transform_node, is_finite_transform, use_linear_interpolation
 from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
@@ -323,7 +324,7 @@ def _load_segments(scene: Any, path: Path) -> Any:
             raise InputError(f"{path}: {explain_messages(messages, storage)}.")
         _check_complete(node, path, labeled if stored else None)
     except InputError:
-        scene.RemoveNode(node)
+        remove_with_display(scene, node)
         raise
     scene.AddNode(storage)
     node.SetAndObserveStorageNodeID(storage.GetID())
