@@ -36,6 +36,7 @@ from .images import (  # fmt: skip
     nrrd_bytes,
 )
 from .judging import Make, Wrong, check_line
+from .shapes import read_damaged_segmentation, read_damaged_surface
 from .tables import choose_structures, read_bids_folder, read_list_of_pairs, read_markups, read_point_table
 from .transforms import read_damaged_transform, read_sound_transform
 
@@ -206,6 +207,8 @@ KINDS: dict[str, Make] = {
     "TOML configuration": read_configuration,
     "sound transform": read_sound_transform,
     "damaged transform": read_damaged_transform,
+    "damaged segmentation": read_damaged_segmentation,
+    "damaged surface": read_damaged_surface,
     "list of pairs": read_list_of_pairs,
     "BIDS folder": read_bids_folder,
     "point table": read_point_table,

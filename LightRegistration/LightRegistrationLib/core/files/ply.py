@@ -68,6 +68,8 @@ def _parse_header(lines: list[str]) -> tuple[str, list[_Element]]:
             elements[-1].properties.append((_TYPES[words[2]], _TYPES[words[3]]))
         elif words[:1] == ["property"]:
             elements[-1].properties.append((_TYPES[words[1]],))
+        elif words and words[0] not in ("comment", "obj_info"):
+            raise ValueError(line)
     if any(e.name == _VERTICES and any(len(types) > 1 for types in e.properties) for e in elements):
         raise ValueError("a list in the points")
     return order, elements

@@ -13,7 +13,7 @@ from .text_header import TextHeader, check_nrrd, read_text_header
 MAX_EXTENT_FACTOR = 8
 """Segments whose extents hold more than this many times the voxels of the grid are refused: the reader reserves memory
 for them. Chosen: extents that were left over from an uncropped grid are read."""
-_FIELD = re.compile(r"Segment(\d+)_(\w+)")
+_FIELD = re.compile(r"Segment(\d{1,9})_(\w+)")
 _LIST_DIMENSIONS = 4
 
 
@@ -33,6 +33,8 @@ def read_stored_segments(path: Path) -> tuple[StoredSegment, ...]:
     """
     check_nrrd(path)
     header = read_text_header(path)
+    if any("\0" in text for pair in header.key_values.items() for text in pair):
+        raise InputError(f"{path}: the header is damaged (it holds a null character); save it again in Slicer.")
     entries = _collect(header)
     sizes = [int(size) for size in header.numbers("sizes")]
     if len(sizes) not in (_LIST_DIMENSIONS - 1, _LIST_DIMENSIONS):

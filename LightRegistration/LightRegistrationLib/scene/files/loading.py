@@ -350,7 +350,8 @@ def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> int
 def _check_complete(node: Any, path: Path, labeled: int | None) -> None:
     """Raise InputError for a segmentation that is empty, or has not as many labeled voxels as its file (if known)."""
     try:
-        found = segmentation_from_node(node)
+        with capture_messages():
+            found = segmentation_from_node(node)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(node.GetName() + ': ')}") from error
     if labeled is None:

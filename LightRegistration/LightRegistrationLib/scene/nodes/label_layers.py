@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from ...core.geometry.geometry import FloatArray, homogeneous
 from .matrices import numpy_matrix, vtk_matrix
 
 BINARY_LABELMAP = "Binary labelmap"
+MAX_REFERENCE_VOXELS = 1 << 31
+"""Larger reference geometries are refused, since arrays of that size are made. Chosen: more than 1200 voxels a side."""
+_MAX_SHIFT = 1 << 31
 _Box = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -31,6 +35,8 @@ def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[
         return {}, [], np.eye(4)
     reference = _read_reference_geometry(segmentation)
     base = _read_affine(images[0])
+    if not np.isfinite(base).all() or np.linalg.det(base) == 0:
+        raise InputError("the axes of the segmentation are damaged; repair its geometry.")
     if any(_find_whole_voxel_shift(base, _read_affine(image)) is None for image in images[1:]):
         images = _resample(segmentation, images)
         base = _read_affine(images[0])
@@ -39,6 +45,8 @@ def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[
         boxes.append(_find_box(reference, base))
     lower = np.min([low for low, _ in boxes], axis=0)
     upper = np.max([high for _, high in boxes], axis=0)
+    if math.prod(int(n) for n in upper - lower + 1) > MAX_REFERENCE_VOXELS:
+        raise InputError("the parts of the segmentation lie too far apart; export it again from Slicer.")
     arrays = [_paste(image, box, lower, upper) for image, box in zip(images, boxes, strict=False)]
     affine = base @ homogeneous(np.eye(3), lower)
     return {number: place for place, number in enumerate(numbers)}, arrays, affine
@@ -84,11 +92,22 @@ def _find_filled_layers(segmentation: Any) -> tuple[list[int], list[Any]]:
 
 
 def _read_reference_geometry(segmentation: Any) -> Any:
+    """Return the reference geometry, None without one. Raises InputError for one that is damaged."""
     converter = slicer.vtkSegmentationConverter
     text = segmentation.GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
-    image = slicer.vtkOrientedImageData()
-    if not text or not converter.DeserializeImageGeometry(text, image, False):
+    if not text:
         return None
+    image = slicer.vtkOrientedImageData()
+    is_read = converter.DeserializeImageGeometry(text, image, False)
+    affine = _read_affine(image)
+    if not is_read or not np.isfinite(affine).all() or np.linalg.det(affine) == 0:
+        raise InputError("the reference geometry of the segmentation is damaged; export it again from Slicer.")
+    extent = [int(bound) for bound in image.GetExtent()]
+    sizes = [high - low + 1 for low, high in zip(extent[::2], extent[1::2], strict=True)]
+    if min(sizes) < 1:
+        return None
+    if math.prod(sizes) > MAX_REFERENCE_VOXELS:
+        raise InputError("the reference geometry of the segmentation is too large; export it again from Slicer.")
     return image
 
 
@@ -102,6 +121,8 @@ def _find_whole_voxel_shift(base: FloatArray, other: FloatArray) -> NDArray[np.i
     """Return the shift (i, j, k) between two affines with the same voxels; None if the voxels differ."""
     relative = np.linalg.inv(base) @ other
     shift = np.round(relative[:3, 3])
+    if not np.abs(shift).max() < _MAX_SHIFT:
+        return None
     same = np.abs(relative[:3, :3] - np.eye(3)).max() < 1e-6 and np.abs(relative[:3, 3] - shift).max() < 1e-3
     return shift.astype(np.int64) if same else None
 
