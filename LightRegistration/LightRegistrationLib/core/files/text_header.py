@@ -100,6 +100,8 @@ def check_meta(path: Path) -> list[str]:
     if not is_file(data):
         hint = "; it is a Windows path: write it with /" if is_file(path.parent / name.replace("\\", "/")) else ""
         raise InputError(f"{path}: the file with the voxels, {name}, is missing{hint}.")
+    if name.upper() != "LOCAL":
+        _check_other_file(path, data)
     _check_meta_size(header, data)
     return list(_list_meta_warnings(header))
 
@@ -124,6 +126,8 @@ def _read_nrrd_header(path: Path) -> TextHeader:
         raise InputError(f"{path}: this is not a NRRD file; give its name the extension that belongs to its content.")
     ends = [(content.find(mark), len(mark)) for mark in (b"\n\n", b"\r\n\r\n")]
     found = [start + length for start, length in ends if start >= 0]
+    if not found and len(content) == _MAX_HEADER_BYTES:
+        raise InputError(f"{path}: the header is damaged (it does not end within its first {len(content)} bytes).")
     length = min(found, default=len(content))
     header = TextHeader(path, length)
     for line in content[:length].decode("utf-8", errors="replace").splitlines()[1:]:
@@ -179,13 +183,21 @@ def _find_nrrd_data(header: TextHeader) -> tuple[Path | None, int]:
     data = header.path.parent / name
     if not is_file(data):
         raise InputError(f"{header.path}: the file with the voxels, {name}, is missing.")
+    _check_other_file(header.path, data)
     return data, 0
+
+
+def _check_other_file(path: Path, data: Path) -> None:
+    if data.samefile(path):
+        raise InputError(f"{path}: the header names itself as the file with the voxels; repair it.")
 
 
 def _list_nrrd_warnings(header: TextHeader) -> Iterator[str]:
     fields = header.fields
     if "space directions" not in fields and "spacings" not in fields:
         yield "the header gives no voxel spacing; 1 mm is assumed"
+    if "space directions" in fields and "space origin" not in fields:
+        yield "the header gives no position; its first voxel is put at 0, 0, 0"
     if "space" not in fields:
         yield "the header gives no orientation; left and right may be exchanged"
     elif fields["space"].lower().startswith(("scanner", "3d")):

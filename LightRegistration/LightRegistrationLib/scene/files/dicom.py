@@ -28,6 +28,9 @@ _TAGS = [
     "Rows",
     "Columns",
     "NumberOfFrames",
+    "BitsAllocated",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
     "PixelSpacing",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -165,6 +168,7 @@ def read_header(path: Path) -> DicomFile | None:
     _check_complete(content, path)
     if file.frames < 1 or file.frames * file.size[0] * file.size[1] > len(content) * _MAX_PIXELS_PER_BYTE:
         raise InputError(f"{path}: the DICOM header is damaged (it claims more pixels than the file can hold).")
+    _check_voxels(content, file)
     return file
 
 
@@ -213,3 +217,23 @@ def _check_complete(content: bytes, path: Path) -> None:
     length = int.from_bytes(content[start - 4 : start], "little")
     if tag >= 0 and length != _UNDEFINED_LENGTH and start + length > len(content):
         raise InputError(f"{path}: the file is cut off; copy or download it again.")
+
+
+def _check_voxels(content: bytes, file: DicomFile) -> None:
+    """Raise InputError unless uncompressed voxels fill what the header describes: others are read as random values."""
+    bits, samples = (get_value(file.header, name) for name in ("BitsAllocated", "SamplesPerPixel"))
+    is_subsampled = str(get_value(file.header, "PhotometricInterpretation")).startswith("YBR")
+    with _quiet_pydicom():
+        try:
+            dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=["PixelData"], force=True)
+            element = dataset.get_item("PixelData")
+            stored = None if element is None else element.length
+            needed = file.frames * file.size[0] * file.size[1] * int(bits or 0) * int(samples or 1) // 8
+        except _DAMAGE:
+            return
+    if stored is None or stored == _UNDEFINED_LENGTH or is_subsampled or not needed:
+        return
+    if not needed <= stored < 2 * needed:
+        raise InputError(
+            f"{file.path}: the DICOM header is damaged (it describes {needed} bytes of voxels, but there are {stored})."
+        )

@@ -16,6 +16,8 @@ _TOLERANCE = 0.1
 _MAX_DRIFT = 0.5
 """Slices may lie this share of the slice distance off an even stack."""
 _AXES_TOLERANCE = 1e-3
+_RIGHT_ANGLE_TOLERANCE = 0.02
+"""The lengths and the right angle of the axes may be off by rounding. Chosen."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -89,6 +91,15 @@ def _check_planes(planes: SlicePlanes) -> None:
     if len(different_sizes) > 1:
         named = " and ".join(f"{int(columns)} x {int(rows)}" for columns, rows in different_sizes[:2])
         raise InputError(f"{path}: the DICOM series holds slices of different sizes ({named}); keep one stack.")
+    rows, columns = planes.axes[:, :3], planes.axes[:, 3:]
+    products = np.stack([(rows * rows).sum(1) - 1, (columns * columns).sum(1) - 1, (rows * columns).sum(1)])
+    if not np.abs(products).max() <= _RIGHT_ANGLE_TOLERANCE:
+        raise InputError(
+            f"{path}: the orientation of the DICOM slices is damaged (it needs two axes of length 1 at right angles); "
+            "repair the headers."
+        )
+    if not planes.spacing.min() > 0:
+        raise InputError(f"{path}: the pixel spacing of the DICOM slices is not above 0; repair the headers.")
     if np.abs(planes.axes - planes.axes[0]).max() > _AXES_TOLERANCE:
         raise InputError(f"{path}: the DICOM series holds slices of several orientations; keep one stack.")
     change = np.abs(planes.spacing / planes.spacing[0] - 1).max()
