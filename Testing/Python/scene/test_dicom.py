@@ -161,6 +161,27 @@ def test_slices_that_are_not_one_stack_are_refused(
         load_volume(scene, save(tmp_path / "scan", edit(make_slices())))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PixelData", ARRAY[0].tobytes()[:60], "describes 160 bytes of voxels, but there are 60"),
+        ("Rows", 60000, "describes 1200000 bytes of voxels, but there are 160"),
+        ("BitsAllocated", 8, "describes 80 bytes of voxels, but there are 160"),
+        ("PixelSpacing", [0, 0], "spacing of the DICOM slices is not above 0"),
+        ("PixelSpacing", [-2, 1.5], "spacing of the DICOM slices is not above 0"),
+        ("ImageOrientationPatient", [0] * 6, "orientation of the DICOM slices is damaged"),
+        ("ImageOrientationPatient", [1, 0, 0, 0.5, 0.8, 0], "orientation of the DICOM slices is damaged"),
+        ("ImageOrientationPatient", [2, 0, 0, 0, 2, 0], "orientation of the DICOM slices is damaged"),
+    ],
+)
+def test_slices_that_contradict_themselves_are_refused(scene, tmp_path, name: str, value: Any, says: str) -> None:
+    slices = make_slices()
+    for data in slices:
+        setattr(data, name, value)
+    with pytest.raises(InputError, match=says):
+        load_volume(scene, save(tmp_path, slices))
+
+
 def _remove_positions(data: FileDataset) -> None:
     del data.PerFrameFunctionalGroupsSequence
 
