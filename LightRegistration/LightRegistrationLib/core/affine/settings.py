@@ -113,8 +113,9 @@ class AffineSettings:
     90 or 120 degrees and that was aligned without a quarter turn, and 0.93, the lowest of the same brains with right
     headers: `Testing/Benchmarks/robustness.py`."""
     max_stiffness_deficit: float = 0.004
-    """A stiffer transform (as loaded, rigid, similarity) is taken if its merit is lower by no more than this. Volumes
-    of one head differ by less, the brains of two people by 0.02 and more: `Testing/Benchmarks/robustness.py`."""
+    """A stiffer transform (as loaded, rigid, similarity) is taken if its merit and its correlation are lower by no more
+    than this. Volumes of one head differ by less, the brains of two people by 0.02 and more, in the merit:
+    `Testing/Benchmarks/robustness.py`."""
     max_rigid_strain: float = 0.06
     """Only affine transforms whose scales all differ from 1 by less are compared with stiffer ones, which takes time:
     larger scales are no tie. Chosen; `Testing/Benchmarks/robustness.py`."""

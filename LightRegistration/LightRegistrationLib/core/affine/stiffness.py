@@ -17,22 +17,31 @@ RIGID_PARAMETERS, SIMILARITY_PARAMETERS, AFFINE_PARAMETERS = 6, 7, 12
 
 
 def prefer_stiffer(similarity: AffineSimilarity, found: Candidates) -> Candidates:
-    """Take the stiffest transform whose merit is hardly lower: as loaded, rigid, similarity, or the affine one found.
+    """Take the stiffest transform that matches as well: as loaded, rigid, similarity, or the affine one found.
 
     Noise and interpolation let an affine transform follow what is no difference between two scans of one person.
     """
-    least = float(found.merit[0]) - AFFINE.max_stiffness_deficit
     unmoved = similarity.evaluate(torch.eye(4, dtype=torch.float64)[None])
-    if float(unmoved.merit[0]) >= least:
+    if _matches_as_well(unmoved, found):
         return unmoved
     if not is_nearly_rigid(found.matrices[0]):
         return found
     start = find_nearest_rigid(found.matrices[0], found.center[0])[None]
     for parameters in (RIGID_PARAMETERS, SIMILARITY_PARAMETERS):
         stiffer = optimize(similarity, start, parameters, AFFINE.fine_steps)
-        if float(stiffer.merit[0]) >= least:
+        if _matches_as_well(stiffer, found):
             return stiffer
     return found
+
+
+def _matches_as_well(stiffer: Candidates, found: Candidates) -> bool:
+    """Whether merit and correlation are hardly lower.
+
+    The merit alone favors the larger overlap: of half a scan, that is often the place where the header puts it.
+    """
+    merit = stiffer.merit[0] - found.merit[0]
+    correlation = stiffer.correlation[0] - found.correlation[0]
+    return bool(min(merit, correlation) >= -AFFINE.max_stiffness_deficit)
 
 
 def list_stiffer(similarity: AffineSimilarity, found: Candidates) -> list[Candidates]:
