@@ -23,12 +23,10 @@ def remove_segmentation_silently(scene: Any, node: Any) -> None:
     """Remove a hidden segmentation node without events of its segments and its display.
 
     For each of them Slicer's subject hierarchy, which does not list hidden nodes, writes an error to the application
-    log. The layers are emptied first: Slicer clears segment by segment, which takes seconds for 140 structures.
+    log.
     """
     node.StartModify()  # never ended: pending events die with the node
-    segmentation = node.GetSegmentation()
-    for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
-        segmentation.GetLayerDataObject(number, BINARY_LABELMAP).Initialize()
+    _empty_layers(node)
     remove_with_display(scene, node)
 
 
@@ -42,7 +40,16 @@ def remove_new_nodes(scene: Any) -> Iterator[None]:
         for node_id in _list_node_ids(scene) - before:
             node = scene.GetNodeByID(node_id)
             if node is not None and not node.GetSingletonTag():
+                if node.IsA("vtkMRMLSegmentationNode"):
+                    _empty_layers(node)
                 scene.RemoveNode(node)
+
+
+def _empty_layers(node: Any) -> None:
+    """Free the voxels of a segmentation node: Slicer clears segment by segment, which takes seconds for 140 structures."""
+    segmentation = node.GetSegmentation()
+    for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
+        segmentation.GetLayerDataObject(number, BINARY_LABELMAP).Initialize()
 
 
 def _list_node_ids(scene: Any) -> set[str]:
