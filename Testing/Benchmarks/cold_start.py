@@ -1,9 +1,11 @@
 """Where the time of a cold command goes: help, a refused input, and one registration, each in a new process.
 
-    python Testing/Benchmarks/cold_start.py FIXED MOVING [--library FOLDER] [--runs 3] [--output FOLDER]
+    python Testing/Benchmarks/cold_start.py FIXED MOVING [--labels FIXED MOVING] [--library FOLDER] [--runs 3] \\
+        [--output FOLDER]
 
 CPU seconds (user and system, of one thread) are the least of some runs; the wall time beside them depends on what
 else the machine does. The shares of a registration are measured by Python's import profiler and by the report.
+--labels: their label maps or segmentations; the registration is then also measured with them, and its shares too.
 --library: the folder LightRegistration of another version, measured in turn with this one; the ratio is printed too.
 """
 
@@ -47,31 +49,42 @@ def run(library: Path, arguments: list[str], *options: str) -> tuple[Cost, str]:
     return Cost(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, wall_s), done.stderr
 
 
-def measure_commands(libraries: list[Path], fixed: Path, moving: Path, runs: int) -> dict[str, list[Cost]]:
+def make_registration(pair: tuple[Path, Path], labels: list[Path] | None, output: str) -> list[str]:
+    """Return the arguments of a registration on one thread, with labels of the fixed and the moving scan or without."""
+    arguments = ["register", *map(str, pair), "--output", output, "--force", "--threads", "1"]
+    if labels:
+        arguments += ["--fixed-segmentation", str(labels[0]), "--moving-segmentation", str(labels[1])]
+    return arguments
+
+
+def measure_commands(
+    libraries: list[Path], pair: tuple[Path, Path], labels: list[Path] | None, runs: int
+) -> dict[str, list[Cost]]:
     """Measure each command with each library, in turn; returns the least cost by command and library."""
     costs: dict[str, list[list[Cost]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         commands = {
             "help": ["--help"],
             "help of register": ["register", "--help"],
-            "missing file": ["register", f"{folder}/absent.nii", str(moving), "--output", f"{folder}/none"],
-            "register": ["register", str(fixed), str(moving), "--output", f"{folder}/result", "--force"],
+            "missing file": ["register", f"{folder}/absent.nii", str(pair[1]), "--output", f"{folder}/none"],
+            "register": make_registration(pair, None, f"{folder}/result"),
         }
+        if labels:
+            commands["register with labels"] = make_registration(pair, labels, f"{folder}/result")
         for name, arguments in commands.items():
-            extra = ["--threads", "1"] if name == "register" else []
             costs[name] = [[] for _ in libraries]
             for library in libraries:
-                run(library, arguments + extra)  # writes the byte code, fills the file cache
+                run(library, arguments)  # writes the byte code, fills the file cache
             for _ in range(runs):
                 for number, library in enumerate(libraries):
-                    costs[name][number].append(run(library, arguments + extra)[0])
+                    costs[name][number].append(run(library, arguments)[0])
     return {name: [min(of_one, key=lambda cost: cost.cpu_s) for of_one in of_all] for name, of_all in costs.items()}
 
 
-def measure_shares(library: Path, fixed: Path, moving: Path) -> dict[str, float]:
+def measure_shares(library: Path, pair: tuple[Path, Path], labels: list[Path] | None) -> dict[str, float]:
     """Measure the wall seconds of importing each package, and of the stages, in one registration."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["register", str(fixed), str(moving), "--output", f"{folder}/result", "--threads", "1"]
+        arguments = make_registration(pair, labels, f"{folder}/result")
         cost, stderr = run(library, arguments, "-X", "importtime")
         seconds = json.loads((Path(folder) / "result" / "report.json").read_text())["seconds"]
     imports: Counter[str] = Counter()
@@ -80,8 +93,8 @@ def measure_shares(library: Path, fixed: Path, moving: Path) -> dict[str, float]
             package = match[2].partition(".")[0]
             imports[package if package in SHARES else "other packages"] += int(match[1])
     shares = {f"import of {name}": total / 1e6 for name, total in imports.most_common()}
-    shares["reading"], shares["writing"] = seconds["reading"], seconds["writing"]
-    known = ("reading", "starting", "writing")
+    known = ("reading", "comparing", "writing", "starting")
+    shares |= {name: seconds[name] for name in known[:3] if name in seconds}
     shares["registration"] = sum(value for name, value in seconds.items() if name not in known)
     shares["the rest: start, end, report"] = cost.wall_s - sum(shares.values())
     return shares
@@ -107,13 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixed", type=Path)
     parser.add_argument("moving", type=Path)
+    parser.add_argument("--labels", type=Path, nargs=2, metavar=("FIXED", "MOVING"), help="their labels")
     parser.add_argument("--library", type=Path, help="LightRegistration folder of another version")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--output", type=Path, help="folder for cold_start.md (default: print alone)")
     arguments = parser.parse_args()
     libraries = [LIBRARY, *([arguments.library.resolve()] if arguments.library else [])]
-    costs = measure_commands(libraries, arguments.fixed, arguments.moving, arguments.runs)
-    text = format_results(costs, measure_shares(LIBRARY, arguments.fixed, arguments.moving))
+    pair = (arguments.fixed, arguments.moving)
+    costs = measure_commands(libraries, pair, arguments.labels, arguments.runs)
+    text = format_results(costs, measure_shares(LIBRARY, pair, arguments.labels))
     print(text)
     if arguments.output:
         (arguments.output / "cold_start.md").write_text(text + "\n", encoding="utf-8")
