@@ -46,7 +46,7 @@ def remove_new_nodes(scene: Any) -> Iterator[None]:
 
 
 def _empty_layers(node: Any) -> None:
-    """Free the voxels of a segmentation node: Slicer clears segment by segment, which takes seconds for 140 structures."""
+    """Free the voxels of a segmentation node: Slicer clears segment by segment, seconds for 140 structures."""
     segmentation = node.GetSegmentation()
     for number in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
         segmentation.GetLayerDataObject(number, BINARY_LABELMAP).Initialize()
