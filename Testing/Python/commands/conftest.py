@@ -16,6 +16,7 @@ from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom
 from LightRegistrationLib.core.report.schema import SCHEMA_FILE
 
 from ..command_line import run_fresh_command
+from .batch_study import make_arguments, write_study
 
 
 @dataclass(frozen=True)
@@ -100,4 +101,18 @@ def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`demo` on the built-in pair."""
     output = tmp_path_factory.mktemp("demonstrated") / "demo"
     done = run_fresh_command("demo", "--output", output, "--threads", "1")
+    return Run(done.returncode, done.stdout, done.stderr, output)
+
+
+@pytest.fixture(scope="session")
+def study(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A list for `batch`: a good pair, and a damaged file."""
+    return write_study(tmp_path_factory.mktemp("study"), pair_files)
+
+
+@pytest.fixture(scope="session")
+def finished(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The study in one unbroken run."""
+    output = tmp_path_factory.mktemp("finished") / "out"
+    done = run_fresh_command(*make_arguments(study, output))
     return Run(done.returncode, done.stdout, done.stderr, output)

@@ -1,27 +1,21 @@
-"""`batch`: what is planned, what is done again, what a failure costs; with real processes where Dask is installed."""
+"""`batch`: what is planned, what is done again, what a failure costs; with real processes where Dask is installed.
+
+Processes that are killed, and a scheduler that runs already: `test_batch_kills.py`.
+"""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import csv
 import importlib.util
 import json
-import os
-import random
 import re
-import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
@@ -34,14 +28,9 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
-from ..command_line import COMMAND, ONE_THREAD, QUICK, run_command, run_fresh_command
-from ..processes import PATIENCE_S
-from .conftest import PairFiles, Run
-
-HAS_DASK = importlib.util.find_spec("distributed") is not None
-needs_dask = pytest.mark.skipif(
-    not HAS_DASK, reason="NOT TESTED with real processes: Dask is not installed (pip install distributed)"
-)
+from ..command_line import run_command
+from .batch_study import HAS_DASK, make_arguments, needs_dask, read_states
+from .conftest import Run
 
 
 def write_list(folder: Path, rows: list[str], header: str = "fixed,moving,fixed_labels,moving_labels") -> Path:
@@ -217,6 +206,7 @@ def test_the_page_shows_the_worst_first_and_trusts_no_text(task: Task, registere
         table = list(csv.DictReader(stream))
     assert [float(row["dice_after"]) for row in table[:2]] == [0.9, 0.4]
     assert table[2]["error"] == "<script>alert()</script>"
+    assert "the result was removed" in table[3]["error"]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     order = [page.index(text) for text in ("&lt;b&gt;failed", ">poor<", ">good<")]
     assert order == sorted(order)
@@ -289,7 +279,8 @@ def test_without_dask_one_line_says_what_to_install(tmp_path: Path) -> None:
 
 BAD_LISTS = {
     "no column": ("fixed,moved\na.nii,b.nii\n", "lacks moving"),
-    "semicolons": ("fixed;moving\na.nii;b.nii\n", "the columns are fixed, moving"),
+    "semicolons": ("fixed;moving\na.nii;b.nii\n", "separated by semicolons; save it with commas"),
+    "tabs": ("fixed\tmoving\na.nii\tb.nii\n", "separated by tabs"),
     "missing file": ("fixed,moving\nabsent.nii,b.nii\n", "line 2: 'fixed': there is no file absent.nii"),
     "names twice": ("fixed,moving,id\na.nii,b.nii,x\nb.nii,a.nii,x\n", "the id 'x' occurs twice"),
     "empty": ("", "the file is empty"),
@@ -307,33 +298,6 @@ def test_bad_lists_are_one_line(tmp_path: Path, kind: str) -> None:
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert expected in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture(scope="session")
-def study(pair_files: PairFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A list of a good pair and of a damaged file."""
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "damaged.nii.gz").write_bytes(pair_files.moving.read_bytes()[:3000])
-    rows = [f"{pair_files.fixed},{pair_files.moving},good", f"{pair_files.fixed},damaged.nii.gz,bad"]
-    (folder / "pairs.csv").write_text("\n".join(["fixed,moving,id", *rows]) + "\n")
-    return folder / "pairs.csv"
-
-
-def read_states(output: Path) -> dict[str, str]:
-    with (output / "table.csv").open(newline="") as stream:
-        return {row["name"]: row["state"] for row in csv.DictReader(stream)}
-
-
-def make_arguments(study: Path, output: Path) -> tuple[str | Path, ...]:
-    return ("batch", study, "--output", output, "--workers", "1", *QUICK)
-
-
-@pytest.fixture(scope="module")
-def finished(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The study in one unbroken run."""
-    output = tmp_path_factory.mktemp("finished") / "out"
-    done = run_fresh_command(*make_arguments(study, output))
-    return Run(done.returncode, done.stdout, done.stderr, output)
 
 
 @needs_dask
@@ -377,99 +341,3 @@ def test_errors_for_want_of_memory_are_told_from_faults() -> None:
             reserve()
         assert is_for_want_of_memory(raised.value)
     assert not is_for_want_of_memory(RuntimeError("size mismatch"))
-
-
-class Running:
-    """A batch of the study that runs, whose processes can be killed."""
-
-    def __init__(self, study: Path, output: Path) -> None:
-        self.output = output
-        self._known = self._list_unfinished()
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, make_arguments(study, output)), "--retry-failed"],
-            env=ONE_THREAD,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait_for_worker(self) -> int:
-        """Wait until a new process writes the result of the good pair; returns the process."""
-        (owner,) = wait_for(
-            lambda: [pid for folder in self._list_unfinished() - self._known for pid in find_owner(folder)]
-        )
-        self._known |= self._list_unfinished()
-        return owner
-
-    def _list_unfinished(self) -> set[Path]:
-        return set((self.output / "pairs").glob(".good.unfinished-*"))
-
-    def finish(self) -> tuple[str, str]:
-        """Wait for the end; returns what was written to the standard output and error."""
-        return self.process.communicate(timeout=2 * PATIENCE_S)
-
-
-@needs_dask
-def test_a_killed_worker_costs_its_pair_one_more_try(study: Path, finished: Run, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    twice = Running(study, output)
-    os.kill(twice.wait_for_worker(), signal.SIGKILL)
-    os.kill(twice.wait_for_worker(), signal.SIGKILL)
-    stdout, stderr = twice.finish()
-    assert twice.process.returncode == 2, stderr
-    assert "good: its process was killed or ran out of memory; once more, with one thread." in stdout
-    assert "good: The process was killed or ran out of memory twice with this pair, the second time with one" in stdout
-    assert read_states(output) == {"good": "failed", "bad": "failed"}
-    assert list((output / "pairs").iterdir()) == [], "an unfinished try is left behind"
-    once = Running(study, output)
-    os.kill(once.wait_for_worker(), signal.SIGKILL)
-    _, stderr = once.finish()
-    assert once.process.returncode == 2, stderr
-    assert read_states(output) == {"good": "done", "bad": "failed"}
-    assert [p.name for p in (output / "pairs").iterdir()] == ["good"], "unfinished tries are left behind"
-    check_equal(output, finished.output)
-
-
-@needs_dask
-@pytest.mark.skipif("LIGHTREG_KILLS" not in os.environ, reason="many kills: set LIGHTREG_KILLS to their number")
-def test_many_kills_leave_no_half_result(study: Path, finished: Run, tmp_path: Path) -> None:
-    generator, output, killed = random.Random(1), tmp_path / "out", 0
-    while killed < int(os.environ["LIGHTREG_KILLS"]):
-        running = Running(study, output)
-        worker = running.wait_for_worker()
-        time.sleep(generator.uniform(0, 2))
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-            os.kill(generator.choice([running.process.pid, worker]), signal.SIGKILL)
-        killed += 1
-        running.finish()
-        if (output / "pairs" / "good").exists():
-            check_equal(output, finished.output)
-            shutil.rmtree(output)
-
-
-def check_equal(output: Path, expected: Path) -> None:
-    """Raise AssertionError unless both folders hold the same result of the good pair."""
-    own, other = (folder / "pairs" / "good" for folder in (output, expected))
-    assert {p.name for p in own.iterdir()} == {p.name for p in other.iterdir()}
-    for name in ("warped.nii.gz", "thumbnail.png"):
-        assert (own / name).read_bytes() == (other / name).read_bytes(), name
-    points = np.random.default_rng(2).uniform(-60, 60, (50, 3)).tolist()
-    transforms = [sitk.ReadTransform(str(folder / "transform.h5")) for folder in (own, other)]
-    assert len({str([t.TransformPoint(p) for p in points]) for t in transforms}) == 1
-
-
-def wait_for(find: Callable[[], list[int]]) -> list[int]:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := find()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
-
-
-def find_owner(folder: Path) -> list[int]:
-    """The process that has a folder open, as its lock; none if it has just ended."""
-    for descriptors in Path("/proc").glob("[0-9]*/fd"):
-        with contextlib.suppress(OSError):  # of another user, or ended
-            if any(os.readlink(link) == str(folder) for link in descriptors.iterdir()):
-                return [int(descriptors.parent.name)]
-    return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -26,15 +27,11 @@ INSTALL = "pip install 'light-registration[batch]'"
 
 
 class Work(Protocol):
-    """What a process can do. name, key: together unique."""
+    """What a process can do."""
 
     @property
     def name(self) -> str:
-        """What the user knows it by."""
-
-    @property
-    def key(self) -> str:
-        """A hash of all that the result depends on."""
+        """What the user knows it by; unique."""
 
     @property
     def what(self) -> str:
@@ -85,7 +82,8 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
     }
     with dask.config.set(options), contextlib.ExitStack() as stack:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is told in the table
+        for name in ("distributed", "distributed.client"):  # the second has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told in our own words
         if scheduler is None:
             cluster = LocalCluster(
                 n_workers=processes.workers,
@@ -116,23 +114,30 @@ def run_tasks(
     carry_out: does it there, and returns the line of a failure, else None. on_outcome: called with each task that has
     ended, and that line. on_retry: called with each task that is tried once more: a worker that is killed, or runs out
     of memory, costs its task one more try, with one thread, since threads need memory.
+    Raises InputError if the scheduler is lost.
     """
     from distributed import as_completed
 
-    waiting = {_submit(client, carry_out, task, 1): task for task in tasks}
+    run = secrets.token_hex(8)
+
+    def submit(task: AnyWork, attempt: int) -> Future:
+        # For a scheduler equal keys are one task; another client may use it for the same pairs and another folder.
+        return client.submit(carry_out, task, key=f"{task.name}-{run}-{attempt}", pure=False)
+
+    waiting = {submit(task, 1): task for task in tasks}
     retried: set[str] = set()
     running = as_completed(list(waiting))
     for future in running:
         task = waiting.pop(future)
-        error = future.exception()
+        error, line = _read_outcome(client, future)
         if error is None:
-            on_outcome(task, future.result())
+            on_outcome(task, line)
         elif not is_for_want_of_memory(error):
             on_outcome(task, f"A fault of the program: {type(error).__name__}: {error}")
         elif task.name not in retried:
             retried.add(task.name)
             on_retry(task)
-            again = _submit(client, carry_out, task.with_threads(1), 2)
+            again = submit(task.with_threads(1), 2)
             waiting[again] = task
             running.add(again)
         else:
@@ -144,8 +149,18 @@ def run_tasks(
         future.release()
 
 
-def _submit(client: Client, carry_out: Callable[[AnyWork], str | None], task: AnyWork, attempt: int) -> Future:
-    return client.submit(carry_out, task, key=f"{task.name}-{task.key}-{attempt}", pure=False)
+def _read_outcome(client: Client, future: Future) -> tuple[BaseException | None, str | None]:
+    """Return the error of a future that has ended, and else its result. Raises InputError if the scheduler is lost."""
+    from distributed import CancelledError
+
+    try:
+        error = future.exception()
+        return (None, future.result()) if error is None else (error, None)
+    except CancelledError as lost:
+        raise InputError(
+            f"{client.scheduler.address}: the connection to the Dask scheduler was lost; start it and the command "
+            "again: what is done is kept."
+        ) from lost
 
 
 def is_for_want_of_memory(error: BaseException) -> bool:

@@ -62,7 +62,8 @@ class Batch:
         done = sum(task.is_done() for task in self.tasks)
         failed = len(self.tasks) - done - len(self.waiting)
         skipped = f", {failed} failed before (--retry-failed tries them again)" if failed else ""
-        return f"{len(self.tasks)} pairs: {done} done{skipped}, {len(self.waiting)} to register."
+        pairs = f"{len(self.tasks)} {'pair' if len(self.tasks) == 1 else 'pairs'}"
+        return f"{pairs}: {done} done{skipped}, {len(self.waiting)} to register."
 
 
 def prepare(request: BatchRequest) -> Batch:
@@ -103,6 +104,8 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
         if waiting:
             with open_client(batch.processes, request.scheduler) as client:
                 print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
+                if not client.scheduler_info()["workers"]:
+                    print_line("It has no workers yet; the pairs wait for the first one.")
                 _carry_out(client, waiting, show, print_line)
         if request.layout == Layout.BIDS:
             write_derivatives(request.output / DERIVATIVES_FOLDER, batch.tasks)

@@ -28,7 +28,7 @@ img { display: block; background: #000; }"""
 
 @dataclass(frozen=True)
 class Row:
-    """One pair. state: done, failed, or missing (not tried, or stopped). None: not known."""
+    """One pair. state: done, failed, or missing (its result was taken away meanwhile). None: not known."""
 
     name: str
     state: str
@@ -66,7 +66,9 @@ def make_row(task: Task) -> Row:
             " ".join(report["warnings"]),
         )
     line = task.read_failure()
-    return Row(task.name, "missing") if line is None else Row(task.name, "failed", error=line)
+    if line is None:
+        return Row(task.name, "missing", error=f"{task.folder}: the result was removed; run the command again.")
+    return Row(task.name, "failed", error=line)
 
 
 def write_summary(output: Path, tasks: Sequence[Task], settings: BatchSettings = BATCH) -> list[Row]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
 
@@ -21,10 +22,14 @@ def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: this is not a CSV file of text in UTF-8 ({error}).") from error
+        raise InputError(f"{path}: this is not a CSV file of text in UTF-8; save it as UTF-8 ({error}).") from error
     if not rows:
         raise InputError(f"{path}: the file is empty; its first line names the columns.")
-    return rows[0][1], rows[1:]
+    (_, header), *_ = rows
+    for sign, name in _OTHER_SEPARATORS.items():
+        if len(header) == 1 and sign in header[0]:
+            raise InputError(f"{path}, line 1: the columns are separated by {name}; save it with commas between them.")
+    return header, rows[1:]
 
 
 def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
@@ -40,7 +45,8 @@ def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -
         wrong = wrong if missing or unknown else "names a column twice"
         raise InputError(f"{path}, line 1: the header {wrong}; the columns are {', '.join(known)}.")
     wrong_lengths = [
-        f"line {number}: {len(cells)} fields where the header has {len(header)} columns"
+        f"line {number}: {len(cells)} {'field' if len(cells) == 1 else 'fields'} "
+        f"where the header has {len(header)} columns"
         for number, cells in rows
         if len(cells) != len(header)
     ]
