@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 import torch
+
+from LightRegistrationLib.commands.phantom.pair import make_head
 
 FOLDER = Path(__file__).parents[2] / "Benchmarks"
 
@@ -46,3 +49,20 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     yield run
     torch.set_num_threads(threads[0])
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads[1])
+
+
+@pytest.fixture
+def head_data(tmp_path: Path) -> Path:
+    """Three phantom heads in the place of the brains."""
+    folder, records = tmp_path / "data", []
+    folder.mkdir()
+    for seed in range(3):
+        scan, labels = make_head(seed, 5.0)
+        for name, array in ((f"{seed}.nii", scan.array), (f"{seed}_labels.nii", labels.layers[0])):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((5.0, 5.0, 5.0))
+            sitk.WriteImage(image, str(folder / name))
+        record = {"id": f"head {seed}", "anatomy": "brain_t1", "image": f"{seed}.nii", "labels": f"{seed}_labels.nii"}
+        records.append(record)
+    (folder / "manifest.json").write_text(json.dumps({"records": records}))
+    return folder

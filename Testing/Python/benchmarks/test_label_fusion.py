@@ -5,34 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-import SimpleITK as sitk
-
-from LightRegistrationLib.commands.phantom.pair import make_head
-
 from .. import quick_model
 from .conftest import RunBenchmark
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Three phantom heads in the place of the brains."""
-    folder, records = tmp_path / "data", []
-    folder.mkdir()
-    for seed in range(3):
-        scan, labels = make_head(seed, 5.0)
-        for name, array in ((f"{seed}.nii", scan.array), (f"{seed}_labels.nii", labels.layers[0])):
-            image = sitk.GetImageFromArray(array)
-            image.SetSpacing((5.0, 5.0, 5.0))
-            sitk.WriteImage(image, str(folder / name))
-        record = {"id": f"head {seed}", "anatomy": "brain_t1", "image": f"{seed}.nii", "labels": f"{seed}_labels.nii"}
-        records.append(record)
-    (folder / "manifest.json").write_text(json.dumps({"records": records}))
-    return folder
-
-
-def test_each_scan_is_labeled_once_in_every_way(benchmark: RunBenchmark, data: Path, tmp_path: Path) -> None:
-    arguments = ("--data", data, "--work", tmp_path / "work", "--output", tmp_path / "out", "--threads", "1")
+def test_each_scan_is_labeled_once_in_every_way(benchmark: RunBenchmark, head_data: Path, tmp_path: Path) -> None:
+    arguments = ("--data", head_data, "--work", tmp_path / "work", "--output", tmp_path / "out", "--threads", "1")
     arguments += ("--model", quick_model.NAME, "--scans", "1")
     done = benchmark("label_fusion", *arguments)
     assert done.status == 0, done.stderr
