@@ -8,6 +8,7 @@ a single atlas is measured on the structures that it has. The best single atlas 
 only who knows its labels can choose. All fusions of a scan, ANTs' too, start from the same warped atlases, which are
 ours. ANTs: antsJointFusion as ANTsPy 0.6.3 runs it, `alpha` 0.1 and `beta` 2 as ours, in a mask of the voxels where
 the atlases disagree (ours votes there only); its seconds include the probability maps that ANTsPy always writes.
+ANTs' time grows with the square of their number: --atlases uses fewer of them, for ours too.
 Seconds: CPU seconds of the fusion alone, median over the scans. Finished scans are kept in a folder (--work), so that
 the command can be stopped and run again.
 """
@@ -62,10 +63,11 @@ def evaluate(
     settings: RegistrationSettings,
     with_ants: bool,
     has_search: bool,
+    atlases: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Label one scan in every way; one row for each."""
+    """Label one scan in every way, from all others or from the first `atlases` of them; one row for each."""
     target = scans.scans[index].image
-    others = [n for n in range(len(scans.scans)) if n != index]
+    others = [n for n in range(len(scans.scans)) if n != index][:atlases]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         warped = warp_atlases(target, scans, others, settings, registry, Path(name), lambda done: None)
@@ -158,7 +160,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/label_fusion"), help="default: %(default)s")
     parser.add_argument("--model", default="brain-mri")
     parser.add_argument("--refine", default="none")
-    parser.add_argument("--scans", type=int, default=15, help="label only the first scans; the atlases are always all")
+    parser.add_argument("--scans", type=int, default=15, help="label only the first scans")
+    parser.add_argument("--atlases", type=int, help="use only so many atlases; the files are then named after them")
     parser.add_argument("--search", type=int, default=0, help="for so many scans, also with a search")
     parser.add_argument("--ants", type=int, default=0, help="for so many scans, ANTs too; needs antspyx")
     arguments = parse(parser)
@@ -172,22 +175,26 @@ def main() -> None:
         # The scans that take longest come last.
         for index, brain in reversed(list(enumerate(brains[: arguments.scans]))):
             plan = {"ants": index < arguments.ants, "search": index < arguments.search, "refine": arguments.refine}
+            if arguments.atlases:
+                plan["atlases"] = arguments.atlases
             kept = arguments.work / f"{brain.name}-{arguments.model}-{'-'.join(map(str, plan.values()))}.json"
             if not kept.exists():
                 scans = scans or read_scans(scene, brains, Path(folder), print, lambda done: None)
-                found = evaluate(scans, index, registry, settings, plan["ants"], plan["search"])
+                found = evaluate(scans, index, registry, settings, plan["ants"], plan["search"], arguments.atlases)
                 kept.write_text(json.dumps(found), encoding="utf-8")
             rows = json.loads(kept.read_text(encoding="utf-8")) + rows
     card = registry.card(arguments.model)
     heading = (
-        f"Model {arguments.model}, weights {card.sha256[:12]}, refine {arguments.refine}, {len(brains) - 1} atlases, "
+        f"Model {arguments.model}, weights {card.sha256[:12]}, refine {arguments.refine}, "
+        f"{min(arguments.atlases or len(brains), len(brains) - 1)} atlases, "
         f"{arguments.threads} threads"
     )
     text = f"{heading}\n\n{table(rows)}"
     compared = {r["scan"] for r in rows if r["method"] in ANTS}
     if compared:
         text += f"\n\nThe scans that ANTs fused too\n\n{table([r for r in rows if r['scan'] in compared])}"
-    write_report(arguments.output, "label_fusion", text, rows, plot(rows))
+    name = f"label_fusion_{arguments.atlases}_atlases" if arguments.atlases else "label_fusion"
+    write_report(arguments.output, name, text, rows, plot(rows))
     print("\n" + text)
 
 
