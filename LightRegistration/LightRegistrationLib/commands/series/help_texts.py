@@ -27,8 +27,8 @@ what is written to DIR:
 
 examples:
   light-registration series breathing.nii.gz --frame 0 --points tumor.mrk.json --output motion
-  light-registration series phases.seq.nrrd --to-mean --output motion
-  light-registration series phase00.nii.gz phase10.nii.gz phase20.nii.gz --frame 0 --output motion
+  light-registration series phases.seq.nrrd --to-mean --output mean
+  light-registration series phase00.nii.gz phase10.nii.gz phase20.nii.gz --frame 0 --output phases
 
 from Python:
   from LightRegistrationLib.commands.series import register_series

@@ -31,7 +31,7 @@ what is written to DIR:
   work/               the iterations, from which a run continues; can be removed
 
 examples:
-  light-registration template a.nii.gz b.nii.gz c.nii.gz --output group
+  light-registration template a.nii.gz b.nii.gz c.nii.gz --output three
   light-registration template scans.csv --output group --iterations 6 --probabilities
   light-registration template scans.csv --output group --workers 2 --threads 1
 
