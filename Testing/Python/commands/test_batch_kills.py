@@ -166,10 +166,14 @@ def list_victims(running: Running, dask: DaskProcesses | None) -> list[int]:
 
 
 def list_children(process_id: int) -> list[int]:
-    """Return the processes that a process has started, those that they have started, and so on."""
+    """Return the processes that a process has started, those that they have started, and so on.
+
+    Without those of Python's `multiprocessing` that count semaphores: they hold no work, and complain when killed.
+    """
     import psutil
 
     try:
-        return [child.pid for child in psutil.Process(process_id).children(recursive=True)]
+        children = psutil.Process(process_id).children(recursive=True)
+        return [child.pid for child in children if not any("resource_tracker" in word for word in child.cmdline())]
     except psutil.NoSuchProcess:
         return []
