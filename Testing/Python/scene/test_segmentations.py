@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import vtk
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
+from LightRegistrationLib.scene.nodes.removal import remove_new_nodes
 from LightRegistrationLib.scene.nodes.segmentations import (
     merge_layers,
     segmentation_from_node,
@@ -244,3 +246,19 @@ def test_slicer_warps_the_node_as_the_independent_warp_does(scene, geometry: Geo
     expected = nearest_warp(truth.layers[0], truth.affine, field, hardened.geometry)
     assert np.mean(hardened.layers[0] != expected) < 1e-4
     assert np.mean(hardened.layers[0] != truth.layers[0][0, 0, 0]) > 0
+
+
+def test_many_structures_are_removed_without_looking_at_their_voxels(scene) -> None:
+    """Slicer clears segment by segment, each time through all voxels of the layer: seconds for 140 structures."""
+
+    def measure_cpu_s(edge: int) -> float:
+        part = np.arange(edge) * 6 // edge
+        labels = (36 * part[:, None, None] + 6 * part[:, None] + part).astype(np.int16)
+        segmentation = Segmentation.from_labels(labels, np.eye(4), "parts")
+        started = time.process_time()
+        with remove_new_nodes(scene):
+            segmentation_node_from_segmentation(scene, segmentation, "parts")
+        return time.process_time() - started
+
+    small, large = (min(measure_cpu_s(edge) for _ in range(3)) for edge in (24, 120))
+    assert large < 5 * small, "125 times the voxels"
