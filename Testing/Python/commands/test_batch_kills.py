@@ -128,7 +128,7 @@ def test_a_running_scheduler_is_used_and_its_end_is_one_line(study: Path, finish
 @pytest.mark.skipif("LIGHTREG_KILLS" not in os.environ, reason="many kills: set LIGHTREG_KILLS to their number")
 def test_many_kills_leave_no_half_result(study: Path, finished: Run, tmp_path: Path) -> None:
     """Client, scheduler, or worker is killed, at a moment of the whole run."""
-    generator, output = random.Random(1), tmp_path / "out"
+    generator, output = random.Random(os.environ.get("LIGHTREG_KILLS_SEED", "1")), tmp_path / "out"
     started = time.monotonic()
     Running(study, output).finish()
     whole_s = time.monotonic() - started

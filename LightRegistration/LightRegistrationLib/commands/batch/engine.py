@@ -15,7 +15,7 @@ from ...worker.exit_reason import has_memory_error
 from .plan import Processes
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
@@ -66,10 +66,10 @@ def measure_free_gb() -> float:
 def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]:
     """Connect to the scheduler at an address, or start processes of our own on this machine, which end with the block.
 
-    Raises InputError if the scheduler cannot be reached.
+    Raises InputError if the scheduler cannot be reached, or the processes do not start.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     options = {
         # One pair at a time for each process, and none that dies with another: `run_tasks` tries pairs again itself.
@@ -85,14 +85,7 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         for name in ("distributed", "distributed.client"):  # the second has a level of its own
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told in our own words
         if scheduler is None:
-            cluster = LocalCluster(
-                n_workers=processes.workers,
-                threads_per_worker=1,
-                memory_limit=f"{processes.memory_gb:.3f}GB",
-                host=LOOPBACK,
-                dashboard_address=f"{LOOPBACK}:0",
-                silence_logs=logging.CRITICAL,
-            )
+            cluster = _start_cluster(processes)
             yield stack.enter_context(Client(stack.enter_context(cluster)))
             return
         try:
@@ -100,6 +93,24 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
         except (OSError, ValueError) as error:
             raise InputError(f"{scheduler}: no Dask scheduler answers at this address ({error}).") from error
         yield stack.enter_context(client)
+
+
+def _start_cluster(processes: Processes) -> LocalCluster:
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=processes.workers,
+            threads_per_worker=1,
+            memory_limit=f"{processes.memory_gb:.3f}GB",
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise InputError(
+            "The processes did not start: one was killed, or the memory is full; try again, or with fewer --workers."
+        ) from error
 
 
 def run_tasks(
