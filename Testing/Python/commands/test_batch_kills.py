@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ..command_line import ONE_THREAD
+from ..command_line import ONE_THREAD, run_command
 from ..processes import PATIENCE_S, ends
-from .batch_study import Running, check_equal, needs_dask, read_states
+from .batch_study import Running, check_equal, make_arguments, needs_dask, read_states
 from .conftest import Run
 
 
@@ -122,6 +122,22 @@ def test_a_running_scheduler_is_used_and_its_end_is_one_line(study: Path, finish
     assert again.process.returncode == 2, stderr
     assert read_states(output) == {"good": "done", "bad": "failed"}
     check_equal(output, finished.output)
+
+
+@needs_dask
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("nowhere", "no Dask scheduler answers at this address"),
+        ("tls://127.0.0.1:1", "TLS needs certificates; name them in Dask's configuration"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line(study: Path, tmp_path: Path, address: str, expected: str) -> None:
+    environment = {name: value for name, value in ONE_THREAD.items() if not name.startswith("DASK_")}
+    arguments = make_arguments(study, tmp_path / "out", "--scheduler", address)
+    done = run_command(*arguments, environment={**environment, "DASK_CONFIG": str(tmp_path)})
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert f"{address}: {expected}" in done.stderr
 
 
 @needs_dask

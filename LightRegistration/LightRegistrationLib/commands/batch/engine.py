@@ -88,11 +88,20 @@ def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]
             cluster = _start_cluster(processes)
             yield stack.enter_context(Client(stack.enter_context(cluster)))
             return
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{scheduler}: no Dask scheduler answers at this address ({error}).") from error
-        yield stack.enter_context(client)
+        yield stack.enter_context(_connect(scheduler))
+
+
+def _connect(scheduler: str) -> Client:
+    from distributed import Client, Security
+
+    if scheduler.startswith("tls:") and Security().get_connection_args("client").get("ssl_context") is None:
+        raise InputError(
+            f"{scheduler}: TLS needs certificates; name them in Dask's configuration, distributed.comm.tls."
+        )
+    try:
+        return Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{scheduler}: no Dask scheduler answers at this address ({error}).") from error
 
 
 def _start_cluster(processes: Processes) -> LocalCluster:
