@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -104,6 +105,23 @@ def test_an_error_names_the_output_and_not_the_unfinished_folder(tmp_path: Path)
     with pytest.raises(InputError, match="disk is full") as caught:
         fail()
     assert str(caught.value).startswith(f"{tmp_path / 'out' / 'transform.h5'}: ")
+
+
+def test_an_array_that_does_not_fit_on_the_disk_is_said_in_words(tmp_path: Path) -> None:
+    """NumPy's error names numbers alone. A limit of the size of files stands for the disk."""
+    script = (
+        "import resource, signal, sys\nfrom pathlib import Path\nimport numpy as np\n"
+        "from LightRegistrationLib.commands.files.output_folder import staging_folder\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "with staging_folder(Path(sys.argv[1])) as folder:\n    np.save(folder / 'array.npy', np.ones(1 << 20))\n"
+    )
+    package = str(Path(sys.modules["LightRegistrationLib"].__file__ or "").parents[1])
+    environment = {**ONE_THREAD, "PYTHONPATH": package}
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert re.search(r"InputError: .*out: cannot be written \(.*is the disk full\?\)\.$", done.stderr.rstrip())
+    assert list(tmp_path.iterdir()) == []
 
 
 def _refuse(*arguments: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...core.errors import InputError
-from .path_errors import report_path_errors
+from .path_errors import explain, report_path_errors
 from .private_folder import UNFINISHED, make_parents, make_private_folder, remove_abandoned_folders
 
 
@@ -53,7 +53,7 @@ def staging_file(output: Path) -> Iterator[Path]:
         # The user knows the output, not the folder that is removed now.
         raise InputError(str(error).replace(str(folder / target.name), str(output))) from error
     except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error}).") from error
+        raise InputError(f"{output}: cannot be written ({explain(error)}).") from error
     finally:
         if folder is not None:
             UNFINISHED.pop(folder, None)

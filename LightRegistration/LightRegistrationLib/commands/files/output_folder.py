@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.report.definition import Report
-from .path_errors import report_path_errors
+from .path_errors import explain, report_path_errors
 from .private_folder import UNFINISHED, make_parents, make_private_folder, remove_abandoned_folders
 
 TRANSFORM_FILE = "transform.h5"
@@ -87,7 +87,7 @@ def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Ite
         # The user knows the output, not the folder that is removed now.
         raise InputError(str(error).replace(str(staging), str(output))) from error
     except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error}).") from error
+        raise InputError(f"{output}: cannot be written ({explain(error)}).") from error
     finally:
         UNFINISHED.pop(staging, None)
         if staging != target:

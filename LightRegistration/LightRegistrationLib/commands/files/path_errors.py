@@ -35,4 +35,10 @@ def report_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+        raise InputError(f"{folder}: cannot be written ({explain(error)}).") from error
+
+
+def explain(error: OSError) -> str:
+    """Return the reason of an error of writing, in words."""
+    # NumPy raises errors without the system's reason when less was written than it asked for.
+    return error.strerror or f"{error}; is the disk full?"
