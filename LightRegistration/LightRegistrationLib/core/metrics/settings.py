@@ -22,6 +22,11 @@ class MetricSettings:
     min_found_fraction: float = 0.3
     """If fewer surface voxels have found the other surface after two groups, the tree is searched for the others.
     Chosen, not measured."""
+    block_voxels: int = 3
+    """Edge of the blocks of surface voxels of which one is searched first, to leave out most searches of the others. On
+    a pair of brains with 138 structures, edges of 2, 3 and 4 voxels took 0.41, 0.34 and 0.36 s."""
+    tree_leaf_points: int = 32
+    """Number of surface voxels in a leaf of the tree. On the same pair, 16, 32 and 64 took 0.73, 0.65 and 0.66 s."""
 
     # Voxel counts
     slab_voxels: int = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from .label_counts import LabelLookup
 from .settings import METRICS
 
 _QUANTILE = 0.95
+_ROUNDING_MM = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +101,17 @@ class LabelSurfaces:
             return float("nan")
         step = max(1.0, largest / METRICS.max_surface_voxels)
         measured = [p[np.arange(0, len(p), step).astype(int)] for p in points]
-        distances = [other._look_up_distances(measured[0], number), self._look_up_distances(measured[1], number)]
-        total = sum(map(len, distances))
-        known = sum(int(np.count_nonzero(np.isfinite(d))) for d in distances)
-        if known < np.ceil(_QUANTILE * (total - 1)) + 1:
-            other._search_distances(measured[0], distances[0], number)
-            self._search_distances(measured[1], distances[1], number)
-        return float(np.percentile(np.concatenate(distances), 100 * _QUANTILE))
+        directions = ((other, measured[0]), (self, measured[1]))
+        distances = [surfaces._look_up_distances(start, number) for surfaces, start in directions]
+        pooled = np.concatenate(distances)
+        known = pooled[np.isfinite(pooled)]
+        if len(known) < np.ceil(_QUANTILE * (len(pooled) - 1)) + 1:
+            searches = [
+                surfaces._prepare_search(start[~np.isfinite(own)], number)
+                for (surfaces, start), own in zip(directions, distances, strict=True)
+            ]
+            return _search_percentile(known, searches)
+        return float(np.percentile(pooled, 100 * _QUANTILE))
 
     def _look_up_distances(self, start: NDArray[np.int64], number: int) -> NDArray[np.float64]:
         """Look up the distances of points (flat indices) to a surface, mm; infinite beyond the neighborhood."""
@@ -123,16 +128,53 @@ class LabelSurfaces:
                 break
         return distances
 
-    def _search_distances(self, start: NDArray[np.int64], distances: NDArray[np.float64], number: int) -> None:
-        """Fill in the infinite distances by a search among all surface voxels."""
-        far = ~np.isfinite(distances)
-        if far.any():
-            tree = cKDTree(self._compute_positions_mm(self._points[number]), balanced_tree=False, compact_nodes=False)
-            distances[far] = tree.query(self._compute_positions_mm(start[far]))[0]
+    def _prepare_search(self, start: NDArray[np.int64], number: int) -> _Search:
+        """Prepare the search of the distances of points (flat indices) to a surface."""
+        blocks = [index // METRICS.block_voxels for index in np.unravel_index(start, self.shape)]
+        _, first, block_of = np.unique(np.ravel_multi_index(blocks, self.shape), return_index=True, return_inverse=True)
+        surface_mm = self._compute_positions_mm(self._points[number])
+        tree = cKDTree(surface_mm, METRICS.tree_leaf_points, compact_nodes=False, balanced_tree=False)
+        return _Search(tree, self._compute_positions_mm(start), first, block_of)
 
     def _compute_positions_mm(self, points: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the positions (n, 3) of voxels, mm, up to a constant."""
         return np.asarray(np.stack(np.unravel_index(points, self.shape)[::-1], axis=-1) @ self.matrix.T)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Points (n, 3) mm whose distances to the surface in a tree are searched.
+
+    first: one point of each block of neighboring points. block_of: the block of each point.
+    """
+
+    tree: cKDTree
+    points_mm: NDArray[np.float64]
+    first: NDArray[np.int64]
+    block_of: NDArray[np.int64]
+
+    def bound_distances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bound the distances from below and above: those of two points differ at most by the way between them."""
+        found = self.tree.query(self.points_mm[self.first])[0][self.block_of]
+        way = np.linalg.norm(self.points_mm - self.points_mm[self.first][self.block_of], axis=1) + _ROUNDING_MM
+        return np.maximum(found - way, 0), found + way
+
+
+def _search_percentile(known: NDArray[np.float64], searches: Sequence[_Search]) -> float:
+    """Compute the percentile of known distances and those of searches; searches only those that can change it."""
+    bounds = [search.bound_distances() for search in searches]
+    lower, upper = (np.concatenate([known, *parts]) for parts in zip(*bounds, strict=True))
+    rank = _QUANTILE * (len(lower) - 1)
+    least = np.partition(lower, int(np.floor(rank)))[int(np.floor(rank))]
+    greatest = np.partition(upper, int(np.ceil(rank)))[int(np.ceil(rank))]
+    distances = [known]
+    for search, (low, high) in zip(searches, bounds, strict=True):
+        # Below or above both values that the percentile lies between, only the side of a distance counts.
+        own = np.where(high < least, high, low)
+        is_needed = (high >= least) & (low <= greatest)
+        own[is_needed] = search.tree.query(search.points_mm[is_needed])[0]
+        distances.append(own)
+    return float(np.percentile(np.concatenate(distances), 100 * _QUANTILE))
 
 
 def compute_hausdorff_95(first: NDArray[np.bool_], second: NDArray[np.bool_], geometry: Geometry) -> float:
