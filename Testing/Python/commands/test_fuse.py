@@ -114,7 +114,7 @@ def test_leave_one_out_compares_single_atlases_and_both_fusions(heads: Heads, tm
     assert row["scan"] == "head 0"
     assert 0.3 < row["mean_single"] <= row["best_single"] < 1
     assert row["joint"] >= row["majority"] - 0.01
-    assert row["joint_above_best"] == pytest.approx(row["joint"] - row["best_single"], abs=1e-4)
+    assert row["joint_above_best"] == pytest.approx(row["joint"] - row["best_single"], abs=2e-4)  # of rounded numbers
     with (tmp_path / "out" / "structures.csv").open(newline="") as stream:
         structures = list(csv.DictReader(stream))
     assert np.mean([float(r["joint"]) for r in structures]) == pytest.approx(row["joint"], abs=1e-3)
@@ -178,7 +178,8 @@ def test_names_and_colors_stay_and_an_atlas_that_fails_is_left_out(heads: Heads,
         ("image,labels\nhead1.nii.gz,labels1.nii.gz\n", "2 or more atlases are needed, but there is 1"),
         ("image,labels\n", "2 or more atlases are needed, but there is none"),
         ("image,labels\nhead1.nii.gz,absent.nii\nhead2.nii.gz,labels2.nii.gz\n", "line 2: 'labels': there is no file"),
-        ("image;labels\n", "line 1: the header lacks image, labels"),
+        ("image;labels\n", "line 1: the columns are separated by semicolons"),
+        ("picture,labels\n", "line 1: the header lacks image"),
         ("image,labels,side\n", "has the column 'side'"),
         ("image,labels\nhead1.nii.gz,labels1.nii.gz\nhead1.nii.gz,labels1.nii.gz\n", "'head1.nii.gz' occurs twice"),
     ],
