@@ -1,29 +1,45 @@
-"""The ablation of the paper with our code: the effect of distillation and of ALDK on a student trained by l_rec alone.
+"""The ablation of the paper with our code: what teaching a student is worth, by distance and by a discriminator (ALDK).
 
     LIGHTREG_DATA=<data> .venv/bin/python Testing/Benchmarks/ablation.py --output Testing/Benchmarks/results
 
-One command trains (the teacher, then every student: kind x cascades x seed), registers the validation pairs as the
-product does (its affine stage, its grid, its warp), and prints and plots mean and standard deviation over the seeds.
-Everything but the kind of knowledge, the number of cascades and the seed is the same in all runs: data, steps, rates.
-Kinds: `none` (l_rec alone), `distance` (plain distillation) and `adversarial` (ALDK). The configurations are
-training/configs/ablation-*.toml. The command can be stopped and run again; a run in --runs that was made with other
-settings is refused. --report-only trains nothing and reports the finished runs: once the teacher is trained, several
-processes can train one seed each into the same --runs (with an --output of their own), and --report-only combines them.
+One command trains (the teachers, then every student: condition x cascades x seed), registers the validation pairs as
+the product does (its affine stage, its grid, its warp), and prints and plots mean and standard deviation over the
+seeds. Conditions: `none` (l_rec alone), and for each teacher `distance` (plain distillation) and `adversarial` (ALDK).
+Teachers: `network`, trained as ablation-teacher.toml says, and `refinement`, the product's refinement of the noise-free
+images. Everything but the condition, the number of cascades and the seed is the same in all runs: data, steps, rates,
+and the pairs, which all runs read from a store. The configurations are training/configs/ablation-*.toml.
+
+The command can be stopped and run again. Finished runs are kept in --output (ablation.csv, ablation_curves.csv) and are
+reused by the hash of all that they depend on, also without the folder --runs; so seeds, cascades and conditions can be
+added on another day. A run in --runs that was made with other settings is refused. --report-only trains nothing. After
+a teacher is trained and its store is filled, several processes can train one seed each into the same --runs (with an
+--output of their own).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ablation_report import MEASURES, TEACHER, Run, plot, rows_of, table
+from ablation_report import plot, rows_of, table
+from ablation_rows import (
+    CURVE_MEASURES,
+    MEASURES,
+    TEACHER,
+    Finished,
+    Run,
+    read_curve,
+    read_finished,
+    write_finished,
+)
 from common import benchmark_parser, brain_ring, parse, write_report
+from compare.plan import digest
 from torch import Tensor, nn
 
 from LightRegistrationLib.core.errors import InputError
@@ -38,23 +54,37 @@ from LightRegistrationLib.training.configuration import (
     TeacherTrainingConfig,
     load_config,
 )
-from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
-from LightRegistrationLib.training.distillation.teacher import Teacher
+from LightRegistrationLib.training.data.pairs import Pair
+from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS, KnowledgeConfig
+from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
+from LightRegistrationLib.training.distillation.lesson import FieldTeacher
+from LightRegistrationLib.training.distillation.teaching import TeachingConfig
 from LightRegistrationLib.training.evaluation.cases import Method
 from LightRegistrationLib.training.evaluation.methods import NetworkRegistry, build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs
-from LightRegistrationLib.training.evaluation.tables import format_results_csv
+from LightRegistrationLib.training.evaluation.tables import summarize_method
+from LightRegistrationLib.training.monitoring.monitor import NoMonitor
+from LightRegistrationLib.training.monitoring.validation import Validation
 from LightRegistrationLib.training.state import load_state
-from LightRegistrationLib.training.trainers.distillation import distill, load_teacher
+from LightRegistrationLib.training.trainers.distillation import distill
 from LightRegistrationLib.training.trainers.teacher import train_teacher
+from LightRegistrationLib.training.trainers.teachers import open_teacher
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
+TEACHERS = ("network", "refinement")
+NETWORK = Run(TEACHER, "network", 0, 0)
+REVISION = 1
+"""Raised when the same settings give other results; rows of another revision are not reused."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The configurations, data and folders, and the validation pairs of an ablation. train: whether to train."""
+    """The configurations, data and folders, and the validation pairs of an ablation.
+
+    train: whether to train. pairs_from: the teacher whose store gives its pairs to the runs without a teacher; the
+    pairs of all stores are the same.
+    """
 
     teacher: TeacherTrainingConfig
     student: DistillationConfig
@@ -63,6 +93,7 @@ class Plan:
     pairs: tuple[EvaluationPair, ...]
     minimum_voxels: int
     train: bool
+    pairs_from: str
 
 
 def stretch_stages(config: Any, steps: int | None) -> Any:
@@ -81,23 +112,45 @@ def stretch_stages(config: Any, steps: int | None) -> Any:
 
 
 def config_of(plan: Plan, run: Run) -> DistillationConfig:
-    """Make the configuration of a run: the common one with its kind, cascades and seed."""
+    """Make the configuration of a run: the common one with its condition, cascades and seed.
+
+    Runs without a discriminator have its default settings, so that they are the same with any.
+    """
+    student, knowledge = plan.student, replace(plan.student.knowledge, kind=run.kind)
+    if run.kind != "adversarial":
+        plain = KnowledgeConfig()
+        knowledge = replace(knowledge, beta=plain.beta, penalty=plain.penalty, critic_every=plain.critic_every)
     return replace(
-        plan.student,
-        name=f"{plan.student.name}-{run.name}",
+        student,
+        name=f"{student.name}-{run.name}",
         seed=run.seed,
-        student=replace(plan.student.student, cascades=run.cascades),
-        knowledge=replace(plan.student.knowledge, kind=run.kind),
-        stages=tuple(replace(stage, cascades=run.cascades) for stage in plan.student.stages),
+        student=replace(student.student, cascades=run.cascades),
+        teacher=replace(student.teacher, kind=run.teacher or plan.pairs_from),
+        knowledge=knowledge,
+        critic=student.critic if run.kind == "adversarial" else DiscriminatorConfig(),
+        stages=tuple(replace(stage, cascades=run.cascades) for stage in student.stages),
         validate_minutes=0.0,
     )
 
 
-def planned(plan: Plan, run: Run | None) -> tuple[RunConfig[Any], Path]:
-    """Return the configuration and folder of a run; None is the teacher's."""
-    if run is None:
-        return plan.teacher, plan.runs / TEACHER
-    return config_of(plan, run), plan.runs / run.name
+def planned(plan: Plan, run: Run) -> tuple[RunConfig[Any], Path]:
+    """Return the configuration and folder of a run that is trained."""
+    return (plan.teacher if run == NETWORK else config_of(plan, run)), plan.runs / run.name
+
+
+def key_of(plan: Plan, run: Run) -> str:
+    """Hash all that the result of a run depends on: its settings, its teacher's, and the content of the pairs."""
+    teacher = configuration.config_to_dict(plan.teacher) if run.teacher == "network" else None
+    if run == NETWORK:
+        own: Any = None
+    elif run.kind == TEACHER:
+        own = asdict(plan.student.teacher)
+    else:
+        config = config_of(plan, run)
+        own = configuration.config_to_dict(config if run.teacher else replace(config, teacher=TeachingConfig()))
+    files = [{role: digest(path) for role, path in pair.files.items()} for pair in plan.pairs]
+    parts = [REVISION, run.name, own, teacher, plan.student.grid, plan.student.intensity, files, plan.minimum_voxels]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def finished(config: RunConfig[Any], folder: Path) -> bool:
@@ -112,34 +165,55 @@ def finished(config: RunConfig[Any], folder: Path) -> bool:
     return bool(state["step"] >= sum(stage.steps for stage in config.stages))
 
 
-def train(plan: Plan, run: Run | None) -> Path | None:
-    """Return the state file of the teacher (None) or of a student, trained first if needed and allowed; else None."""
+class CurveMonitor(NoMonitor):
+    """Notes the validations of a run in a file, one line each."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def record_validation(self, step: int, result: Validation) -> None:
+        """Append the numbers of a validation."""
+        numbers = {name: value for name, value in result.numbers().items() if name in CURVE_MEASURES}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, **numbers}) + "\n")
+
+
+def train(plan: Plan, run: Run) -> Path | None:
+    """Return the state file of a run, trained first if needed and allowed; else None."""
     config, folder = planned(plan, run)
     if not finished(config, folder):
         if not plan.train:
             return None
         print(f"training {folder.name}", flush=True)
+        monitor = CurveMonitor(folder / "curve.jsonl")
         if isinstance(config, DistillationConfig):
-            distill(config, plan.runs / TEACHER / "state.pt", plan.data, folder)
+            store = plan.runs / f"store-{config.teacher.kind}"
+            distill(config, teacher_file(plan, config.teacher.kind), plan.data, folder, store=store, monitor=monitor)
         else:
             train_teacher(plan.teacher, plan.data, folder)
     return folder / "state.pt" if finished(config, folder) else None
 
 
+def teacher_file(plan: Plan, kind: str) -> Path | None:
+    """Return what `open_teacher` needs for a kind of teacher; the network is trained first if it is not yet."""
+    return train(plan, NETWORK) if kind == "network" else None
+
+
 class TeacherAsStudent(nn.Module):
     """Gives a teacher the interface of a student."""
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: FieldTeacher) -> None:
         super().__init__()
         self.teacher = teacher
 
     def forward(self, fixed: Tensor, moving: Tensor, cascades: int | None) -> tuple[Tensor, list[Tensor]]:
-        """Return the whole flow and those of the teacher's cascades; `cascades` has no effect."""
-        result = self.teacher(fixed, moving)
-        return result.flow, list(result.cascade_flows)
+        """Return the whole flow, also as the only prediction; `cascades` has no effect."""
+        flow = self.teacher.teach(Pair(fixed, moving, fixed, moving)).flow
+        return flow, [flow]
 
 
-def method_of(plan: Plan, name: str, network: nn.Module, cascades: int | None) -> Method:
+def method_of(plan: Plan, name: str, key: str, network: nn.Module, cascades: int | None) -> Method:
     """Make the method that registers with a network as the product does, on the grid of the students' training."""
     config = plan.student
     registry = NetworkRegistry(
@@ -149,48 +223,68 @@ def method_of(plan: Plan, name: str, network: nn.Module, cascades: int | None) -
         IntensityNormalization(**config.intensity),
         config.card.get("modality", "MRI"),
     )
-    digest = hashlib.sha256(json.dumps([config.grid, config.intensity, cascades]).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return build_model_method(name, digest.hexdigest(), RegistrationSettings(name, cascades), registry)
+    return build_model_method(name, key, RegistrationSettings(name, cascades), registry)
 
 
-def evaluate(plan: Plan, state_file: Path, run: Run | None) -> list[PairRecord]:
-    """Register the validation pairs with the network of a state."""
-    if run is None:
-        name, method = TEACHER, method_of(plan, TEACHER, TeacherAsStudent(load_teacher(state_file)), None)
+def evaluate(plan: Plan, state_file: Path | None, run: Run, key: str) -> tuple[PairRecord, ...]:
+    """Register the validation pairs with the network of a state, or with a teacher."""
+    if run.kind == TEACHER:
+        teacher = open_teacher(replace(plan.student.teacher, kind=run.teacher), state_file)
+        method = method_of(plan, run.name, key, TeacherAsStudent(teacher), None)
     else:
+        assert state_file is not None
         student = RecursiveCascade(config_of(plan, run).student)
         student.load_state_dict(load_state(state_file)["student"])
-        name, method = run.name, method_of(plan, run.name, student, run.cascades)
+        method = method_of(plan, run.name, key, student, run.cascades)
     options = EvaluationOptions(minimum_voxels=plan.minimum_voxels, surfaces=False)
-    records = evaluate_pairs(plan.pairs, [method], plan.runs / name / "evaluation", options)
+    records = evaluate_pairs(plan.pairs, [method], plan.runs / run.name / "evaluation", options)
     failed = [record for record in records if record.error]
     if failed:
         raise InputError(f"{failed[0].name}: {failed[0].error}")
-    return [replace(record, group=name) for record in records]
+    return tuple(replace(record, group=run.name) for record in records)
 
 
-def report(plan: Plan, results: dict[Run | None, list[PairRecord]], output: Path) -> str:
-    """Write the results so far; return the table."""
+def finish(plan: Plan, run: Run, key: str) -> Finished | None:
+    """Train and evaluate a run; None if it is not trained and may not be."""
+    is_trained = run.kind != TEACHER or run == NETWORK
+    state_file = train(plan, run) if is_trained else None
+    if is_trained and state_file is None:
+        return None
+    records = evaluate(plan, state_file, run, key)
+    if state_file is None:
+        return Finished(run, key, 0, 0.0, 0.0, records)
+    state = load_state(state_file)
+    teaching = teaching_cpu_seconds(plan, run, state)
+    curve = read_curve(state_file.parent / "curve.jsonl")
+    return Finished(run, key, state["step"], state["cpu_seconds"], teaching, records, curve)
+
+
+def teaching_cpu_seconds(plan: Plan, run: Run, state: Mapping[str, Any]) -> float:
+    """What the teacher and its store cost a run: nothing for a run that only draws its pairs from one."""
+    if not run.teacher or run == NETWORK:
+        return 0.0
+    network = load_state(plan.runs / NETWORK.name / "state.pt")["cpu_seconds"] if run.teacher == "network" else 0.0
+    return float(network) + float(state["notes"]["store_cpu_seconds"])
+
+
+def report(plan: Plan, results: Sequence[Finished], output: Path) -> str:
+    """Write the table, the values and the plot of finished runs; return the table."""
     rows = list(rows_of(results))
     steps = [sum(stage.steps for stage in config.stages) for config in (plan.teacher, plan.student)]
     text = (
-        f"{len(plan.pairs)} validation pairs, {steps[1]} steps for every student, {steps[0]} for the teacher; mean ± "
-        "sd over the seeds of the mean over the pairs. `Dice above l_rec only`: of the same seeds and cascades.\n\n"
+        f"{len(plan.pairs)} validation pairs, {steps[1]} steps for every student, {steps[0]} for the teacher network, "
+        f"{plan.student.store.pairs} pairs in the store; mean ± sd over the seeds of the mean over the pairs. `Dice "
+        "above l_rec only`: of the same seeds and cascades.\n\n"
     ) + table(rows)
     values = [
-        {"kind": row.kind, "cascades": row.cascades, "seed": seed, **{m: summary.mean[m] for m in MEASURES}}
-        for row in rows
-        for seed, summary in row.seeds.items()
+        {**vars(f.run), "steps": f.steps, **{m: summarize_method(f.run.name, f.records).mean[m] for m in MEASURES}}
+        for f in results
     ]
     settings = {
         "teacher": configuration.config_to_dict(plan.teacher),
         "student": configuration.config_to_dict(plan.student),
     }
     write_report(output, "ablation", text, {"rows": values, "settings": settings}, plot(rows))
-    every = [record for records in results.values() for record in records]
-    (output / "ablation.csv").write_text(format_results_csv(every) + "\n", encoding="utf-8")
     return text
 
 
@@ -214,19 +308,32 @@ def pairs_of(data: Path, group: str | None) -> list[EvaluationPair]:
 
 def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
     """Train and evaluate everything that is not finished; return the table. The report is renewed after each run."""
-    for run in (None, *runs):
+    kept = read_finished(output)
+    keys = {run: key_of(plan, run) for run in runs}
+    for run in (run for run in runs if keys[run] not in kept and run.kind != TEACHER):
         finished(*planned(plan, run))  # settings that do not fit raise an error before the first training
-    results: dict[Run | None, list[PairRecord]] = {}
+    results: list[Finished] = []
     text = ""
-    for run in (None, *runs):
-        state_file = train(plan, run)
-        if state_file is None:
+    for run in runs:
+        result = kept.get(keys[run]) or finish(plan, run, keys[run])
+        if result is None:
             continue
-        results[run] = evaluate(plan, state_file, run)
+        results.append(result)
         text = report(plan, results, output)
+        kept[result.key] = result
+        write_finished(output, kept.values())
     if not results:
         raise InputError(f"{plan.runs}: no run is finished; run the command without --report-only.")
     return text
+
+
+def list_runs(
+    kinds: Sequence[str], teachers: Sequence[str], cascades: Sequence[int], seeds: Sequence[int]
+) -> list[Run]:
+    """List the runs: the teachers, then seed by seed, so that an interrupted command leaves complete seeds."""
+    conditions = [(kind, teacher) for kind in kinds for teacher in (("",) if kind == "none" else teachers)]
+    runs = [Run(TEACHER, teacher, 0, 0) for teacher in teachers]
+    return runs + [Run(kind, teacher, c, s) for s, c, (kind, teacher) in product(seeds, cascades, conditions)]
 
 
 def main() -> None:
@@ -235,10 +342,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
     parser.add_argument("--kinds", nargs="+", choices=KNOWLEDGE_KINDS, default=list(KNOWLEDGE_KINDS))
-    parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1, 2, 3])
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
+    parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, help="of each student, default: as configured")
-    parser.add_argument("--teacher-steps", type=int, help="default: as configured")
+    parser.add_argument("--teacher-steps", type=int, help="of the network, default: as configured")
     parser.add_argument("--group", help="anatomy of the validation pairs in manifest.json; default: the brain ring")
     parser.add_argument("--minimum-voxels", type=int, default=100)
     parser.add_argument("--report-only", action="store_true", help="train nothing")
@@ -253,9 +361,9 @@ def main() -> None:
             tuple(pairs_of(arguments.data, arguments.group)),
             arguments.minimum_voxels,
             not arguments.report_only,
+            arguments.teachers[-1],
         )
-        # Seed by seed, so that an interrupted command leaves complete results for the first seeds.
-        runs = [Run(k, c, s) for s, c, k in product(arguments.seeds, arguments.cascades, arguments.kinds)]
+        runs = list_runs(arguments.kinds, arguments.teachers, arguments.cascades, arguments.seeds)
         print(carry_out(plan, runs, arguments.output))
     except InputError as error:
         parser.exit(2, f"{error}\n")

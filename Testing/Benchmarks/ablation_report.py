@@ -1,48 +1,39 @@
-"""The ablation as a table and a plot: mean and standard deviation over the seeds."""
+"""The ablation as a table and a plot: mean and standard deviation over the seeds, learning curves, CPU seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
+from ablation_rows import KINDS, MEASURES, TEACHER, Finished
 from common import new_figure
 from failures import failure_reason
 
-from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
 from LightRegistrationLib.training.evaluation.cases import AFFINE, BEFORE
 from LightRegistrationLib.training.evaluation.run import PairRecord
 from LightRegistrationLib.training.evaluation.tables import MethodSummary, format_markdown_table, summarize_method
 
-TITLES = {"none": "l_rec only", "distance": "+ distillation", "adversarial": "+ ALDK"}
-MEASURES = ("dice", "jaccard", "folding_percent")
-TEACHER = "teacher"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A student of the ablation."""
-
-    kind: str
-    cascades: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Its folder, and the method's name in its evaluation."""
-        return f"{self.kind}-{self.cascades}-seed{self.seed}"
+TITLES = {"none": "l_rec only", "distance": "+ distance", "adversarial": "+ ALDK", TEACHER: "teacher"}
+Condition = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of the table: one value for each seed (a single value where there is no seed). failed: runs, all seeds."""
 
-    kind: str
+    condition: Condition
     cascades: int | None
     seeds: dict[int, MethodSummary]
+    runs: tuple[Finished, ...] = ()
     failed: int = 0
+
+    @property
+    def title(self) -> str:
+        """The condition in words."""
+        kind, teacher = self.condition
+        return TITLES.get(kind, kind) + (f" ({teacher})" if teacher else "")
 
     def values(self, measure: str) -> dict[int, float]:
         """Return the mean over the pairs, by seed."""
@@ -50,19 +41,21 @@ class Row:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def rows_of(results: Mapping[Run | None, Sequence[PairRecord]]) -> Iterator[Row]:
-    """Yield the rows: as loaded, the affine stage, the teacher, and the students by kind and cascades."""
-    first = next(iter(results.values()))
+def rows_of(results: Sequence[Finished]) -> Iterator[Row]:
+    """Yield the rows: as loaded, the affine stage, the teachers, and the students by cascades and condition."""
+    first = results[0].records
     for name in (BEFORE, AFFINE):
-        yield Row(name, None, {0: summarize_method(name, first)}, _failed(name, first))
-    if None in results:
-        yield Row(TEACHER, None, {0: summarize_method(TEACHER, results[None])}, _failed(TEACHER, results[None]))
-    runs = [run for run in results if run is not None]
-    for kind, cascades in product(KNOWLEDGE_KINDS, sorted({run.cascades for run in runs})):
-        own = [run for run in runs if (run.kind, run.cascades) == (kind, cascades)]
-        if own:
-            seeds = {run.seed: summarize_method(run.name, results[run]) for run in sorted(own, key=lambda r: r.seed)}
-            yield Row(kind, cascades, seeds, sum(_failed(run.name, results[run]) for run in own))
+        yield Row((name, ""), None, {0: summarize_method(name, first)}, (), _failed(name, first))
+    keys = {((f.run.cascades, KINDS.index(f.run.kind), f.run.teacher), f.run.condition) for f in results}
+    for (cascades, _, _), condition in sorted(keys):
+        own = sorted((f for f in results if (f.run.condition, f.run.cascades) == (condition, cascades)), key=_by_seed)
+        seeds = {f.run.seed: summarize_method(f.run.name, f.records) for f in own}
+        failed = sum(_failed(f.run.name, f.records) for f in own)
+        yield Row(condition, None if condition[0] == TEACHER else cascades, seeds, tuple(own), failed)
+
+
+def _by_seed(finished: Finished) -> int:
+    return finished.run.seed
 
 
 def _failed(method: str, records: Sequence[PairRecord]) -> int:
@@ -82,23 +75,26 @@ def _failed(method: str, records: Sequence[PairRecord]) -> int:
 
 def table(rows: Sequence[Row]) -> str:
     """Write mean ± standard deviation over the seeds, and the gain over l_rec alone of the same seeds and cascades."""
-    base = {row.cascades: row for row in rows if row.kind == "none"}
+    base = {row.cascades: row for row in rows if row.condition[0] == "none"}
     body = []
     for row in rows:
-        plain = base.get(row.cascades) if row.cascades is not None and row.kind != "none" else None
+        plain = base.get(row.cascades) if row.condition[0] in ("distance", "adversarial") else None
         body.append(
             [
-                TITLES.get(row.kind, row.kind),
+                row.title,
                 "" if row.cascades is None else str(row.cascades),
                 "" if row.cascades is None else str(len(row.seeds)),
                 *(_spread(list(row.values(m).values()), 4) for m in MEASURES),
                 "" if plain is None else _spread(_gains(row, plain), 4, "+"),
+                _spread([f.cpu_seconds for f in row.runs], 0),
+                _spread([f.teaching_cpu_seconds for f in row.runs], 0),
                 f"{np.mean([len(s.below_affine) for s in row.seeds.values()]):.1f}",
                 str(row.failed),
             ]
         )
-    header = ["", "cascades", "seeds", "Dice", "Jaccard", "folding %", "Dice above l_rec only"]
-    return format_markdown_table([*header, "pairs below affine", "failed runs"], body)
+    header = ["", "cascades", "seeds", "Dice", "Jaccard", "folding %", "SD log J", "Dice above l_rec only"]
+    costs = ["CPU s of training", "CPU s of teacher and store"]
+    return format_markdown_table([*header, *costs, "pairs below affine", "failed runs"], body)
 
 
 def _gains(row: Row, plain: Row) -> list[float]:
@@ -114,24 +110,49 @@ def _spread(values: Sequence[float], digits: int, sign: str = "") -> str:
 
 
 def plot(rows: Sequence[Row]) -> Any:
-    """Plot Dice and Jaccard over the number of cascades, one line for each kind, every seed as a dot."""
-    figure, (axes_row,) = new_figure(2, width=10, height=4)
-    for axes, measure in zip(axes_row, ("dice", "jaccard"), strict=True):
-        for row in rows:
-            if row.cascades is None and row.kind != BEFORE:
-                style = "--" if row.kind == TEACHER else ":"
-                axes.axhline(row.values(measure)[0], color="gray", linestyle=style, label=row.kind)
-        for number, kind in enumerate(KNOWLEDGE_KINDS):
-            own = [row for row in rows if row.kind == kind]
-            places = np.array([row.cascades for row in own]) + 0.06 * (number - 1)
-            values = [list(row.values(measure).values()) for row in own]
-            spread = [np.std(v, ddof=1) if len(v) > 1 else 0 for v in values]
-            line = axes.errorbar(places, [np.mean(v) for v in values], spread, capsize=3, label=TITLES[kind])
-            for place, seeds in zip(places, values, strict=True):
-                axes.plot([place] * len(seeds), seeds, ".", color=line[0].get_color())
-        axes.set_xticks(sorted({row.cascades for row in rows if row.cascades is not None}))
-        axes.set_xlabel("cascades")
-        axes.set_ylabel(measure.capitalize())
+    """Plot the Dice of the validation pairs, and the learning curves over steps and over CPU seconds."""
+    figure, ((scores, steps, seconds),) = new_figure(3, width=15, height=4.5)
+    students = [row for row in rows if row.cascades is not None]
+    conditions = list(dict.fromkeys(row.condition for row in students))
+    for row in rows:
+        if row.cascades is None and row.condition[0] != BEFORE:
+            style = ":" if row.condition[0] == AFFINE else "--" if row.condition[1] == "network" else "-."
+            scores.axhline(row.values("dice")[0], color="gray", linestyle=style, label=row.title)
+    for number, condition in enumerate(conditions):
+        own = [row for row in students if row.condition == condition]
+        _plot_scores(scores, own, 0.08 * (number - (len(conditions) - 1) / 2), f"C{number}")
+        least = min((row for row in own), key=lambda row: row.cascades or 0)
+        _plot_curves(steps, seconds, least, f"C{number}")
+    scores.set(xlabel="cascades", ylabel="Dice of the validation pairs", xticks=sorted({r.cascades for r in students}))
+    for axes in (steps, seconds):
+        axes.set_ylabel("Dice of synthesized pairs, fewest cascades")
+    steps.set_xlabel("steps")
+    seconds.set_xlabel("CPU seconds, with teacher and store")
+    scores.legend(fontsize=7)
+    for axes in (scores, steps, seconds):
         axes.grid(alpha=0.3)
-    axes_row[0].legend(fontsize=8)
     return figure
+
+
+def _plot_scores(axes: Any, rows: Sequence[Row], shift: float, color: str) -> None:
+    places = [(row.cascades or 0) + shift for row in rows]
+    values = [list(row.values("dice").values()) for row in rows]
+    spread = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values]
+    axes.errorbar(places, [np.mean(v) for v in values], spread, capsize=3, color=color, label=rows[0].title)
+    for place, seeds in zip(places, values, strict=True):
+        axes.plot([place] * len(seeds), seeds, ".", color=color)
+
+
+def _plot_curves(over_steps: Any, over_seconds: Any, row: Row, color: str) -> None:
+    """Draw the mean over the seeds as a thick line and each seed as a thin one."""
+    curves = [(f, [(line["step"], line["dice"]) for line in f.curve if "dice" in line]) for f in row.runs]
+    curves = [(finished, points) for finished, points in curves if points]
+    for finished, points in curves:
+        steps, dice = np.array(points).T
+        over_steps.plot(steps, dice, color=color, alpha=0.35, linewidth=0.8)
+        seconds = finished.teaching_cpu_seconds + finished.cpu_seconds * steps / max(finished.steps, 1)
+        over_seconds.plot(seconds, dice, color=color, alpha=0.8, linewidth=0.9)
+    lengths = {len(points) for _, points in curves}
+    if len(lengths) == 1:
+        mean = np.mean([points for _, points in curves], axis=0)
+        over_steps.plot(mean[:, 0], mean[:, 1], color=color, linewidth=1.8)

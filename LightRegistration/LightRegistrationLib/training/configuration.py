@@ -15,6 +15,7 @@ from .distillation.aldk import KnowledgeConfig
 from .distillation.discriminator import DiscriminatorConfig
 from .distillation.store import StoreConfig
 from .distillation.teacher import TeacherConfig
+from .distillation.teaching import TeachingConfig
 from .sources import SOURCES, SourceConfig
 from .state import load_state
 
@@ -78,7 +79,8 @@ class RunConfig(Generic[StageT]):
     """Settings of all runs: sources of the training pairs, and stages.
 
     validation: sources of the validation pairs; the training sources if empty. checkpoint_minutes, validate_minutes:
-    intervals for writing the state and for registering the validation pairs; 0: never.
+    intervals for writing the state and for registering the validation pairs; 0: never. validate_steps: the latter also
+    after every such number of steps; 0: not. validation_pairs: their number.
     """
 
     name: str
@@ -88,6 +90,15 @@ class RunConfig(Generic[StageT]):
     validation: tuple[SourceConfig, ...] = ()
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0
+    validate_steps: int = 0
+    validation_pairs: int = 3
+
+    def __post_init__(self) -> None:
+        if self.validate_steps < 0 or self.validation_pairs < 1:
+            raise InputError(
+                f"validate_steps has to be 0 or more and validation_pairs 1 or more, got {self.validate_steps} and "
+                f"{self.validation_pairs}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +147,7 @@ class StudentTrainingConfig(StudentRunConfig[StudentStage]):
     average_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.average_decay < 1:
             raise InputError(f"average_decay has to be 0 or more and below 1, got {self.average_decay}.")
 
@@ -157,9 +169,11 @@ class TeacherTrainingConfig(RunConfig[TeacherStage]):
 class DistillationConfig(StudentRunConfig[DistillationStage]):
     """kind = "distillation": training of a student with a teacher; batch and clean as for a teacher.
 
-    critic: the discriminator. store: content of the knowledge store, for runs that are given a folder for it.
+    teacher: where the deformations come from. critic: the discriminator. store: content of the knowledge store, for
+    runs that are given a folder for it.
     """
 
+    teacher: TeachingConfig = field(default_factory=TeachingConfig)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     critic: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     store: StoreConfig = field(default_factory=StoreConfig)

@@ -85,10 +85,10 @@ def _origin(config: AnyStudentConfig, state: Mapping[str, Any]) -> dict[str, Any
     if config.start:
         origin["start"] = {"model": config.start, "sha256": notes.get("start_sha256", "not noted")}
     if isinstance(config, DistillationConfig):
-        origin["teacher"] = {"sha256": state["teacher_identity"]["sha256"]}
+        origin["teacher"] = dict(state["teacher_identity"])
         origin["knowledge"] = asdict(config.knowledge)
         if config.knowledge.kind == "adversarial":
             origin["critic"] = asdict(config.critic)
         if "store" in notes:
-            origin["store"] = asdict(config.store)
+            origin["store"] = asdict(config.store) | ({"untaught": notes["untaught"]} if "untaught" in notes else {})
     return origin

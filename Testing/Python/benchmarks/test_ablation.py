@@ -34,13 +34,19 @@ TEACHER = f'kind = "teacher"\nname = "toy-teacher"\n{COMMON}\n[teacher]\ncascade
 STUDENT = f"""kind = "distillation"
 name = "toy-student"
 bfloat16 = false
+validate_steps = 2
+validation_pairs = 1
 {COMMON}
 smoothness = 0.1
 [knowledge]
 every = 1
 until = 4
 [critic]
-channels = [4, 8, 16]
+channels = [4, 8]
+form = "relativistic"
+[store]
+pairs = 3
+seed = 1
 [grid]
 spacing_mm = 4.0
 min_voxels = 16

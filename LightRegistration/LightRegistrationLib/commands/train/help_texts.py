@@ -23,7 +23,8 @@ TEACHER = "Train a teacher, the large network that students learn from; it is us
 STUDENT = "Train a student without a teacher, by image similarity and what the source knows of each pair."
 DISTILL = """\
 Train a student by the deformations of a teacher: adversarial learning with distilling knowledge (ALDK), plain
-distillation, or neither, as set by [knowledge] kind in the configuration."""
+distillation, or neither, as set by [knowledge] kind in the configuration. The teacher is a trained network, the
+refinement of the noise-free images, or fields in files, as set by [teacher] kind."""
 EXPORT = """\
 Write a model folder (weights and card) of a student, also of an unfinished run. A run that finishes does this
 automatically."""
@@ -50,7 +51,9 @@ MASTER_ADDR, MASTER_PORT and NODE_RANK in its environment (or under torchrun or 
 CONFIG = "a TOML file, or the name of a configuration of this package, such as brain-mri"
 DATA = "folder of the training data; the configuration names files in it"
 OUTPUT = "folder of the run; a run with a state of this configuration is resumed"
-TEACHER_RUN = "folder of the teacher's run (or its state.pt)"
+TEACHER_RUN = """\
+by the [teacher] kind of the configuration: folder of the teacher's run (network); of a student's run whose deformation
+is refined, or nothing (refinement); of the fields 00000.npy, ... for the pairs of --store (stored)"""
 STORE = "folder to store the teacher's deformations, each computed once, as set by [store] in the configuration"
 ACCELERATOR = "device type (default: cpu); auto: a GPU if there is one"
 DEVICES = "processes on each machine, each with its own device (default: 1)"

@@ -30,7 +30,7 @@ def add_distill(commands: Any) -> None:
         "distill", help="train a student by a teacher", description=texts.DISTILL, epilog=texts.RUN_END
     )
     _add_run(parser)
-    parser.add_argument("--teacher", type=Path, required=True, metavar="RUN", help=texts.TEACHER_RUN)
+    parser.add_argument("--teacher", type=Path, metavar="RUN", help=texts.TEACHER_RUN)
     parser.add_argument("--store", type=Path, metavar="DIR", help=texts.STORE)
     parser.set_defaults(run=_run_training, kind=TrainingKind.DISTILLATION)
 

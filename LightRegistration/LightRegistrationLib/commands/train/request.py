@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ..files.path_errors import report_path_errors
 
 if TYPE_CHECKING:
-    from ...training.configuration import AnyConfig, AnyStudentConfig
+    from ...training.configuration import AnyConfig, AnyStudentConfig, DistillationConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 MODELS_FOLDER, STATE_FILE = "models", "state.pt"
@@ -33,7 +33,8 @@ class TrainingRequest:
     """One training run.
 
     config: a file, or the name of a configuration of the package. data: folder with the files of the sources. output:
-    folder of the run. teacher: state.pt of a teacher, or the folder of its run. store: folder for the teacher's
+    folder of the run. teacher: the run of a teacher or a student (its folder or its state.pt), or the folder of stored
+    fields, as the configuration's kind of teacher needs it; None if it needs none. store: folder for the teacher's
     deformations. seed: replaces that of the configuration. hardware: the arguments of
     `training.loop.hardware.Hardware`. tensorboard: whether to write events for TensorBoard.
     """
@@ -69,7 +70,7 @@ def check_paths(request: TrainingRequest) -> None:
             raise InputError(f"{request.output}: the output is a folder, but this is a file; choose another name.")
     if request.teacher is not None:
         with report_path_errors(request.teacher):
-            if not find_state_file(request.teacher).is_file():
+            if not request.teacher.exists():
                 raise InputError(f"{request.teacher}: there is no teacher here; give the folder of a teacher's run.")
 
 
@@ -110,7 +111,29 @@ def read_config(request: TrainingRequest) -> AnyConfig:
         config = load_config_as(file, DistillationConfig)
     if not isinstance(config, TeacherTrainingConfig):
         check_card(file, config)
+    if isinstance(config, DistillationConfig):
+        check_teacher(file, config, request)
     return config if request.seed is None else replace(config, seed=request.seed)
+
+
+def find_teacher(config: DistillationConfig, path: Path | None) -> Path | None:
+    """Return the state file of a run that is named by its folder; a folder of stored fields stays as it is."""
+    return path if path is None or config.teacher.kind == "stored" else find_state_file(path)
+
+
+def check_teacher(file: Path, config: DistillationConfig, request: TrainingRequest) -> None:
+    """Raise InputError if --teacher and --store do not fit the configuration's kind of teacher."""
+    kind = config.teacher.kind
+    if request.teacher is None:
+        if kind != "refinement":
+            wanted = "the run of a teacher" if kind == "network" else "the folder of the fields"
+            raise InputError(f"{file}: a teacher of kind {kind!r} needs --teacher, {wanted}.")
+        return
+    if kind == "stored" and request.store is None:
+        raise InputError(f"{file}: stored fields belong to the pairs of a store; give --store too.")
+    found = find_teacher(config, request.teacher)
+    if kind != "stored" and found is not None and not found.is_file():
+        raise InputError(f"{request.teacher}: there is no teacher here; give the folder of a teacher's run.")
 
 
 def check_card(file: Path, config: AnyStudentConfig) -> None:

@@ -22,6 +22,7 @@ from .request import (
     check_paths,
     find_config,
     find_state_file,
+    find_teacher,
     read_config,
 )
 
@@ -123,8 +124,7 @@ def _run(request: TrainingRequest, config: AnyConfig, monitor: RunMonitor) -> Ru
     if isinstance(config, DistillationConfig):
         from ...training.trainers.distillation import distill
 
-        assert request.teacher is not None
-        teacher = find_state_file(request.teacher)
+        teacher = find_teacher(config, request.teacher)
         return distill(config, teacher, request.data, request.output, store=request.store, **common)
     from ...training.trainers.student import train_student
 

@@ -68,3 +68,9 @@ def join(pairs: Sequence[Pair]) -> Pair:
         values = [getattr(pair, name) for pair in pairs]
         joined[name] = None if values[0] is None else torch.cat(values)
     return Pair(**joined)
+
+
+def select(pair: Pair, chosen: Tensor) -> Pair:
+    """The pairs of a batch for which the booleans or indices (N,) are chosen."""
+    values: dict[str, Any] = {f.name: getattr(pair, f.name) for f in fields(Pair)}
+    return Pair(**{name: None if value is None else value[chosen] for name, value in values.items()})

@@ -15,26 +15,43 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+CRITIC_FORMS = ("published", "relativistic")
+
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
     """How the discriminator is built and trained.
 
     channels: of each convolution; each convolution halves the axes, so small grids need fewer. rate: learning rate of
-    its Adam optimizer.
+    its Adam optimizer. form: `published` or `relativistic` (`distillation.relativistic`). updates: of the discriminator
+    each time that it is due. The others belong to `relativistic`: smooth_voxels, sigma of the Gaussian that smooths
+    both deformations, voxels of the half grid; zero_penalty, weight of the two gradient penalties; images, whether it
+    sees the images of the pair. Their values were chosen by Testing/Benchmarks/critic_forms.py.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     rate: float = 1e-4
+    form: str = "published"
+    updates: int = 1
+    smooth_voxels: float = 1.0
+    zero_penalty: float = 0.1
+    images: bool = True
 
     def __post_init__(self) -> None:
         if not self.channels or min(self.channels) < 1:
             raise ValueError(f"channels has to hold positive numbers, got {self.channels}")
+        if self.form not in CRITIC_FORMS:
+            raise ValueError(f"form has to be one of {', '.join(CRITIC_FORMS)}, got {self.form!r}")
+        if self.updates < 1 or self.smooth_voxels < 0 or self.zero_penalty < 0:
+            raise ValueError(
+                f"updates has to be 1 or more, smooth_voxels and zero_penalty 0 or more, got {self.updates}, "
+                f"{self.smooth_voxels} and {self.zero_penalty}"
+            )
 
     @property
     def smallest_axis(self) -> int:
         """Smallest number of voxels along an axis of the grid."""
-        return 2 ** len(self.channels)
+        return 2 ** (len(self.channels) + (self.form == "relativistic"))
 
 
 class Discriminator(nn.Module):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,24 +27,30 @@ from ...core.errors import InputError
 from ...core.network.flows import resize_flow
 from ..data.pairs import Pair, join
 from ..state import first_line
+from .lesson import Lesson
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 RESOLUTIONS = ("half", "full")
 PAIRS_PER_SHARD = 8
 """Pairs in one file; an interrupted run computes at most this many again."""
 INDEX_FILE = "index.json"
 Draw = Callable[[int], Pair]
-RunTeacher = Callable[[Pair], Tensor]
+Teach = Callable[[Pair, int], Lesson]
 
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """Content of a store: number of pairs for each spacing, and resolution (`half` or `full`) of the deformations."""
+    """Content of a store.
+
+    pairs: number for each spacing. resolution: of the deformations, `half` or `full`. seed: of the pairs, so that runs
+    with different seeds can share a store; 0: the seed of the run.
+    """
 
     pairs: int = 0
     resolution: str = "half"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.pairs < 0:
@@ -57,7 +64,9 @@ class KnowledgeStore:
 
     identity: plain values that identify the origin of the store (teacher, sources, seed, spacing); a folder with
     another store is refused with an InputError that names the differences. clean: whether the images without noise are
-    stored too; otherwise the network's input images are used in their place.
+    stored too; otherwise the network's input images are used in their place. After `open`, `shapes` are the grids of
+    the pairs, `untaught` is the number of pairs that the teacher does not teach, and `cpu_seconds` is what drawing the
+    pairs and asking the teacher cost.
     """
 
     def __init__(self, folder: Path, config: StoreConfig, identity: Mapping[str, Any], clean: bool = False) -> None:
@@ -67,6 +76,8 @@ class KnowledgeStore:
         settings = {"format": FORMAT, "resolution": config.resolution, "images": self.images, **identity}
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.shapes: list[tuple[int, ...]] = []
+        self.untaught = 0
+        self.cpu_seconds = 0.0
 
     @property
     def shards(self) -> range:
@@ -86,37 +97,43 @@ class KnowledgeStore:
     def fill(
         self,
         draw: Draw,
-        run_teacher: RunTeacher,
+        teach: Teach,
         part: int = 0,
         parts: int = 1,
         is_stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """Compute the missing shards number `part`, `part` + `parts` and so on.
 
-        draw: returns pair n (N = 1), the same each time. run_teacher: returns the deformation of a pair
-        (1, 3, D, H, W), voxels of its grid. is_stop_requested: called before each pair. Raises InputError if the disk
-        is full.
+        draw: returns pair n (N = 1), the same each time. teach: returns the lesson of a pair and its number n.
+        is_stop_requested: called before each pair. Raises InputError if the disk is full, or if a deformation is of
+        another grid or not finite; the shard of that pair is not written.
         """
         for shard in self.shards[part::parts]:
             if self._record(shard) is not None:
                 continue
             tensors: dict[str, Tensor] = {}
-            shapes = []
+            shapes, taught = [], []
+            started = time.process_time()
             for place in range(self._count(shard)):
                 if is_stop_requested():
                     return
-                pair = draw(shard * PAIRS_PER_SHARD + place)
+                number = shard * PAIRS_PER_SHARD + place
+                pair = draw(number)
+                lesson = teach(pair, number)
+                lesson.check(pair, f"{self.folder}, pair {number}")
                 shapes.append(tuple(pair.fixed.shape[2:]))
-                tensors |= {f"{place}.{name}": t for name, t in self._pack(pair, run_teacher(pair)).items()}
-            self._write_shard(shard, tensors, shapes)
+                taught.append(bool(lesson.is_taught[0]))
+                tensors |= {f"{place}.{name}": t for name, t in self._pack(pair, lesson).items()}
+            cpu_seconds = round(time.process_time() - started, 2)
+            self._write_shard(shard, tensors, {"shapes": shapes, "taught": taught, "cpu_seconds": cpu_seconds})
             logger.info("store: %d of %d pairs", shard * PAIRS_PER_SHARD + len(shapes), self.config.pairs)
 
     def open(self) -> None:
-        """Prepare drawing: read every file and verify its checksum.
+        """Prepare drawing: read every file, verify its checksum, and count the pairs that are not taught.
 
-        Raises InputError that names the file that is damaged or missing.
+        Raises InputError that names the file that is damaged or missing, or if no pair is taught.
         """
-        self.shapes = []
+        self.shapes, self.untaught, self.cpu_seconds = [], 0, 0.0
         for shard in self.shards:
             record = self._record(shard)
             file = self._file(shard)
@@ -125,32 +142,43 @@ class KnowledgeStore:
             if _sha256(file) != record["sha256"]:
                 raise InputError(f"{file}: this file is damaged; delete it and run again to compute it.")
             self.shapes += [tuple(shape) for shape in record["shapes"][: self._count(shard)]]
+            self.untaught += record["taught"][: self._count(shard)].count(False)
+            self.cpu_seconds += record["cpu_seconds"]
+        if self.untaught == len(self.shapes) > 0:
+            raise InputError(f"{self.folder}: the teacher teaches none of the {self.untaught} pairs; use another one.")
+        if self.untaught:
+            logger.info("store: %d of %d pairs are not taught", self.untaught, len(self.shapes))
 
-    def draw(self, generator: torch.Generator, count: int = 1) -> tuple[Pair, Tensor]:
-        """Draw `count` different pairs of one grid (fewer if there are not so many), with their deformations."""
+    def draw(self, generator: torch.Generator, count: int = 1) -> tuple[Pair, Lesson]:
+        """Draw `count` different pairs of one grid (fewer if there are not so many), with what the teacher said."""
         first = int(torch.randint(len(self.shapes), (), generator=generator))
         same = [n for n, shape in enumerate(self.shapes) if shape == self.shapes[first] and n != first]
         order = torch.randperm(len(same), generator=generator)[: count - 1].tolist() if count > 1 else []
         drawn = [self.read(n) for n in (first, *(same[i] for i in order))]
-        return join([pair for pair, _ in drawn]), torch.cat([flow for _, flow in drawn])
+        flows, taught = (torch.cat([getattr(lesson, k) for _, lesson in drawn]) for k in ("flow", "is_taught"))
+        return join([pair for pair, _ in drawn]), Lesson(flows, taught)
 
-    def read(self, number: int) -> tuple[Pair, Tensor]:
-        """A pair (N = 1) and its deformation (1, 3, D, H, W), voxels of its grid. Raises InputError."""
+    def read(self, number: int) -> tuple[Pair, Lesson]:
+        """A pair (N = 1) and what the teacher said of it. Raises InputError."""
         file, place = self._file(number // PAIRS_PER_SHARD), number % PAIRS_PER_SHARD
         try:
             with safe_open(file, framework="pt") as shard:
                 images = {name: shard.get_tensor(f"{place}.{name}").float() for name in self.images}
                 flow = shard.get_tensor(f"{place}.flow").float()
+                is_taught = shard.get_tensor(f"{place}.is_taught")
         except (OSError, SafetensorError) as error:
             raise InputError(f"{file}: cannot be read ({first_line(error)}); delete it and run again.") from error
         clean = {f"{name}_clean": images.get(f"{name}_clean", images[name]) for name in ("fixed", "moving")}
-        return Pair(images["fixed"], images["moving"], **clean), resize_flow(flow, tuple(images["fixed"].shape[2:]))
+        flow = resize_flow(flow, tuple(images["fixed"].shape[2:]))
+        return Pair(images["fixed"], images["moving"], **clean), Lesson(flow, is_taught)
 
-    def _pack(self, pair: Pair, flow: Tensor) -> dict[str, Tensor]:
+    def _pack(self, pair: Pair, lesson: Lesson) -> dict[str, Tensor]:
+        flow = lesson.flow
         if self.config.resolution == "half":
             flow = resize_flow(flow, tuple(max(n // 2, 1) for n in flow.shape[2:]))
         images = {name: getattr(pair, name)[:, :1] for name in self.images}
-        return {name: tensor.half().cpu().contiguous() for name, tensor in {"flow": flow, **images}.items()}
+        halves = {name: tensor.half().cpu().contiguous() for name, tensor in {"flow": flow, **images}.items()}
+        return {**halves, "is_taught": lesson.is_taught.cpu()}
 
     def _count(self, shard: int) -> int:
         return min(PAIRS_PER_SHARD, self.config.pairs - shard * PAIRS_PER_SHARD)
@@ -169,10 +197,10 @@ class KnowledgeStore:
             raise InputError(f"{file}: cannot be read ({error}); delete it and run again.") from error
         return record if len(record["shapes"]) >= self._count(shard) else None
 
-    def _write_shard(self, shard: int, tensors: dict[str, Tensor], shapes: list[tuple[int, ...]]) -> None:
+    def _write_shard(self, shard: int, tensors: dict[str, Tensor], pairs: Mapping[str, Any]) -> None:
         """Write a shard; its record (JSON) is written last, because a shard counts only if it has one."""
         file, content = self._file(shard), save(tensors)
-        record = {"sha256": hashlib.sha256(content).hexdigest(), "shapes": shapes}
+        record = {"sha256": hashlib.sha256(content).hexdigest(), **pairs}
         with _writing(file):
             file.with_suffix(".json").unlink(missing_ok=True)
             _write(file, content)

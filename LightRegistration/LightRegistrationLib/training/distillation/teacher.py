@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.network.flows import compose, voxel_grid, warp
+from ..data.pairs import Pair
+from .lesson import Lesson, hash_weights
 
 LEAK = 0.1
 
@@ -161,6 +164,21 @@ class Teacher(nn.Module):
         flow = total_flow(matrix, offset, deformable, moving.shape[2:])
         assert flow is not None
         return TeacherResult(flow, tuple(predictions), matrix)
+
+
+class NetworkTeacher:
+    """A trained teacher network: it sees the same images as the student, and teaches every pair."""
+
+    def __init__(self, network: Teacher) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.identity: dict[str, Any] = {"kind": "network", "sha256": hash_weights(network)}
+
+    def teach(self, pair: Pair, number: int | None = None) -> Lesson:
+        """The network's total flow for each pair; the network is moved to the device of the images."""
+        self.network.to(pair.fixed.device)
+        with torch.no_grad():
+            flow: Tensor = self.network(pair.fixed, pair.moving).flow
+        return Lesson(flow, torch.ones(len(flow), dtype=torch.bool, device=flow.device))
 
 
 def affine_displacement(matrix: Tensor, offset: Tensor, shape: tuple[int, ...]) -> Tensor:

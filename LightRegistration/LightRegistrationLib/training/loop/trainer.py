@@ -57,7 +57,7 @@ class Trainer(ABC, Generic[StageT]):
         self.generator = make_generator(config.seed, self.processes.rank)
         self.step = 0
         self.resumed_at = 0
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
         self.notes: dict[str, str] = {}
         self.latest: dict[str, float] = {}
         self._validation_pairs: tuple[ValidationPair, ...] = ()
@@ -103,6 +103,7 @@ class Trainer(ABC, Generic[StageT]):
             "generator": generators[0].clone(),
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "config": json.dumps(config_to_dict(self.config)),
             "notes": self.notes,
         }
@@ -128,7 +129,7 @@ class Trainer(ABC, Generic[StageT]):
                 f"{self.state_file}: this state is not one of configuration '{self.config.name}' as it is now "
                 f"({first_line(error)}); choose another output folder."
             ) from error
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.cpu_seconds = state["step"], state["seconds"], state.get("cpu_seconds", 0.0)
         self.notes |= state.get("notes", {})
         self.resumed_at = self.step
         self._resume_generator(state)
@@ -184,12 +185,13 @@ class Trainer(ABC, Generic[StageT]):
         self._validate(stage)
         terms: list[dict[str, float]] = []
         while self.step < last:
-            started = time.monotonic()
+            started, cpu_started = time.monotonic(), time.process_time()
             rate = stage.final_rate + (stage.rate - stage.final_rate) * (1 - (self.step - first) / stage.steps)
             self.set_rate(rate)
             terms.append(self.train_step(pairs, stage))
             self.step += 1
             self.seconds += time.monotonic() - started
+            self.cpu_seconds += time.process_time() - cpu_started
             self.monitor.record_step(self.step, terms[-1], rate)
             if self.step % self.log_every == 0 or self.step == last:
                 self._log(terms, rate)
@@ -198,7 +200,7 @@ class Trainer(ABC, Generic[StageT]):
                 return False
             if self.processes.any(_is_due(self._saved_at, self.config.checkpoint_minutes)):
                 self.save()
-            if _is_due(self._validated_at, self.config.validate_minutes) or self.step == last:
+            if self._is_validation_due() or self.step == last:
                 self._validate(stage)
         return True
 
@@ -212,12 +214,16 @@ class Trainer(ABC, Generic[StageT]):
         return self.processes.move(pairs.draw(self.generator, count))
 
     def _draw_validation_pairs(self, stage: StageT, pairs: Mixture) -> None:
-        if self.config.validate_minutes <= 0:
+        if self.config.validate_minutes <= 0 and not self.config.validate_steps:
             return
         if self.config.validation:
             pairs = self.open(self.config.validation, stage)
         if self.monitor is not NO_MONITOR:
-            self._validation_pairs = draw_validation_pairs(pairs, self.config.seed)
+            self._validation_pairs = draw_validation_pairs(pairs, self.config.seed, self.config.validation_pairs)
+
+    def _is_validation_due(self) -> bool:
+        every = self.config.validate_steps
+        return _is_due(self._validated_at, self.config.validate_minutes) or (every > 0 and self.step % every == 0)
 
     def _validate(self, stage: StageT) -> None:
         """Register the validation pairs for the monitor; the pairs drawn in training do not depend on it."""

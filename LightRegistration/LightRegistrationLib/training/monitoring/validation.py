@@ -14,7 +14,6 @@ from ...core.geometry.transforms import DisplacementField
 from ...core.network.flows import voxel_grid, warp
 from ..data.pairs import Mixture, Pair
 
-PAIRS = 3
 FOREGROUND_THRESHOLD = 0.05
 """Intensity above which a voxel is foreground; background always matches and hides errors. Chosen, not measured."""
 _SEED_OFFSET = 10**12
@@ -92,7 +91,7 @@ class Validation:
         return {name: float(np.mean(values)) for name, values in known.items() if values}
 
 
-def draw_validation_pairs(mixture: Mixture, seed: int, count: int = PAIRS) -> tuple[ValidationPair, ...]:
+def draw_validation_pairs(mixture: Mixture, seed: int, count: int) -> tuple[ValidationPair, ...]:
     """Draw the validation pairs, from each source in turn; the same seed draws the same pairs.
 
     They have their own random generator, so that the pairs of the run do not depend on them.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +13,28 @@ from torch import Tensor
 from ...core.errors import InputError
 from ...core.network.flows import resize_flow
 from ..configuration import DistillationConfig, DistillationStage, source_to_dict
-from ..data.pairs import Mixture, Pair
-from ..distillation.aldk import adversarial_loss, discriminator_loss, distance_loss
-from ..distillation.discriminator import Discriminator
+from ..data.pairs import Mixture, Pair, select
+from ..distillation.aldk import distance_loss
+from ..distillation.critic import make_critic
+from ..distillation.lesson import FieldTeacher, Lesson
 from ..distillation.store import KnowledgeStore
-from ..distillation.teacher import Teacher, TeacherConfig
 from ..loop.hardware import Hardware, Processes
 from ..loop.run import run_training
 from ..loop.trainer import Trainer, make_generator, to_floats
 from ..losses import diffusion
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
-from ..state import load_state
 from .student import build_student
 from .teacher import pair_reconstruction_loss
+from .teachers import open_teacher
 
 _STORE = 2**31
 """Distinguishes the random generators of stored pairs from those of the processes."""
 
 
-def load_teacher(state_file: Path) -> Teacher:
-    """The trained teacher of a training state, with fixed weights; InputError if the file has none."""
-    state = load_state(state_file)
-    if "teacher" not in state or "config" not in state:
-        raise InputError(f"{state_file}: this state holds no teacher; give the state.pt of a teacher's training.")
-    settings = json.loads(state["config"])["teacher"]
-    teacher = Teacher(TeacherConfig(**settings))
-    teacher.load_state_dict(state["teacher"])
-    return teacher.eval().requires_grad_(False)
-
-
 class DistillationTrainer(Trainer[DistillationStage]):
-    """Trains a student with a teacher.
+    """Trains a student with a teacher of any kind.
 
-    The state has student and discriminator, their optimizers, and the hash of the teacher.
+    The state has student and discriminator, their optimizers, and the identity of the teacher.
     """
 
     config: DistillationConfig
@@ -54,7 +42,7 @@ class DistillationTrainer(Trainer[DistillationStage]):
     def __init__(
         self,
         config: DistillationConfig,
-        teacher: Teacher,
+        teacher: FieldTeacher,
         data: Path,
         output: Path,
         processes: Processes | None = None,
@@ -64,12 +52,13 @@ class DistillationTrainer(Trainer[DistillationStage]):
     ) -> None:
         super().__init__(config, data, output, processes, monitor)
         self.bfloat16 = config.bfloat16 if bfloat16 is None else bfloat16
-        self.identity = _TeacherIdentity(teacher)
-        self.teacher = teacher.to(self.processes.device)
+        self.identity = _TeacherIdentity(teacher.identity)
+        self.teacher = teacher
         self.student, self.notes = build_student(config)
         self.parallel = self.processes.parallel(self.student, partly_used=not config.student.shared)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-4)
-        self.discriminator = Discriminator(config.critic).to(self.processes.device)
+        self.critic = make_critic(config.critic, config.knowledge)
+        self.discriminator = self.critic.network.to(self.processes.device)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.critic.rate)
         self.store_folder = store
         self.store: KnowledgeStore | None = None
@@ -103,35 +92,42 @@ class DistillationTrainer(Trainer[DistillationStage]):
 
     def _open_store(self, folder: Path, stage: DistillationStage, pairs: Mixture) -> KnowledgeStore:
         """Fill and open the store of a stage's grid; the processes share the work. Collective call."""
+        seed = self.config.store.seed or self.config.seed
         identity = {
-            "teacher": self.identity.sha256,
+            "teacher": self.identity.values,
             "sources": [source_to_dict(source) for source in self.config.sources],
-            "seed": self.config.seed,
+            "seed": seed,
             "spacing_mm": stage.spacing_mm,
         }
         store = KnowledgeStore(folder, self.config.store, identity, self.config.clean)
         self.processes.in_turn(store.claim)
         store.fill(
-            lambda n: self.processes.move(pairs.draw(make_generator(self.config.seed, _STORE, n))),
-            self.predict_teacher_flow,
+            lambda n: self.processes.move(pairs.draw(make_generator(seed, _STORE, n))),
+            self.teacher.teach,
             self.processes.rank,
             self.processes.count,
             self.is_stop_requested,
         )
         if not self.processes.any(self.is_stop_requested()):
             store.open()
+            self.notes["store_cpu_seconds"] = f"{store.cpu_seconds:.1f}"
+            self.notes["untaught"] = f"{store.untaught} of {len(store.shapes)}"
         return store
 
-    def _draw_batch(self, pairs: Mixture) -> tuple[Pair, Tensor | None]:
-        """A batch, and the teacher's flow for it if there is a store."""
+    def _draw_batch(self, pairs: Mixture) -> tuple[Pair, Lesson | None]:
+        """A batch, and the teacher's lesson for it if there is a store."""
         if self.store is None:
             return self.draw(pairs, self.config.batch), None
-        pair, teacher_flow = self.store.draw(self.generator, self.config.batch)
-        return self.processes.move(pair), teacher_flow.to(self.processes.device)
+        pair, lesson = self.store.draw(self.generator, self.config.batch)
+        device = self.processes.device
+        return self.processes.move(pair), Lesson(lesson.flow.to(device), lesson.is_taught.to(device))
 
     def train_step(self, pairs: Mixture, stage: DistillationStage) -> dict[str, float]:
-        """One batch: update the discriminator if it is due, then the student; terms that are off are left out."""
-        pair, teacher_flow = self._draw_batch(pairs)
+        """One batch: update the discriminator if it is due, then the student; terms that are off are left out.
+
+        Pairs that the teacher does not teach have the reconstruction term only.
+        """
+        pair, lesson = self._draw_batch(pairs)
         knowledge = self.config.knowledge
         flow, predictions = self.predict_student_flow(pair, stage.cascades)
         self.require_finite("student's deformation", flow)  # sampling at NaN points can give a finite loss
@@ -143,10 +139,16 @@ class DistillationTrainer(Trainer[DistillationStage]):
             terms["smoothness"] = stage.smoothness * smoothness
         discriminator_terms: dict[str, float] = {}
         if knowledge.uses_knowledge(self.step):
-            teacher_flow = self.predict_teacher_flow(pair) if teacher_flow is None else teacher_flow
-            if knowledge.updates_discriminator(self.step):
-                discriminator_terms = self._update_discriminator(flow.detach(), teacher_flow)
-            terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge_loss(flow, teacher_flow)
+            lesson = self.ask_teacher(pair) if lesson is None else lesson
+            taught = lesson.is_taught
+            if bool(taught.all()):
+                known, own, teacher_flow = pair, flow, lesson.flow
+            else:
+                known, own, teacher_flow = select(pair, taught), flow[taught], lesson.flow[taught]
+            if not self.processes.any(len(own) == 0):
+                if knowledge.updates_discriminator(self.step):
+                    discriminator_terms = self._update_discriminator(known, own.detach(), teacher_flow)
+                terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge_loss(known, own, teacher_flow)
         self.descend(self.optimizer, terms)
         return discriminator_terms | to_floats(terms)
 
@@ -161,44 +163,43 @@ class DistillationTrainer(Trainer[DistillationStage]):
         flow, _ = self.student(pair.fixed, pair.moving, stage.cascades)
         return resize_flow(flow, tuple(pair.fixed.shape[2:]))
 
-    def predict_teacher_flow(self, pair: Pair) -> Tensor:
-        """phi_t, (N, 3, D, H, W), voxels of the pair's grid."""
-        with torch.no_grad():
-            flow: Tensor = self.teacher(pair.fixed, pair.moving).flow
-        return flow
+    def ask_teacher(self, pair: Pair) -> Lesson:
+        """phi_t of pairs that are not stored; InputError if it is of another grid or not finite."""
+        lesson = self.teacher.teach(pair)
+        lesson.check(pair, f"{self.config.name}, step {self.step}")
+        return lesson
 
-    def _update_discriminator(self, student: Tensor, teacher: Tensor) -> dict[str, float]:
-        terms = discriminator_loss(self.discriminator, student, teacher, self.config.knowledge)
-        self.descend(self.discriminator_optimizer, terms, clip=math.inf, average=True)
+    def _update_discriminator(self, pair: Pair, student: Tensor, teacher: Tensor) -> dict[str, float]:
+        terms: dict[str, Tensor] = {}
+        for _ in range(self.config.critic.updates):
+            terms = self.critic.compute_own_loss(pair, student, teacher)
+            self.descend(self.discriminator_optimizer, terms, clip=math.inf, average=True)
         return to_floats(terms)
 
-    def _knowledge_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def _knowledge_loss(self, pair: Pair, student: Tensor, teacher: Tensor) -> Tensor:
         if self.config.knowledge.kind == "distance":
             return distance_loss(student, teacher)
-        return adversarial_loss(self.discriminator, student, teacher)
+        return self.critic.compute_student_loss(pair, student, teacher)
 
 
 class _TeacherIdentity:
-    """The hash of the teacher as part of the state: a run cannot be resumed with another teacher."""
+    """The identity of the teacher as part of the state: a run cannot be resumed with another teacher."""
 
-    def __init__(self, teacher: Teacher) -> None:
-        digest = hashlib.sha256()
-        for name, tensor in teacher.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.contiguous().cpu().numpy().tobytes())
-        self.sha256 = digest.hexdigest()
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = dict(values)
 
-    def state_dict(self) -> dict[str, str]:
-        return {"sha256": self.sha256}
+    def state_dict(self) -> dict[str, Any]:
+        return self.values
 
-    def load_state_dict(self, state: dict[str, str]) -> None:
-        if state["sha256"] != self.sha256:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        # States of before there were several kinds of teachers hold the hash of a network alone.
+        if {"kind": "network", **state} != self.values:
             raise ValueError("it was started with another teacher")
 
 
 def distill(
     config: DistillationConfig,
-    teacher: Path,
+    teacher: Path | None,
     data: Path,
     output: Path,
     *,
@@ -208,15 +209,16 @@ def distill(
 ) -> RunSummary:
     """Train the student of a configuration with a teacher, or resume from the state in the output folder.
 
-    teacher: state.pt of its training. data: folder of the sources' files. output: folder for state.pt and log.jsonl;
-    prepared data are cached in `cache` beside it. store: folder for the teacher's deformations; it is filled first with
-    the number of pairs in [store], and all pairs are drawn from it; without a store the deformations of new pairs are
-    computed in each step. Raises InputError for every failure; see `run_training`.
+    teacher: what `open_teacher` needs for the kind of [teacher]. data: folder of the sources' files. output: folder for
+    state.pt and log.jsonl; prepared data are cached in `cache` beside it. store: folder for the teacher's deformations;
+    it is filled first with the number of pairs in [store], and all pairs are drawn from it; without a store the
+    deformations of new pairs are computed in each step. Raises InputError for every failure; see `run_training`.
     """
     hardware = hardware or Hardware()
     bfloat16 = hardware.bfloat16(config.bfloat16)
 
     def build(processes: Processes) -> DistillationTrainer:
-        return DistillationTrainer(config, load_teacher(teacher), data, output, processes, monitor, bfloat16, store)
+        opened = open_teacher(config.teacher, teacher)
+        return DistillationTrainer(config, opened, data, output, processes, monitor, bfloat16, store)
 
     return run_training(build, hardware)

@@ -21,12 +21,13 @@ from LightRegistrationLib.training.configuration import (
 )
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
-from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.distillation.teacher import NetworkTeacher, Teacher, TeacherConfig
 from LightRegistrationLib.training.export import export_model
 from LightRegistrationLib.training.state import load_state
-from LightRegistrationLib.training.trainers.distillation import DistillationTrainer, load_teacher
+from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
 from LightRegistrationLib.training.trainers.student import StudentTrainer
 from LightRegistrationLib.training.trainers.teacher import TeacherTrainer
+from LightRegistrationLib.training.trainers.teachers import load_teacher
 
 from ..toy import SOURCES, RepeatedPair, drawn, losses_of, mixture
 
@@ -51,13 +52,13 @@ def config(**changes: object) -> DistillationConfig:
 
 
 @pytest.fixture
-def teacher() -> Teacher:
+def teacher() -> NetworkTeacher:
     """A teacher whose deformations are smooth, a voxel in size, and far from those of an untrained student."""
     torch.manual_seed(11)
     network = Teacher(TeacherConfig(cascades=1, channels=2))
     network.stem.offset.bias.data = torch.tensor([1.0, -0.5, 0.3])
     network.stem.matrix.bias.data = 0.05 * torch.randn(9)
-    return network.eval().requires_grad_(False)
+    return NetworkTeacher(network)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(s
     trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
     pair = drawn()
     flow, _ = trainer.predict_student_flow(pair, 2)
-    adversarial_loss(trainer.discriminator, flow, trainer.predict_teacher_flow(pair)).backward()
+    adversarial_loss(trainer.discriminator, flow, trainer.teacher.teach(pair).flow).backward()
     for network in trainer.student.networks:
         slope = network.encoder[0].weight.grad
         assert torch.isfinite(slope).all()
@@ -111,7 +112,7 @@ def test_the_loss_of_a_velocity_student_is_on_the_grid_of_its_images(tmp_path, t
     pair = drawn()
     flow, _ = trainer.predict_student_flow(pair, 1)
     bounded = 12 * np.tanh(1 / 12)
-    assert flow.shape == trainer.predict_teacher_flow(pair).shape == (1, 3, 16, 16, 16)
+    assert flow.shape == trainer.teacher.teach(pair).flow.shape == (1, 3, 16, 16, 16)
     torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
 
 
@@ -121,7 +122,7 @@ def test_the_students_loss_has_the_terms_of_the_article(trainer):
     pair = RepeatedPair().pair
     with torch.no_grad():
         flow, _ = trainer.predict_student_flow(pair, 1)
-        gap = trainer.discriminator.features(flow) - trainer.discriminator.features(trainer.predict_teacher_flow(pair))
+        gap = trainer.discriminator.features(flow) - trainer.discriminator.features(trainer.teacher.teach(pair).flow)
         warped = warp(pair.moving, flow)
     correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
     terms = trainer.train_step(RepeatedPair(), STAGE)
@@ -136,7 +137,7 @@ def test_the_three_kinds_differ_only_in_the_knowledge_term(kind, tmp_path, teach
     trainer = DistillationTrainer(config(knowledge=knowledge), teacher, tmp_path, tmp_path / "run")
     pair = RepeatedPair().pair
     with torch.no_grad():
-        flow, taught = trainer.predict_student_flow(pair, 1)[0], trainer.predict_teacher_flow(pair)
+        flow, taught = trainer.predict_student_flow(pair, 1)[0], trainer.teacher.teach(pair).flow
     terms = trainer.train_step(RepeatedPair(), STAGE)
     expected = {"none": set(), "distance": {"knowledge"}, "adversarial": {"knowledge", "critic", "penalty"}}[kind]
     assert terms.keys() == {"reconstruction"} | expected
@@ -166,7 +167,7 @@ def test_the_knowledge_is_on_at_every_third_step_until_its_end(tmp_path, teacher
     assert [n for n, t in enumerate(terms) if "critic" in t] == [0, 6]
 
 
-def test_each_network_changes_only_in_its_own_update(trainer):
+def test_each_network_changes_only_in_its_own_update(trainer, teacher):
     def weights(network):
         return [p.detach().clone() for p in network.parameters()]
 
@@ -176,12 +177,12 @@ def test_each_network_changes_only_in_its_own_update(trainer):
     for step, discriminator_moves in ((0, True), (1, False), (2, True)):
         trainer.step = step
         student, discriminator, teacher_weights = (
-            weights(n) for n in (trainer.student, trainer.discriminator, trainer.teacher)
+            weights(n) for n in (trainer.student, trainer.discriminator, teacher.network)
         )
         trainer.train_step(mixture(), STAGE)
         assert moved(student, trainer.student)
         assert moved(discriminator, trainer.discriminator) == discriminator_moves
-        assert not moved(teacher_weights, trainer.teacher)
+        assert not moved(teacher_weights, teacher.network)
 
 
 def test_the_discriminator_learns_to_distinguish_student_and_teacher(tmp_path, teacher):
@@ -221,7 +222,7 @@ def test_a_resumed_distillation_has_the_losses_of_an_unbroken_one(tmp_path, teac
 
 def test_a_run_does_not_resume_with_another_teacher(trainer, tmp_path, teacher):
     trainer.save()
-    other = Teacher(TeacherConfig(cascades=1, channels=2))
+    other = NetworkTeacher(Teacher(TeacherConfig(cascades=1, channels=2)))
     with pytest.raises(InputError, match=r"state\.pt: .*started with another teacher"):
         DistillationTrainer(config(), other, tmp_path, tmp_path / "run").resume()
 
@@ -294,7 +295,7 @@ def test_the_whole_chain_teacher_distillation_model(tmp_path):
     TeacherTrainer(plan, tmp_path, tmp_path / "teacher").run()
     (tmp_path / "mine.toml").write_text(TOML)
     mine = load_config_as(tmp_path / "mine.toml", DistillationConfig)
-    taught_by = load_teacher(tmp_path / "teacher" / "state.pt")
+    taught_by = NetworkTeacher(load_teacher(tmp_path / "teacher" / "state.pt"))
     DistillationTrainer(mine, taught_by, tmp_path, tmp_path / "run").run()
     state = tmp_path / "run" / "state.pt"
     assert load_state(state)["step"] == 4

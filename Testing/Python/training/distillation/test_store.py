@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from LightRegistrationLib.training.configuration import DistillationConfig, Dist
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
+from LightRegistrationLib.training.distillation.lesson import Lesson, hash_weights
 from LightRegistrationLib.training.distillation.store import PAIRS_PER_SHARD, KnowledgeStore, StoreConfig
-from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.distillation.teacher import NetworkTeacher, Teacher, TeacherConfig
 from LightRegistrationLib.training.export import build_card
 from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
@@ -25,9 +27,14 @@ PAIRS = PAIRS_PER_SHARD + 3
 
 
 def smooth(pair: Pair) -> torch.Tensor:
-    """Replaces a teacher: a smooth deformation of some voxels that depends on the pair."""
+    """A smooth deformation of some voxels that depends on the pair."""
     axes = torch.stack(torch.meshgrid(*[torch.arange(n) / n for n in SHAPE], indexing="ij"))
     return (6 * torch.sin(3 * axes + 10 * pair.fixed.mean()) * pair.moving.std())[None]
+
+
+def teach(pair: Pair, number: int) -> Lesson:
+    """Replaces a teacher."""
+    return Lesson.of(smooth(pair))
 
 
 def store(folder: Path, pairs: int = PAIRS, resolution: str = "half", **identity: object) -> KnowledgeStore:
@@ -37,7 +44,7 @@ def store(folder: Path, pairs: int = PAIRS, resolution: str = "half", **identity
 def filled(folder: Path, **arguments: object) -> KnowledgeStore:
     made = store(folder, **arguments)
     made.claim()
-    made.fill(drawn, smooth)
+    made.fill(drawn, teach)
     made.open()
     return made
 
@@ -47,7 +54,8 @@ def test_a_store_returns_the_pairs_and_the_teachers_deformations(tmp_path, resol
     made = filled(tmp_path, resolution=resolution)
     inside = (..., slice(1, -1), slice(1, -1), slice(1, -1))
     for number in (0, PAIRS_PER_SHARD - 1, PAIRS_PER_SHARD, PAIRS - 1):
-        pair, flow = made.read(number)
+        pair, lesson = made.read(number)
+        flow = lesson.flow
         expected = drawn(number)
         for name in ("fixed", "moving"):
             torch.testing.assert_close(getattr(pair, name), getattr(expected, name), atol=1e-3, rtol=0)
@@ -61,7 +69,7 @@ def test_a_store_returns_the_pairs_and_the_teachers_deformations(tmp_path, resol
 def test_clean_images_are_stored_only_on_request(tmp_path):
     made = KnowledgeStore(tmp_path, StoreConfig(1), {}, clean=True)
     made.claim()
-    made.fill(drawn, smooth)
+    made.fill(drawn, teach)
     made.open()
     torch.testing.assert_close(made.read(0)[0].fixed_clean, drawn(0).fixed_clean[:, :1], atol=1e-3, rtol=0)
     pair, _ = filled(tmp_path / "seen", pairs=1).read(0)
@@ -70,12 +78,13 @@ def test_clean_images_are_stored_only_on_request(tmp_path):
 
 def test_a_batch_holds_different_pairs_and_the_same_generator_draws_the_same(tmp_path):
     made = filled(tmp_path)
-    pair, flow = made.draw(torch.Generator().manual_seed(5), 4)
+    pair, lesson = made.draw(torch.Generator().manual_seed(5), 4)
+    flow = lesson.flow
     again, _ = made.draw(torch.Generator().manual_seed(5), 4)
     assert pair.fixed.shape == (4, 1, *SHAPE)
     assert torch.equal(pair.fixed, again.fixed)
     assert len({float(flow[n].sum()) for n in range(4)}) == 4
-    seen = {float(made.draw(torch.Generator().manual_seed(s))[1].sum()) for s in range(80)}
+    seen = {float(made.draw(torch.Generator().manual_seed(s))[1].flow.sum()) for s in range(80)}
     assert len(seen) == PAIRS
 
 
@@ -91,25 +100,28 @@ def test_an_interrupted_store_is_completed_like_an_uninterrupted_one(tmp_path):
     begun = store(tmp_path / "broken")
     begun.claim()
     with pytest.raises(Killed):
-        begun.fill(fragile, smooth)
+        begun.fill(fragile, teach)
     (tmp_path / "broken" / "00001.safetensors").write_bytes(b"written, but not yet noted")
     with pytest.raises(InputError, match=r"00001\.safetensors: the store lacks this file"):
         begun.open()
     numbers = []
     resumed = store(tmp_path / "broken")
     resumed.claim()
-    resumed.fill(lambda n: numbers.append(n) or drawn(n), smooth)
+    resumed.fill(lambda n: numbers.append(n) or drawn(n), teach)
     resumed.open()
     assert numbers == list(range(PAIRS_PER_SHARD, PAIRS))
     filled(tmp_path / "whole")
-    for file in ("00000.safetensors", "00001.safetensors", "00001.json"):
+    for file in ("00000.safetensors", "00001.safetensors"):
         assert (tmp_path / "broken" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    records = [json.loads((tmp_path / folder / "00001.json").read_text()) for folder in ("broken", "whole")]
+    assert all(record.pop("cpu_seconds") >= 0 for record in records)
+    assert records[0] == records[1]
 
 
 def test_a_store_grows_by_the_files_that_are_not_full(tmp_path):
     filled(tmp_path, pairs=PAIRS_PER_SHARD + 3)
     grown, numbers = store(tmp_path, pairs=2 * PAIRS_PER_SHARD), []
-    grown.fill(lambda n: numbers.append(n) or drawn(n), smooth)
+    grown.fill(lambda n: numbers.append(n) or drawn(n), teach)
     grown.open()
     assert numbers == list(range(PAIRS_PER_SHARD, 2 * PAIRS_PER_SHARD))
     fewer = store(tmp_path, pairs=3)
@@ -121,7 +133,7 @@ def test_several_processes_share_the_work(tmp_path):
     for part in (0, 1):
         shared = store(tmp_path)
         shared.claim()
-        shared.fill(drawn, smooth, part, 2)
+        shared.fill(drawn, teach, part, 2)
         assert [(tmp_path / f"0000{n}.json").exists() for n in (0, 1)] == [True, part == 1]
     shared.open()
 
@@ -151,7 +163,7 @@ def test_a_damaged_file_is_named_before_anything_is_drawn(tmp_path):
         made.open()
     assert "\n" not in str(caught.value)
     file.unlink()
-    made.fill(drawn, smooth)
+    made.fill(drawn, teach)
     made.open()
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(InputError, match=r"index\.json: cannot be read"):
@@ -164,7 +176,7 @@ def test_a_full_disk_gives_one_line(tmp_path):
     made.claim()
     (tmp_path / "00000.safetensors.partial").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"00000\.safetensors: the store cannot be written"):
-        made.fill(drawn, smooth)
+        made.fill(drawn, teach)
 
 
 def config(**changes: object) -> DistillationConfig:
@@ -182,11 +194,11 @@ def config(**changes: object) -> DistillationConfig:
 
 
 @pytest.fixture
-def teacher() -> Teacher:
+def teacher() -> NetworkTeacher:
     torch.manual_seed(11)
     network = Teacher(TeacherConfig(cascades=1, channels=1))
     network.stem.offset.bias.data = torch.tensor([1.0, -0.5, 0.3])
-    return network.eval().requires_grad_(False)
+    return NetworkTeacher(network)
 
 
 def trainer(tmp_path, teacher, output="run", **changes) -> DistillationTrainer:
@@ -201,10 +213,10 @@ def test_a_student_learns_the_same_from_the_store_as_from_the_teacher(tmp_path, 
         "00000.safetensors",
         "index.json",
     ]
-    pair, flow = first.store.read(1)
-    torch.testing.assert_close(flow, first.predict_teacher_flow(pair), atol=5e-3, rtol=0)
+    pair, lesson = first.store.read(1)
+    torch.testing.assert_close(lesson.flow, teacher.teach(pair).flow, atol=5e-3, rtol=0)
+    teacher.teach = lambda *_: pytest.fail("the teacher was asked again")
     silent = trainer(tmp_path, teacher, "other")
-    silent.predict_teacher_flow = lambda pair: pytest.fail("the teacher was asked again")
     silent.run()
     for name, weight in first.student.state_dict().items():
         assert torch.equal(weight, silent.student.state_dict()[name])
@@ -223,7 +235,7 @@ def test_a_store_needs_pairs_and_its_own_teacher(tmp_path, teacher):
     with pytest.raises(InputError, match=r"toy: a store needs pairs, 1 or more, in \[store\]"):
         trainer(tmp_path, teacher, store=StoreConfig())
     trainer(tmp_path, teacher).run()
-    other = Teacher(TeacherConfig(cascades=1, channels=1)).eval().requires_grad_(False)
+    other = NetworkTeacher(Teacher(TeacherConfig(cascades=1, channels=1)))
     with pytest.raises(InputError, match=r"store/6mm/index\.json: this store was computed with another teacher;"):
         trainer(tmp_path, other, "other").run()
 
@@ -232,9 +244,9 @@ def test_the_card_names_teacher_knowledge_and_store(tmp_path, teacher):
     run = trainer(tmp_path, teacher)
     run.save()
     training = build_card(config(), load_state(run.state_file), b"")["training"]
-    assert training["teacher"] == {"sha256": run.identity.sha256}
+    assert training["teacher"] == {"kind": "network", "sha256": hash_weights(teacher.network)}
     assert training["knowledge"]["kind"] == "distance"
-    assert training["store"] == {"pairs": 3, "resolution": "full"}
+    assert training["store"] == {"pairs": 3, "resolution": "full", "seed": 0}
     assert "critic" not in training
     alone = DistillationTrainer(config(), teacher, tmp_path, tmp_path / "alone")
     alone.save()

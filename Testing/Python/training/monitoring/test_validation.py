@@ -85,7 +85,7 @@ def test_the_pairs_are_always_the_same_and_drawing_them_changes_nothing_else() -
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    first, again, other = (draw_validation_pairs(mixture(), seed) for seed in (1, 1, 2))
+    first, again, other = (draw_validation_pairs(mixture(), seed, 3) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(4), expected)
     for one, same in zip(first, again, strict=True):
         assert torch.equal(one.pair.moving, same.pair.moving)

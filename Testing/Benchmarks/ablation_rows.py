@@ -1,0 +1,130 @@
+"""The finished runs of the ablation: kept in ablation.csv and ablation_curves.csv, and read back by their key.
+
+So seeds, cascades and conditions can be added on another day or another machine without training anything again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
+from LightRegistrationLib.training.evaluation.cases import Scores
+from LightRegistrationLib.training.evaluation.run import PairRecord
+
+ROWS_FILE, CURVES_FILE = "ablation.csv", "ablation_curves.csv"
+TEACHER = "teacher"
+KINDS = (TEACHER, *KNOWLEDGE_KINDS)
+MEASURES = ("dice", "jaccard", "folding_percent", "std_log_jacobian")
+CURVE_MEASURES = ("dice", "correlation", "folding_percent")
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """A student of the ablation, or (kind `teacher`, cascades and seed 0) a teacher. teacher: empty for kind `none`."""
+
+    kind: str
+    teacher: str
+    cascades: int
+    seed: int
+
+    @property
+    def condition(self) -> tuple[str, str]:
+        """What the runs of one line of the table share, besides the number of cascades."""
+        return self.kind, self.teacher
+
+    @property
+    def name(self) -> str:
+        """Its folder, and the method's name in its evaluation."""
+        parts = [self.kind, *([self.teacher] if self.teacher else [])]
+        return "-".join(parts if self.kind == TEACHER else [*parts, str(self.cascades), f"seed{self.seed}"])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result of a run.
+
+    key: a hash of all that it depends on. steps: of its training. cpu_seconds: of its training; teaching_cpu_seconds:
+    of the teacher and of the store before it. records: of the validation pairs; the run's own method has its name.
+    curve: one line for each validation during training, with `step` and CURVE_MEASURES.
+    """
+
+    run: Run
+    key: str
+    steps: int
+    cpu_seconds: float
+    teaching_cpu_seconds: float
+    records: tuple[PairRecord, ...]
+    curve: tuple[Mapping[str, float], ...] = ()
+
+
+def read_finished(folder: Path) -> dict[str, Finished]:
+    """Read the finished runs of a folder of results, by key; none if there are no files."""
+    curves: dict[str, list[Mapping[str, float]]] = {}
+    for row in _read(folder / CURVES_FILE):
+        values = {name: float(row[name]) for name in ("step", *CURVE_MEASURES) if row[name]}
+        curves.setdefault(row["key"], []).append(values)
+    rows: dict[str, list[dict[str, str]]] = {}
+    for row in _read(folder / ROWS_FILE):
+        rows.setdefault(row["key"], []).append(row)
+    return {key: _finished(key, own, curves.get(key, [])) for key, own in rows.items()}
+
+
+def write_finished(folder: Path, finished: Iterable[Finished]) -> None:
+    """Write the finished runs to a folder of results, sorted by run."""
+    runs = sorted(finished, key=lambda f: (KINDS.index(f.run.kind), f.run, f.key))
+    _write(folder / ROWS_FILE, [row for run in runs for row in _rows(run)])
+    _write(folder / CURVES_FILE, [{"key": f.key, "run": f.run.name, **line} for f in runs for line in f.curve])
+
+
+def read_curve(file: Path) -> tuple[Mapping[str, float], ...]:
+    """Read the validations of a run that `CurveMonitor` noted; of a step that was repeated, the last one."""
+    if not file.is_file():
+        return ()
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return tuple({line["step"]: line for line in lines}.values())
+
+
+def _rows(finished: Finished) -> Iterable[dict[str, Any]]:
+    run = finished.run
+    own = {f.name: getattr(run, f.name) for f in fields(Run)} | {"key": finished.key, "steps": finished.steps}
+    own |= {name: round(getattr(finished, name), 1) for name in ("cpu_seconds", "teaching_cpu_seconds")}
+    for record in finished.records:
+        for method, scores in record.scores.items():
+            measures = {name: _text(getattr(scores, name)) for name in MEASURES}
+            yield {**own, "pair": record.name, "method": method, **measures}
+
+
+def _finished(key: str, rows: Sequence[Mapping[str, str]], curve: Sequence[Mapping[str, float]]) -> Finished:
+    first = rows[0]
+    run = Run(first["kind"], first["teacher"], int(first["cascades"]), int(first["seed"]))
+    pairs: dict[str, dict[str, Scores]] = {}
+    for row in rows:
+        scores = Scores(**{name: float(row[name]) if row[name] else None for name in MEASURES})
+        pairs.setdefault(row["pair"], {})[row["method"]] = scores
+    records = tuple(PairRecord(name, run.name, scores=scores) for name, scores in pairs.items())
+    costs = float(first["cpu_seconds"]), float(first["teaching_cpu_seconds"])
+    return Finished(run, key, int(first["steps"]), *costs, records, tuple(curve))
+
+
+def _read(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _text(value: float | None) -> float | str:
+    return "" if value is None else round(value, 6)
