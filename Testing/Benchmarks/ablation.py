@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from ablation_rows import (
     Run,
     read_curve,
     read_finished,
+    settings_of,
     write_finished,
 )
 from common import benchmark_parser, brain_ring, parse, write_report
@@ -140,14 +141,14 @@ def planned(plan: Plan, run: Run) -> tuple[RunConfig[Any], Path]:
 
 def key_of(plan: Plan, run: Run) -> str:
     """Hash all that the result of a run depends on: its settings, its teacher's, and the content of the pairs."""
-    teacher = configuration.config_to_dict(plan.teacher) if run.teacher == "network" else None
+    teacher = settings_of(plan.teacher) if run.teacher == "network" else None
     if run == NETWORK:
         own: Any = None
     elif run.kind == TEACHER:
-        own = asdict(plan.student.teacher)
+        own = settings_of(plan.student.teacher)
     else:
         config = config_of(plan, run)
-        own = configuration.config_to_dict(config if run.teacher else replace(config, teacher=TeachingConfig()))
+        own = settings_of(config if run.teacher else replace(config, teacher=TeachingConfig()))
     files = [{role: digest(path) for role, path in pair.files.items()} for pair in plan.pairs]
     parts = [REVISION, run.name, own, teacher, plan.student.grid, plan.student.intensity, files, plan.minimum_voxels]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

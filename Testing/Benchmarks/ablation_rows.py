@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,23 @@ def write_finished(folder: Path, finished: Iterable[Finished]) -> None:
     runs = sorted(finished, key=lambda f: (KINDS.index(f.run.kind), f.run, f.key))
     _write(folder / ROWS_FILE, [row for run in runs for row in _rows(run)])
     _write(folder / CURVES_FILE, [{"key": f.key, "run": f.run.name, **line} for f in runs for line in f.curve])
+
+
+def settings_of(value: Any) -> Any:
+    """Write settings as plain values without those that are the default: a setting that is new changes no key."""
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {f.name: getattr(value, f.name) for f in fields(value) if not _is_default(f, getattr(value, f.name))}
+        kind = getattr(type(value), "kind", None)
+        return {name: settings_of(v) for name, v in own.items()} | ({} if kind is None else {"kind": kind})
+    if isinstance(value, Mapping):
+        return {name: settings_of(v) for name, v in value.items()}
+    return [settings_of(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _is_default(item: Field[Any], value: Any) -> bool:
+    if item.default_factory is not MISSING:
+        return bool(value == item.default_factory())
+    return item.default is not MISSING and bool(value == item.default)
 
 
 def read_curve(file: Path) -> tuple[Mapping[str, float], ...]:

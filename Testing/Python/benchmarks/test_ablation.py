@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import shutil
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ import SimpleITK as sitk
 from LightRegistrationLib.core.geometry.geometry import Geometry, homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
+from LightRegistrationLib.training.evaluation.tables import summarize_method
 from LightRegistrationLib.training.state import load_state
 
 from ..analytic import phantom
-from .conftest import RunBenchmark
+from .conftest import Finished, RunBenchmark
 
 COMMON = """
 seed = 1
@@ -86,47 +89,80 @@ def ablation(study: Path, benchmark: RunBenchmark) -> RunBenchmark:
 
 
 def test_trains_evaluates_and_reports_and_does_nothing_twice(study, ablation):
-    arguments = ("--kinds", "none", "adversarial", "--cascades", "1", "2", "--seeds", "1", "2", "--steps", "3")
+    results = study / "results"
+    arguments = ("--kinds", "none", "adversarial", "--seeds", "1", "2", "--steps", "3")
     done = ablation(*arguments)
     assert done.status == 0, done.stderr
-    assert sum(line.startswith("training ") for line in done.stdout.splitlines()) == 9
-    table = (study / "results" / "ablation.md").read_text(encoding="utf-8")
-    for line in ("before", "affine", "teacher", "l_rec only", "+ ALDK"):
-        assert f"| {line}" in table
-    assert "3 steps for every student, 4 for the teacher" in table
-    assert (study / "results" / "ablation.png").read_bytes().startswith(b"\x89PNG")
-
-    report = json.loads((study / "results" / "ablation.json").read_text(encoding="utf-8"))
-    students = [row for row in report["rows"] if row["kind"] == "adversarial" and row["cascades"] == 2]
-    assert [row["seed"] for row in students] == [1, 2]
-    with (study / "results" / "ablation.csv").open() as stream:
-        scores = {row["group"]: row for row in csv.DictReader(stream) if row["method"] == row["group"]}
-    assert len(scores) == 9
-    students_weights = [
-        load_state(file)["student"] for file in study.rglob("state.pt") if file.parent.name != "teacher"
+    assert trainings(done) == [
+        "teacher-network",
+        *(
+            f"{run}-seed{seed}"
+            for seed in (1, 2)
+            for run in ("none-1", "adversarial-network-1", "adversarial-refinement-1")
+        ),
     ]
-    sums = {sum(float(tensor.abs().double().sum()) for tensor in weights.values()) for weights in students_weights}
-    assert len(sums) == len(students_weights) == 8  # no two students are the same
-    dice = {name: float(row["dice"]) for name, row in scores.items()}
-    assert dice["adversarial-2-seed2"] == students[1]["dice"]
+    table = (results / "ablation.md").read_text(encoding="utf-8")
+    for line in ("before", "affine", "teacher (network)", "teacher (refinement)", "l_rec only", "+ ALDK (network)"):
+        assert f"| {line}" in table
+    assert "3 steps for every student, 4 for the teacher network, 3 pairs in the store" in table
+    assert (results / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+    report = json.loads((results / "ablation.json").read_text(encoding="utf-8"))
+    students = [row for row in report["rows"] if (row["kind"], row["teacher"]) == ("adversarial", "refinement")]
+    assert [row["seed"] for row in students] == [1, 2]
+    scores = {run.run.name: run for run in read(results).values()}
+    assert len(scores) == 8
+    states = [load_state(file) for file in study.rglob("state.pt") if file.parent.name != "teacher-network"]
+    sums = {sum(float(tensor.abs().double().sum()) for tensor in state["student"].values()) for state in states}
+    assert len(sums) == len(states) == 6  # no two students are the same
     mean, spread = np.mean([r["dice"] for r in students]), np.std([r["dice"] for r in students], ddof=1)
     assert f"{mean:.4f} ± {spread:.4f}" in table
-    plain = [dice[f"none-2-seed{seed}"] for seed in (1, 2)]
-    gains = [row["dice"] - other for row, other in zip(students, plain, strict=True)]
+    dice = {name: summarize_method(name, run.records).mean["dice"] for name, run in scores.items()}
+    gains = [row["dice"] - dice[f"none-1-seed{row['seed']}"] for row in students]
     assert f"{np.mean(gains):+.4f}" in table
+    assert [line["step"] for line in scores["none-1-seed1"].curve] == [0, 2, 3]
+    assert scores["none-1-seed1"].teaching_cpu_seconds == 0 < scores["adversarial-refinement-1-seed1"].cpu_seconds
+    store, network = (scores[f"adversarial-{t}-1-seed1"].teaching_cpu_seconds for t in ("refinement", "network"))
+    assert network >= scores["teacher-network"].cpu_seconds > 0
+    assert store >= 0
 
-    logs = {file: file.stat().st_mtime_ns for file in (study / "runs").glob("*/log.jsonl")}
-    again = ablation(*arguments, "--report-only")
+
+def test_finished_runs_are_kept_in_the_results_and_others_are_added(study, ablation):
+    results, arguments = study / "results", ("--teachers", "refinement", "--steps", "3")
+    first = ablation(*arguments, "--kinds", "none", "--seeds", "1")
+    assert trainings(first) == ["none-1-seed1"]
+    kept = (results / "ablation.csv").read_text(encoding="utf-8")
+    shutil.rmtree(study / "runs")
+    again = ablation(*arguments, "--kinds", "none", "--seeds", "1", "--report-only")
     assert again.status == 0, again.stderr
-    assert "training" not in again.stdout
-    assert {file: file.stat().st_mtime_ns for file in logs} == logs
-    assert (study / "results" / "ablation.md").read_text(encoding="utf-8") == table
+    assert trainings(again) == []
+    assert (results / "ablation.csv").read_text(encoding="utf-8") == kept
 
-    other = ablation(*arguments[:-1], "4")
+    more = ablation(*arguments, "--kinds", "none", "distance", "--seeds", "1")
+    assert trainings(more) == ["distance-refinement-1-seed1"]
+    assert {run.run.name for run in read(results).values()} == {
+        "teacher-refinement",
+        "none-1-seed1",
+        "distance-refinement-1-seed1",
+    }
+    table = (results / "ablation.md").read_text(encoding="utf-8")
+
+    other = ablation(*arguments[:-1], "4", "--kinds", "distance", "--seeds", "1")
     assert other.status == 2
     assert "was made with another" in other.stderr
     assert "choose another folder --runs" in other.stderr
-    assert (study / "results" / "ablation.md").read_text(encoding="utf-8") == table
+    assert (results / "ablation.md").read_text(encoding="utf-8") == table
+
+
+def trainings(done: Finished) -> list[str]:
+    """The runs that a command trained, in order."""
+    lines = done.stdout.splitlines()
+    return [line.removeprefix("training ") for line in lines if line.startswith("training ")]
+
+
+def read(results: Path) -> dict[str, Any]:
+    """The finished runs in the results, by key."""
+    return import_module("ablation_rows").read_finished(results)
 
 
 def test_missing_configurations_and_runs_are_said(study, ablation):

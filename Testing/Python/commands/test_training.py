@@ -135,8 +135,29 @@ def test_wrong_configurations_and_files_are_named(heads: Path, tmp_path: Path, c
         file.write_text(file.read_text(encoding="utf-8").replace(line, ""))
         assert f"mini.toml: {said}" in refusal("train", "student", file, *common)
     assert "no teacher here" in refusal("distill", "toy-aldk", "--teacher", tmp_path, *common)
+    assert "a teacher of kind 'network' needs --teacher" in refusal("distill", "toy-aldk", *common)
     assert "threads" in refusal("train", "student", config(), *common, "--devices", "0")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_student_is_taught_by_the_refinement_without_a_teacher(
+    heads: Path, tmp_path: Path, config: Callable[..., Path]
+) -> None:
+    file = config()
+    taught = file.read_text(encoding="utf-8").replace("tissue = 0.0\n", "")
+    settings = '[teacher]\nkind = "KIND"\n[knowledge]\nkind = "distance"\nevery = 1\n[store]\npairs = 2\n'
+    file.write_text(f'kind = "distillation"\n{taught}{settings.replace("KIND", "refinement")}')
+    common = (file, "--data", heads, "--output", tmp_path / "run", "--no-tensorboard")
+    train("distill", *common, "--store", tmp_path / "store")
+    card = json.loads((tmp_path / "run" / "models" / "mini" / "card.json").read_text(encoding="utf-8"))
+    assert card["training"]["teacher"]["kind"] == "refinement"
+    assert card["training"]["store"]["untaught"].endswith("of 2")
+
+    file.write_text(f'kind = "distillation"\n{taught}{settings.replace("KIND", "stored")}')
+    assert "needs --teacher, the folder of the fields" in refusal("distill", *common)
+    assert "give --store too" in refusal("distill", *common, "--teacher", tmp_path)
+    store = ("--store", tmp_path / "other")
+    assert "there are no fields" in refusal("distill", *common, "--teacher", tmp_path, *store)
 
 
 def test_a_file_that_the_data_lack_is_named_with_its_line(tmp_path: Path, config: Callable[..., Path]) -> None:

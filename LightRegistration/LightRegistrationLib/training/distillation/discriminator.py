@@ -25,8 +25,9 @@ class DiscriminatorConfig:
     channels: of each convolution; each convolution halves the axes, so small grids need fewer. rate: learning rate of
     its Adam optimizer. form: `published` or `relativistic` (`distillation.relativistic`). updates: of the discriminator
     each time that it is due. The others belong to `relativistic`: smooth_voxels, sigma of the Gaussian that smooths
-    both deformations, voxels of the half grid; zero_penalty, weight of the two gradient penalties; images, whether it
-    sees the images of the pair. Their values were chosen by Testing/Benchmarks/critic_forms.py.
+    both deformations, voxels of the half grid; zero_penalty, weight of the two gradient penalties; matching, weight of
+    the difference of its features; images, whether it sees the images of the pair.
+    `Testing/Benchmarks/critic_forms.py` compares them; smooth_voxels and zero_penalty were chosen, not measured.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -35,6 +36,7 @@ class DiscriminatorConfig:
     updates: int = 1
     smooth_voxels: float = 1.0
     zero_penalty: float = 0.1
+    matching: float = 10.0
     images: bool = True
 
     def __post_init__(self) -> None:
@@ -42,10 +44,10 @@ class DiscriminatorConfig:
             raise ValueError(f"channels has to hold positive numbers, got {self.channels}")
         if self.form not in CRITIC_FORMS:
             raise ValueError(f"form has to be one of {', '.join(CRITIC_FORMS)}, got {self.form!r}")
-        if self.updates < 1 or self.smooth_voxels < 0 or self.zero_penalty < 0:
+        if self.updates < 1 or min(self.smooth_voxels, self.zero_penalty, self.matching) < 0:
             raise ValueError(
-                f"updates has to be 1 or more, smooth_voxels and zero_penalty 0 or more, got {self.updates}, "
-                f"{self.smooth_voxels} and {self.zero_penalty}"
+                "updates has to be 1 or more, smooth_voxels, zero_penalty and matching 0 or more, got "
+                f"{self.updates}, {self.smooth_voxels}, {self.zero_penalty} and {self.matching}"
             )
 
     @property

@@ -4,12 +4,15 @@ The published form (`distillation.aldk`) gives each deformation a value between 
 that of a relativistic pairing discriminator C without a bound,
 
     discriminator:  softplus(C(phi_s) - C(phi_t)) + penalty / 2 (slope_t^2 + slope_s^2)
-    student:        softplus(C(phi_t) - C(phi_s)),
+    student:        softplus(C(phi_t) - C(phi_s)) + matching * mean over the layers |F(phi_s) - F(phi_t)|,
 
-where slope_t and slope_s are the slopes of C at the teacher's and at the student's deformation. Both penalties are
+where slope_t and slope_s are the slopes of C at the teacher's and at the student's deformation, and F are the features
+of C's layers at every voxel. The features compare the two deformations of one pair, as the published form does with
+their means; C alone tells only whether a deformation is one of the teacher's kind. Both penalties are
 centered at zero (R1 and R2), so that training converges near the point where the two agree. Sources:
 Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; Mescheder et al., ICML 2018 (R1, R2); Huang et al.,
-"The GAN is dead; long live the GAN!", NeurIPS 2024 (the three together).
+"The GAN is dead; long live the GAN!", NeurIPS 2024 (the three together); Wang et al. (pix2pixHD), CVPR 2018 (matching
+of features).
 
 What the discriminator sees, so that it cannot tell the two apart by their making alone: both deformations on the half
 grid, which is the student's own, smoothed alike, and divided by the root mean square of the teacher's deformation of
@@ -49,13 +52,21 @@ class RelativisticDiscriminator(nn.Module):
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
         self.head = nn.Conv3d(config.channels[-1], 1, 1)
 
-    def forward(self, deformation: Tensor, images: Tensor) -> Tensor:
-        """C of deformations (N, 3, d, h, w) and images (N, 2 or 0, d, h, w), as `prepare` returns them: (N,)."""
-        x = torch.cat([deformation, images], dim=1)
+    def features(self, deformation: Tensor, images: Tensor) -> list[Tensor]:
+        """The output of each layer for deformations (N, 3, d, h, w) and images (N, 2 or 0, d, h, w) of `prepare`."""
+        outputs = [torch.cat([deformation, images], dim=1)]
         for layer in self.layers:
-            x = F.leaky_relu(layer(x), LEAK)
-        values: Tensor = self.head(x).flatten(1).mean(1)
+            outputs.append(F.leaky_relu(layer(outputs[-1]), LEAK))
+        return outputs[1:]
+
+    def judge(self, features: list[Tensor]) -> Tensor:
+        """C of the deformations with these features, (N,)."""
+        values: Tensor = self.head(features[-1]).flatten(1).mean(1)
         return values
+
+    def forward(self, deformation: Tensor, images: Tensor) -> Tensor:
+        """C of deformations and images, as for `features`: (N,)."""
+        return self.judge(self.features(deformation, images))
 
     def prepare(self, pair: Pair, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bring deformations (N, 3, D, H, W), voxels, to one grid, smoothness and unit; and the images of the pair.
@@ -80,7 +91,11 @@ def relativistic_student_loss(
     """The adversarial term of the student; the gradient reaches its deformation, but not the discriminator."""
     critic.requires_grad_(False)
     own, taught, images = critic.prepare(pair, student, teacher)
-    loss = F.softplus(critic(taught, images) - critic(own, images)).mean()
+    own_features, taught_features = critic.features(own, images), critic.features(taught, images)
+    loss = F.softplus(critic.judge(taught_features) - critic.judge(own_features)).mean()
+    if critic.config.matching:
+        differences = [F.l1_loss(a, b) for a, b in zip(own_features, taught_features, strict=True)]
+        loss = loss + critic.config.matching * torch.stack(differences).mean()
     critic.requires_grad_(True)
     return loss
 
