@@ -32,12 +32,12 @@ class DiscriminatorConfig:
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     rate: float = 1e-4
-    form: str = "published"
+    form: str = "relativistic"
     updates: int = 1
     smooth_voxels: float = 1.0
     zero_penalty: float = 0.1
-    matching: float = 10.0
-    images: bool = True
+    matching: float = 1.0
+    images: bool = False
 
     def __post_init__(self) -> None:
         if not self.channels or min(self.channels) < 1:
