@@ -45,7 +45,7 @@ def config(**changes: object) -> DistillationConfig:
             DistillationStage(steps=6, spacing_mm=6, cascades=2, rate=5e-4, final_rate=0, smoothness=0.1),
         ),
         "knowledge": ALWAYS,
-        "critic": DiscriminatorConfig(channels=(4, 8, 8)),
+        "critic": DiscriminatorConfig(channels=(4, 8, 8), form="published"),
         "bfloat16": False,
     }
     return DistillationConfig(**(base | changes))
@@ -187,7 +187,7 @@ def test_each_network_changes_only_in_its_own_update(trainer, teacher):
 
 def test_the_discriminator_learns_to_distinguish_student_and_teacher(tmp_path, teacher):
     """The student does not learn (rate 0), the discriminator does: the teacher's value exceeds the student's."""
-    knowledge, critic = KnowledgeConfig(every=1, critic_every=1), DiscriminatorConfig(channels=(4, 8, 8), rate=3e-3)
+    knowledge, critic = KnowledgeConfig(every=1, critic_every=1), DiscriminatorConfig((4, 8, 8), 3e-3, "published")
     trainer = DistillationTrainer(config(knowledge=knowledge, critic=critic), teacher, tmp_path, tmp_path / "run")
     trainer.set_rate(0.0)
     gaps = [-trainer.train_step(mixture(), STAGE)["critic"] for _ in range(30)]
@@ -245,12 +245,14 @@ def test_a_discriminator_that_is_not_finite_does_not_reach_the_student(trainer):
 
 
 def test_a_discriminator_too_deep_for_the_grid_is_refused_before_the_first_step(tmp_path, teacher):
-    deep = DistillationTrainer(config(critic=DiscriminatorConfig()), teacher, tmp_path, tmp_path / "run")
+    deep = DistillationTrainer(
+        config(critic=DiscriminatorConfig(form="published")), teacher, tmp_path, tmp_path / "run"
+    )
     with pytest.raises(InputError, match=r"at least 32 voxels .* grid at 6 mm is \(16, 16, 16\)"):
         deep.run()
     none = replace(ALWAYS, kind="none")
     DistillationTrainer(
-        config(critic=DiscriminatorConfig(), knowledge=none), teacher, tmp_path, tmp_path / "other"
+        config(critic=DiscriminatorConfig(form="published"), knowledge=none), teacher, tmp_path, tmp_path / "other"
     ).run()
 
 
