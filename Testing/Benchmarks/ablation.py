@@ -32,6 +32,7 @@ from ablation_rows import (
     CURVE_MEASURES,
     MEASURES,
     TEACHER,
+    Condition,
     Finished,
     Run,
     read_curve,
@@ -117,7 +118,8 @@ def config_of(plan: Plan, run: Run) -> DistillationConfig:
 
     Runs without a discriminator have its default settings, so that they are the same with any.
     """
-    student, knowledge = plan.student, replace(plan.student.knowledge, kind=run.kind)
+    student = plan.student
+    knowledge = replace(student.knowledge, kind=run.kind, weight=run.weight)
     if run.kind != "adversarial":
         plain = KnowledgeConfig()
         knowledge = replace(knowledge, beta=plain.beta, penalty=plain.penalty, critic_every=plain.critic_every)
@@ -329,12 +331,18 @@ def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
 
 
 def list_runs(
-    kinds: Sequence[str], teachers: Sequence[str], cascades: Sequence[int], seeds: Sequence[int]
+    kinds: Sequence[str],
+    teachers: Sequence[str],
+    cascades: Sequence[int],
+    seeds: Sequence[int],
+    weights: Sequence[float],
 ) -> list[Run]:
     """List the runs: the teachers, then seed by seed, so that an interrupted command leaves complete seeds."""
-    conditions = [(kind, teacher) for kind in kinds for teacher in (("",) if kind == "none" else teachers)]
+    conditions: list[Condition] = [("none", "", 1.0)] if "none" in kinds else []
+    conditions += product((kind for kind in kinds if kind != "none"), teachers, weights)
     runs = [Run(TEACHER, teacher, 0, 0) for teacher in teachers]
-    return runs + [Run(kind, teacher, c, s) for s, c, (kind, teacher) in product(seeds, cascades, conditions)]
+    students = product(seeds, cascades, conditions)
+    return runs + [Run(kind, teacher, c, seed, weight) for seed, c, (kind, teacher, weight) in students]
 
 
 def main() -> None:
@@ -346,6 +354,13 @@ def main() -> None:
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
     parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        help="of the knowledge term; default: 1, as published",
+    )
     parser.add_argument("--steps", type=int, help="of each student, default: as configured")
     parser.add_argument("--teacher-steps", type=int, help="of the network, default: as configured")
     parser.add_argument("--group", help="anatomy of the validation pairs in manifest.json; default: the brain ring")
@@ -364,7 +379,7 @@ def main() -> None:
             not arguments.report_only,
             arguments.teachers[-1],
         )
-        runs = list_runs(arguments.kinds, arguments.teachers, arguments.cascades, arguments.seeds)
+        runs = list_runs(arguments.kinds, arguments.teachers, arguments.cascades, arguments.seeds, arguments.weights)
         print(carry_out(plan, runs, arguments.output))
     except InputError as error:
         parser.exit(2, f"{error}\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ablation_rows import KINDS, MEASURES, TEACHER, Finished
+from ablation_rows import KINDS, MEASURES, TEACHER, Condition, Finished
 from common import new_figure
 from failures import failure_reason
 
@@ -16,7 +16,6 @@ from LightRegistrationLib.training.evaluation.run import PairRecord
 from LightRegistrationLib.training.evaluation.tables import MethodSummary, format_markdown_table, summarize_method
 
 TITLES = {"none": "l_rec only", "distance": "+ distance", "adversarial": "+ ALDK", TEACHER: "teacher"}
-Condition = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,9 @@ class Row:
     @property
     def title(self) -> str:
         """The condition in words."""
-        kind, teacher = self.condition
-        return TITLES.get(kind, kind) + (f" ({teacher})" if teacher else "")
+        kind, teacher, weight = self.condition
+        details = [*([teacher] if teacher else []), *([f"weight {weight:g}"] if weight != 1 else [])]
+        return TITLES.get(kind, kind) + (f" ({', '.join(details)})" if details else "")
 
     def values(self, measure: str) -> dict[int, float]:
         """Return the mean over the pairs, by seed."""
@@ -45,9 +45,9 @@ def rows_of(results: Sequence[Finished]) -> Iterator[Row]:
     """Yield the rows: as loaded, the affine stage, the teachers, and the students by cascades and condition."""
     first = results[0].records
     for name in (BEFORE, AFFINE):
-        yield Row((name, ""), None, {0: summarize_method(name, first)}, (), _failed(name, first))
-    keys = {((f.run.cascades, KINDS.index(f.run.kind), f.run.teacher), f.run.condition) for f in results}
-    for (cascades, _, _), condition in sorted(keys):
+        yield Row((name, "", 1.0), None, {0: summarize_method(name, first)}, (), _failed(name, first))
+    keys = {(f.run.cascades, KINDS.index(f.run.kind), f.run.condition) for f in results}
+    for cascades, _, condition in sorted(keys):
         own = sorted((f for f in results if (f.run.condition, f.run.cascades) == (condition, cascades)), key=_by_seed)
         seeds = {f.run.seed: summarize_method(f.run.name, f.records) for f in own}
         failed = sum(_failed(f.run.name, f.records) for f in own)

@@ -23,24 +23,33 @@ MEASURES = ("dice", "jaccard", "folding_percent", "std_log_jacobian")
 CURVE_MEASURES = ("dice", "correlation", "folding_percent")
 
 
+Condition = tuple[str, str, float]
+"""Kind, teacher and weight."""
+
+
 @dataclass(frozen=True, order=True)
 class Run:
-    """A student of the ablation, or (kind `teacher`, cascades and seed 0) a teacher. teacher: empty for kind `none`."""
+    """A student of the ablation, or (kind `teacher`, cascades and seed 0) a teacher.
+
+    teacher: empty for kind `none`. weight: factor of the knowledge term, 1 as published.
+    """
 
     kind: str
     teacher: str
     cascades: int
     seed: int
+    weight: float = 1.0
 
     @property
-    def condition(self) -> tuple[str, str]:
+    def condition(self) -> Condition:
         """What the runs of one line of the table share, besides the number of cascades."""
-        return self.kind, self.teacher
+        return self.kind, self.teacher, self.weight
 
     @property
     def name(self) -> str:
         """Its folder, and the method's name in its evaluation."""
-        parts = [self.kind, *([self.teacher] if self.teacher else [])]
+        weight = [] if self.weight == 1 else [f"{self.weight:g}"]
+        parts = [self.kind, *([self.teacher] if self.teacher else []), *weight]
         return "-".join(parts if self.kind == TEACHER else [*parts, str(self.cascades), f"seed{self.seed}"])
 
 
@@ -118,7 +127,7 @@ def _rows(finished: Finished) -> Iterable[dict[str, Any]]:
 
 def _finished(key: str, rows: Sequence[Mapping[str, str]], curve: Sequence[Mapping[str, float]]) -> Finished:
     first = rows[0]
-    run = Run(first["kind"], first["teacher"], int(first["cascades"]), int(first["seed"]))
+    run = Run(first["kind"], first["teacher"], int(first["cascades"]), int(first["seed"]), float(first["weight"]))
     pairs: dict[str, dict[str, Scores]] = {}
     for row in rows:
         scores = Scores(**{name: float(row[name]) if row[name] else None for name in MEASURES})

@@ -72,5 +72,8 @@ def join(pairs: Sequence[Pair]) -> Pair:
 
 def select(pair: Pair, chosen: Tensor) -> Pair:
     """The pairs of a batch for which the booleans or indices (N,) are chosen."""
-    values: dict[str, Any] = {f.name: getattr(pair, f.name) for f in fields(Pair)}
-    return Pair(**{name: None if value is None else value[chosen] for name, value in values.items()})
+    selected: dict[str, Any] = {}
+    for name in (f.name for f in fields(Pair)):
+        value = getattr(pair, name)
+        selected[name] = None if value is None else value[chosen]
+    return Pair(**selected)

@@ -45,6 +45,7 @@ class KnowledgeConfig:
 
     kind: `none` (l_rec only), `distance` (plain distillation, mean squared distance to phi_t) or `adversarial` (ALDK);
     nothing else differs between the three, so that they can be compared. gamma, beta, penalty (lambda): see the module.
+    weight: a further factor of the knowledge term, 1 as published; less lets l_rec lead, whatever gamma is.
     every, until: the knowledge term is on at every `every`-th step before step `until`; at other steps only gamma l_rec
     is minimized. critic_every: number of student updates by the adversarial term for one update of the discriminator,
     1 or more; in the article the student is updated more often.
@@ -57,12 +58,15 @@ class KnowledgeConfig:
     every: int = 3
     until: int = 8000
     critic_every: int = 2
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in KNOWLEDGE_KINDS:
             raise ValueError(f"kind has to be one of {', '.join(KNOWLEDGE_KINDS)}, got {self.kind!r}")
         if not (0 <= self.gamma <= 1 and 0 <= self.beta <= 1):
             raise ValueError(f"gamma and beta have to be in [0, 1], got {self.gamma} and {self.beta}")
+        if self.weight < 0:
+            raise ValueError(f"weight has to be 0 or more, got {self.weight}")
         if self.every < 1 or self.critic_every < 1:
             raise ValueError(f"every and critic_every have to be 1 or more, got {self.every} and {self.critic_every}")
 

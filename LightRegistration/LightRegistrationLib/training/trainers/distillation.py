@@ -148,7 +148,8 @@ class DistillationTrainer(Trainer[DistillationStage]):
             if not self.processes.any(len(own) == 0):
                 if knowledge.updates_discriminator(self.step):
                     discriminator_terms = self._update_discriminator(known, own.detach(), teacher_flow)
-                terms["knowledge"] = (1 - knowledge.gamma) * self._knowledge_loss(known, own, teacher_flow)
+                weight = (1 - knowledge.gamma) * knowledge.weight
+                terms["knowledge"] = weight * self._knowledge_loss(known, own, teacher_flow)
         self.descend(self.optimizer, terms)
         return discriminator_terms | to_floats(terms)
 
