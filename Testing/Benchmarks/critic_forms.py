@@ -35,7 +35,7 @@ from LightRegistrationLib.training.loop.trainer import make_generator
 
 SHAPE, SPACING_MM, NODE_MM, SIZE_VOXELS = (16, 16, 16), 4.0, 24.0, 1.2
 HINT_NOISE, TEXTURE_VOXELS, BATCH, KEPT_OUT, GAMMA, RATE = 0.6, 1.5, 2, 32, 0.7, 3e-3
-PUBLISHED = DiscriminatorConfig(channels=(16, 32, 64), rate=1e-3)
+PUBLISHED = DiscriminatorConfig(channels=(16, 32, 64), rate=1e-3, form="published")
 RELATIVISTIC = DiscriminatorConfig(channels=(16, 32), rate=1e-3, form="relativistic")
 MEASURES = {"unseen": "error, components that l_rec does not see", "all": "error, all components"}
 
