@@ -1,14 +1,15 @@
-"""Write the tables of the comparison into README.md and docs/researcher/results.md.
+"""Write the tables of the benchmarks into README.md and the pages of docs/researcher that show them.
 
     .venv/bin/python docs/result_tables.py
 
-Reads what Testing/Benchmarks/comparison.py and Testing/Benchmarks/cpu_time.py left in Testing/Benchmarks/results.
+Reads what comparison.py, cpu_time.py, ablation.py and critic_forms.py left in Testing/Benchmarks/results.
 Between the comments `<!-- results KIND -->` and `<!-- end -->` stands what KIND names:
 
 - `overview`: the main measure of each set, a row for each method; `overview short` leaves out the second rows of the
   peers, which start from our affine stage;
 - `set NAME: COLUMNS`: measures of one set;
-- `words`, `cpu time`: taken over from comparison.md and cpu_time.md.
+- `words`, `cpu time`, `ablation`, `critic forms`: taken over from comparison.md, cpu_time.md, ablation.md and
+  critic_forms.md.
 
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
@@ -23,7 +24,9 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results"
-PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "researcher" / "results.md")
+RESEARCHER = REPOSITORY / "docs" / "researcher"
+PAGES = (REPOSITORY / "README.md", RESEARCHER / "results.md", RESEARCHER / "training.md")
+WHOLE_FILES = {"ablation": "ablation.md", "critic forms": "critic_forms.md"}
 BLOCK = re.compile(r"(?P<begin><!-- results (?P<kind>[^\n]+) -->\n)(?P<content>.*?)(?P<end><!-- end -->)", re.DOTALL)
 SETS = {
     "brain": ("brain T1, Dice", "dice"),
@@ -78,6 +81,8 @@ def content(kind: str, sets: Mapping[str, Any]) -> str:
         return section(RESULTS / "comparison.md", "## In words")
     if kind == "cpu time":
         return re.sub(r"^## ", "#### ", section(RESULTS / "cpu_time.md", ""), flags=re.MULTILINE)
+    if kind in WHOLE_FILES:
+        return section(RESULTS / WHOLE_FILES[kind], "")
     if kind.startswith("overview"):
         return overview(sets, is_short=kind.endswith(" short"))
     name, _, columns = kind.removeprefix("set ").partition(": ")

@@ -315,19 +315,16 @@ def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
     keys = {run: key_of(plan, run) for run in runs}
     for run in (run for run in runs if keys[run] not in kept and run.kind != TEACHER):
         finished(*planned(plan, run))  # settings that do not fit raise an error before the first training
-    results: list[Finished] = []
-    text = ""
-    for run in runs:
-        result = kept.get(keys[run]) or finish(plan, run, keys[run])
-        if result is None:
-            continue
-        results.append(result)
-        text = report(plan, results, output)
-        kept[result.key] = result
-        write_finished(output, kept.values())
-    if not results:
-        raise InputError(f"{plan.runs}: no run is finished; run the command without --report-only.")
-    return text
+    for run in (run for run in runs if keys[run] not in kept):
+        result = finish(plan, run, keys[run])
+        if result is not None:
+            kept[result.key] = result
+            write_finished(output, kept.values())
+            report(plan, [kept[keys[run]] for run in runs if keys[run] in kept], output)
+    results = [kept[keys[run]] for run in runs if keys[run] in kept]
+    if not any(result.run.kind != TEACHER for result in results):
+        raise InputError(f"{plan.runs}: no student is finished; run the command without --report-only.")
+    return report(plan, results, output)
 
 
 def list_runs(

@@ -120,10 +120,13 @@ def plot(rows: Sequence[Row]) -> Any:
             scores.axhline(row.values("dice")[0], color="gray", linestyle=style, label=row.title)
     for number, condition in enumerate(conditions):
         own = [row for row in students if row.condition == condition]
-        _plot_scores(scores, own, 0.08 * (number - (len(conditions) - 1) / 2), f"C{number}")
+        _plot_scores(scores, own, 0.12 * (number - (len(conditions) - 1) / 2), f"C{number}")
         least = min((row for row in own), key=lambda row: row.cascades or 0)
         _plot_curves(steps, seconds, least, f"C{number}")
-    scores.set(xlabel="cascades", ylabel="Dice of the validation pairs", xticks=sorted({r.cascades for r in students}))
+    counts = sorted({row.cascades or 0 for row in students})
+    scores.set(xlabel="cascades", ylabel="Dice of the validation pairs", xticks=counts)
+    if counts:
+        scores.set_xlim(counts[0] - 0.5, counts[-1] + 0.5)
     for axes in (steps, seconds):
         axes.set_ylabel("Dice of synthesized pairs, fewest cascades")
     steps.set_xlabel("steps")

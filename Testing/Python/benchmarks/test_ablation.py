@@ -166,7 +166,7 @@ def read(results: Path) -> dict[str, Any]:
 
 
 def test_missing_configurations_and_runs_are_said(study, ablation):
-    assert "no run is finished" in ablation("--report-only").stderr
+    assert "no student is finished" in ablation("--report-only").stderr
     (study / "ablation-teacher.toml").unlink()
     done = ablation()
     assert done.status == 2
