@@ -16,7 +16,7 @@ from LightRegistrationLib.training.configuration import (
 )
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
-from LightRegistrationLib.training.distillation.teacher import Teacher, TeacherConfig
+from LightRegistrationLib.training.distillation.teacher import NetworkTeacher, Teacher, TeacherConfig
 from LightRegistrationLib.training.loop.hardware import Hardware, Processes
 from LightRegistrationLib.training.loop.run import run_training
 from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
@@ -47,7 +47,7 @@ def student_trainer(output: Path, steps: int, processes: Processes | None) -> Di
         bfloat16=False,
     )
     torch.manual_seed(1)
-    teacher = Teacher(SMALL).eval().requires_grad_(False)
+    teacher = NetworkTeacher(Teacher(SMALL))
     return DistillationTrainer(config, teacher, output, output, processes)
 
 
