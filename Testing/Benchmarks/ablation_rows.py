@@ -6,6 +6,7 @@ So seeds, cascades and conditions can be added on another day or another machine
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -145,11 +146,16 @@ def _read(file: Path) -> list[dict[str, str]]:
 
 
 def _write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a file as a whole: a command that is stopped meanwhile leaves the one before."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(stream.getvalue(), encoding="utf-8", newline="")
+    partial.replace(file)
 
 
 def _text(value: float | None) -> float | str:
