@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
 from LightRegistrationLib.training.evaluation.cases import Scores
 from LightRegistrationLib.training.evaluation.run import PairRecord
@@ -73,7 +74,7 @@ class Finished:
 
 
 def read_finished(folder: Path) -> dict[str, Finished]:
-    """Read the finished runs of a folder of results, by key; none if there are no files."""
+    """Read the finished runs of a folder of results, by key; none if there are no files. Raises InputError."""
     curves: dict[str, list[Mapping[str, float]]] = {}
     for row in _read(folder / CURVES_FILE):
         values = {name: float(row[name]) for name in ("step", *CURVE_MEASURES) if row[name]}
@@ -142,7 +143,10 @@ def _read(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+        rows = list(csv.DictReader(stream))
+    if rows and "key" not in rows[0]:
+        raise InputError(f"{file}: this file was not written by this version of the ablation; choose another --output.")
+    return rows
 
 
 def _write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -167,6 +167,8 @@ def read(results: Path) -> dict[str, Any]:
 
 def test_missing_configurations_and_runs_are_said(study, ablation):
     assert "no student is finished" in ablation("--report-only").stderr
+    (study / "results" / "ablation.csv").write_text("pair,dice\na,0.5\n", encoding="utf-8")
+    assert "was not written by this version" in ablation("--report-only").stderr
     (study / "ablation-teacher.toml").unlink()
     done = ablation()
     assert done.status == 2
