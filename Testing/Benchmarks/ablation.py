@@ -35,6 +35,7 @@ from ablation_rows import (
     Condition,
     Finished,
     Run,
+    measure_parts,
     read_curve,
     read_finished,
     settings_of,
@@ -85,7 +86,7 @@ class Plan:
     """The configurations, data and folders, and the validation pairs of an ablation.
 
     train: whether to train. pairs_from: the teacher whose store gives its pairs to the runs without a teacher; the
-    pairs of all stores are the same.
+    pairs of all stores are the same. is_ring: whether the validation pairs are those of the brain ring.
     """
 
     teacher: TeacherTrainingConfig
@@ -96,6 +97,7 @@ class Plan:
     minimum_voxels: int
     train: bool
     pairs_from: str
+    is_ring: bool
 
 
 def stretch_stages(config: Any, steps: int | None) -> Any:
@@ -254,12 +256,13 @@ def finish(plan: Plan, run: Run, key: str) -> Finished | None:
     if is_trained and state_file is None:
         return None
     records = evaluate(plan, state_file, run, key)
+    parts = measure_parts(run.name, records) if plan.is_ring else {}
     if state_file is None:
-        return Finished(run, key, 0, 0.0, 0.0, records)
+        return Finished(run, key, 0, 0.0, 0.0, records, parts)
     state = load_state(state_file)
     teaching = teaching_cpu_seconds(plan, run, state)
     curve = read_curve(state_file.parent / "curve.jsonl")
-    return Finished(run, key, state["step"], state["cpu_seconds"], teaching, records, curve)
+    return Finished(run, key, state["step"], state["cpu_seconds"], teaching, records, parts, curve)
 
 
 def teaching_cpu_seconds(plan: Plan, run: Run, state: Mapping[str, Any]) -> float:
@@ -277,7 +280,8 @@ def report(plan: Plan, results: Sequence[Finished], output: Path) -> str:
     text = (
         f"{len(plan.pairs)} validation pairs, {steps[1]} steps for every student, {steps[0]} for the teacher network, "
         f"{plan.student.store.pairs} pairs in the store; mean ± sd over the seeds of the mean over the pairs. `Dice "
-        "above l_rec only`: of the same seeds and cascades.\n\n"
+        "above l_rec only`: of the same seeds and cascades. `Dice, synthesized`: of pairs drawn like those in "
+        "training, but not of the store, with the structures of the label maps, at the end of the training.\n\n"
     ) + table(rows)
     values = [
         {**vars(f.run), "steps": f.steps, **{m: summarize_method(f.run.name, f.records).mean[m] for m in MEASURES}}
@@ -375,6 +379,7 @@ def main() -> None:
             arguments.minimum_voxels,
             not arguments.report_only,
             arguments.teachers[-1],
+            arguments.group is None,
         )
         runs = list_runs(arguments.kinds, arguments.teachers, arguments.cascades, arguments.seeds, arguments.weights)
         print(carry_out(plan, runs, arguments.output))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ablation_rows import KINDS, MEASURES, TEACHER, Condition, Finished
+from ablation_rows import KINDS, MEASURES, PARTS, TEACHER, Condition, Finished
 from common import new_figure
 from failures import failure_reason
 
@@ -39,6 +39,11 @@ class Row:
         """Return the mean over the pairs, by seed."""
         found = {seed: summary.mean[measure] for seed, summary in self.seeds.items()}
         return {seed: value for seed, value in found.items() if value is not None}
+
+    @property
+    def synthesized(self) -> dict[int, float]:
+        """The Dice of the synthesized pairs at the end of the training, by seed; each seed has its own pairs."""
+        return {f.run.seed: f.curve[-1]["dice"] for f in self.runs if f.curve and "dice" in f.curve[-1]}
 
 
 def rows_of(results: Sequence[Finished]) -> Iterator[Row]:
@@ -85,7 +90,10 @@ def table(rows: Sequence[Row]) -> str:
                 "" if row.cascades is None else str(row.cascades),
                 "" if row.cascades is None else str(len(row.seeds)),
                 *(_spread(list(row.values(m).values()), 4) for m in MEASURES),
-                "" if plain is None else _spread(_gains(row, plain), 4, "+"),
+                *(_spread([f.parts[name] for f in row.runs if name in f.parts], 4) for name in PARTS),
+                "" if plain is None else _spread(_gains(row.values("dice"), plain.values("dice")), 4, "+"),
+                _spread(list(row.synthesized.values()), 4),
+                "" if plain is None else _spread(_gains(row.synthesized, plain.synthesized), 4, "+"),
                 _spread([f.cpu_seconds for f in row.runs], 0),
                 _spread([f.teaching_cpu_seconds for f in row.runs], 0),
                 f"{np.mean([len(s.below_affine) for s in row.seeds.values()]):.1f}",
@@ -93,12 +101,14 @@ def table(rows: Sequence[Row]) -> str:
             ]
         )
     header = ["", "cascades", "seeds", "Dice", "Jaccard", "folding %", "SD log J", "Dice above l_rec only"]
+    header[-1:-1] = ["Dice, subcortical", "Dice, cortical"]
+    header += ["Dice, synthesized", "above l_rec only"]
     costs = ["CPU s of training", "CPU s of teacher and store"]
     return format_markdown_table([*header, *costs, "pairs below affine", "failed runs"], body)
 
 
-def _gains(row: Row, plain: Row) -> list[float]:
-    own, base = row.values("dice"), plain.values("dice")
+def _gains(own: Mapping[int, float], base: Mapping[int, float]) -> list[float]:
+    """Return the differences of the seeds that both have."""
     return [own[seed] - base[seed] for seed in own if seed in base]
 
 

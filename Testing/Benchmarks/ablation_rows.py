@@ -8,10 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from contrast_pairs import FIRST_CORTICAL_LABEL
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS
@@ -23,6 +26,8 @@ TEACHER = "teacher"
 KINDS = (TEACHER, *KNOWLEDGE_KINDS)
 MEASURES = ("dice", "jaccard", "folding_percent", "std_log_jacobian")
 CURVE_MEASURES = ("dice", "correlation", "folding_percent")
+PARTS = ("dice_subcortical", "dice_cortical")
+"""Of the structures of the brain ring below and from FIRST_CORTICAL_LABEL; of other pairs they are not known."""
 
 
 Condition = tuple[str, str, float]
@@ -61,7 +66,8 @@ class Finished:
 
     key: a hash of all that it depends on. steps: of its training. cpu_seconds: of its training; teaching_cpu_seconds:
     of the teacher and of the store before it. records: of the validation pairs; the run's own method has its name.
-    curve: one line for each validation during training, with `step` and CURVE_MEASURES.
+    parts: PARTS, mean over the pairs, where they are known. curve: one line for each validation during training, with
+    `step` and CURVE_MEASURES.
     """
 
     run: Run
@@ -70,6 +76,7 @@ class Finished:
     cpu_seconds: float
     teaching_cpu_seconds: float
     records: tuple[PairRecord, ...]
+    parts: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
 
 
@@ -90,6 +97,18 @@ def write_finished(folder: Path, finished: Iterable[Finished]) -> None:
     runs = sorted(finished, key=lambda f: (KINDS.index(f.run.kind), f.run, f.key))
     _write(folder / ROWS_FILE, [row for run in runs for row in _rows(run)])
     _write(folder / CURVES_FILE, [{"key": f.key, "run": f.run.name, **line} for f in runs for line in f.curve])
+
+
+def measure_parts(method: str, records: Sequence[PairRecord]) -> dict[str, float]:
+    """Mean over the pairs of PARTS; nothing for structures that are not named after label values."""
+    means: dict[str, list[float]] = {name: [] for name in PARTS}
+    for record in records:
+        found = {re.fullmatch(r"Label_(\d+)", name): dice for name, dice in record.scores[method].structures.items()}
+        values = {int(match[1]): dice for match, dice in found.items() if match is not None and dice is not None}
+        for name, is_cortical in zip(PARTS, (False, True), strict=True):
+            own = [dice for value, dice in values.items() if (value >= FIRST_CORTICAL_LABEL) == is_cortical]
+            means[name] += [sum(own) / len(own)] if own else []
+    return {name: sum(own) / len(own) for name, own in means.items() if own}
 
 
 def settings_of(value: Any) -> Any:
@@ -121,6 +140,7 @@ def _rows(finished: Finished) -> Iterable[dict[str, Any]]:
     run = finished.run
     own = {f.name: getattr(run, f.name) for f in fields(Run)} | {"key": finished.key, "steps": finished.steps}
     own |= {name: round(getattr(finished, name), 1) for name in ("cpu_seconds", "teaching_cpu_seconds")}
+    own |= {name: _text(finished.parts.get(name)) for name in PARTS}
     for record in finished.records:
         for method, scores in record.scores.items():
             measures = {name: _text(getattr(scores, name)) for name in MEASURES}
@@ -136,7 +156,8 @@ def _finished(key: str, rows: Sequence[Mapping[str, str]], curve: Sequence[Mappi
         pairs.setdefault(row["pair"], {})[row["method"]] = scores
     records = tuple(PairRecord(name, run.name, scores=scores) for name, scores in pairs.items())
     costs = float(first["cpu_seconds"]), float(first["teaching_cpu_seconds"])
-    return Finished(run, key, int(first["steps"]), *costs, records, tuple(curve))
+    parts = {name: float(first[name]) for name in PARTS if first[name]}
+    return Finished(run, key, int(first["steps"]), *costs, records, parts, tuple(curve))
 
 
 def _read(file: Path) -> list[dict[str, str]]:
