@@ -8,11 +8,11 @@ that of a relativistic pairing discriminator C without a bound,
 
 where slope_t and slope_s are the slopes of C at the teacher's and at the student's deformation, and F are the features
 of C's layers at every voxel. The features compare the two deformations of one pair, as the published form does with
-their means; C alone tells only whether a deformation is one of the teacher's kind. Both penalties are
-centered at zero (R1 and R2), so that training converges near the point where the two agree. Sources:
-Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; Mescheder et al., ICML 2018 (R1, R2); Huang et al.,
-"The GAN is dead; long live the GAN!", NeurIPS 2024 (the three together); Wang et al. (pix2pixHD), CVPR 2018 (matching
-of features).
+their means; C alone tells only whether a deformation is one of the teacher's kind. Slopes are measured as there: the
+change of C when the deformation changes by its own unit, root mean square. Both penalties are centered at zero (R1 and
+R2), so that training converges near the point where the two agree. Sources: Jolicoeur-Martineau, "The relativistic
+discriminator", ICLR 2019; Mescheder et al., ICML 2018 (R1, R2); Huang et al., "The GAN is dead; long live the GAN!",
+NeurIPS 2024 (the three together); Wang et al. (pix2pixHD), CVPR 2018 (matching of features).
 
 What the discriminator sees, so that it cannot tell the two apart by their making alone: both deformations on the half
 grid, which is the student's own, smoothed alike, and divided by the root mean square of the teacher's deformation of

@@ -139,17 +139,11 @@ class DistillationTrainer(Trainer[DistillationStage]):
             terms["smoothness"] = stage.smoothness * smoothness
         discriminator_terms: dict[str, float] = {}
         if knowledge.uses_knowledge(self.step):
-            lesson = self.ask_teacher(pair) if lesson is None else lesson
-            taught = lesson.is_taught
-            if bool(taught.all()):
-                known, own, teacher_flow = pair, flow, lesson.flow
-            else:
-                known, own, teacher_flow = select(pair, taught), flow[taught], lesson.flow[taught]
-            if not self.processes.any(len(own) == 0):
+            taught = _leave_out_untaught(pair, flow, self.ask_teacher(pair) if lesson is None else lesson)
+            if not self.processes.any(len(taught[1]) == 0):
                 if knowledge.updates_discriminator(self.step):
-                    discriminator_terms = self._update_discriminator(known, own.detach(), teacher_flow)
-                weight = (1 - knowledge.gamma) * knowledge.weight
-                terms["knowledge"] = weight * self._knowledge_loss(known, own, teacher_flow)
+                    discriminator_terms = self._update_discriminator(*taught)
+                terms["knowledge"] = (1 - knowledge.gamma) * knowledge.weight * self._knowledge_loss(*taught)
         self.descend(self.optimizer, terms)
         return discriminator_terms | to_floats(terms)
 
@@ -173,7 +167,7 @@ class DistillationTrainer(Trainer[DistillationStage]):
     def _update_discriminator(self, pair: Pair, student: Tensor, teacher: Tensor) -> dict[str, float]:
         terms: dict[str, Tensor] = {}
         for _ in range(self.config.critic.updates):
-            terms = self.critic.compute_own_loss(pair, student, teacher)
+            terms = self.critic.compute_own_loss(pair, student.detach(), teacher)
             self.descend(self.discriminator_optimizer, terms, clip=math.inf, average=True)
         return to_floats(terms)
 
@@ -181,6 +175,14 @@ class DistillationTrainer(Trainer[DistillationStage]):
         if self.config.knowledge.kind == "distance":
             return distance_loss(student, teacher)
         return self.critic.compute_student_loss(pair, student, teacher)
+
+
+def _leave_out_untaught(pair: Pair, flow: Tensor, lesson: Lesson) -> tuple[Pair, Tensor, Tensor]:
+    """The pairs of a batch that the teacher teaches, with the student's and the teacher's deformation."""
+    chosen = lesson.is_taught
+    if bool(chosen.all()):
+        return pair, flow, lesson.flow
+    return select(pair, chosen), flow[chosen], lesson.flow[chosen]
 
 
 class _TeacherIdentity:
