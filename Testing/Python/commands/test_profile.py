@@ -28,10 +28,10 @@ def numpy_product_gflops(size: int = 1000) -> float:
 
 
 def test_a_small_pair_is_profiled(tmp_path, capsys):
-    before = [vars(module).copy() for module in (flows, cascade, grid)], LightNetwork.forward
+    before = [vars(module).copy() for module in (flows, cascade, grid)], LightNetwork.predict
     file = tmp_path / "profile.json"
     assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
-    assert ([vars(module) for module in (flows, cascade, grid)], LightNetwork.forward) == before
+    assert ([vars(module) for module in (flows, cascade, grid)], LightNetwork.predict) == before
     printed, report = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in report["steps"]}
     stages = [s for s in report["steps"] if s["depth"] == 0 and not s["name"].startswith("write")]

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "core.network.grid:shrink": "average blocks",
     "core.network.grid:resample_to_grid": "sample on the grid",
     "core.affine.stage:align_affine": "affine",
-    "core.network.light_network:LightNetwork.forward": CONVOLUTIONS,
+    "core.network.light_network:LightNetwork.predict": CONVOLUTIONS,
     "core.network.flows:exponential": "squarings",
     "core.network.flows:compose": "compositions",
     "core.network.flows:warp": "warps",
@@ -81,24 +81,25 @@ def measure_once(registry: Any, request: RegistrationRequest) -> Profile:
     trace = Trace()
     first_picture: list[float] = []
     shapes: list[tuple[int, ...]] = []
-    forward = LightNetwork.forward
+    predict = LightNetwork.predict
 
-    def record_shape(self: Any, moving: Any, fixed: Any) -> Any:
-        shapes.append(tuple(moving.shape))
-        return forward(self, moving, fixed)
+    def record_shape(self: Any, images: Any) -> Any:
+        count, channels, *grid = images.shape
+        shapes.append((count, channels // 2, *grid))
+        return predict(self, images)
 
     def on_field(*_: Any) -> None:
         trace.enter(None)
         first_picture.append(sum(part.wall for part in trace.root.parts.values()))
 
-    LightNetwork.forward = record_shape  # type: ignore[method-assign]
+    LightNetwork.predict = record_shape  # type: ignore[method-assign]
     reset_peak_memory()
     try:
         with trace.time_functions(FUNCTIONS, _WITHOUT_PARTS):
             reply = run_request(registry, request, lambda update: trace.enter(update.stage), on_field)
             trace.enter(None)
     finally:
-        LightNetwork.forward = forward  # type: ignore[method-assign]
+        LightNetwork.predict = predict  # type: ignore[method-assign]
     trace.root.parts.pop("done", None)
     whole = sum(part.wall for part in trace.root.parts.values())
     return Profile(trace.root, first_picture[0], whole, read_peak_memory_mb(), shapes, reply)
