@@ -6,7 +6,7 @@ the images with noise, the teacher those without: what it teaches no refinement 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -54,10 +54,7 @@ class RefinementTeacher:
             "kind": "refinement",
             "student": IDENTITY if student is None else hash_weights(student),
             "cascades": cascades,
-            "update_voxels": settings.update_voxels,
-            "elastic_voxels": settings.elastic_voxels,
-            "window_voxels": settings.window_voxels,
-            "coarsest": settings.coarsest,
+            **asdict(settings),
         }
 
     def teach(self, pair: Pair, number: int | None = None) -> Lesson:
