@@ -5,8 +5,9 @@
 One command trains (the teachers, then every student: condition x cascades x seed), registers the validation pairs as
 the product does (its affine stage, its grid, its warp), and prints and plots mean and standard deviation over the
 seeds. Conditions: `none` (l_rec alone), and for each teacher `distance` (plain distillation) and `adversarial` (ALDK).
-Teachers: `network`, trained as ablation-teacher.toml says, and `refinement`, the product's refinement of the noise-free
-images. Everything but the condition, the number of cascades and the seed is the same in all runs: data, steps, rates,
+Teachers: `network`, trained as ablation-teacher.toml says, `refinement`, the product's refinement of the noise-free
+images, and `refreshed`, the same, whose fields are refined anew from the student's deformations after half of the
+steps. Everything but the condition, the number of cascades and the seed is the same in all runs: data, steps, rates,
 and the pairs, which all runs read from a store. The configurations are training/configs/ablation-*.toml.
 
 The command can be stopped and run again. Finished runs are kept in --output (ablation.csv, ablation_curves.csv) and are
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -53,7 +54,9 @@ from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training import configuration
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
+    DistillationStage,
     RunConfig,
+    StudentRunConfig,
     TeacherTrainingConfig,
     load_config,
 )
@@ -75,7 +78,8 @@ from LightRegistrationLib.training.trainers.teacher import train_teacher
 from LightRegistrationLib.training.trainers.teachers import open_teacher
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
-TEACHERS = ("network", "refinement")
+REFRESHED = "refreshed"
+TEACHERS = ("network", "refinement", REFRESHED)
 NETWORK = Run(TEACHER, "network", 0, 0)
 REVISION = 1
 """Raised when the same settings give other results; rows of another revision are not reused."""
@@ -130,12 +134,29 @@ def config_of(plan: Plan, run: Run) -> DistillationConfig:
         name=f"{student.name}-{run.name}",
         seed=run.seed,
         student=replace(student.student, cascades=run.cascades),
-        teacher=replace(student.teacher, kind=run.teacher or plan.pairs_from),
+        teacher=replace(student.teacher, kind=kind_of(run.teacher or plan.pairs_from)),
         knowledge=knowledge,
         critic=student.critic if run.kind == "adversarial" else DiscriminatorConfig(),
-        stages=tuple(replace(stage, cascades=run.cascades) for stage in student.stages),
+        stages=tuple(stage for whole in student.stages for stage in stages_of(run, whole)),
         validate_minutes=0.0,
     )
+
+
+def kind_of(teacher: str) -> str:
+    """Name the kind of a teacher in a configuration."""
+    return "refinement" if teacher == REFRESHED else teacher
+
+
+def stages_of(run: Run, stage: DistillationStage) -> Iterator[DistillationStage]:
+    """Yield a stage as a run trains it; in two halves with the same rates if the fields are refreshed in between."""
+    whole = replace(stage, cascades=run.cascades)
+    if run.teacher != REFRESHED:
+        yield whole
+        return
+    steps = whole.steps // 2
+    rate = whole.rate + (whole.final_rate - whole.rate) * steps / max(whole.steps, 1)
+    yield replace(whole, steps=steps, final_rate=rate)
+    yield replace(whole, steps=whole.steps - steps, rate=rate, refresh=True)
 
 
 def planned(plan: Plan, run: Run) -> tuple[RunConfig[Any], Path]:
@@ -218,9 +239,8 @@ class TeacherAsStudent(nn.Module):
         return flow, [flow]
 
 
-def method_of(plan: Plan, name: str, key: str, network: nn.Module, cascades: int | None) -> Method:
+def method_of(config: StudentRunConfig[Any], name: str, key: str, network: nn.Module, cascades: int | None) -> Method:
     """Make the method that registers with a network as the product does, on the grid of the students' training."""
-    config = plan.student
     registry = NetworkRegistry(
         name,
         network.eval().requires_grad_(False),
@@ -235,12 +255,12 @@ def evaluate(plan: Plan, state_file: Path | None, run: Run, key: str) -> tuple[P
     """Register the validation pairs with the network of a state, or with a teacher."""
     if run.kind == TEACHER:
         teacher = open_teacher(replace(plan.student.teacher, kind=run.teacher), state_file)
-        method = method_of(plan, run.name, key, TeacherAsStudent(teacher), None)
+        method = method_of(plan.student, run.name, key, TeacherAsStudent(teacher), None)
     else:
         assert state_file is not None
         student = RecursiveCascade(config_of(plan, run).student)
         student.load_state_dict(load_state(state_file)["student"])
-        method = method_of(plan, run.name, key, student, run.cascades)
+        method = method_of(plan.student, run.name, key, student, run.cascades)
     options = EvaluationOptions(minimum_voxels=plan.minimum_voxels, surfaces=False)
     records = evaluate_pairs(plan.pairs, [method], plan.runs / run.name / "evaluation", options)
     failed = [record for record in records if record.error]
@@ -341,7 +361,7 @@ def list_runs(
     """List the runs: the teachers, then seed by seed, so that an interrupted command leaves complete seeds."""
     conditions: list[Condition] = [("none", "", 1.0)] if "none" in kinds else []
     conditions += product((kind for kind in kinds if kind != "none"), teachers, weights)
-    runs = [Run(TEACHER, teacher, 0, 0) for teacher in teachers]
+    runs = [Run(TEACHER, teacher, 0, 0) for teacher in teachers if teacher != REFRESHED]
     students = product(seeds, cascades, conditions)
     return runs + [Run(kind, teacher, c, seed, weight) for seed, c, (kind, teacher, weight) in students]
 
@@ -352,7 +372,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
     parser.add_argument("--kinds", nargs="+", choices=KNOWLEDGE_KINDS, default=list(KNOWLEDGE_KINDS))
-    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=["network", "refinement"])
     parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument(

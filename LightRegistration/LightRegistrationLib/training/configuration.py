@@ -63,12 +63,15 @@ class TeacherStage(TrainingStage):
 class DistillationStage(TrainingStage):
     """A stage of distillation. smoothness: weight of the diffusion of the student's predictions (0 as published).
 
-    window: as for a teacher.
+    window: as for a teacher. refresh: whether the stage is taught by fields that are refined anew from the deformations
+    of the student as it is when the stage begins; otherwise by those of the teacher. It needs a store and the teacher
+    `refinement`.
     """
 
     cascades: int = 1
     smoothness: float = 0.0
     window: int = 0
+    refresh: bool = False
 
 
 StageT = TypeVar("StageT", bound=TrainingStage)

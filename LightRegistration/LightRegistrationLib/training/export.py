@@ -90,5 +90,6 @@ def _origin(config: AnyStudentConfig, state: Mapping[str, Any]) -> dict[str, Any
         if config.knowledge.kind == "adversarial":
             origin["critic"] = asdict(config.critic)
         if "store" in notes:
-            origin["store"] = asdict(config.store) | ({"untaught": notes["untaught"]} if "untaught" in notes else {})
+            told = {name: notes[name] for name in ("untaught", "refreshed_from") if name in notes}
+            origin["store"] = asdict(config.store) | told
     return origin

@@ -138,13 +138,18 @@ def test_finished_runs_are_kept_in_the_results_and_others_are_added(study, ablat
     assert trainings(again) == []
     assert (results / "ablation.csv").read_text(encoding="utf-8") == kept
 
-    more = ablation(*arguments, "--kinds", "none", "distance", "--seeds", "1")
-    assert trainings(more) == ["distance-refinement-1-seed1"]
-    assert {run.run.name for run in read(results).values()} == {
+    teachers = ("--teachers", "refinement", "refreshed", *arguments[2:])
+    more = ablation(*teachers, "--kinds", "none", "distance", "--seeds", "1")
+    assert trainings(more) == ["distance-refinement-1-seed1", "distance-refreshed-1-seed1"]
+    finished = {run.run.name: run for run in read(results).values()}
+    assert finished.keys() == {
         "teacher-refinement",
         "none-1-seed1",
         "distance-refinement-1-seed1",
+        "distance-refreshed-1-seed1",
     }
+    assert finished["distance-refreshed-1-seed1"].steps == 3
+    assert len(list((study / "runs" / "store-refinement" / "4mm").glob("refreshed-*"))) == 1
     table = (results / "ablation.md").read_text(encoding="utf-8")
 
     other = ablation(*arguments[:-1], "4", "--kinds", "distance", "--seeds", "1")

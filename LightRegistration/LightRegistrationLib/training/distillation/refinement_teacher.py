@@ -6,6 +6,7 @@ the images with noise, the teacher those without: what it teaches no refinement 
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -64,6 +65,10 @@ class RefinementTeacher:
             found = [self._teach_one(_select(pair, n)) for n in range(len(pair.fixed))]
         flow = torch.cat([deformation for deformation, _ in found]).to(device)
         return Lesson(flow, torch.tensor([is_better for _, is_better in found], device=device))
+
+    def follow(self, student: RecursiveCascade, cascades: int | None) -> RefinementTeacher:
+        """Make the same refinement of another student's deformations; of that student it has a copy as it is now."""
+        return RefinementTeacher(deepcopy(student).cpu(), self.settings, cascades)
 
     def _teach_one(self, pair: Pair) -> tuple[Tensor, bool]:
         shape: tuple[int, int, int] = tuple(pair.fixed.shape[2:])  # type: ignore[assignment]

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,15 +64,25 @@ class KnowledgeStore:
 
     identity: plain values that identify the origin of the store (teacher, sources, seed, spacing); a folder with
     another store is refused with an InputError that names the differences. clean: whether the images without noise are
-    stored too; otherwise the network's input images are used in their place. After `open`, `shapes` are the grids of
-    the pairs, `untaught` is the number of pairs that the teacher does not teach, and `cpu_seconds` is what drawing the
-    pairs and asking the teacher cost.
+    stored too; otherwise the network's input images are used in their place. images_of: a store of the same pairs, from
+    which the images are read; this one then has deformations alone. After `open`, `shapes` are the grids of the pairs,
+    `untaught` is the number of pairs that the teacher does not teach, and `cpu_seconds` is what drawing the pairs and
+    asking the teacher cost.
     """
 
-    def __init__(self, folder: Path, config: StoreConfig, identity: Mapping[str, Any], clean: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: StoreConfig,
+        identity: Mapping[str, Any],
+        clean: bool = False,
+        images_of: KnowledgeStore | None = None,
+    ) -> None:
         self.folder = folder
         self.config = config
-        self.images = ("fixed", "moving", "fixed_clean", "moving_clean") if clean else ("fixed", "moving")
+        self.images_of = images_of
+        stored = ("fixed", "moving", "fixed_clean", "moving_clean") if clean else ("fixed", "moving")
+        self.images = () if images_of is not None else stored
         settings = {"format": FORMAT, "resolution": config.resolution, "images": self.images, **identity}
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.shapes: list[tuple[int, ...]] = []
@@ -83,6 +93,11 @@ class KnowledgeStore:
     def shards(self) -> range:
         """The numbers of the files."""
         return range(-(-self.config.pairs // PAIRS_PER_SHARD))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no file is missing."""
+        return all(self._record(shard) is not None for shard in self.shards)
 
     def claim(self) -> None:
         """Create the folder and its index, or check that it belongs to this store. Raises InputError if it does not."""
@@ -160,17 +175,24 @@ class KnowledgeStore:
 
     def read(self, number: int) -> tuple[Pair, Lesson]:
         """A pair (N = 1) and what the teacher said of it. Raises InputError."""
+        tensors = self._read(number, (*self.images, "flow", "is_taught"))
+        pair = _pair_of(tensors) if self.images_of is None else self.images_of.read_pair(number)
+        flow = resize_flow(tensors["flow"].float(), tuple(pair.fixed.shape[2:]))
+        return pair, Lesson(flow, tensors["is_taught"])
+
+    def read_pair(self, number: int) -> Pair:
+        """A pair (N = 1) alone. Raises InputError."""
+        if self.images_of is not None:
+            return self.images_of.read_pair(number)
+        return _pair_of(self._read(number, self.images))
+
+    def _read(self, number: int, names: Iterable[str]) -> dict[str, Tensor]:
         file, place = self._file(number // PAIRS_PER_SHARD), number % PAIRS_PER_SHARD
         try:
             with safe_open(file, framework="pt") as shard:
-                images = {name: shard.get_tensor(f"{place}.{name}").float() for name in self.images}
-                flow = shard.get_tensor(f"{place}.flow").float()
-                is_taught = shard.get_tensor(f"{place}.is_taught")
+                return {name: shard.get_tensor(f"{place}.{name}") for name in names}
         except (OSError, SafetensorError) as error:
             raise InputError(f"{file}: cannot be read ({first_line(error)}); delete it and run again.") from error
-        clean = {f"{name}_clean": images.get(f"{name}_clean", images[name]) for name in ("fixed", "moving")}
-        flow = resize_flow(flow, tuple(images["fixed"].shape[2:]))
-        return Pair(images["fixed"], images["moving"], **clean), Lesson(flow, is_taught)
 
     def _pack(self, pair: Pair, lesson: Lesson) -> dict[str, Tensor]:
         flow = lesson.flow
@@ -219,6 +241,13 @@ class KnowledgeStore:
                 f"{index}: this store was computed with another {', '.join(different)}; choose another folder for the "
                 "store."
             )
+
+
+def _pair_of(tensors: Mapping[str, Tensor]) -> Pair:
+    """A pair from what is stored of it; without noise-free images the network's input images stand in for them."""
+    images = {name: tensor.float() for name, tensor in tensors.items() if name not in ("flow", "is_taught")}
+    clean = {f"{name}_clean": images.get(f"{name}_clean", images[name]) for name in ("fixed", "moving")}
+    return Pair(images["fixed"], images["moving"], **clean)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from ..configuration import DistillationConfig, DistillationStage, source_to_dic
 from ..data.pairs import Mixture, Pair, select
 from ..distillation.aldk import distance_loss
 from ..distillation.critic import make_critic
-from ..distillation.lesson import FieldTeacher, Lesson
-from ..distillation.store import KnowledgeStore
+from ..distillation.lesson import FieldTeacher, Lesson, hash_weights
+from ..distillation.refinement_teacher import RefinementTeacher
+from ..distillation.store import KnowledgeStore, Teach
 from ..loop.hardware import Hardware, Processes
 from ..loop.run import run_training
 from ..loop.trainer import Trainer, make_generator, to_floats
@@ -61,7 +64,10 @@ class DistillationTrainer(Trainer[DistillationStage]):
         self.discriminator = self.critic.network.to(self.processes.device)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.critic.rate)
         self.store_folder = store
+        self.store_seed = config.store.seed or config.seed
         self.store: KnowledgeStore | None = None
+        if any(stage.refresh for stage in config.stages) and (store is None or config.teacher.kind != "refinement"):
+            raise InputError(f"{config.name}: refresh in [[stage]] needs a store and [teacher] kind = 'refinement'.")
         if store is not None and config.store.pairs < config.batch:
             raise InputError(f"{config.name}: a store needs pairs, {config.batch} or more, in [store].")
         if store is not None:
@@ -88,31 +94,70 @@ class DistillationTrainer(Trainer[DistillationStage]):
                 f"{shape}; give [critic] fewer channels."
             )
         if self.store_folder is not None:
-            self.store = self._open_store(self.store_folder / f"{stage.spacing_mm:g}mm", stage, pairs)
+            folder = self.store_folder / f"{stage.spacing_mm:g}mm"
+            self.store = self._make_store(folder, stage, self.identity.values)
+            self._fill(self.store, pairs, self.teacher.teach)
+            if stage.refresh and not self.processes.any(self.is_stop_requested()):
+                self._refresh_store(self.store, stage, pairs)
 
-    def _open_store(self, folder: Path, stage: DistillationStage, pairs: Mixture) -> KnowledgeStore:
-        """Fill and open the store of a stage's grid; the processes share the work. Collective call."""
-        seed = self.config.store.seed or self.config.seed
+    def _make_store(
+        self,
+        folder: Path,
+        stage: DistillationStage,
+        teacher: Mapping[str, Any],
+        images_of: KnowledgeStore | None = None,
+    ) -> KnowledgeStore:
         identity = {
-            "teacher": self.identity.values,
+            "teacher": teacher,
             "sources": [source_to_dict(source) for source in self.config.sources],
-            "seed": seed,
+            "seed": self.store_seed,
             "spacing_mm": stage.spacing_mm,
         }
-        store = KnowledgeStore(folder, self.config.store, identity, self.config.clean)
+        return KnowledgeStore(folder, self.config.store, identity, self.config.clean, images_of)
+
+    def _fill(self, store: KnowledgeStore, pairs: Mixture, teach: Teach) -> None:
+        """Fill and open a store; the processes share the work. Collective call."""
         self.processes.in_turn(store.claim)
         store.fill(
-            lambda n: self.processes.move(pairs.draw(make_generator(seed, _STORE, n))),
-            self.teacher.teach,
+            lambda n: self.processes.move(pairs.draw(make_generator(self.store_seed, _STORE, n))),
+            teach,
             self.processes.rank,
             self.processes.count,
             self.is_stop_requested,
         )
         if not self.processes.any(self.is_stop_requested()):
             store.open()
-            self.notes["store_cpu_seconds"] = f"{store.cpu_seconds:.1f}"
+            cost = store.cpu_seconds + (store.images_of.cpu_seconds if store.images_of else 0.0)
+            self.notes["store_cpu_seconds"] = f"{cost:.1f}"
             self.notes["untaught"] = f"{store.untaught} of {len(store.shapes)}"
-        return store
+
+    def _refresh_store(self, store: KnowledgeStore, stage: DistillationStage, pairs: Mixture) -> None:
+        """Take the fields that are refined anew from the student as it was when the stage began. Collective call.
+
+        They lie in a folder of the store that is named after that student. At the first step of the stage the state is
+        written first, so that a run that is stopped meanwhile goes on with the same student.
+        """
+        assert isinstance(self.teacher, RefinementTeacher)
+        begins = list(accumulate((s.steps for s in self.config.stages), initial=0))
+        number = bisect_right(begins, self.step) - 1
+        begins_now = self.step == begins[number]
+        if begins_now:
+            self.notes["refreshed_from"] = hash_weights(self.student)
+            self.save()
+        student = self.notes.get("refreshed_from", "")
+        cascades = self.config.stages[number - 1].cascades if number else None
+        identity = {**self.teacher.identity, "student": student, "cascades": cascades}
+        refreshed = self._make_store(store.folder / f"refreshed-{student[:12]}", stage, identity, store)
+        if begins_now:
+            self._fill(refreshed, pairs, self.teacher.follow(self.student, cascades).teach)
+        elif refreshed.is_complete:
+            self._fill(refreshed, pairs, self.teacher.teach)
+        else:
+            raise InputError(
+                f"{refreshed.folder}: the fields that this run was taught by are not complete; give the store that it "
+                "began with, or another output folder to begin again."
+            )
+        self.store = refreshed
 
     def _draw_batch(self, pairs: Mixture) -> tuple[Pair, Lesson | None]:
         """A batch, and the teacher's lesson for it if there is a store."""
