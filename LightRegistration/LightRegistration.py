@@ -5,36 +5,29 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Union
 
 import qt
 import slicer
 import vtk
-from slicer import (
-    vtkMRMLLabelMapVolumeNode,
-    vtkMRMLMarkupsFiducialNode,
-    vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
-    vtkMRMLSequenceNode,
-    vtkMRMLTransformNode,
-)
-from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry.transforms import DisplacementField
-from LightRegistrationLib.core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
-from LightRegistrationLib.core.result.settings import MAX_CASCADES, RegistrationSettings
-from LightRegistrationLib.panel.checks import ResultChecks
+from LightRegistrationLib.core.result.settings import MAX_CASCADES
+from LightRegistrationLib.panel.checking.landmarks import measure_landmarks
+from LightRegistrationLib.panel.checking.result_export import (
+    add_table_node,
+    choose_and_save_csv,
+    choose_and_save_page,
+    copy_numbers,
+)
+from LightRegistrationLib.panel.checking.tabs import ResultChecks
+from LightRegistrationLib.panel.checking.tolerances import ToleranceForm, read_tolerances
 from LightRegistrationLib.panel.choices import (
     CheckList,
     ChoiceBox,
@@ -44,17 +37,14 @@ from LightRegistrationLib.panel.choices import (
     list_model_items,
     list_refinement_items,
 )
-from LightRegistrationLib.panel.comparing import list_comparison_items
-from LightRegistrationLib.panel.durations import read_seconds, store_seconds
-from LightRegistrationLib.panel.environment import ensure_packages, find_missing_packages, find_python_executable
-from LightRegistrationLib.panel.file_dialogs import (
+from LightRegistrationLib.panel.inputs.file_dialogs import (
     choose_and_load_segmentation,
     choose_and_load_volume,
     list_load_titles,
 )
-from LightRegistrationLib.panel.inputs import (
+from LightRegistrationLib.panel.inputs.sample_data import register_sample_data
+from LightRegistrationLib.panel.inputs.selected_nodes import (
     NODE_PARAMETERS,
-    SelectedNodes,
     choose_only_pair,
     list_preservable_segments,
     read_preserved_segments,
@@ -62,35 +52,21 @@ from LightRegistrationLib.panel.inputs import (
     read_settings,
     swap_inputs,
 )
-from LightRegistrationLib.panel.landmarks import measure_landmarks
-from LightRegistrationLib.panel.outputs import PublishedResult, find_replaced, publish_reply
-from LightRegistrationLib.panel.result_export import (
-    add_table_node,
-    choose_and_save_csv,
-    choose_and_save_page,
-    copy_numbers,
-)
-from LightRegistrationLib.panel.result_table import format_completion
-from LightRegistrationLib.panel.runner import Outcome, RegistrationRunner
-from LightRegistrationLib.panel.sample_data import register_sample_data
+from LightRegistrationLib.panel.logic import LightRegistrationLogic
+from LightRegistrationLib.panel.running.durations import read_seconds, store_seconds
+from LightRegistrationLib.panel.running.outputs import find_replaced
+from LightRegistrationLib.panel.running.series import SeriesForm
 from LightRegistrationLib.panel.self_test.scenarios import LightRegistrationScenarios
-from LightRegistrationLib.panel.series import SeriesChoice, SeriesEnd, SeriesForm, SeriesRun
-from LightRegistrationLib.panel.slice_views import ResultViews
-from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, RunEnd, RunState, find_state
-from LightRegistrationLib.panel.tolerances import ToleranceForm, read_tolerances
+from LightRegistrationLib.panel.state import DOUBLE_CLICK_S, find_state
 from LightRegistrationLib.panel.translation import translate
-from LightRegistrationLib.panel.view_content import (
-    Overlay,
+from LightRegistrationLib.panel.views.comparisons import list_comparison_items
+from LightRegistrationLib.panel.views.view_content import (
     Picture,
-    ViewContent,
-    adopt_earlier_switches,
     read_switches,
     read_view_content,
 )
 from LightRegistrationLib.panel.widget_states import OVERLAY_BUTTONS, PICTURE_BUTTONS, PanelWidgets
-from LightRegistrationLib.scene.display.comparison import Comparison
-from LightRegistrationLib.scene.display.deformation_grid import GridKind
-from LightRegistrationLib.scene.nodes.results import RegistrationNodes, find_registration_nodes
+from LightRegistrationLib.scene.nodes.results import find_registration_nodes
 from LightRegistrationLib.scene.nodes.review import read_review
 
 
@@ -122,57 +98,6 @@ class LightRegistration(ScriptedLoadableModule):
 def registerSampleData():
     """Offer the built-in pair in the module Sample Data."""
     register_sample_data(str(Path(__file__).parent / "Resources" / "Icons" / "Phantom.png"))
-
-
-# Slicer's parameter node supports a Union with None, but not the newer A | B.
-SegmentationOrLabels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
-
-
-@parameterNodeWrapper
-class LightRegistrationParameterNode:
-    """The user's choices and the latest result; saved with the scene.
-
-    initialTransform: used if initial is "transform".
-    Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
-    followUp: both volumes are scans of one person. cascades, threads: 0 for as trained, and for all cores.
-    Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
-    series: 4-D, every frame is registered to one of them. seriesPoints: of that frame, to follow over time.
-    An output that is None is created, or that of the latest result is taken if the same nodes are registered again, but
-    for keepResults. result: the transform of the latest run; it references all nodes of
-    that run. report: the numbers of that run as JSON. picture, overlay, showGrid, gridKind, comparison: what the views
-    show (ViewContent).
-    """
-
-    fixedVolume: vtkMRMLScalarVolumeNode
-    movingVolume: vtkMRMLScalarVolumeNode
-    fixedSegmentation: SegmentationOrLabels
-    movingSegmentation: SegmentationOrLabels
-    model: str = "auto"
-    initial: str = "affine"
-    initialTransform: vtkMRMLTransformNode
-    refine: str = "none"
-    fixedMask: SegmentationOrLabels
-    movingMask: SegmentationOrLabels
-    keepVolume: str = ""
-    fixedLandmarks: vtkMRMLMarkupsFiducialNode
-    movingLandmarks: vtkMRMLMarkupsFiducialNode
-    showErrorLines: bool = False
-    followUp: bool = False
-    cascades: int = 0
-    threads: int = 0
-    keepResults: bool = False
-    series: vtkMRMLSequenceNode
-    seriesPoints: vtkMRMLMarkupsFiducialNode
-    outputTransform: vtkMRMLTransformNode
-    outputVolume: vtkMRMLScalarVolumeNode
-    outputSegmentation: vtkMRMLSegmentationNode
-    result: vtkMRMLTransformNode
-    report: str = ""
-    picture: str = Picture.AFTER.value
-    overlay: str = Overlay.OUTLINES.value
-    showGrid: bool = False
-    gridKind: str = GridKind.GRID.value
-    comparison: str = Comparison.FADE.value
 
 
 class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -479,8 +404,8 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic.note_problem(line, selected)
 
     def _warmUp(self, selected):
-        """Start the worker before the user presses Register; missing packages are reported only then."""
-        if selected.find_problem() is None and not find_missing_packages():
+        """Start the worker before the user presses Register."""
+        if selected.find_problem() is None:
             self.logic.warm_up()
 
     def _readViewState(self):
@@ -510,232 +435,6 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
                 setattr(self._parameterNode, parameter, value)
 
         return setParameter
-
-
-DEFAULT_SETTINGS = RegistrationSettings()
-
-
-def ask_for_no_preview() -> ViewContent | None:
-    """Show nothing before the result is complete."""
-    return None
-
-
-class LightRegistrationLogic(ScriptedLoadableModuleLogic):
-    """Registers nodes of the scene, with or without the panel.
-
-    In a script: `slicer.util.getModuleLogic("LightRegistration").register(fixed, moving)`.
-    """
-
-    def __init__(self):
-        ScriptedLoadableModuleLogic.__init__(self)
-        self._runner = RegistrationRunner(slicer.mrmlScene, find_python_executable())
-        self.on_change: Callable[[], None] | None = None
-        self._run_state = RunState()
-        self._views = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic(), self._tell_change)
-
-    def getParameterNode(self):
-        """Return the module's parameters, typed."""
-        node = super().getParameterNode()
-        adopt_earlier_switches(node)
-        return LightRegistrationParameterNode(node)
-
-    @property
-    def run_state(self) -> RunState:
-        """What this logic is doing, and how the latest attempt ended."""
-        return self._run_state
-
-    def _set_run_state(self, state: RunState) -> None:
-        self._run_state = state
-        self._tell_change()
-
-    def _tell_change(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
-
-    def note_problem(self, line: str, selected: SelectedNodes) -> None:
-        """Keep one line on an attempt that failed before anything was registered."""
-        self._set_run_state(RunState(end=RunEnd(line, True, selected)))
-
-    def forget_end_of_others(self, selected: SelectedNodes) -> None:
-        """Forget how the latest attempt ended if other nodes were chosen for it."""
-        end = self._run_state.end
-        if end is not None and end.selected != selected:
-            self._run_state = replace(self._run_state, end=None)
-
-    def is_shown(self, transform: vtkMRMLTransformNode, content: ViewContent) -> bool:
-        """Whether all slice views show exactly this of a result."""
-        return self._views.is_showing(transform, content)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a registration is running."""
-        return self._runner.is_busy
-
-    @property
-    def worker_process_id(self) -> int | None:
-        """The ID of the worker process, None if there is none."""
-        return self._runner.worker_process_id
-
-    def start(
-        self,
-        selected: SelectedNodes,
-        settings: RegistrationSettings,
-        on_end: Callable[[PublishedResult | None, Outcome], None],
-        on_progress: Progress = ignore_progress,
-        preview: Callable[[], ViewContent | None] = ask_for_no_preview,
-        replaced: RegistrationNodes | None = None,
-    ) -> None:
-        """Start a registration and return; `on_end` is called once, with the new nodes or None.
-
-        preview: called with each deformation (first the network's, then the refined one), seconds before the result is
-        complete; returns what the views show beside the preview, or None for no preview. replaced: an earlier result
-        whose nodes take the new one, unless others are selected.
-        Raises InputError, with one line for the user, for nodes that cannot be registered.
-        """
-        problem = selected.find_problem()
-        if problem is not None:
-            raise InputError(problem)
-        self._ensure_packages()
-
-        def publish_and_end(outcome: Outcome) -> None:
-            try:
-                registered = None
-                if outcome.reply is not None:
-                    registered = publish_reply(slicer.mrmlScene, selected, outcome.reply, replaced)
-            except InputError as error:
-                registered, outcome = None, Outcome(line=str(error))
-            line = outcome.line or format_completion(registered.report)
-            is_error = registered is None and not outcome.canceled
-            self._run_state = RunState(end=RunEnd(line, is_error, selected, registered is not None))
-            if registered is None:
-                self._views.end_preview()
-            else:
-                self._views.replace_preview(registered.nodes)
-            self._tell_change()
-            on_end(registered, outcome)
-
-        def show_progress(update: ProgressUpdate) -> None:
-            self._set_run_state(RunState(progress=update))
-            on_progress(update)
-
-        def show_preview(field: DisplacementField) -> None:
-            content = preview()
-            if content is not None:
-                self._views.show_preview(selected, request.moving.affine, field, content)
-
-        request = selected.make_request(settings)
-        self._runner.start(request, publish_and_end, show_progress, show_preview, tuple(selected.list_inputs()))
-        self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
-
-    def start_series(
-        self,
-        choice: SeriesChoice,
-        settings: RegistrationSettings,
-        selected: SelectedNodes | None = None,
-        on_end: Callable[[SeriesEnd], None] = lambda end: None,
-    ) -> None:
-        """Register every frame of a sequence to one of them and return; `on_end` is called once, with the new nodes.
-
-        settings: of each registration; the frames are taken where they are. selected: what the panel shows beside it.
-        Raises InputError, with one line for the user, for a sequence that cannot be registered.
-        """
-        problem = choice.find_problem()
-        if problem is not None:
-            raise InputError(problem)
-        self._ensure_packages()
-
-        def show_progress(number: int, update: ProgressUpdate) -> None:
-            part = translate("LightRegistration", "Frame {number}:").format(number=number)
-            self._set_run_state(RunState(progress=update, part=part))
-
-        def end(result: SeriesEnd) -> None:
-            # has_result: what the panel shows of a pair stays valid.
-            shown = RunEnd(result.line, result.is_error, selected or SelectedNodes(), has_result=True)
-            self._set_run_state(RunState(end=shown))
-            on_end(result)
-
-        run = SeriesRun(self._runner, choice, settings, show_progress, end)
-        self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
-        try:
-            run.start()
-        except InputError:
-            self._set_run_state(RunState())
-            raise
-
-    def _ensure_packages(self) -> None:
-        if not find_missing_packages():
-            return
-        # Slicer handles events while packages are installed: the button must not be pressed a second time.
-        self._set_run_state(RunState(is_starting=True))
-        try:
-            ensure_packages()
-        finally:
-            self._set_run_state(RunState())
-
-    def register(
-        self,
-        fixed: vtkMRMLScalarVolumeNode,
-        moving: vtkMRMLScalarVolumeNode,
-        *,
-        fixed_segmentation: vtkMRMLSegmentationNode | None = None,
-        moving_segmentation: vtkMRMLSegmentationNode | None = None,
-        fixed_mask: vtkMRMLSegmentationNode | None = None,
-        moving_mask: vtkMRMLSegmentationNode | None = None,
-        settings: RegistrationSettings = DEFAULT_SETTINGS,
-        timeout_s: float = 600.0,
-    ) -> PublishedResult:
-        """Register and wait for the result; windows respond meanwhile.
-
-        Masks: where the volumes are compared. Returns the new nodes and the numbers.
-        Raises InputError if there is no result, TimeoutError (and cancels) if it takes longer than `timeout_s`.
-        """
-        ends: list[tuple[PublishedResult | None, Outcome]] = []
-        selected = SelectedNodes(
-            fixed, moving, fixed_segmentation, moving_segmentation, fixed_mask=fixed_mask, moving_mask=moving_mask
-        )
-        self.start(selected, settings, lambda registered, outcome: ends.append((registered, outcome)))
-        try:
-            self._runner.wait(timeout_s)
-        finally:
-            self._runner.cancel()
-        registered, outcome = ends[0]
-        if registered is None:
-            raise InputError(outcome.line)
-        return registered
-
-    def show(self, transform: vtkMRMLTransformNode | None, content: ViewContent) -> None:
-        """Show a result in the slice views: picture, overlay and deformation grid."""
-        self._views.show(transform, content)
-
-    def show_opaque(self, on: bool) -> None:
-        """Show the moving or warped volume of the shown result alone; off: over the fixed one, as before."""
-        self._views.show_opaque(on)
-
-    @property
-    def foreground_opacity(self) -> float | None:
-        """How opaque the views show the moving or warped volume, 0 to 1; None without a result in the views."""
-        return self._views.foreground_opacity
-
-    def set_foreground_opacity(self, opacity: float) -> None:
-        """Show the moving or warped volume more or less opaque over the fixed one."""
-        self._views.set_foreground_opacity(opacity)
-
-    def warm_up(self) -> None:
-        """Start the worker in the background. Raises InputError if it cannot be started."""
-        self._runner.warm_up()
-
-    def wait(self, timeout_s: float = 600.0) -> None:
-        """Return when no registration is running; windows respond meanwhile. Raises TimeoutError."""
-        self._runner.wait(timeout_s)
-
-    def cancel(self) -> None:
-        """Cancel the running registration at once."""
-        self._runner.cancel()
-
-    def close(self) -> None:
-        """End the worker and restore the views."""
-        self._runner.close()
-        self._views.close()
 
 
 class LightRegistrationTest(LightRegistrationScenarios, ScriptedLoadableModuleTest):

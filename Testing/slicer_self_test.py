@@ -13,7 +13,7 @@ def run_self_test() -> int:
     if not hasattr(slicer.modules, "lightregistration"):
         print("Slicer did not load the module LightRegistration: see the messages above.")
         return 2
-    environment = importlib.import_module("LightRegistrationLib.panel.environment")
+    environment = importlib.import_module("LightRegistrationLib.panel.running.environment")
     requirements = [f'"{environment.REQUIREMENTS[name]}"' for name in environment.find_missing_packages()]
     if requirements:
         print(f'Install first: "{environment.find_python_executable()}" -m pip install {" ".join(requirements)}')

@@ -129,7 +129,7 @@ class Stopwatch:
 
 def click(host: Any, panel: Any) -> Row:
     """Register once; return the seconds of each part."""
-    from LightRegistrationLib.panel.slice_views import ResultViews
+    from LightRegistrationLib.panel.views.slice_views import ResultViews
     from LightRegistrationLib.worker import client, protocol
 
     watch, logic = Stopwatch(), panel.logic
@@ -183,6 +183,7 @@ def measure(
     from LightRegistrationLib.scene.nodes.volumes import volume_node_from_volume
 
     slicer.mrmlScene.Clear()
+    panel.logic._runner._client.kill()  # an idle worker would stay for the next pair
     panel.enter()
     for role, (volume, segmentation) in zip(("fixed", "moving"), pair, strict=True):
         node = volume_node_from_volume(slicer.mrmlScene, volume, role)

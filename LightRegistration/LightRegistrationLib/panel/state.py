@@ -9,12 +9,12 @@ from typing import Any
 from ..core.result.progress import ProgressUpdate, Stage
 from ..scene.display.comparison import Comparison
 from ..scene.nodes.results import find_registration_nodes
-from .inputs import SelectedNodes, read_selected_nodes
-from .landmarks import describe_errors, has_landmarks
-from .place_check import PlaceRow, PlaceStep, describe_places
-from .stage_labels import format_progress
+from .checking.landmarks import describe_errors, has_landmarks
+from .checking.place_check import PlaceRow, PlaceStep, describe_places
+from .inputs.selected_nodes import SelectedNodes, read_selected_nodes
+from .running.stage_labels import format_progress
 from .translation import translate
-from .view_content import Overlay, Picture, ViewContent, list_overlays, parse_report, read_view_content
+from .views.view_content import Overlay, Picture, ViewContent, list_overlays, parse_report, read_view_content
 
 DOUBLE_CLICK_S = 0.5
 """A second press of the button within this time belongs to a double click: the longest default of desktop systems."""

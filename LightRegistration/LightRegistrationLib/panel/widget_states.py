@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .place_check import PlaceRow, PlaceStep, fill_places_table, make_step_texts
-from .result_table import StructureTable, format_summary
+from .checking.place_check import PlaceRow, PlaceStep, fill_places_table, make_step_texts
+from .checking.result_table import StructureTable, format_summary
 from .state import PanelState, ResultState
 from .translation import translate
-from .view_content import Overlay, Picture
+from .views.view_content import Overlay, Picture
 
 _INPUT_SECTIONS = ("inputsSection", "optionsSection", "advancedSection")
 PICTURE_BUTTONS = {

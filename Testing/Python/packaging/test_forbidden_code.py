@@ -18,7 +18,7 @@ ALLOWED = {
     "LightRegistrationLib/training/state.py": {"import pickle"},
     # The worker process, and the installation of packages that the user agreed to.
     "LightRegistrationLib/worker/session.py": {"import subprocess"},
-    "LightRegistrationLib/panel/environment.py": {"import subprocess"},
+    "LightRegistrationLib/panel/running/environment.py": {"import subprocess"},
 }
 
 

@@ -17,11 +17,10 @@ def without_torch(monkeypatch):
     """As in a newly installed Slicer with a user: PyTorch is missing, and the test answers the dialogs."""
     import slicer
 
-    from LightRegistrationLib.panel import environment
+    from LightRegistrationLib.panel.running import environment
 
     installed = []
     monkeypatch.setattr(environment, "find_missing_packages", lambda: [] if TORCH in installed else [TORCH])
-    monkeypatch.setattr(sys.modules["LightRegistration"], "find_missing_packages", environment.find_missing_packages)
     monkeypatch.setattr(slicer.util, "pip_install", lambda wish: installed.append(wish[0].partition(">")[0]))
     monkeypatch.setattr(slicer.app._native, "_testing", False)
     return installed
@@ -153,7 +152,7 @@ def checked(box) -> list[str]:
 def test_preservable_structures_are_those_of_the_moving_segmentation(opened):
     import qt
 
-    from LightRegistrationLib.panel.inputs import read_settings
+    from LightRegistrationLib.panel.inputs.selected_nodes import read_settings
 
     box, parameters = opened.ui.keepVolumeList, opened.panel.logic.getParameterNode()
     assert box.count == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -43,13 +42,12 @@ def test_a_scene_with_a_result_is_loaded_while_the_panel_is_open(opened, tmp_pat
 def test_a_failed_installation_is_one_line(opened, monkeypatch):
     import slicer
 
-    from LightRegistrationLib.panel import environment
+    from LightRegistrationLib.panel.running import environment
 
     def fail(_wish):
         raise subprocess.CalledProcessError(1, ["PythonSlicer", "-m", "pip"])
 
-    for module in (environment, sys.modules["LightRegistration"]):
-        monkeypatch.setattr(module, "find_missing_packages", lambda: ["torch"])
+    monkeypatch.setattr(environment, "find_missing_packages", lambda: ["torch"])
     monkeypatch.setattr(slicer.util, "pip_install", fail)
     opened.choose()
     with opened.host.leave_testing_mode():
@@ -65,7 +63,7 @@ def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
     """pip_install handles events, so that the user could press Register again."""
     import slicer
 
-    from LightRegistrationLib.panel import environment
+    from LightRegistrationLib.panel.running import environment
 
     missing, asked = ["torch"], []
 
@@ -74,8 +72,7 @@ def test_nothing_starts_twice_while_packages_are_installed(opened, monkeypatch):
         opened.ui.registerButton.click()
         missing.clear()
 
-    for module in (environment, sys.modules["LightRegistration"]):
-        monkeypatch.setattr(module, "find_missing_packages", lambda: list(missing))
+    monkeypatch.setattr(environment, "find_missing_packages", lambda: list(missing))
     monkeypatch.setattr(slicer.util, "pip_install", install)
     opened.choose()
     with opened.host.leave_testing_mode():
@@ -106,7 +103,7 @@ def test_reload_in_developer_mode_removes_the_old_panels_display(opened):
 def test_the_self_test_script_names_missing_packages_and_sets_the_exit_status(opened, monkeypatch, capsys):
     import slicer
 
-    from LightRegistrationLib.panel import environment
+    from LightRegistrationLib.panel.running import environment
 
     exit_statuses = []
     monkeypatch.setattr(environment, "find_missing_packages", lambda: ["torch"])

@@ -11,7 +11,7 @@ from LightRegistrationLib.scene.display.deformation_grid import GridKind
 
 
 def test_every_stage_has_a_label(opened):
-    from LightRegistrationLib.panel.stage_labels import format_progress, make_stage_labels
+    from LightRegistrationLib.panel.running.stage_labels import format_progress, make_stage_labels
 
     labels = make_stage_labels()
     assert set(labels) == set(Stage)
@@ -20,13 +20,13 @@ def test_every_stage_has_a_label(opened):
 
 
 def test_every_end_of_a_refinement_has_a_reason(opened):
-    from LightRegistrationLib.panel.result_table import make_refinement_end_labels
+    from LightRegistrationLib.panel.checking.result_table import make_refinement_end_labels
 
     assert set(make_refinement_end_labels()) == set(RefinementEnd)
 
 
 def test_every_kind_of_change_has_its_own_words(opened):
-    from LightRegistrationLib.panel.result_table import make_change_labels
+    from LightRegistrationLib.panel.checking.result_table import make_change_labels
 
     labels = make_change_labels()
     assert set(labels) == set(ChangeKind)
@@ -35,7 +35,7 @@ def test_every_kind_of_change_has_its_own_words(opened):
 
 def test_every_preset_and_initial_alignment_is_offered(opened):
     from LightRegistrationLib.panel import choices
-    from LightRegistrationLib.panel.comparing import list_comparison_items
+    from LightRegistrationLib.panel.views.comparisons import list_comparison_items
 
     assert {value for value, _name in list_comparison_items()} == set(Comparison)
     assert {value for value, _name in choices.list_grid_items()} == set(GridKind)

@@ -38,7 +38,7 @@ def test_the_table_shows_the_numbers_of_the_report(opened):
 
 
 def test_panel_and_transform_name_the_model_and_the_reason(opened):
-    from LightRegistrationLib.panel.result_table import format_summary
+    from LightRegistrationLib.panel.checking.result_table import format_summary
     from LightRegistrationLib.scene.nodes.transforms import read_result_details
 
     opened.model = None
@@ -107,7 +107,7 @@ def test_a_click_on_a_header_sorts_the_structures(opened):
 
 def test_a_long_table_is_filled_in_parts(opened):
     """Windows respond meanwhile; a click on a header sorts all of it."""
-    from LightRegistrationLib.panel.result_table import SLICE_ROWS
+    from LightRegistrationLib.panel.checking.result_table import SLICE_ROWS
 
     table, structures = opened.ui.resultTable, opened.panel.view.structures
     count = 3 * SLICE_ROWS - 5

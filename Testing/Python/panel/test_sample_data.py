@@ -38,7 +38,7 @@ class SampleDataLogic:
 
 
 def test_slicer_offers_the_pair_after_its_start_and_the_panel_chooses_it(slicer_host, monkeypatch):
-    from LightRegistrationLib.panel import sample_data
+    from LightRegistrationLib.panel.inputs import sample_data
 
     module = types.ModuleType("SampleData")
     module.SampleDataLogic = SampleDataLogic

@@ -13,7 +13,7 @@ def save_page(opened, path) -> str:
 
 
 def test_tolerances_are_kept_for_the_site_and_stand_on_the_page(shifted, tmp_path):
-    from LightRegistrationLib.panel.tolerances import read_tolerances
+    from LightRegistrationLib.panel.checking.tolerances import read_tolerances
 
     ui = shifted.ui
     ui.diceToleranceBox.setValue(0.95)

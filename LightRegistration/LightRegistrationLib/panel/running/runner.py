@@ -12,12 +12,12 @@ import qt
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ..core.errors import InputError
-from ..core.geometry.transforms import DisplacementField
-from ..core.result.progress import Progress, ignore_progress
-from ..core.result.result import RegistrationResult
-from ..worker.client import WorkerClient
-from ..worker.protocol import (
+from ...core.errors import InputError
+from ...core.geometry.transforms import DisplacementField
+from ...core.result.progress import Progress, ignore_progress
+from ...core.result.result import RegistrationResult
+from ...worker.client import WorkerClient
+from ...worker.protocol import (
     FieldFound,
     Finished,
     Message,
@@ -29,7 +29,7 @@ from ..worker.protocol import (
     RegistrationRequest,
     WorkerExited,
 )
-from .translation import translate
+from ..translation import translate
 
 POLL_MILLISECONDS = 15
 OnField = Callable[[DisplacementField], None]

@@ -8,8 +8,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ..scene.display.comparison import Comparison
-from ..scene.display.deformation_grid import GridKind
+from ...scene.display.comparison import Comparison
+from ...scene.display.deformation_grid import GridKind
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -12,17 +12,17 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from ..core.geometry.geometry import FloatArray
-from ..core.geometry.transforms import DisplacementField
-from ..scene.display.comparison import Comparison
-from ..scene.display.deformation_maps import MapKind
-from ..scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
-from ..scene.display.preview import add_preview, remove_preview
-from ..scene.display.result_display import ResultDisplay
-from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
-from .comparing import Comparisons
-from .inputs import SelectedNodes
-from .translation import translate
+from ...core.geometry.geometry import FloatArray
+from ...core.geometry.transforms import DisplacementField
+from ...scene.display.comparison import Comparison
+from ...scene.display.deformation_maps import MapKind
+from ...scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
+from ...scene.display.preview import add_preview, remove_preview
+from ...scene.display.result_display import ResultDisplay
+from ...scene.nodes.results import RegistrationNodes, find_registration_nodes
+from ..inputs.selected_nodes import SelectedNodes
+from ..translation import translate
+from .comparisons import Comparisons
 from .view_content import Overlay, Picture, ViewContent
 
 _NOTHING = ViewContent(overlay=Overlay.NONE)

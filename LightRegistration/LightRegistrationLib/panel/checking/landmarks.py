@@ -8,14 +8,14 @@ from typing import Any
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ..core.errors import InputError
-from ..core.geometry.geometry import FloatArray
-from ..core.metrics.landmarks import measure_landmark_errors
-from ..core.report.build import describe_landmarks
-from ..core.report.definition import LandmarksReport
-from ..scene.nodes.landmarks import map_to_fixed, map_to_moving, read_landmarks_mm
-from .translation import translate
-from .view_content import Picture, read_switches
+from ...core.errors import InputError
+from ...core.geometry.geometry import FloatArray
+from ...core.metrics.landmarks import measure_landmark_errors
+from ...core.report.build import describe_landmarks
+from ...core.report.definition import LandmarksReport
+from ...scene.nodes.landmarks import map_to_fixed, map_to_moving, read_landmarks_mm
+from ..translation import translate
+from ..views.view_content import Picture, read_switches
 
 
 def has_landmarks(parameters: Any) -> bool:

@@ -10,8 +10,14 @@ import qt
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ..scene.nodes.checked_places import CheckedPlace, add_place_node, keep_place, list_checked_places, list_place_nodes
-from .translation import translate
+from ...scene.nodes.checked_places import (
+    CheckedPlace,
+    add_place_node,
+    keep_place,
+    list_checked_places,
+    list_place_nodes,
+)
+from ..translation import translate
 
 
 class PlaceStep(StrEnum):

@@ -8,24 +8,25 @@ from typing import Any
 import slicer
 import slicer.util
 
-from ..core.errors import InputError
-from ..core.review.agreement import find_worst_place
-from ..scene.display.error_lines import ErrorLines
-from ..scene.nodes.checked_places import list_checked_places, list_place_nodes
-from ..scene.nodes.probe import Point
-from ..scene.nodes.results import RegistrationNodes, find_registration_nodes
-from ..scene.nodes.review import ReviewField, read_review, store_review
-from ..scene.nodes.segmentations import segmentation_from_node
-from ..scene.nodes.structure_center import find_structure_center
+from ...core.errors import InputError
+from ...core.review.agreement import find_worst_place
+from ...scene.display.error_lines import ErrorLines
+from ...scene.nodes.checked_places import list_checked_places, list_place_nodes
+from ...scene.nodes.probe import Point
+from ...scene.nodes.results import RegistrationNodes, find_registration_nodes
+from ...scene.nodes.review import ReviewField, read_review, store_review
+from ...scene.nodes.segmentations import segmentation_from_node
+from ...scene.nodes.structure_center import find_structure_center
+from ..translation import translate
+from ..views.compare_layout import CompareView
+from ..views.cursor_follower import CursorFollower
+from ..views.view_content import Picture, parse_report, read_switches
 from .carrying import CarryForm
-from .compare import CompareView
-from .cursor import CursorFollower, show_cursor
+from .cursor import show_cursor
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
 from .result_table import StructureTable
-from .translation import translate
 from .verdict import VerdictForm
-from .view_content import Picture, parse_report, read_switches
 
 _TABS = ("numbers", "cursor", "landmarks", "places", "carry", "verdict")
 """In the order of LightRegistration.ui. The buttons of a tab bar would not fit into the panel on a small screen."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import qt
 
-from ..core.result.result import ChangeKind, RefinementEnd
-from .translation import translate
+from ...core.result.result import ChangeKind, RefinementEnd
+from ..translation import translate
 
 _COLUMNS = (("before", "dice"), ("after", "dice"), ("after", "hd95_mm"), ("after", "volume_change_percent"))
 _FORMATS = {"dice": "{:.3f}", "hd95_mm": "{:.1f}", "volume_change_percent": "{:+.1f} %"}

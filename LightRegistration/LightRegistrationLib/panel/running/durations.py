@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from ..core.result.settings import RefinementPreset
+from ...core.result.settings import RefinementPreset
 
 _KEY = "LightRegistration/Seconds/"
 

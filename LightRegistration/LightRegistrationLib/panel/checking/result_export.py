@@ -10,17 +10,17 @@ from typing import Any
 
 import qt
 
-from ..core.errors import InputError
-from ..core.review.page import build_page
-from ..core.review.pictures import ReviewedPair
-from ..core.review.tolerances import Tolerances
-from ..scene.files.png import encode_png
-from ..scene.nodes.report_table import NAME_COLUMN, fill_report_table, list_report_columns
-from ..scene.nodes.results import RegistrationNodes
-from ..scene.nodes.segmentations import segmentation_from_node
-from ..scene.nodes.transforms import field_from_transform_node
-from ..scene.nodes.volumes import volume_from_node
-from .translation import translate
+from ...core.errors import InputError
+from ...core.review.page import build_page
+from ...core.review.pictures import ReviewedPair
+from ...core.review.tolerances import Tolerances
+from ...scene.files.png import encode_png
+from ...scene.nodes.report_table import NAME_COLUMN, fill_report_table, list_report_columns
+from ...scene.nodes.results import RegistrationNodes
+from ...scene.nodes.segmentations import segmentation_from_node
+from ...scene.nodes.transforms import field_from_transform_node
+from ...scene.nodes.volumes import volume_from_node
+from ..translation import translate
 
 
 def choose_and_save_page(parent: Any, nodes: RegistrationNodes, report: Any, tolerances: Tolerances) -> str | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import slicer
 
-from ..core.errors import InputError
-from ..core.review.tolerances import DEFAULTS, Tolerances
-from .translation import translate
+from ...core.errors import InputError
+from ...core.review.tolerances import DEFAULTS, Tolerances
+from ..translation import translate
 
 _DICE = "LightRegistration/MinimumDice"
 _DISTANCE = "LightRegistration/MaximumDistanceMm"

@@ -7,9 +7,9 @@ from typing import Any
 import slicer
 import slicer.util
 
-from ..scene.nodes.segmentations import segmentation_node_from_segmentation
-from ..scene.nodes.volumes import volume_node_from_volume
-from .translation import translate
+from ...scene.nodes.segmentations import segmentation_node_from_segmentation
+from ...scene.nodes.volumes import volume_node_from_volume
+from ..translation import translate
 
 SAMPLE_NAME = "LightRegistrationPhantom"
 SPACING_MM = 2.0
@@ -40,7 +40,7 @@ def load_phantom(_source: Any = None) -> list[Any]:
 
     Returns the nodes: fixed, moving, fixed structures, moving structures.
     """
-    from ..commands.phantom.pair import make_phantom_pair
+    from ...commands.phantom.pair import make_phantom_pair
 
     scene, pair = slicer.mrmlScene, make_phantom_pair(seed=0, spacing_mm=SPACING_MM)
     volumes = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..scene.nodes.landmarks import is_under
-from ..scene.nodes.results import OutputNodes, RegistrationNodes, find_registration_nodes, publish_result
-from ..worker.protocol import RegistrationReply
-from .inputs import SelectedNodes
+from ...scene.nodes.landmarks import is_under
+from ...scene.nodes.results import OutputNodes, RegistrationNodes, find_registration_nodes, publish_result
+from ...worker.protocol import RegistrationReply
+from ..inputs.selected_nodes import SelectedNodes
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.geometry.volume import Segmentation
-from ..core.report.definition import InitialChoice
-from ..core.result.settings import RegistrationSettings
-from ..scene.nodes.landmarks import is_under
-from ..scene.nodes.results import RegistrationNodes
-from ..scene.nodes.segmentations import segment_names, segmentation_from_node
-from ..scene.nodes.transforms import affine_from_transform_node
-from ..scene.nodes.volumes import find_volume_problem, volume_from_node
-from ..worker.protocol import RegistrationRequest
-from .translation import translate
+from ...core.geometry.volume import Segmentation
+from ...core.report.definition import InitialChoice
+from ...core.result.settings import RegistrationSettings
+from ...scene.nodes.landmarks import is_under
+from ...scene.nodes.results import RegistrationNodes
+from ...scene.nodes.segmentations import segment_names, segmentation_from_node
+from ...scene.nodes.transforms import affine_from_transform_node
+from ...scene.nodes.volumes import find_volume_problem, volume_from_node
+from ...worker.protocol import RegistrationRequest
+from ..translation import translate
 
 
 @dataclass(frozen=True)

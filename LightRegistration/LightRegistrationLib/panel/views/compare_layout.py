@@ -10,11 +10,11 @@ import slicer.util
 import vtk
 from slicer.util import VTKObservationMixin
 
-from ..core.errors import InputError
-from ..scene.display.compare_layout import CompareLayout
-from ..scene.display.compare_views import CompareViews, Surfaces
-from ..scene.nodes.results import RegistrationNodes
-from .translation import translate
+from ...core.errors import InputError
+from ...scene.display.compare_layout import CompareLayout
+from ...scene.display.compare_views import CompareViews, Surfaces
+from ...scene.nodes.results import RegistrationNodes
+from ..translation import translate
 from .view_content import Picture
 
 _SURFACES = {

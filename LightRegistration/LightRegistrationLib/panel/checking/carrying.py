@@ -8,8 +8,8 @@ from typing import Any
 import qt
 import slicer.util
 
-from ..core.errors import InputError
-from ..scene.nodes.carrying import (
+from ...core.errors import InputError
+from ...scene.nodes.carrying import (
     Scan,
     add_hardened_copy,
     carry_node,
@@ -19,9 +19,9 @@ from ..scene.nodes.carrying import (
     list_chosen_nodes,
     release_node,
 )
-from ..scene.nodes.results import RegistrationNodes
-from .choices import ChoiceBox
-from .translation import translate
+from ...scene.nodes.results import RegistrationNodes
+from ..choices import ChoiceBox
+from ..translation import translate
 
 
 class CarryForm:

@@ -7,9 +7,9 @@ from typing import Any
 import qt
 import slicer.util
 
-from ..core.errors import InputError
-from ..scene.nodes.volumes import find_volume_problem
-from .translation import translate
+from ...core.errors import InputError
+from ...scene.nodes.volumes import find_volume_problem
+from ..translation import translate
 
 IMAGE_SUFFIXES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd"
 

@@ -14,8 +14,8 @@ from typing import Any
 import slicer
 import slicer.util
 
-from ..core.errors import InputError
-from .translation import translate
+from ...core.errors import InputError
+from ..translation import translate
 
 REQUIREMENTS = {"torch": "torch>=2.6", "safetensors": "safetensors>=0.4", "scipy": "scipy>=1.11"}
 """Import name -> requirement for pip. Slicer contains numpy."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.result.progress import ProgressUpdate, Stage
-from .translation import translate
+from ...core.result.progress import ProgressUpdate, Stage
+from ..translation import translate
 
 
 def make_stage_labels() -> dict[Stage, str]:

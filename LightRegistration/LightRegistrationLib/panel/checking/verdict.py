@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.report.definition import ReviewReport, Verdict
-from ..scene.nodes.review import ReviewField
-from .choices import ChoiceBox
-from .translation import translate
+from ...core.report.definition import ReviewReport, Verdict
+from ...scene.nodes.review import ReviewField
+from ..choices import ChoiceBox
+from ..translation import translate
 
 
 class VerdictForm:

@@ -8,13 +8,13 @@ from typing import Any
 
 import slicer
 
-from ..core.errors import InputError
-from ..core.geometry.transforms import DisplacementField
-from ..core.geometry.volume import Volume
-from ..core.result.progress import ProgressUpdate
-from ..core.result.settings import InitialAlignment, RegistrationSettings
-from ..scene.nodes.landmarks import list_point_labels, read_points_mm
-from ..scene.nodes.sequences import (
+from ...core.errors import InputError
+from ...core.geometry.transforms import DisplacementField
+from ...core.geometry.volume import Volume
+from ...core.result.progress import ProgressUpdate
+from ...core.result.settings import InitialAlignment, RegistrationSettings
+from ...scene.nodes.landmarks import list_point_labels, read_points_mm
+from ...scene.nodes.sequences import (
     add_point_plot,
     add_transform_sequence,
     find_series_problem,
@@ -23,9 +23,9 @@ from ..scene.nodes.sequences import (
     measure_points,
     read_frame,
 )
-from ..worker.protocol import RegistrationRequest
+from ...worker.protocol import RegistrationRequest
+from ..translation import translate
 from .runner import Outcome, RegistrationRunner
-from .translation import translate
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import qt
 import slicer
 
-from ..scene.display.compare_layout import DIFFERENCE_VIEW, FIXED_VIEW
-from ..scene.display.comparison import GLASSES, ComparedView, Comparison
-from .cursor import CursorFollower
-from .translation import translate
+from ...scene.display.compare_layout import DIFFERENCE_VIEW, FIXED_VIEW
+from ...scene.display.comparison import GLASSES, ComparedView, Comparison
+from ..translation import translate
+from .cursor_follower import CursorFollower
 
 FLICKER_MILLISECONDS = 500
 """How long each volume is shown. Chosen, not measured."""
