@@ -22,9 +22,10 @@ class Interpolation(StrEnum):
 class SamplingSettings:
     """Tuning constants; those of speed and of axes change no result by more than rounding."""
 
-    chunk_voxels: int = 1 << 15
-    """Number of voxels that are processed together, so that their values stay in the CPU cache. Chosen, not measured;
-    time: `Testing/Benchmarks/speed.py`."""
+    chunk_voxels: int = 1 << 16
+    """Number of voxels that are processed together: few enough that their values stay in the CPU cache, and enough that
+    threads seldom wait for each other. The fastest power of 2 with one and with two threads on an AMD EPYC; time:
+    `Testing/Benchmarks/speed.py`."""
     max_axis_deviation_field_voxels: float = 1e-4
     """The axes of a field are parallel to those of a grid if they deviate by less than this over the whole grid.
     Chosen, not measured."""
