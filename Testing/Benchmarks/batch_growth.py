@@ -112,7 +112,7 @@ class Running:
                 failures.append(f"{task.name}: {failure}")
             memory.append(max(read_mib(process, "VmRSS") for process in self.processes))
 
-        run_tasks(self._client, tasks, register_task, keep, lambda task: failures.append(f"{task.name}: killed"))
+        run_tasks(self._client, tasks, register_task, keep, failures.append)
         return memory
 
     def read_cpu_s(self) -> float:

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,12 @@ def check_equal(output: Path, expected: Path) -> None:
 class Running:
     """A batch of the study that runs, whose processes can be killed."""
 
-    def __init__(self, study: Path, output: Path, *engine: str) -> None:
+    def __init__(self, study: Path, output: Path, *engine: str, environment: Mapping[str, str] = ONE_THREAD) -> None:
         self.output = output
         self._known = self._list_unfinished()
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, make_arguments(study, output, *engine)), "--retry-failed"],
-            env={**ONE_THREAD, "PYTHONUNBUFFERED": "1"},
+            env={**environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

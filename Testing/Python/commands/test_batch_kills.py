@@ -92,6 +92,22 @@ def test_a_killed_worker_costs_its_pair_one_more_try(study: Path, finished: Run,
 
 
 @needs_dask
+def test_a_process_that_cannot_be_replaced_ends_the_batch(study: Path, tmp_path: Path) -> None:
+    """Here because its folder for temporary files is gone; want of memory does the same."""
+    temporary = tmp_path / "temporary"
+    running = Running(study, tmp_path / "out", environment={**ONE_THREAD, "DASK_TEMPORARY_DIRECTORY": str(temporary)})
+    worker = running.wait_for_worker()
+    shutil.rmtree(temporary)
+    temporary.touch()
+    os.kill(worker, signal.SIGKILL)
+    stdout, stderr = running.finish()
+    assert "good: its process was killed or ran out of memory; once more, with one thread." in stdout
+    assert (running.process.returncode, len(stderr.splitlines())) == (2, 1), stderr
+    assert "No process is left: those that ended could not be started again" in stderr
+    assert not (tmp_path / "out" / "failed" / "good.json").exists(), "the loss counts as a failure of the pair"
+
+
+@needs_dask
 def test_a_killed_client_leaves_no_process(study: Path, tmp_path: Path) -> None:
     running = Running(study, tmp_path / "out")
     worker = running.wait_for_worker()
@@ -106,7 +122,7 @@ def test_a_running_scheduler_is_used_and_its_end_is_one_line(study: Path, finish
     with DaskProcesses(tmp_path) as dask:
         lost = Running(study, output, *dask.options)
         assert lost.process.stdout is not None
-        assert any("no workers yet" in line for line in lost.process.stdout)
+        assert any("The scheduler has no workers" in line for line in lost.process.stdout)
         dask.start_worker()
         lost.wait_for_worker()
         dask.scheduler.kill()

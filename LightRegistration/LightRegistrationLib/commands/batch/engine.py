@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import math
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -15,7 +17,7 @@ from ...worker.exit_reason import has_memory_error
 from .plan import Processes
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, Future, LocalCluster, as_completed
 
 LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
@@ -24,6 +26,9 @@ _ENVIRONMENT = {
 }
 """Of each process: the number of threads to start with, before each pair sets its own; and that of PyTorch."""
 INSTALL = "pip install 'light-registration[batch]'"
+NO_WORKERS = "The scheduler has no workers; what is left waits for the next one."
+_POLL_S, _WORKERS_S = 0.05, 5.0
+"""How often is asked whether a task has ended, and whether a scheduler has workers, seconds. Chosen."""
 
 
 class Work(Protocol):
@@ -127,14 +132,15 @@ def run_tasks(
     tasks: Sequence[AnyWork],
     carry_out: Callable[[AnyWork], str | None],
     on_outcome: Callable[[AnyWork, str | None], None],
-    on_retry: Callable[[AnyWork], None],
+    print_line: Callable[[str], None],
 ) -> None:
     """Carry out tasks, each in one of the client's workers.
 
     carry_out: does it there, and returns the line of a failure, else None. on_outcome: called with each task that has
-    ended, and that line. on_retry: called with each task that is tried once more: a worker that is killed, or runs out
-    of memory, costs its task one more try, with one thread, since threads need memory.
-    Raises InputError if the scheduler is lost.
+    ended, and that line. print_line: tells the user of a task that is tried once more, and of a scheduler without
+    workers. A worker that is killed, or runs out of memory, costs its task one more try, with one thread, since threads
+    need memory.
+    Raises InputError if the scheduler is lost, or if no process of our own is left.
     """
     from distributed import as_completed
 
@@ -147,7 +153,7 @@ def run_tasks(
     waiting = {submit(task, 1): task for task in tasks}
     retried: set[str] = set()
     running = as_completed(list(waiting))
-    for future in running:
+    for future in _iterate_ended(client, running, print_line):
         task = waiting.pop(future)
         error, line = _read_outcome(client, future)
         if error is None:
@@ -156,7 +162,7 @@ def run_tasks(
             on_outcome(task, f"A fault of the program: {type(error).__name__}: {error}")
         elif task.name not in retried:
             retried.add(task.name)
-            on_retry(task)
+            print_line(f"{task.name}: its process was killed or ran out of memory; once more, with one thread.")
             again = submit(task.with_threads(1), 2)
             waiting[again] = task
             running.add(again)
@@ -167,6 +173,36 @@ def run_tasks(
                 "thread; is it too large for --memory?",
             )
         future.release()
+
+
+def _iterate_ended(client: Client, running: as_completed, print_line: Callable[[str], None]) -> Iterator[Future]:
+    """Yield the futures in the order in which they end; says once if a scheduler has lost its workers."""
+    had_workers, asked = True, -math.inf
+    while not running.is_empty():
+        if running.has_ready():
+            yield from running.next_batch(block=False)
+            continue
+        if client.cluster is not None:
+            _check_processes(client.cluster)
+        elif time.monotonic() > asked + _WORKERS_S:
+            has_workers, asked = bool(client.scheduler_info()["workers"]), time.monotonic()
+            if had_workers and not has_workers:
+                print_line(NO_WORKERS)
+            had_workers = has_workers
+        time.sleep(_POLL_S)
+
+
+def _check_processes(cluster: LocalCluster) -> None:
+    """Raise InputError if none of our processes runs any more, nor is being started again."""
+    from distributed import Status
+
+    # Each has a nanny, which replaces it when it ends, and closes itself if that fails.
+    gone = (Status.closing, Status.closing_gracefully, Status.closed, Status.failed)
+    if all(nanny.status in gone for nanny in cluster.workers.values()):
+        raise InputError(
+            "No process is left: those that ended could not be started again; is the memory or the disk for temporary "
+            "files full? What is done is kept: run the command again."
+        )
 
 
 def _read_outcome(client: Client, future: Future) -> tuple[BaseException | None, str | None]:

@@ -104,8 +104,6 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
         if waiting:
             with open_client(batch.processes, request.scheduler) as client:
                 print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
-                if not client.scheduler_info()["workers"]:
-                    print_line("It has no workers yet; the pairs wait for the first one.")
                 _carry_out(client, waiting, show, print_line)
         if request.layout == Layout.BIDS:
             write_derivatives(request.output / DERIVATIVES_FOLDER, batch.tasks)
@@ -125,10 +123,7 @@ def _carry_out(client: Any, waiting: Sequence[Task], show: ShowProgress, print_l
         left_s = (time.monotonic() - started) / ended * (len(waiting) - ended)
         show(ended / len(waiting), f"{ended} of {len(waiting)}, {left_s / 60:.0f} min left")
 
-    def tell(task: Task) -> None:
-        print_line(f"{task.name}: its process was killed or ran out of memory; once more, with one thread.")
-
-    run_tasks(client, waiting, register_task, keep, tell)
+    run_tasks(client, waiting, register_task, keep, print_line)
 
 
 def _make_task(pair: EvaluationPair, request: BatchRequest, threads: int, compute_hash: Callable[[Path], str]) -> Task:

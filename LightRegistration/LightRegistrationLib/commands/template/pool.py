@@ -28,9 +28,6 @@ def open_pool(processes: Processes, print_line: Callable[[str], None]) -> Iterat
         return
     with open_client(processes, None) as client:
 
-        def tell(job: Job) -> None:
-            print_line(f"{job.name}: its process was killed or ran out of memory; once more, with one thread.")
-
         def run(jobs: Sequence[Job], on_done: Callable[[int], None]) -> None:
             waiting = [job for job in jobs if not job.is_done()]
             failures: dict[str, str] = {}
@@ -43,7 +40,7 @@ def open_pool(processes: Processes, print_line: Callable[[str], None]) -> Iterat
                     failures[job.name] = failure
                 on_done(done)
 
-            run_tasks(client, waiting, carry_out, keep, tell)
+            run_tasks(client, waiting, carry_out, keep, print_line)
             for job in waiting:
                 if job.name in failures:
                     raise _report_failure(job, failures[job.name])
