@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from LightRegistrationLib.core.files.landmark_table import read_landmarks
 from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, list_cards, read_card
 from LightRegistrationLib.core.models.registry import load_student
 from LightRegistrationLib.scene.files.loading import load_mask, load_segmentation, load_volume
@@ -19,7 +20,6 @@ from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 from LightRegistrationLib.training import configuration
-from LightRegistrationLib.training.evaluation.files import read_landmarks
 from LightRegistrationLib.training.evaluation.pairs import COLUMNS, read_pairs
 
 from .damage import STRANGE_NUMBERS, damage_binary, damage_text, damage_values

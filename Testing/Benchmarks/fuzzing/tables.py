@@ -16,10 +16,10 @@ from LightRegistrationLib.commands.batch.bids import list_bids_pairs
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs
 from LightRegistrationLib.commands.files.bids_names import make_derivative_names
 from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.files.landmark_table import LANDMARK_COLUMNS, read_landmarks
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
 from LightRegistrationLib.scene.files.shapes import load_markups, read_control_points
 from LightRegistrationLib.scene.headless.application import headless_application
-from LightRegistrationLib.training.evaluation.files import LANDMARK_COLUMNS, read_landmarks
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 from LightRegistrationLib.worker.guidance import select_segments
 

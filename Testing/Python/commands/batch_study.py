@@ -22,6 +22,8 @@ from ..processes import PATIENCE_S
 if TYPE_CHECKING:
     from .conftest import PairFiles
 
+LANDMARKS = np.array([[[10.0, 20, 5], [12, 21, 5]], [[-30, 5, 10], [-28, 9, 11]]])
+"""Of the good pair: (n, 2, 3), fixed and moving, RAS mm; they need not be right."""
 HAS_DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(
     not HAS_DASK, reason="NOT TESTED with real processes: Dask is not installed (pip install distributed)"
@@ -29,10 +31,17 @@ needs_dask = pytest.mark.skipif(
 
 
 def write_study(folder: Path, pair_files: PairFiles) -> Path:
-    """Write a list of a good pair and of a damaged file."""
+    """Write a list of a good pair, with landmarks, and of a damaged file."""
     (folder / "damaged.nii.gz").write_bytes(pair_files.moving.read_bytes()[:3000])
-    rows = [f"{pair_files.fixed},{pair_files.moving},good", f"{pair_files.fixed},damaged.nii.gz,bad"]
-    (folder / "pairs.csv").write_text("\n".join(["fixed,moving,id", *rows]) + "\n")
+    rows = [",".join(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")]
+    rows += [",".join(f"{value}" for value in mark.ravel()) for mark in LANDMARKS]
+    (folder / "marks.csv").write_text("\n".join(rows) + "\n")
+    rows = [
+        "fixed,moving,landmarks,id,group",
+        f"{pair_files.fixed},{pair_files.moving},marks.csv,good,heads",
+        f"{pair_files.fixed},damaged.nii.gz,,bad,heads",
+    ]
+    (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
     return folder / "pairs.csv"
 
 

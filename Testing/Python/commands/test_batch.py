@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs, plan_processes
@@ -29,8 +30,8 @@ from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
 from ..command_line import run_command
-from .batch_study import HAS_DASK, make_arguments, needs_dask, read_states
-from .conftest import Run
+from .batch_study import HAS_DASK, LANDMARKS, make_arguments, needs_dask, read_states
+from .conftest import Run, check_schema
 
 
 def write_list(folder: Path, rows: list[str], header: str = "fixed,moving,fixed_labels,moving_labels") -> Path:
@@ -316,6 +317,25 @@ def test_a_bad_pair_stops_no_other(study: Path, finished: Run, tmp_path: Path) -
     assert [p.name for p in (finished.output / "pairs").iterdir()] == ["good"]
     page = (finished.output / "index.html").read_text(encoding="utf-8")
     assert base64.b64encode((folder / "thumbnail.png").read_bytes()).decode() in page
+
+
+@needs_dask
+def test_landmarks_and_groups_of_the_list_are_in_the_table(finished: Run) -> None:
+    folder = finished.output / "pairs" / "good"
+    transform, to_lps = sitk.ReadTransform(str(folder / "transform.h5")), np.array((-1.0, -1, 1))
+    mapped = [to_lps * transform.TransformPoint((to_lps * fixed).tolist()) for fixed, _ in LANDMARKS]
+    before, after = (np.linalg.norm(points - LANDMARKS[:, 1], axis=1) for points in (LANDMARKS[:, 0], mapped))
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    check_schema(report)
+    assert report["landmarks"]["after"]["max_mm"] == pytest.approx(after.max(), abs=1e-3)
+    assert report["inputs"]["landmarks"].endswith("marks.csv")
+    with (finished.output / "table.csv").open(newline="") as stream:
+        good, bad = csv.DictReader(stream)
+    errors = [float(good[f"tre_{moment}_mm"]) for moment in ("before", "after")]
+    assert errors == pytest.approx([before.mean(), after.mean()], abs=1e-3)
+    assert (good["group"], bad["group"], bad["tre_after_mm"]) == ("heads", "heads", "")
+    page = (finished.output / "index.html").read_text(encoding="utf-8")
+    assert f'<td class="number">{errors[1]:.2f}</td>' in page
 
 
 @needs_dask

@@ -10,8 +10,8 @@ from typing import Any
 from ...core.errors import InputError
 from ...core.result.settings import RegistrationSettings
 from ..files.bids_names import Layout
-from ..register.help_texts import INVERSE, NO_COMPRESSION
-from ..register.options import add_setting_options, parse_path
+from ..register.help_texts import INVERSE, NO_COMPRESSION, PAGE
+from ..register.options import add_guidance_options, add_setting_options, parse_path
 from ..register.request import FilesRequest
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
@@ -38,8 +38,10 @@ def add_batch(commands: Any) -> None:
     processes.add_argument("--scheduler", metavar="ADDRESS", help=texts.SCHEDULER)
     each = parser.add_argument_group("options of each pair, as in register")
     add_setting_options(each, threads=texts.THREADS)
+    add_guidance_options(each)
     each.add_argument("--inverse", action="store_true", help=INVERSE)
     each.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
+    each.add_argument("--report", action="store_true", help=PAGE)
     each.add_argument("--no-compression", action="store_true", help=NO_COMPRESSION)
     parser.set_defaults(run=_run)
 
@@ -51,7 +53,13 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError("--fixed goes with --bids; in a list the first row names the fixed volume.")
     from .run import BatchRequest, prepare, run_batch
 
-    settings = RegistrationSettings(model=options.model, cascades=options.cascades, refine=options.refine)
+    settings = RegistrationSettings(
+        model=options.model,
+        cascades=options.cascades,
+        refine=options.refine,
+        keep_volume=tuple(options.keep_volume),
+        follow_up=options.follow_up,
+    )
     request = BatchRequest(
         options.bids or options.pairs,
         options.output,
@@ -62,6 +70,7 @@ def _run(options: argparse.Namespace) -> None:
             settings=settings,
             inverse=options.inverse,
             views=options.views,
+            page=options.report,
             thumbnail=True,
             compress=not options.no_compression,
         ),

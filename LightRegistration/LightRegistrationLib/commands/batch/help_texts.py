@@ -11,8 +11,9 @@ its files, an option or the model has changed. A pair that fails never stops the
 
 BATCH_END = f"""\
 the list of pairs:
-  The CSV file of `evaluate`: the columns fixed, moving, and optionally fixed_labels, moving_labels, id (landmarks and
-  group are accepted and not used); paths are relative to it.
+  The CSV file of `evaluate`: the columns fixed, moving, and optionally fixed_labels, moving_labels, landmarks (a CSV
+  file, see --landmarks of `register`; with the shape pairs only), id and group (for the table); paths are relative to
+  it.
 
 a BIDS folder:
   Its scans take the place of the list. With the shape pairs, the later scans of each person are registered to the
@@ -27,8 +28,8 @@ shapes of work:
 what is written to DIR:
   pairs/NAME/   what `register` writes, for each pair
   failed/*.json each pair that failed, with its one line
-  table.csv     a row for each pair: state, Dice, folding, seconds, warnings, error (also table.parquet if pyarrow is
-                installed)
+  table.csv     a row for each pair: group, state, Dice, distance of the landmarks (TRE), folding, seconds, warnings,
+                error (also table.parquet if pyarrow is installed)
   index.html    the same on one page, the worst pair first: pictures before and after, links to the folders, and box
                 plots of the Dice of each structure
   bids/         with --layout bids: dataset_description.json, and in sub-*/[ses-*/]anat for each pair

@@ -19,7 +19,8 @@ from ..terminal.progress_bar import ShowProgress
 from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
 from .engine import check_engine, measure_free_gb, open_client, run_tasks
 from .plan import Processes, Shape, arrange_pairs, plan_processes
-from .summary import Row, write_summary
+from .rows import Row
+from .summary import write_summary
 from .task import Task, compute_key, make_hasher, register_task
 
 PAIRS_FOLDER, FAILED_FOLDER = "pairs", "failed"
@@ -134,12 +135,14 @@ def _make_task(pair: EvaluationPair, request: BatchRequest, threads: int, comput
         moving=pair.moving.absolute(),
         fixed_segmentation=_make_absolute(pair.fixed_labels),
         moving_segmentation=_make_absolute(pair.moving_labels),
+        landmarks=_make_absolute(pair.landmarks),
         settings=replace(request.options.settings, threads=threads),
     )
     with report_path_errors(pair.fixed):
         key = compute_key(files, compute_hash)
     output = request.output.absolute()
-    return Task(pair.name, files, output / PAIRS_FOLDER / pair.name, output / FAILED_FOLDER / f"{pair.name}.json", key)
+    folder, failure = output / PAIRS_FOLDER / pair.name, output / FAILED_FOLDER / f"{pair.name}.json"
+    return Task(pair.name, files, folder, failure, key, pair.group)
 
 
 def _make_absolute(path: Path | None) -> Path | None:

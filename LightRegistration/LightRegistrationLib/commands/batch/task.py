@@ -33,7 +33,7 @@ class Task:
     """One pair to register.
 
     folder: of the result. failure: the file that keeps the line of a failure. key: hash of all that the result depends
-    on; the number of threads is not part of it.
+    on; the number of threads is not part of it. group: as the list has it, for the table.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Task:
     folder: Path
     failure: Path
     key: str
+    group: str = ""
     what: ClassVar[str] = "pair"
 
     def is_done(self) -> bool:
@@ -112,7 +113,7 @@ def compute_key(request: FilesRequest, compute_hash: Callable[[Path], str]) -> s
         "files": {role: compute_hash(path) for role, path in request.files.items()},
         "settings": {name: str(value) for name, value in settings.items() if name != "threads"},
         "initial": str(request.initial) if request.initial_file is None else "",
-        "outputs": [request.inverse, request.views, request.compress],
+        "outputs": [request.inverse, request.views, request.page, request.compress],
         "models": models,
         "version": __version__,
     }

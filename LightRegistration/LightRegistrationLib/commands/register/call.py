@@ -22,7 +22,7 @@ from .derivatives import (
     write_description,
     write_pair,
 )
-from .report import build_full_report
+from .report import build_full_report, measure_landmarks
 from .request import FilesRequest, check_request
 from .stopwatch import Stopwatch
 
@@ -42,6 +42,7 @@ def register_files(
     moving_series: str | int | None = None,
     fixed_mask: str | Path | None = None,
     moving_mask: str | Path | None = None,
+    landmarks: str | Path | None = None,
     model: str = AUTO_MODEL,
     cascades: int | None = None,
     initial: str | Path = InitialAlignment.AFFINE,
@@ -75,6 +76,7 @@ def register_files(
         moving_segmentation=_make_path(moving_segmentation),
         fixed_mask=_make_path(fixed_mask),
         moving_mask=_make_path(moving_mask),
+        landmarks=_make_path(landmarks),
         initial=initial,
         settings=RegistrationSettings(
             model=model,
@@ -188,6 +190,8 @@ def _register(
     report = build_full_report(request, reply, outputs, watch.seconds, inputs.warnings)
     if inverse is not None:
         report = inverse.add_to(report)
+    if inputs.landmarks is not None:
+        report = {**report, "landmarks": measure_landmarks(inputs.landmarks, reply.result.field)}
     if request.thumbnail:
         write_thumbnail(inputs.request, reply, folder)
     if request.page:

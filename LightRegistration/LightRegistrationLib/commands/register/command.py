@@ -14,7 +14,13 @@ from ..terminal.messages import print_warning
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
 from .call import register_files
-from .options import add_guidance_options, add_segmentation_options, add_setting_options, parse_path
+from .options import (
+    add_guidance_options,
+    add_mask_options,
+    add_segmentation_options,
+    add_setting_options,
+    parse_path,
+)
 from .series import LIST_SERIES, format_series, parse_series
 
 
@@ -31,7 +37,9 @@ def add_register(commands: Any) -> None:
     parser.add_argument("--output", type=parse_path, metavar="DIR", help="folder for the results (needed)")
     parser.add_argument("--series", nargs="?", const=LIST_SERIES, metavar="NUMBER", help=texts.SERIES)
     add_segmentation_options(parser)
+    parser.add_argument("--landmarks", type=parse_path, metavar="FILE", help=texts.LANDMARKS)
     add_setting_options(parser)
+    add_mask_options(parser)
     add_guidance_options(parser)
     parser.add_argument("--inverse", action="store_true", help=texts.INVERSE)
     parser.add_argument("--views", action="store_true", help="also draw pictures of slice views (views/*.png)")
@@ -66,6 +74,7 @@ def _run(options: argparse.Namespace) -> None:
             moving_series=moving_series,
             fixed_mask=options.fixed_mask,
             moving_mask=options.moving_mask,
+            landmarks=options.landmarks,
             model=options.model,
             cascades=options.cascades,
             initial=options.initial,

@@ -26,8 +26,8 @@ what is written to DIR:
   views/*.png                 with --views: slice views before and after, grid, outlines, match and mismatch
   report.html                 with --report: pictures, tolerances and all numbers on one page, which needs no other file
   report.json                 all numbers: model, settings, times, Jacobian determinant, refinement, Dice and surface
-                              distance of each structure before and after, changes (--follow-up), warnings. Its keys:
-                              docs/researcher/report-schema.md, or the JSON Schema
+                              distance of each structure, and distance of landmarks, before and after, changes
+                              (--follow-up), warnings. Its keys: docs/researcher/report-schema.md, or the JSON Schema
                               LightRegistrationLib/core/report/report.schema.json (schema {SCHEMA_VERSION})
 
 what is written to DIR with --layout bids, in sub-*/[ses-*/]anat:
@@ -54,6 +54,8 @@ from Python:
 
 FORCE = "replace an earlier result in DIR once the new one is complete; other files in DIR stay"
 SEGMENTATION = "structures in the {role} volume: label map or .seg.nrrd, on any grid"
+LANDMARKS = """corresponding points, whose distance before and after goes to the report: .csv with the columns fixed_x,
+fixed_y, fixed_z, moving_x, moving_y, moving_z, RAS mm"""
 MODEL = "model to use, see `light-registration models` (default: auto, the model that fits both volumes)"
 CASCADES = "number of cascades on the network grid, 1 to 3 (default: as the model's card says)"
 INITIAL = """alignment before the model: none (trust the positions in the files), centers (of the volumes), rigid

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.files.landmark_table import read_landmarks
+from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
 from ...core.result.settings import InitialAlignment
@@ -37,7 +39,7 @@ RIGHT_ANGLE_TOLERANCE = 1e-4
 class LoadedInputs:
     """A pair in the scene: its nodes (None without a file), the same as typed values, and how long reading took.
 
-    warnings: about the files, one line each.
+    landmarks: (n, 2, 3), fixed and moving, RAS mm. warnings: about the files, one line each.
     """
 
     application: HeadlessApplication
@@ -46,6 +48,7 @@ class LoadedInputs:
     fixed_segmentation_node: Any
     moving_segmentation_node: Any
     request: RegistrationRequest
+    landmarks: FloatArray | None
     seconds: float
     warnings: tuple[str, ...]
 
@@ -92,6 +95,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         fixed_mask,
         moving_mask,
     )
+    landmarks = _read_landmarks(request.landmarks, values.fixed, warnings.append)
     build_guidance(values)  # raises its errors before torch is imported, which takes seconds
     return LoadedInputs(
         application,
@@ -100,9 +104,20 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         fixed_segmentation_node,
         moving_segmentation_node,
         values,
+        landmarks,
         time.perf_counter() - started,
         tuple(dict.fromkeys(warnings)),
     )
+
+
+def _read_landmarks(path: Path | None, fixed: Volume, on_warning: OnWarning) -> FloatArray | None:
+    if path is None:
+        return None
+    landmarks = read_landmarks(path)
+    outside = int((~fixed.geometry.contains(landmarks[:, 0])).sum())
+    if outside:
+        on_warning(f"{path}: {outside} of {len(landmarks)} fixed landmarks lie outside of the volume; are they RAS mm?")
+    return landmarks
 
 
 def check_right_angles(volume: Volume, path: Path, role: str) -> None:

@@ -62,9 +62,13 @@ def _add_settings(
     parser.add_argument("--threads", type=int, metavar="N", help=threads)
 
 
-def add_guidance_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for masks, volume preservation and follow-up."""
+def add_mask_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the two masks."""
     for role in ("fixed", "moving"):
         parser.add_argument(f"--{role}-mask", type=parse_path, metavar="FILE", help=texts.MASK.format(role=role))
+
+
+def add_guidance_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options for volume preservation and follow-up."""
     parser.add_argument("--keep-volume", nargs="+", default=[], metavar="NAME", help=texts.KEEP_VOLUME)
     parser.add_argument("--follow-up", action="store_true", help=texts.FOLLOW_UP)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ...core.report.definition import InputsReport, LabelReport, OutputsReport, Report
+from ...core.report.definition import InputsReport, LabelReport, LandmarksReport, OutputsReport, Report
 from ..terminal.versions import read_versions
 from .request import FilesRequest
 
 if TYPE_CHECKING:
+    from ...core.geometry.geometry import FloatArray
+    from ...core.geometry.transforms import DisplacementField
     from ...core.geometry.volume import Segmentation
     from ...worker.protocol import RegistrationReply
 
@@ -48,6 +50,16 @@ def describe_inputs(request: FilesRequest, relative_to: Path | None = None) -> I
         for role, path in request.files.items()
     }
     return cast(InputsReport, files)
+
+
+def measure_landmarks(landmarks: FloatArray, field: DisplacementField) -> LandmarksReport:
+    """Measure the distances of landmarks (n, 2, 3), fixed and moving, RAS mm, before and after a registration."""
+    from ...core.metrics.landmarks import measure_landmark_errors
+    from ...core.report.build import describe_landmarks
+
+    fixed, moving = landmarks[:, 0], landmarks[:, 1]
+    before, after = (measure_landmark_errors(points, moving) for points in (fixed, field(fixed)))
+    return describe_landmarks(len(landmarks), before, after)
 
 
 def _describe_labels(warped: Segmentation) -> list[LabelReport]:

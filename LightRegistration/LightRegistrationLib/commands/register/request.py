@@ -20,10 +20,11 @@ class FilesRequest:
 
     fixed, moving: NIfTI, NRRD or MetaImage files, or a folder with a DICOM series. fixed_series, moving_series: number
     or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
-    Masks: the same; the volumes are compared where they are not 0. initial: an InitialAlignment or a linear ITK
-    transform file, fixed -> moving. settings: all others; their `initial` is not used. inverse: also write the inverse
-    transform. views: also draw pictures. page: also write report.html. thumbnail: also write thumbnail.png, for a page
-    of many pairs. compress: write images as .nii.gz instead of .nii.
+    Masks: the same; the volumes are compared where they are not 0. landmarks: CSV file of corresponding points, whose
+    distance before and after is reported. initial: an InitialAlignment or a linear ITK transform file, fixed -> moving.
+    settings: all others; their `initial` is not used. inverse: also write the inverse transform. views: also draw
+    pictures. page: also write report.html. thumbnail: also write thumbnail.png, for a page of many pairs. compress:
+    write images as .nii.gz instead of .nii.
     """
 
     fixed: Path
@@ -34,6 +35,7 @@ class FilesRequest:
     moving_segmentation: Path | None = None
     fixed_mask: Path | None = None
     moving_mask: Path | None = None
+    landmarks: Path | None = None
     initial: str | Path = InitialAlignment.AFFINE
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     inverse: bool = False
@@ -57,6 +59,7 @@ class FilesRequest:
             "moving_segmentation": self.moving_segmentation,
             "fixed_mask": self.fixed_mask,
             "moving_mask": self.moving_mask,
+            "landmarks": self.landmarks,
             "initial": self.initial_file,
         }
         return {role: path for role, path in roles.items() if path is not None}

@@ -179,6 +179,7 @@ class InputsReport(TypedDict):
     moving_segmentation: NotRequired[Annotated[str, Key("moving segmentation")]]
     fixed_mask: NotRequired[Annotated[str, Key("mask of the fixed volume")]]
     moving_mask: NotRequired[Annotated[str, Key("mask of the moving volume")]]
+    landmarks: NotRequired[Annotated[str, Key("corresponding landmarks of both volumes")]]
     initial: NotRequired[Annotated[str, Key("transform of the initial alignment")]]
 
 
@@ -262,7 +263,7 @@ class Report(TypedDict):
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
     `initial_transform` and `rigid` as `initial` in the settings, and, only where it was asked for, `inverse`,
-    `landmarks` and `review`; `outputs` may have `page` and `inverse`.
+    `landmarks` and `review`; `inputs` may have `landmarks`, `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.deformation.jacobian import summarize_jacobian
 from ...core.errors import InputError
+from ...core.files.landmark_table import read_landmarks
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Segment, Segmentation, Volume, match_segments
@@ -23,7 +24,7 @@ from ...core.metrics.overlap import compare_segmentations
 from ...core.result.result import JacobianSummary
 from ...core.result.scores import Overlap, mean_overlap
 from ...core.sampling.warping import warp_segmentation
-from .files import read_labels, read_landmarks, read_volume
+from .files import read_labels, read_volume
 from .pairs import EvaluationPair
 
 BEFORE, AFFINE = "before", "affine"

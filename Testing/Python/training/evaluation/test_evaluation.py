@@ -15,6 +15,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
 from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.files.landmark_table import read_landmarks
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
 from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Volume
@@ -31,7 +32,7 @@ from LightRegistrationLib.training.evaluation.cases import (
     evaluate_field,
     load_case,
 )
-from LightRegistrationLib.training.evaluation.files import read_landmarks, read_volume, to_sitk_image
+from LightRegistrationLib.training.evaluation.files import read_volume, to_sitk_image
 from LightRegistrationLib.training.evaluation.methods import build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs

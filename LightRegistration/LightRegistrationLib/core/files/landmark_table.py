@@ -1,0 +1,33 @@
+"""Corresponding landmarks of two volumes in a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .csv_table import read_csv_table
+
+LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")
+
+
+def read_landmarks(path: Path) -> NDArray[np.float64]:
+    """Read corresponding points: (n, 2, 3), fixed and moving, RAS mm. Raises InputError with file and line."""
+    header, rows = read_csv_table(path)
+    missing = [name for name in LANDMARK_COLUMNS if name not in header]
+    if missing:
+        raise InputError(f"{path}, line 1: the header lacks {', '.join(missing)}.")
+    columns = [header.index(name) for name in LANDMARK_COLUMNS]
+    points = []
+    for number, cells in rows:
+        try:
+            points.append([float(cells[column]) for column in columns])
+        except (ValueError, IndexError) as error:
+            raise InputError(f"{path}, line {number}: a landmark is six numbers, in mm.") from error
+        if not np.isfinite(points[-1]).all():
+            raise InputError(f"{path}, line {number}: a coordinate of the landmark is not finite.")
+    if not points:
+        raise InputError(f"{path}: there is no landmark in this file.")
+    return np.array(points).reshape(-1, 2, 3)
