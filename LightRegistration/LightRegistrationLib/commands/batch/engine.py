@@ -67,6 +67,12 @@ def measure_free_gb() -> float:
     return float(psutil.virtual_memory().available) / 1e9
 
 
+def describe_dashboard(client: Client) -> str:
+    """Return the address of the dashboard; that of our own processes needs Bokeh, and else says so itself."""
+    is_missing = client.cluster is not None and importlib.util.find_spec("bokeh") is None
+    return client.dashboard_link + (" (empty until Bokeh is there: pip install bokeh)" if is_missing else "")
+
+
 @contextlib.contextmanager
 def open_client(processes: Processes, scheduler: str | None) -> Iterator[Client]:
     """Connect to the scheduler at an address, or start processes of our own on this machine, which end with the block.

@@ -15,7 +15,8 @@ from .task import Task
 
 _STYLE = """body { font: 15px sans-serif; margin: 2em; } table { border-collapse: collapse; }
 td, th { border-bottom: 1px solid #ccc; padding: 4px 10px; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } tr.failed { background: #fde8e8; }
+.number { text-align: right; font-variant-numeric: tabular-nums; } td.plain { white-space: nowrap; }
+tr.failed, tr.missing { background: #fde8e8; }
 img { display: block; background: #000; }"""
 
 
@@ -28,7 +29,7 @@ def format_page(tasks: Sequence[Task], rows: Sequence[Row], max_pictures: int) -
     done = sum(row.state == "done" for row in rows)
     worst_first = sorted(rows, key=lambda row: row.badness, reverse=True)
     columns = [column for column in _COLUMNS if column.is_always or any(column.read(row) for row in rows)]
-    head = ["pair", "as loaded, registered", "state", *(column.name for column in columns), "warnings, error"]
+    names = "".join(column.format_head() for column in columns)
     cells = "\n".join(
         _format_row(row, folders[row.name], columns, with_picture=n < max_pictures) for n, row in enumerate(worst_first)
     )
@@ -39,7 +40,8 @@ def format_page(tasks: Sequence[Task], rows: Sequence[Row], max_pictures: int) -
         "<p>The worst pair comes first: failed ones, then by Dice, else by the distance of landmarks (TRE), else by "
         "folding. Numbers do not say that a result is right: look at it. Pictures: fixed red, moving cyan, gray where "
         f"both agree.{limit}</p>\n"
-        f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>\n{cells}\n</table>\n"
+        f"<table><tr><th>pair</th><th>as loaded, registered</th><th>state</th>{names}<th>warnings, error</th></tr>\n"
+        f"{cells}\n</table>\n"
         f"{_format_structures(tasks)}</body></html>\n"
     )
 
@@ -58,10 +60,17 @@ class _Column:
         value = getattr(row, self.attribute)
         return "" if value is None else f"{value:.{self.digits}f}" if self.digits is not None else str(value)
 
+    def format_head(self) -> str:
+        """Return the head of the column as HTML."""
+        return f'<th class="{self._kind}">{self.name}</th>'
+
     def format_cell(self, row: Row) -> str:
         """Return the cell of a row as HTML."""
-        kind = "" if self.digits is None else ' class="number"'
-        return f"<td{kind}>{html.escape(self.read(row))}</td>"
+        return f'<td class="{self._kind}">{html.escape(self.read(row))}</td>'
+
+    @property
+    def _kind(self) -> str:
+        return "plain" if self.digits is None else "number"
 
 
 _COLUMNS = (
@@ -79,10 +88,11 @@ _COLUMNS = (
 def _format_row(row: Row, folder: Path, columns: Sequence[_Column], *, with_picture: bool) -> str:
     is_done = row.state == "done"
     cells = "".join(column.format_cell(row) for column in columns)
+    lines = "<br>".join(html.escape(line) for line in (row.error, *row.warnings) if line)
     return (
         f'<tr class="{row.state}"><td>{_link(row, folder) if is_done else html.escape(row.name)}</td>'
         f"<td>{_embed(folder / THUMBNAIL_FILE) if is_done and with_picture else ''}</td><td>{row.state}</td>"
-        f"{cells}<td>{html.escape(row.error or row.warnings)}</td></tr>"
+        f"{cells}<td>{lines}</td></tr>"
     )
 
 

@@ -28,7 +28,7 @@ class Row:
     folding_percent: float | None = None
     seconds: float | None = None
     model: str = ""
-    warnings: str = ""
+    warnings: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -60,7 +60,7 @@ def make_row(task: Task) -> Row:
             report["jacobian"]["percent_nonpositive"],
             round(sum(report["seconds"].values()), 3),
             report["model"]["name"],
-            " ".join(report["warnings"]),
+            tuple(report["warnings"]),
         )
     line = task.read_failure()
     if line is None:

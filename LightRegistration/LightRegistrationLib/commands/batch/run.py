@@ -17,7 +17,7 @@ from ..files.private_folder import lock_output
 from ..register.request import FilesRequest, check_threads
 from ..terminal.progress_bar import ShowProgress
 from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
-from .engine import check_engine, measure_free_gb, open_client, run_tasks
+from .engine import check_engine, describe_dashboard, measure_free_gb, open_client, run_tasks
 from .plan import Processes, Shape, arrange_pairs, plan_processes
 from .rows import Row
 from .summary import write_summary
@@ -104,7 +104,7 @@ def run_batch(request: BatchRequest, batch: Batch, show: ShowProgress, print_lin
         waiting = [task for task in batch.waiting if not task.is_done()]
         if waiting:
             with open_client(batch.processes, request.scheduler) as client:
-                print_line(f"Scheduler: {client.scheduler.address}; dashboard: {client.dashboard_link}")
+                print_line(f"Scheduler: {client.scheduler.address}; dashboard: {describe_dashboard(client)}")
                 _carry_out(client, waiting, show, print_line)
         if request.layout == Layout.BIDS:
             write_derivatives(request.output / DERIVATIVES_FOLDER, batch.tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -25,8 +25,7 @@ def write_summary(output: Path, tasks: Sequence[Task], settings: BatchSettings =
     is installed.
     """
     rows = [make_row(task) for task in tasks]
-    names = [field.name for field in fields(Row)]
-    write_whole(output / TABLE_FILE, _format_table(names, rows).encode())
+    write_whole(output / TABLE_FILE, _format_table(rows).encode())
     if importlib.util.find_spec("pyarrow") is not None:
         write_whole(output / PARQUET_FILE, _format_parquet(rows))
     else:
@@ -35,13 +34,16 @@ def write_summary(output: Path, tasks: Sequence[Task], settings: BatchSettings =
     return rows
 
 
-def _format_table(names: Sequence[str], rows: Iterable[Row]) -> str:
+def _list_values(row: Row) -> dict[str, str | float | None]:
+    """Return the cells of a row by column."""
+    return {**asdict(row), "warnings": " ".join(row.warnings)}
+
+
+def _format_table(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        values = (getattr(row, name) for name in names)
-        writer.writerow(["" if value is None else value for value in values])
+    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_list_values, rows))  # None is an empty cell
     return stream.getvalue()
 
 
@@ -49,8 +51,8 @@ def _format_parquet(rows: Sequence[Row]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
-    kinds = {"str": pyarrow.string(), "float | None": pyarrow.float64()}
-    schema = pyarrow.schema([(field.name, kinds[str(field.type)]) for field in fields(Row)])
+    numbers, text = pyarrow.float64(), pyarrow.string()
+    schema = pyarrow.schema([(field.name, numbers if "float" in str(field.type) else text) for field in fields(Row)])
     stream = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist([asdict(row) for row in rows], schema), stream)
+    parquet.write_table(pyarrow.Table.from_pylist([_list_values(row) for row in rows], schema), stream)
     return stream.getvalue()
