@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,8 @@ from ... import __version__
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
 from ...core.result.progress import ignore_progress
-from ...core.result.settings import AUTO_MODEL
+from ...core.result.settings import AUTO_MODEL, RegistrationSettings
+from ..files.json_files import read_json
 from ..files.output_folder import REPORT_FILE, RESULT_ENTRIES, staging_folder, write_report
 from ..files.private_folder import remove_abandoned_folders
 from ..register.request import FilesRequest, check_request
@@ -46,11 +47,12 @@ class Task:
 
     def is_done(self) -> bool:
         """Whether the result is there, from the same files, settings and model."""
-        return (self.folder / REPORT_FILE).is_file() and _read_key(self.folder / KEY_FILE) == self.key
+        return (self.folder / REPORT_FILE).is_file() and read_json(self.folder / KEY_FILE).get("key") == self.key
 
     def read_failure(self) -> str | None:
         """Return the line with which the same work failed before; None if it did not."""
-        return _read(self.failure).get("line") if _read_key(self.failure) == self.key else None
+        known = read_json(self.failure)
+        return known.get("line") if known.get("key") == self.key else None
 
     def with_threads(self, count: int) -> Task:
         """Return the same task on another number of threads."""
@@ -105,28 +107,21 @@ def make_hasher() -> Callable[[Path], str]:
 
 def compute_key(request: FilesRequest, compute_hash: Callable[[Path], str]) -> str:
     """Compute the hash of all that a result depends on: files, settings, models, version. Raises OSError."""
-    settings: Mapping[str, Any] = asdict(request.settings)
-    model = request.settings.model
-    cards = list_cards()
-    models = sorted(card.sha256 for card in (cards.values() if model == AUTO_MODEL else [find_card(model, cards)]))
     content = {
         "files": {role: compute_hash(path) for role, path in request.files.items()},
-        "settings": {name: str(value) for name, value in settings.items() if name != "threads"},
         "initial": str(request.initial) if request.initial_file is None else "",
         "outputs": [request.inverse, request.views, request.page, request.compress],
-        "models": models,
-        "version": __version__,
+        **describe_program(request.settings),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _read_key(path: Path) -> str | None:
-    return _read(path).get("key")
-
-
-def _read(path: Path) -> dict[str, str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # missing, or half written by a process that was killed: as if it were not there
-        return {}
-    return content if isinstance(content, dict) else {}
+def describe_program(settings: RegistrationSettings) -> dict[str, Any]:
+    """Return what a result depends on beside its files: settings (threads apart), models, version of the program."""
+    cards = list_cards()
+    chosen = cards.values() if settings.model == AUTO_MODEL else [find_card(settings.model, cards)]
+    return {
+        "settings": {name: str(value) for name, value in asdict(settings).items() if name != "threads"},
+        "models": sorted(card.sha256 for card in chosen),
+        "version": __version__,
+    }

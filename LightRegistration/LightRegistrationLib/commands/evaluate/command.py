@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import AUTO_MODEL, RefinementPreset, RegistrationSettings, parse_choice
 from ..register.help_texts import MODEL, THREADS
-from ..terminal.progress_bar import ShowProgress, open_progress_bar
+from ..terminal.progress_bar import ShowProgress, ignore_progress, open_progress_bar
 from ..terminal.versions import read_versions
 from . import help_texts as texts
 
@@ -76,7 +76,7 @@ def evaluate_files(
     minimum_voxels: int = 100,
     pictures: bool = False,
     threads: int | None = None,
-    progress: ShowProgress = lambda fraction, pair: None,
+    progress: ShowProgress = ignore_progress,
 ) -> list[PairRecord]:
     """Evaluate a model on the pairs of a list and write results.csv, summary.json and pairs/ into the folder `output`.
 

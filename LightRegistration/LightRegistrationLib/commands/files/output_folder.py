@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.report.definition import Report
+from .json_files import write_json
 from .path_errors import explain, report_path_errors
 from .private_folder import UNFINISHED, make_parents, make_private_folder, remove_abandoned_folders
 
@@ -108,8 +108,7 @@ def _is_filled(folder: Path, apart_from: str = "") -> bool:
 
 def write_report(report: Report, folder: Path) -> None:
     """Write report.json: valid JSON, one value in a line."""
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / REPORT_FILE, report)
 
 
 def _choose_parent(target: Path) -> Path:

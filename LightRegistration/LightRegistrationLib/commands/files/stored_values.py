@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...worker.serialization import load_value, save_value
+from .json_files import read_json
 from .output_folder import staging_folder
 
 RECORD_FILE, _VALUE_FILE, _ARRAYS_FOLDER = "record.json", "value.json", "arrays"
@@ -35,12 +36,3 @@ def read_record(folder: Path) -> dict[str, Any]:
 def load(folder: Path) -> Any:
     """Return the value of a folder, its arrays memory-mapped."""
     return load_value((folder / _VALUE_FILE).read_text(encoding="utf-8"), folder / _ARRAYS_FOLDER, mapped=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; empty if it is missing or not ours."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -11,7 +11,7 @@ from ...core.label_fusion.settings import FusionMethod, FusionSettings
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, parse_choice
 from ..files.output_folder import check_output, staging_folder
 from ..files.path_errors import report_path_errors
-from ..terminal.progress_bar import ShowProgress
+from ..terminal.progress_bar import ShowProgress, ignore_progress
 from .request import (
     EVALUATION_ENTRIES,
     FUSION_ENTRIES,
@@ -22,10 +22,6 @@ from .request import (
     list_atlases,
     make_registration_settings,
 )
-
-
-def ignore_progress(fraction: float, what: str) -> None:
-    """Report progress to nobody."""
 
 
 def fuse_atlases(

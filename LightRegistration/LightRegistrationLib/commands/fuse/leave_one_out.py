@@ -13,11 +13,12 @@ from ...core.label_fusion.fusion import fuse, make_image
 from ...core.label_fusion.settings import FusionMethod
 from ...core.models.registry import ModelRegistry
 from ...core.threads import limit_threads
+from ..files.json_files import write_json
 from ..terminal.progress_bar import ShowProgress
 from ..terminal.versions import read_versions
-from .outputs import write_summary, write_table
+from .outputs import write_table
 from .request import RESULTS_FILE, STRUCTURES_FILE, SUMMARY_FILE, FusionRequest
-from .run import READING, describe_settings, list_failures, measure_time, open_work_folder, show_reading
+from .run import READING, describe_request, list_failures, measure_time, open_work_folder, show_reading
 from .scans import LabeledScans, read_scans
 from .scores import ScanScores, compute_dice
 from .warping import WarpedAtlases, warp_atlases
@@ -47,12 +48,12 @@ def evaluate_into(
     write_table(folder / RESULTS_FILE, rows)
     write_table(folder / STRUCTURES_FILE, [row for s in scores for row in s.list_structures(scans.structures)])
     summary = {
-        **describe_settings(request),
+        **describe_request(request),
         "scans": rows,
         "versions": read_versions(),
         "warnings": list(dict.fromkeys(warnings)),
     }
-    write_summary(folder / SUMMARY_FILE, summary)
+    write_json(folder / SUMMARY_FILE, summary)
     return rows
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from ...core.label_fusion.fusion import fuse, make_image
 from ...core.models.registry import ModelRegistry
 from ...core.threads import limit_threads
+from ..files.json_files import write_json
+from ..register.report import describe_settings
 from ..terminal.progress_bar import ShowProgress
 from ..terminal.versions import read_versions
 from . import outputs
@@ -59,7 +61,7 @@ def fuse_into(scene: Any, request: FusionRequest, folder: Path, show: ShowProgre
             written = writer.write(fused, folder, request.probabilities)
     summary = {
         "target": str(request.target),
-        **describe_settings(request),
+        **describe_request(request),
         "atlases": _describe_atlases(request.atlases, warped, fused.mean_weights.tolist()),
         "disputed_voxels": len(fused.disputed),
         "structures": written.volumes,
@@ -68,7 +70,7 @@ def fuse_into(scene: Any, request: FusionRequest, folder: Path, show: ShowProgre
         "versions": read_versions(),
         "warnings": [*dict.fromkeys(warnings), *list_failures(request.atlases, warped)],
     }
-    outputs.write_summary(folder / SUMMARY_FILE, summary)
+    write_json(folder / SUMMARY_FILE, summary)
     return summary
 
 
@@ -77,12 +79,11 @@ def show_reading(show: ShowProgress, count: int) -> Callable[[int], None]:
     return lambda done: show(READING * done / count, f"reading, {done} of {count}")
 
 
-def describe_settings(request: FusionRequest) -> dict[str, Any]:
+def describe_request(request: FusionRequest) -> dict[str, Any]:
     """Return the settings of the fusion and of the registrations for the summary."""
     fusion = asdict(request.fusion)
     del fusion["chunk_values"]
-    registration = {name: value for name, value in asdict(request.registration).items() if value not in ((), False)}
-    return {"fusion": fusion, "registration": registration}
+    return {"fusion": fusion, "registration": describe_settings(request.registration)}
 
 
 def _describe_atlases(

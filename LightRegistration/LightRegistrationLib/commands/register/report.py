@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...core.report.definition import InputsReport, LabelReport, LandmarksReport, OutputsReport, Report
+from ...core.result.settings import RegistrationSettings
 from ..terminal.versions import read_versions
 from .request import FilesRequest
 
@@ -50,6 +52,11 @@ def describe_inputs(request: FilesRequest, relative_to: Path | None = None) -> I
         for role, path in request.files.items()
     }
     return cast(InputsReport, files)
+
+
+def describe_settings(settings: RegistrationSettings) -> dict[str, Any]:
+    """Return the settings of registrations for a summary, without those that are empty or off."""
+    return {name: value for name, value in asdict(settings).items() if value not in ((), False)}
 
 
 def measure_landmarks(landmarks: FloatArray, field: DisplacementField) -> LandmarksReport:

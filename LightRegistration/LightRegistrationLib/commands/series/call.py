@@ -10,12 +10,8 @@ from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
 from ..files.output_folder import check_output, staging_folder
 from ..register.request import check_threads
-from ..terminal.progress_bar import ShowProgress
+from ..terminal.progress_bar import ShowProgress, ignore_progress
 from .request import DEFAULT_ROUNDS, SERIES_ENTRIES, SeriesRequest, check_series_request
-
-
-def ignore_progress(fraction: float, what: str) -> None:
-    """Report progress to nobody."""
 
 
 def register_series(

@@ -17,7 +17,7 @@ from ...scene.files.sequences import save_transform_sequence
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.transforms import transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
-from ..fuse.outputs import write_summary
+from ..files.json_files import write_json
 from ..terminal.versions import read_versions
 from .frames import Frame, FrameList
 from .points import Points, draw_points, write_point_table
@@ -107,7 +107,7 @@ class SeriesWriting:
             "versions": read_versions(),
             "warnings": list(dict.fromkeys(warnings)),
         }
-        write_summary(self.folder / SUMMARY_FILE, summary)
+        write_json(self.folder / SUMMARY_FILE, summary)
         return summary
 
     def _name(self, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ...core.template.image import ImageMean, IntensityMap, find_foreground, war
 from ...core.template.shape import make_affine_field
 from ...core.threads import limit_threads
 from ..files.stored_values import load, store
+from ..register.report import describe_settings
 from ..terminal.progress_bar import ShowProgress
 from .frames import Frame, FrameList, read_frames
 from .outputs import SeriesWriting
@@ -215,5 +216,5 @@ def _warp(frame: Frame, own: DisplacementField | None, results: Sequence[FrameRe
 
 
 def _describe(request: SeriesRequest) -> dict[str, Any]:
-    registration = {n: v for n, v in asdict(request.settings).items() if v not in ((), False)}
-    return {"rounds": request.rounds if request.frame is None else None, "registration": registration}
+    rounds = request.rounds if request.frame is None else None
+    return {"rounds": rounds, "registration": describe_settings(request.settings)}

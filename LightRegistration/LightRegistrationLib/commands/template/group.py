@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...core.errors import InputError
 from ...core.geometry.geometry import Geometry
-from ...core.models.cards import find_card, list_cards
-from ...core.result.settings import AUTO_MODEL
 from ...core.template.image import IntensityMap, find_foreground, find_intensity_map
 from ...core.template.settings import TEMPLATE
 from ...scene.files.loading import OnWarning, load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.volumes import volume_from_node
-from ..batch.task import make_hasher
+from ..batch.task import describe_program, make_hasher
 from ..files.path_errors import report_path_errors
 from ..files.stored_values import store
 from ..fuse.request import Atlas
@@ -82,18 +79,13 @@ def list_contents(request: TemplateRequest) -> list[ScanContent]:
 
 def compute_group_key(request: TemplateRequest, contents: list[ScanContent]) -> str:
     """Compute the hash of all that the iterations depend on, whatever their number."""
-    settings = request.registration
-    cards = list_cards()
-    chosen = cards.values() if settings.model == AUTO_MODEL else [find_card(settings.model, cards)]
     return make_key(
         {
             "scans": [content.image for content in contents],
             "start": next((c.image for c in contents if c.scan.name == request.start), None),
             "spacing_mm": request.spacing_mm,
-            "settings": {name: str(value) for name, value in asdict(settings).items() if name != "threads"},
-            "models": sorted(card.sha256 for card in chosen),
-            "version": __version__,
             "constants": asdict(TEMPLATE),
+            **describe_program(request.registration),
         }
     )
 

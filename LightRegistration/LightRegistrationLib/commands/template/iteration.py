@@ -187,10 +187,9 @@ def _finish(
 ) -> Iteration:
     """Warp all scans and average them.
 
-    The record gets the gradient energy of the mean, in its foreground, and how much it differs there from the one
-    before; it has: the intensities of the scans, whether
-    they have a unit, how far the template before was from the mean shape, the sizes of the scans, and what is known of
-    the registrations.
+    record: the intensities of the scans, whether they have a unit, how far the template before was from the mean shape,
+    the sizes of the scans, and what is known of the registrations. Added are the gradient energy of the mean in its
+    foreground, by how much it differs there from the one before, and the seconds.
     """
     work.run_jobs(warps, lambda done: on_part(done / len(warps)))
     warping_s = sum(read_record(job.folder)["cpu_seconds"] for job in warps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,10 @@ from ...scene.files.saving import save_node
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.transforms import transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
-from ..fuse.outputs import FusionWriter, write_summary
+from ..files.json_files import write_json
+from ..fuse.outputs import FusionWriter
 from ..fuse.scans import LabeledScans, map_array
+from ..register.report import describe_settings
 from ..terminal.versions import read_versions
 from .group import Group
 from .iteration import Iteration, iterate_maps
@@ -81,7 +82,7 @@ def write_template(
         "versions": read_versions(),
         "warnings": list(dict.fromkeys(warnings)),
     }
-    write_summary(folder / SUMMARY_FILE, summary)
+    write_json(folder / SUMMARY_FILE, summary)
     return summary
 
 
@@ -153,7 +154,8 @@ def _write_labels(
 
 
 def _describe_settings(request: TemplateRequest) -> dict[str, Any]:
-    registration = {n: v for n, v in asdict(request.registration).items() if v not in ((), False) and n != "threads"}
+    registration = describe_settings(request.registration)
+    del registration["threads"]  # it does not change the result, nor the summary of a run that continues
     return {"iterations": request.iterations, "registration": registration}
 
 

@@ -11,8 +11,11 @@ from .stage_labels import format_progress
 
 ShowProgress = Callable[[float, str], None]
 """Called with the fraction done (0 to 1) and a label."""
-
 _LAYOUT = "{desc:<32}{percentage:3.0f}% |{bar}| {elapsed}"
+
+
+def ignore_progress(fraction: float, label: str) -> None:
+    """Show progress to nobody."""
 
 
 @contextlib.contextmanager

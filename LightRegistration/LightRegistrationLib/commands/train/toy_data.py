@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
 from ..files.output_folder import check_output, staging_folder
 from ..phantom.pair import make_head
-from ..terminal.progress_bar import ShowProgress
+from ..terminal.progress_bar import ShowProgress, ignore_progress
 
 TRAIN_TABLE, VALIDATION_TABLE, PAIRS_TABLE = "train.csv", "validation.csv", "pairs.csv"
 SCANS_FOLDER = "scans"
@@ -33,7 +33,7 @@ def make_toy_data(
     validation: int = 5,
     spacing_mm: float = 4.0,
     force: bool = False,
-    show_progress: ShowProgress = lambda fraction, label: None,
+    show_progress: ShowProgress = ignore_progress,
 ) -> None:
     """Write heads, their structures and the tables that list them.
 
