@@ -7,8 +7,10 @@ Dice: mean over the structures that the scan and at least one atlas have; a stru
 a single atlas is measured on the structures that it has. The best single atlas is the best one for that scan, which
 only who knows its labels can choose. All fusions of a scan, ANTs' too, start from the same warped atlases, which are
 ours. ANTs: antsJointFusion as ANTsPy 0.6.3 runs it, `alpha` 0.1 and `beta` 2 as ours, in a mask of the voxels where
-the atlases disagree (ours votes there only); its seconds include the probability maps that ANTsPy always writes.
-ANTs' time grows with the square of their number: --atlases uses fewer of them, for ours too.
+the atlases disagree (ours votes there only); its seconds include the probability maps that ANTsPy always writes. The
+background is a label like the others there: ANTsPy has no map of label 0, and would give it to no voxel. Agreement: the
+share of the voxels where the atlases disagree to which ANTs gives the label that ours gives.
+ANTs' time grows with the number of the atlases: --atlases uses fewer of them, for ours too.
 Seconds: CPU seconds of the fusion alone, median over the scans. Finished scans are kept in a folder (--work), so that
 the command can be stopped and run again.
 """
@@ -88,12 +90,19 @@ def evaluate(
                 for method, own in ANTS.items()
                 if has_search or not own["r_search"]
             }
+        disputed = find_disputed_voxels(warped.labels)
+        found: dict[str, NDArray] = {}
         for method, work in works.items():
             started = time.process_time()
             labels = work()
             seconds = time.process_time() - started
             dice = float(np.nanmean(compute_dice(truth, [labels], [np.any(shown, axis=0)])))
-            rows.append({**rows[0], "method": method, "dice": dice, "seconds": seconds})
+            row = {**rows[0], "method": method, "dice": dice, "seconds": seconds}
+            found[method] = labels.reshape(-1)[disputed]
+            if method in ANTS:
+                own = method.replace("ANTs ", "").replace(", no search", "")
+                row["agreement"] = float(np.mean(found[method] == found[own]))
+            rows.append(row)
             print(f"{rows[0]['scan']:<12} {method:<28} {dice:.4f}  {seconds:8.1f} s", flush=True)
     return rows
 
@@ -110,13 +119,13 @@ def fuse_with_ants(image: NDArray, warped: WarpedAtlases, options: dict[str, Any
             ants.from_numpy(image),
             ants.from_numpy(mask),
             [ants.from_numpy(np.array(own)) for own in warped.images],
-            label_list=[ants.from_numpy(own.astype(np.float32)) for own in warped.labels],
+            label_list=[ants.from_numpy(own.astype(np.float32) + 1) for own in warped.labels],
             rad=2,
             output_prefix=f"{folder}/",
             **options,
         )
     result = np.array(warped.labels[0])
-    result.reshape(-1)[disputed] = found["segmentation"].numpy().reshape(-1)[disputed]
+    result.reshape(-1)[disputed] = found["segmentation"].numpy().reshape(-1)[disputed] - 1
     return result
 
 
@@ -193,6 +202,11 @@ def main() -> None:
     compared = {r["scan"] for r in rows if r["method"] in ANTS}
     if compared:
         text += f"\n\nThe scans that ANTs fused too\n\n{table([r for r in rows if r['scan'] in compared])}"
+        for method in dict.fromkeys(r["method"] for r in rows if r["method"] in ANTS):
+            shares = [r["agreement"] for r in rows if r["method"] == method]
+            text += (
+                f"\n\n{method}: the same label as ours at {min(shares):.2%} or more of the disputed voxels of a scan."
+            )
     name = f"label_fusion_{arguments.atlases}_atlases" if arguments.atlases else "label_fusion"
     write_report(arguments.output, name, text, rows, plot(rows))
     print("\n" + text)
