@@ -38,6 +38,7 @@ from .result.progress import Progress, ProgressUpdate, Stage, ignore_progress, s
 from .result.result import Metric, PreservedVolume, RegistrationResult
 from .result.settings import (
     AUTO_MODEL,
+    DEFAULT_SETTINGS,
     NO_GUIDANCE,
     Guidance,
     InitialAlignment,
@@ -52,8 +53,6 @@ from .result_warnings import (
 from .sampling.field_of_view import crop_to_field_of_view
 from .threads import limit_threads
 from .volume_preservation.correction import preserve_volumes
-
-DEFAULT_SETTINGS = RegistrationSettings()
 
 OnPreviewField = Callable[[DisplacementField], None]
 """Called with the field of the network alone, fixed -> moving in RAS mm, before a refinement begins."""

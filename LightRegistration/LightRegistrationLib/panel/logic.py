@@ -16,7 +16,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from ..core.errors import InputError
 from ..core.geometry.transforms import DisplacementField
 from ..core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
-from ..core.result.settings import RegistrationSettings
+from ..core.result.settings import DEFAULT_SETTINGS, RegistrationSettings
 from ..scene.nodes.results import RegistrationNodes
 from .checking.result_table import format_completion
 from .inputs.selected_nodes import SelectedNodes
@@ -29,8 +29,6 @@ from .state import RunEnd, RunState
 from .translation import translate
 from .views.slice_views import ResultViews
 from .views.view_content import ViewContent, adopt_earlier_switches
-
-DEFAULT_SETTINGS = RegistrationSettings()
 
 
 def ask_for_no_preview() -> ViewContent | None:

@@ -87,6 +87,9 @@ class RegistrationSettings:
             raise InputError(f"At least one thread is needed, not {self.threads}.")
 
 
+DEFAULT_SETTINGS = RegistrationSettings()
+
+
 @dataclass(frozen=True, eq=False)
 class Guidance:
     """What the user gives beside the volumes; each part may be missing.
