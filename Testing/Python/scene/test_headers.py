@@ -179,7 +179,20 @@ VOXELS = ARRAY.tobytes()
         ("a.nrrd", nifti1(), "not a NRRD file"),
         ("a.mhd", meta("ElementSpacing = 1 1 1", data="b.raw"), "b.raw, is missing"),
         ("a.mha", meta("ElementSpacing = 1 1 1") + VOXELS[:-100], r"cut off \(572 of 672 bytes\)"),
-        ("a.mha", meta("ElementSpacing = 1 1 nan") + VOXELS, "ElementSpacing in the header is not finite"),
+        ("a.mha", meta("ElementSpacing = 1 1 nan") + VOXELS, "ElementSpacing in the header is not made of finite"),
+        ("a.mha", meta("ElementSpacing = 1,5 2,0 3,0") + VOXELS, "ElementSpacing in the header is not made of finite"),
+        ("a.mha", meta("ElementSpacing = 1 1 1", data="LIST") + b"0.raw\n" * 6, "0.raw, is missing"),
+        ("a.mha", meta("ElementSpacing = 1 1 1", data="LIST") + b"0.raw\n", "lists 1 files with voxels, but has 6"),
+        ("a.mha", meta("ElementSpacing = 1 1 1", data="LIST 1") + b"0.raw\n" * 6, "a LIST of files that are no slices"),
+        ("a.nrrd", nrrd('space units: "mm" "mm" "m"') + VOXELS, "unit of length is m;"),
+        ("a.nrrd", nrrd().replace(b"(1.5,0,0)", b"none") + VOXELS, "gives an axis no direction in space"),
+        ("a.mha", meta("Offset = 1 2 3", "Origin = 1 2 4") + VOXELS, "gives position twice"),
+        ("a.mha", meta("DimSize = 6 7 8") + VOXELS, "gives DimSize twice"),
+        (
+            "a.mha",
+            meta("ElementByteOrderMSB = True", "BinaryDataByteOrderMSB = False") + VOXELS,
+            "gives byte order twice",
+        ),
     ],
 )
 def test_a_file_that_is_not_read_is_named_as_what_it_is(scene, tmp_path, capfd, name, content, says: str) -> None:
@@ -188,6 +201,36 @@ def test_a_file_that_is_not_read_is_named_as_what_it_is(scene, tmp_path, capfd, 
     assert "damaged" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def moved(content: bytes, kind: str, place: int, offset: float) -> bytes:
+    """A NIfTI file whose header says that the voxels begin elsewhere."""
+    return content[:place] + struct.pack(kind, offset) + content[place + struct.calcsize(kind) :]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *[("a.nii", moved(nifti1(), "<f", 108, offset)) for offset in (0, 348, -1)],
+        ("a.nii.gz", gzip.compress(moved(nifti1(), "<f", 108, 0))),
+        ("a.nii", moved(nifti2(), "<q", 168, 352)),
+        ("a.mha", meta("ElementSpacing = 1 1 1", "HeaderSize = 10") + VOXELS),
+        ("a.nrrd", nrrd("byte skip: -5") + VOXELS),
+    ],
+)
+def test_voxels_are_not_taken_from_the_header(scene, tmp_path, capfd, name: str, content: bytes) -> None:
+    says = r"the header is damaged \((the voxels would begin inside it|a byte skip below)"
+    with pytest.raises(InputError, match=says):
+        load_volume(scene, write(tmp_path / name, content))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_metaimage_of_listed_slices_is_read(scene, tmp_path) -> None:
+    for number, slice_ in enumerate(ARRAY):
+        write(tmp_path / f"{number}.raw", slice_.tobytes())
+    names = "".join(f"{number}.raw\n" for number in range(len(ARRAY)))
+    header = write(tmp_path / "a.mhd", meta("ElementSpacing = 1.5 2 3", data="LIST") + names.encode())
+    assert (read(scene, header)[0] == ARRAY).all()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ def check_nifti(path: Path) -> None:
     if min(header.size) < 1 or header.offset > FILES.max_offset_bytes:
         raise InputError(f"{path}: the header is damaged (its size or the place of its voxels is impossible).")
     data = find_nifti_data(path, header)
+    if data == path and header.offset < header.min_offset:
+        raise InputError(f"{path}: the header is damaged (the voxels would begin inside it, at byte {header.offset}).")
     if _is_compressed(data):
         check_claimed_size(data, 0, header.offset + header.length, compressed=True)
     else:

@@ -16,7 +16,8 @@ from ..errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
-_NIFTI1_OFFSET = 352
+_NIFTI1_OFFSET, _NIFTI2_OFFSET = 352, 544
+"""The header and four bytes that tell whether extensions follow: where the voxels begin in one file at the earliest."""
 _MAX_NIFTI1_SIZE = 32767
 
 
@@ -77,6 +78,11 @@ class NiftiHeader:
     def spacing(self) -> tuple[float, ...]:
         """Voxel spacing of the first three axes."""
         return self.pixdim[1:4]
+
+    @property
+    def min_offset(self) -> int:
+        """Where the voxels can begin at the earliest, bytes, if they lie in the same file."""
+        return _NIFTI2_OFFSET if self.version == 2 else _NIFTI1_OFFSET
 
     @property
     def length(self) -> int:

@@ -33,6 +33,12 @@ _META_COUNTS = {
     **dict.fromkeys(("TransformMatrix", "Orientation", "Rotation"), 2),
 }
 """Fields of a MetaImage with one number for each axis (1), or for each pair of axes (2)."""
+_META_ALIASES = {
+    **dict.fromkeys(("Offset", "Position", "Origin"), "position"),
+    **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), "orientation"),
+    **dict.fromkeys(("BinaryDataByteOrderMSB", "ElementByteOrderMSB"), "byte order"),
+}
+"""Names of one property; a header that gives it twice, differently, is read otherwise by other programs."""
 _META_PATTERN = re.compile(r"[^%]*%\d*d[^%\s]*( +\d+){1,2}( +[1-9]\d*)?")
 """The names of numbered slices: of which numbers, and of every which one. ITK divides by the last, also by 0."""
 _MAX_LENGTH_ERROR = 0.01
@@ -87,14 +93,17 @@ def check_meta(path: Path) -> list[str]:
     for key, count in _META_COUNTS.items():
         numbers = header.numbers(key)
         if not _is_finite(numbers):
-            raise InputError(f"{path}: {key} in the header is not finite; repair the header.")
+            raise InputError(f"{path}: {key} in the header is not made of finite numbers; repair the header.")
         if numbers and len(numbers) != len(sizes) ** count:
             raise InputError(f"{path}: {key} in the header has {len(numbers)} numbers; repair the header.")
     _check_meta_axes(header)
     if 0 in header.numbers("ElementSpacing"):
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
     name = header.fields["ElementDataFile"]
-    if name == "LIST" or _META_PATTERN.fullmatch(name):
+    if name.split()[:1] == ["LIST"]:
+        _check_meta_list(header, sizes)
+        return []
+    if _META_PATTERN.fullmatch(name):
         return []
     data = path if name.upper() == "LOCAL" else path.parent / name
     if not is_file(data):
@@ -144,15 +153,26 @@ def _read_nrrd_header(path: Path) -> TextHeader:
 def _read_meta_header(path: Path) -> TextHeader:
     content = _read_start(path)
     fields: dict[str, str] = {}
+    values: dict[str, str] = {}
     position = 0
     for line in content.splitlines(keepends=True):
         position += len(line)
         key, mark, value = line.decode("utf-8", errors="replace").partition("=")
         if mark:
             fields[key.strip()] = value.strip()
+            name = _META_ALIASES.get(key.strip(), key.strip())
+            if not _are_equal(values.setdefault(name, value), value):
+                raise InputError(f"{path}: the header gives {name} twice, with different values; repair the header.")
         if key.strip() == "ElementDataFile":
             return TextHeader(path, position, fields)
     raise InputError(f"{path}: this is not a MetaImage, or its header is damaged.")
+
+
+def _are_equal(value: str, other: str) -> bool:
+    """Whether two values of a header are the same numbers or the same words."""
+    words, others = value.lower().split(), other.lower().split()
+    numbers = [_parse_number(word) for word in words]
+    return words == others or (_is_finite(numbers) and numbers == [_parse_number(word) for word in others])
 
 
 def _read_start(path: Path) -> bytes:
@@ -169,8 +189,13 @@ def _check_nrrd_geometry(header: TextHeader, dimension: int) -> None:
         if any(len(word) > FILES.max_header_word for word in re.split(r"[\s(),]+", fields.get(key, ""))):
             raise InputError(f"{path}: the header is damaged (its {key} are too long to be numbers).")
     units = [unit.strip().lower() for unit in fields.get("space units", "").replace('"', " ").split()]
-    if any(unit not in _MILLIMETERS for unit in units):
-        raise InputError(f"{path}: the header's unit of length is {units[0]}; save the volume in mm.")
+    others = [unit for unit in units if unit not in _MILLIMETERS]
+    if others:
+        raise InputError(f"{path}: the header's unit of length is {others[0]}; save the volume in mm.")
+    if dimension == 3 and "none" in re.split(r"[\s()]+", fields.get("space directions", "").lower()):
+        raise InputError(f"{path}: the header gives an axis no direction in space (none); save three axes of space.")
+    if header.number("byte skip", header.number("byteskip", 0)) < -1:
+        raise InputError(f"{path}: the header is damaged (a byte skip below -1).")
 
 
 def _find_nrrd_data(header: TextHeader) -> tuple[Path | None, int]:
@@ -232,6 +257,20 @@ def _check_meta_axes(header: TextHeader) -> None:
             raise InputError(f"{header.path}: the axes of {key} in the header are not of length 1; repair the header.")
 
 
+def _check_meta_list(header: TextHeader, sizes: list[int]) -> None:
+    """Raise InputError if the lines after a header do not name a file for each slice: ITK would read other bytes."""
+    path = header.path
+    if header.fields["ElementDataFile"] not in ("LIST", f"LIST {len(sizes) - 1}"):
+        raise InputError(f"{path}: a LIST of files that are no slices is not read; save the volume as one file.")
+    lines = _read_start(path)[header.length :].decode("utf-8", errors="replace").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if len(names) < sizes[-1]:
+        raise InputError(f"{path}: the header lists {len(names)} files with voxels, but has {sizes[-1]} slices.")
+    for name in names[: sizes[-1]]:
+        if not is_file(path.parent / name):
+            raise InputError(f"{path}: the file with the voxels, {name}, is missing.")
+
+
 def _list_meta_warnings(header: TextHeader) -> Iterator[str]:
     spacing = header.numbers("ElementSpacing")
     if not spacing and not header.numbers("ElementSize"):
@@ -252,6 +291,8 @@ def _check_meta_size(header: TextHeader, data: Path) -> None:
     if not _is_finite([channels, skipped, packed]) or not 1 <= channels <= _MAX_CHANNELS:
         raise InputError(f"{path}: the header is damaged (its channels or the place of its voxels are impossible).")
     claimed = math.prod(int(n) for n in header.numbers("DimSize")) * int(channels) * size
+    if data == path and 0 < skipped < header.length:
+        raise InputError(f"{path}: the header is damaged (the voxels would begin inside it: HeaderSize).")
     start = header.length if data == path else max(int(skipped), 0)
     is_compressed = header.fields.get("CompressedData", "False").lower().startswith(("t", "1"))
     if is_compressed:
