@@ -282,11 +282,17 @@ def test_what_is_probably_not_meant_is_told(registered: Run, pair_files: PairFil
         [tmp_path / "far.tfm"], pair_files.moving, tmp_path / "far.nii", reference=pair_files.fixed
     )
     assert "check the order" in line
+    lines = apply_transforms(
+        [tmp_path / "far.tfm", transform], pair_files.moving, tmp_path / "unreached.nii", reference=pair_files.fixed
+    )
+    assert any("transform.h5: its displacements do not reach any of the points of the reference" in s for s in lines)
     np.savetxt(tmp_path / "points.csv", np.zeros((3, 3)), delimiter=",", header="x,y,z", comments="")
     (line,) = apply_transforms(
         [tmp_path / "far.tfm"], tmp_path / "points.csv", tmp_path / "moved.csv", reference=pair_files.fixed
     )
     assert "3 of 3 points lie outside" in line
+    (line,) = apply_transforms([transform, tmp_path / "far.tfm"], tmp_path / "points.csv", tmp_path / "unreached.csv")
+    assert "its displacements do not reach any of the points" in line
 
 
 # Bad input

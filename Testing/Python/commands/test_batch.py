@@ -302,6 +302,14 @@ def test_bad_lists_are_one_line(tmp_path: Path, kind: str) -> None:
 
 
 @needs_dask
+def test_an_atlas_is_brought_to_volumes_without_labels(tmp_path: Path) -> None:
+    pairs = write_list(tmp_path, ["a.nii,atlas.nii,,atlas_labels.nii", "b.nii,a.nii,,"])
+    done = run_command("batch", pairs, "--shape", "atlas-to-all", "--output", tmp_path / "out", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 to register" in done.stdout
+
+
+@needs_dask
 def test_a_bad_pair_stops_no_other(study: Path, finished: Run, tmp_path: Path) -> None:
     dry = run_command(*make_arguments(study, tmp_path / "out"), "--dry-run")
     assert dry.returncode == 0

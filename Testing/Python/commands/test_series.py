@@ -226,7 +226,7 @@ def test_missing_frames_and_time_points_are_named(files: SeriesFiles, tmp_path: 
         ([files.nifti], {"frame": 9}, "--frame 9: the series has the frames 0 to 4"),
         ([files.nifti], {"frame": 3}, "--frame 3: The frame is empty.* Choose another one"),
         ([files.nifti], {"frame": -1}, "frames are counted from 0"),
-        ([files.folder / "frame0.nii.gz"], {"frame": 0}, "this is one 3-D volume; name one 4-D file"),
+        ([files.folder / "frame0.nii.gz"], {"frame": 0}, "there is only one frame in it; name a 4-D file with more"),
         ([files.folder / "frame0.nii.gz", files.folder / "frame3.nii.gz"], {"frame": 0}, "a series needs 2 or more"),
         ([files.nifti], {"frame": 0, "is_lps": True}, "--lps is for the points of a CSV file"),
         ([files.nifti], {"frame": 0, "points": files.nifti}, r"points are read from \.csv or \.mrk\.json"),

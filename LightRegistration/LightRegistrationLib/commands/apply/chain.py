@@ -60,6 +60,17 @@ def check_inverse(chain: TransformChain, points_mm: FloatArray, what: str, on_wa
         )
 
 
+def check_reach(
+    chain: TransformChain, request: ApplyRequest, points_mm: FloatArray, what: str, on_warning: OnWarning
+) -> None:
+    """Warn of transforms whose displacements move none of the points of the reference (n, 3), RAS mm."""
+    for number in chain.list_unreached(points_mm):
+        on_warning(
+            f"{request.transforms[number].path}: its displacements do not reach any of the {what}; is it the transform "
+            "of other volumes?"
+        )
+
+
 def sample_grid(geometry: Geometry) -> FloatArray:
     """Return points evenly spaced over a grid, (n, 3) RAS mm."""
     along = [np.linspace(0, n - 1, min(n, _CHECKED_POINTS_PER_AXIS)) for n in reversed(geometry.shape)]

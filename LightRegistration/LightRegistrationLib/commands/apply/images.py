@@ -22,7 +22,7 @@ from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from ...scene.nodes.transform_chain import TransformChain
 from ...scene.nodes.volumes import volume_from_node, volume_node_from_volume
-from .chain import check_inverse, load_chain, load_reference, sample_grid
+from .chain import check_inverse, check_reach, load_chain, load_reference, sample_grid
 from .request import SEGMENTATION_SUFFIX, ApplyRequest
 
 _SLAB_SLICES = 8
@@ -56,6 +56,8 @@ class _Resampling:
     ) -> None:
         self._scene, self._request, self._chain, self._geometry = scene, request, chain, geometry
         self._on_warning = on_warning
+        with capture_messages():
+            check_reach(chain, request, sample_grid(geometry), "points of the reference", on_warning)
         self._point_map: DisplacementField | PointMap = chain.find_field() or chain.map_points
         if any(link.is_inverted for link in chain.links):
             with capture_messages():

@@ -21,7 +21,7 @@ from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node
 from ...scene.files.shapes import load_markups, load_surface, read_control_points, read_surface_points
 from ...scene.nodes.transform_chain import TransformChain
-from .chain import check_inverse, load_chain, load_reference
+from .chain import check_inverse, check_reach, load_chain, load_reference
 from .request import ApplyRequest, Kind
 
 COLUMNS = ("x", "y", "z")
@@ -36,12 +36,12 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
     if request.kind == Kind.TABLE:
         header, rows, points = read_points(request.input)
         points = points * _LPS if request.is_lps else points
-        moved = _move(chain, points, geometry, on_warning)
+        moved = _move(chain, request, points, geometry, on_warning)
         write_points(target, header, rows, moved * _LPS if request.is_lps else moved)
         return
     load, read_of = _LOADERS[request.kind]
     node = load(scene, request.input)
-    _move(chain, read_of(node), geometry, on_warning)
+    _move(chain, request, read_of(node), geometry, on_warning)
     with capture_messages():
         node.ApplyTransform(chain.backward)
     save_node(node, target)
@@ -53,10 +53,17 @@ _LOADERS: dict[Kind, tuple[Callable[[Any, Path], Any], Callable[[Any], FloatArra
 }
 
 
-def _move(chain: TransformChain, points_mm: FloatArray, geometry: Geometry | None, on_warning: OnWarning) -> FloatArray:
+def _move(
+    chain: TransformChain,
+    request: ApplyRequest,
+    points_mm: FloatArray,
+    geometry: Geometry | None,
+    on_warning: OnWarning,
+) -> FloatArray:
     """Map points of the input (n, 3) to the space of the reference, RAS mm, and warn of those that go wrong."""
     with capture_messages():
         moved = chain.map_back(points_mm)
+        check_reach(chain, request, moved, "points", on_warning)
         check_inverse(chain, points_mm, "points", on_warning)
     if geometry is not None:
         outside = int((~geometry.contains(moved)).sum())
@@ -102,5 +109,5 @@ def _find_columns(path: Path, header: list[str]) -> list[int]:
     names = [name.casefold() for name in header]
     missing = [name for name in COLUMNS if names.count(name) != 1]
     if missing:
-        raise InputError(f"{path}, line 1: the header needs one column {', '.join(missing)} each; the columns x, y, z.")
+        raise InputError(f"{path}, line 1: the header needs the columns x, y, z, each once; see {', '.join(missing)}.")
     return [names.index(name) for name in COLUMNS]

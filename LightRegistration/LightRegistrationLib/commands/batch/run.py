@@ -75,7 +75,7 @@ def prepare(request: BatchRequest) -> Batch:
     if request.is_bids:
         listed = list_bids_pairs(request.pairs, request.filters, request.fixed, request.shape)
     else:
-        listed = read_pairs(request.pairs)
+        listed = read_pairs(request.pairs, needs_both_labels=False)
     pairs = arrange_pairs(listed, request.shape)
     # The cores of the machines behind a scheduler are not known here.
     threads = request.threads or (1 if request.scheduler else None)

@@ -111,7 +111,7 @@ def _read_file(scene: Any, path: Path, number: int, folder: Path, on_warning: On
 
 def _read_nifti(scene: Any, path: Path, folder: Path, on_warning: OnWarning) -> FrameList:
     if count_frames(path) < MIN_FRAMES:
-        raise InputError(f"{path}: this is one 3-D volume; name one 4-D file, or a file for each frame.")
+        raise InputError(f"{path}: there is only one frame in it; name a 4-D file with more, or a file for each frame.")
     timing = read_timing(path)
     step_s = timing.step_s
     frames = []

@@ -12,7 +12,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
-from .transforms import field_from_transform_node, transform_points
+from .transforms import field_from_transform_node, find_grid, transform_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,11 @@ class ChainLink:
 
     node: Any
     is_inverted: bool = False
+
+    @property
+    def transform(self) -> Any:
+        """The transform that is applied, vtkAbstractTransform."""
+        return self.node.GetTransformToParent() if self.is_inverted else self.node.GetTransformFromParent()
 
 
 class TransformChain:
@@ -34,8 +39,7 @@ class TransformChain:
         self.forward = vtkGeneralTransform()
         self.forward.PostMultiply()
         for link in links:
-            node = link.node
-            self.forward.Concatenate(node.GetTransformToParent() if link.is_inverted else node.GetTransformFromParent())
+            self.forward.Concatenate(link.transform)
         self.backward = self.forward.GetInverse()
 
     def map_points(self, points_mm: FloatArray) -> FloatArray:
@@ -54,6 +58,16 @@ class TransformChain:
             return field_from_transform_node(self.links[0].node)
         except InputError:  # another kind of transform
             return None
+
+    def list_unreached(self, points_mm: FloatArray) -> list[int]:
+        """Return the numbers of the links whose displacement grid holds none of the points of the reference (n, 3)."""
+        unreached = []
+        for number, link in enumerate(self.links):
+            before, points_mm = points_mm, transform_points(link.transform, points_mm)
+            grid = find_grid(link.node)
+            if grid is not None and not grid.contains(points_mm if link.is_inverted else before).any():
+                unreached.append(number)
+        return unreached
 
     def measure_inverse_errors_mm(self, points_mm: FloatArray) -> FloatArray:
         """Measure how far the inverse and then the chain move points of the input (n, 3); infinity where undefined."""

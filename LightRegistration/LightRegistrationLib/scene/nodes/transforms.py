@@ -139,6 +139,14 @@ def field_from_transform_node(node: Any) -> DisplacementField:
     raise InputError(f"{name} is not a displacement field; choose a transform made by LightRegistration.")
 
 
+def find_grid(node: Any) -> Geometry | None:
+    """Return the displacement grid that a node's transform from parent begins with; None if it begins otherwise."""
+    match _list_parts(node.GetTransformFromParent()):
+        case [_Grid(is_inverse=False) as grid, *_]:
+            return grid.geometry
+    return None
+
+
 def affine_from_transform_node(node: Any, name: str) -> AffineTransform:
     """Return a linear transform node as fixed -> moving, RAS mm: it moves what is under it onto the fixed volume.
 

@@ -43,8 +43,10 @@ class EvaluationPair:
         return {role: getattr(self, role) for role in FILES if getattr(self, role) is not None}
 
 
-def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
+def read_pairs(path: Path, groups: Sequence[str] = (), *, needs_both_labels: bool = True) -> list[EvaluationPair]:
     """Read a list of pairs, .csv or .json; paths are relative to its folder. groups: if given, only pairs of these.
+
+    needs_both_labels: labels are compared, and those of one volume alone are an error.
 
     A CSV file has the columns fixed and moving, and optionally fixed_labels, moving_labels, landmarks, id and group; a
     JSON file has a list `pairs` of objects with the same keys, or `anatomy` for the group. Raises InputError that
@@ -57,7 +59,7 @@ def read_pairs(path: Path, groups: Sequence[str] = ()) -> list[EvaluationPair]:
         names = ", ".join(name for name in available if name) or "none"
         raise InputError(f"{path}: there is no pair of '{unknown[0]}'; the groups in it are: {names}.")
     chosen = [(place, row) for place, row in rows if not groups or row.get("group") in groups]
-    pairs, errors = _build_pairs(chosen, path.parent)
+    pairs, errors = _build_pairs(chosen, path.parent, needs_both_labels)
     raise_errors(str(path), errors)
     if not pairs:
         raise InputError(f"{path}: there is no pair in this list.")
@@ -77,12 +79,14 @@ def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     return [(f"pair {n + 1}", {**row, "group": row.get("group", row.get("anatomy"))}) for n, row in enumerate(rows)]
 
 
-def _build_pairs(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) -> tuple[list[EvaluationPair], list[str]]:
+def _build_pairs(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path, needs_both_labels: bool
+) -> tuple[list[EvaluationPair], list[str]]:
     pairs: dict[str, EvaluationPair] = {}
     taken: set[str] = set()  # some disks do not tell upper from lower case
     errors = []
     for place, row in rows:
-        row_errors = list(_find_errors(row, folder))
+        row_errors = list(_find_errors(row, folder, needs_both_labels))
         errors += [f"{place}: {what}" for what in row_errors]
         if row_errors:
             continue
@@ -99,7 +103,7 @@ def _build_pairs(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path) ->
     return list(pairs.values()), errors
 
 
-def _find_errors(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _find_errors(row: Mapping[str, Any], folder: Path, needs_both_labels: bool) -> Iterator[str]:
     for role in FILES:
         value = row.get(role)
         if not value and role in REQUIRED:
@@ -108,7 +112,7 @@ def _find_errors(row: Mapping[str, Any], folder: Path) -> Iterator[str]:
             yield f"'{role}' has to be the name of a file, got {value!r}"
         elif value and not is_file(folder / value):
             yield f"'{role}': there is no file {value}"
-    if bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
+    if needs_both_labels and bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
         yield "labels are compared: give both or neither of fixed_labels and moving_labels"
 
 
