@@ -25,7 +25,7 @@ from LightRegistrationLib.commands.batch.summary import write_summary
 from LightRegistrationLib.commands.batch.task import KEY_FILE, Task, compute_key, make_hasher
 from LightRegistrationLib.commands.files.output_folder import staging_folder
 from LightRegistrationLib.commands.register.request import FilesRequest
-from LightRegistrationLib.core.errors import InputError
+from LightRegistrationLib.core.errors import FullDiskError, InputError
 from LightRegistrationLib.core.result.settings import RegistrationSettings
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
@@ -358,6 +358,24 @@ def test_what_is_done_is_not_done_again(study: Path, finished: Run) -> None:
     retried = run_command(*arguments, "--retry-failed", "--dry-run")
     assert "1 to register" in retried.stdout
     assert report.stat().st_mtime_ns == before
+
+
+@needs_dask
+def test_a_full_disk_ends_the_batch_and_is_no_failure_of_a_pair(task: Task) -> None:
+    from distributed import Client
+
+    from LightRegistrationLib.commands.batch.engine import run_tasks
+
+    def carry_out(task: Task) -> str | None:
+        raise FullDiskError(f"{task.folder}: cannot be written (the disk is full).")
+
+    outcomes: list[str] = []
+    with (
+        Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client,
+        pytest.raises(InputError, match=r"the disk is full.*make room, and run the command again"),
+    ):
+        run_tasks(client, [task], carry_out, lambda task, line: outcomes.append(task.name), outcomes.append)
+    assert outcomes == []
 
 
 @needs_dask

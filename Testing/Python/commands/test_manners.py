@@ -120,7 +120,7 @@ def test_an_array_that_does_not_fit_on_the_disk_is_said_in_words(tmp_path: Path)
     environment = {**ONE_THREAD, "PYTHONPATH": package}
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    assert re.search(r"InputError: .*out: cannot be written \(.*is the disk full\?\)\.$", done.stderr.rstrip())
+    assert re.search(r"FullDiskError: .*out: cannot be written \(.*is the disk full\?\)\.$", done.stderr.rstrip())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from ...core.errors import InputError
+from ...core.errors import FullDiskError, InputError
 from ...core.torch_environment import TORCH_ENVIRONMENT
 from ...worker.exit_reason import has_memory_error
 from .plan import Processes
@@ -146,7 +146,7 @@ def run_tasks(
     ended, and that line. print_line: tells the user of a task that is tried once more, and of a scheduler without
     workers. A worker that is killed, or runs out of memory, costs its task one more try, with one thread, since threads
     need memory.
-    Raises InputError if the scheduler is lost, or if no process of our own is left.
+    Raises InputError if the scheduler is lost, if no process of our own is left, or if the disk is full.
     """
     from distributed import as_completed
 
@@ -164,6 +164,8 @@ def run_tasks(
         error, line = _read_outcome(client, future)
         if error is None:
             on_outcome(task, line)
+        elif isinstance(error, FullDiskError):
+            raise InputError(f"{error} What is done is kept: make room, and run the command again.") from error
         elif not is_for_want_of_memory(error):
             on_outcome(task, f"A fault of the program: {type(error).__name__}: {error}")
         elif task.name not in retried:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import __version__
-from ...core.errors import InputError
+from ...core.errors import FullDiskError, InputError
 from ...core.models.cards import find_card, list_cards
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import AUTO_MODEL, RegistrationSettings
@@ -77,6 +77,8 @@ def register_task(task: Task) -> str | None:
             report = register_into(folder, task.request, ignore_progress, load_registry())
             (folder / KEY_FILE).write_text(json.dumps({"key": task.key}) + "\n", encoding="utf-8")
             write_report(report, folder)
+    except FullDiskError:
+        raise  # ends the batch: no other pair could be written
     except InputError as error:
         return str(error)
     return None

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...core.errors import InputError
+from ...core.errors import InputError, make_write_error
 from ...core.report.definition import Report
 from .json_files import write_json
 from .path_errors import explain, report_path_errors
@@ -85,9 +85,9 @@ def staging_folder(output: Path, entries: Sequence[str] = RESULT_ENTRIES) -> Ite
         if staging == target or str(staging) not in str(error):
             raise
         # The user knows the output, not the folder that is removed now.
-        raise InputError(str(error).replace(str(staging), str(output))) from error
+        raise type(error)(str(error).replace(str(staging), str(output))) from error
     except OSError as error:
-        raise InputError(f"{output}: cannot be written ({explain(error)}).") from error
+        raise make_write_error(output, error, explain(error)) from error
     finally:
         UNFINISHED.pop(staging, None)
         if staging != target:

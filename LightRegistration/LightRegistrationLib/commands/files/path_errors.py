@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.errors import InputError
+from ...core.errors import InputError, make_write_error
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def report_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({explain(error)}).") from error
+        raise make_write_error(folder, error, explain(error)) from error
 
 
 def explain(error: OSError) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ...core.errors import InputError
+from ...core.errors import FullDiskError, InputError
 from ...core.geometry.geometry import Geometry
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Volume
@@ -123,6 +123,8 @@ def carry_out(job: Job) -> str | None:
         value, record = job.compute()
         seconds = {"cpu_seconds": round(time.process_time() - started, 3)}
         store(job.folder, job.key, value, {**record, **seconds})
+    except FullDiskError:
+        raise  # ends the command: no other scan could be written
     except InputError as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from ...core.errors import InputError
+from ...core.errors import FullDiskError, InputError, make_write_error
 from ...core.files.compression import compress_file
 from ...core.files.nifti import check_nifti
 from ...core.geometry.volume import Segmentation
@@ -76,7 +76,7 @@ def _write(node: Any, storage: Any, path: Path) -> None:
         compress_file(plain, path)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
+        raise make_write_error(path, error, f"{error.strerror or error}; is the disk full?") from error
     finally:
         plain.unlink(missing_ok=True)
 
@@ -88,18 +88,18 @@ def _write_with_storage(node: Any, storage: Any, path: Path, name: Path) -> None
     with capture_messages() as messages:
         written = storage.WriteData(node)
     if not written or not path.exists():
+        if shutil.disk_usage(path.parent).free < _FULL_DISK_BYTES:
+            raise FullDiskError(f"{name}: cannot be written (the disk is full).")
         text = messages.text + storage.GetUserMessages().GetAllMessagesAsString()
-        raise InputError(f"{name}: cannot be written ({_explain_failure(path.parent, text)}).")
+        raise InputError(f"{name}: cannot be written ({_explain_failure(text)}).")
     if path.name.lower().endswith(".nii"):
         try:
             check_nifti(path)
         except InputError as error:
-            raise InputError(f"{name}: only a part of it could be written; is the disk full?") from error
+            raise FullDiskError(f"{name}: only a part of it could be written; is the disk full?") from error
 
 
-def _explain_failure(folder: Path, text: str) -> str:
-    if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
-        return "the disk is full"
+def _explain_failure(text: str) -> str:
     return re.sub(r"^Description: ITK ERROR: \w+\(0x[0-9a-f]+\): ", "", _last_line(text))
 
 
