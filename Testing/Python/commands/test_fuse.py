@@ -205,6 +205,19 @@ def test_wrong_atlases_are_refused_before_anything_is_registered(heads: Heads, t
     assert not (tmp_path / "out").exists()
 
 
+def test_atlases_without_a_common_structure_are_named(heads: Heads, tmp_path: Path) -> None:
+    labels = sitk.ReadImage(str(heads.folder / "labels2.nii.gz"))
+    sitk.WriteImage(sitk.Cast(labels, sitk.sitkUInt16) * 1000, str(tmp_path / "other.nii.gz"))
+    atlases = [(heads.folder / f"head{n}.nii.gz", heads.folder / f"labels{n}.nii.gz") for n in (0, 1)]
+    atlases.append((heads.folder / "head2.nii.gz", tmp_path / "other.nii.gz"))
+    with pytest.raises(InputError, match=r"other\.nii\.gz: none of its structures is in another scan"):
+        evaluate_fusion(atlases, tmp_path / "out", **OPTIONS)
+    rows = evaluate_fusion(atlases, tmp_path / "out", scans=[str(atlases[0][0])], **OPTIONS)
+    assert rows[0]["best_atlas"] == str(atlases[1][0])
+    warnings = json.loads((tmp_path / "out" / "fusion.json").read_text(encoding="utf-8"))["warnings"]
+    assert [w for w in warnings if "other.nii.gz" in w]
+
+
 def test_one_atlas_alone_is_not_fused(heads: Heads, tmp_path: Path) -> None:
     atlases = [write_named(heads, number, tmp_path, shift_mm=1000 * (number - 1)) for number in (1, 2)]
     with pytest.raises(InputError, match=r"Of 2 atlases only one could be registered to head0.*wholly outside"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.errors import InputError
 from ...core.label_fusion.fusion import fuse, make_image
 from ...core.label_fusion.settings import FusionMethod
 from ...core.models.registry import ModelRegistry
@@ -19,7 +20,7 @@ from ..terminal.versions import read_versions
 from .outputs import write_table
 from .request import RESULTS_FILE, STRUCTURES_FILE, SUMMARY_FILE, FusionRequest
 from .run import READING, describe_request, list_failures, measure_time, open_work_folder, show_reading
-from .scans import LabeledScans, read_scans
+from .scans import NO_COMMON_STRUCTURE, LabeledScans, read_scans
 from .scores import ScanScores, compute_dice
 from .warping import WarpedAtlases, warp_atlases
 
@@ -37,6 +38,8 @@ def evaluate_into(
     share = (1 - READING) / len(chosen)
     with open_work_folder(folder) as work:
         scans = read_scans(scene, request.atlases, work, warnings.append, show_reading(show, len(request.atlases)))
+        warnings += scans.list_warnings()
+        _check_comparable(scans, chosen)
         for done, index in enumerate(chosen):
             name, start = request.atlases[index].name, READING + done * share
             with open_work_folder(work) as own:
@@ -55,6 +58,13 @@ def evaluate_into(
     }
     write_json(folder / SUMMARY_FILE, summary)
     return rows
+
+
+def _check_comparable(scans: LabeledScans, chosen: Sequence[int]) -> None:
+    """Raise InputError for a scan to be left out that cannot be compared with what the others give it."""
+    for index in chosen:
+        if index in scans.find_strangers():
+            raise InputError(f"{scans.scans[index].atlas.labels}: {NO_COMMON_STRUCTURE} Else choose other --scans.")
 
 
 def _scale_progress(show: ShowProgress, name: str, start: float, share: float) -> Callable[[float], None]:
@@ -92,6 +102,8 @@ def _evaluate_scan(
         shown = [scans.list_shown(atlas.index) for atlas in warped.atlases]
         shown += [np.any(shown, axis=0)] * len(fused)
         dice = compute_dice(scans.number_labels_on_image(index), [*warped.labels, *fused], shown)
+    if not np.isfinite(dice[-1]).any():
+        raise InputError(f"{target.name}: none of its structures is in the scans that could be registered to it.")
     show(1.0)
     names = tuple(request.atlases[atlas.index].name for atlas in warped.atlases)
     majority, joint = dice[len(names) :]

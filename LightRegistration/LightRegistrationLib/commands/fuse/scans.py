@@ -23,6 +23,7 @@ from ...scene.nodes.volumes import volume_from_node
 from ..register.inputs import check_right_angles
 from .request import Atlas
 
+NO_COMMON_STRUCTURE = "none of its structures is in another scan of the list; do equal names or values mean the same?"
 OnScan = Callable[[int], None]
 """Called with the number of scans that have been read."""
 
@@ -58,6 +59,16 @@ class LabeledScans:
         shown = np.zeros(len(self.structures.segments), bool)
         shown[np.array(self.structures.numbers[index], int) - 1] = True
         return shown
+
+    def find_strangers(self) -> list[int]:
+        """Find the scans none of whose structures another one has."""
+        shown = np.array([self.list_shown(index) for index in range(len(self.scans))])
+        is_shared = shown.sum(0) > 1
+        return [index for index, own in enumerate(shown) if not is_shared[own].any()]
+
+    def list_warnings(self) -> list[str]:
+        """Return a line for each scan none of whose structures another one has."""
+        return [f"{self.scans[index].atlas.labels}: {NO_COMMON_STRUCTURE}" for index in self.find_strangers()]
 
 
 def read_target(scene: Any, path: Path, on_warning: OnWarning) -> Volume:

@@ -30,8 +30,8 @@ class ScanScores:
 
     @property
     def single_means(self) -> NDArray[np.float64]:
-        """The mean Dice of each atlas, over the structures that it has."""
-        return np.nanmean(self.single, axis=1)
+        """The mean Dice of each atlas, over the structures that it and the scan have; NaN if there is none."""
+        return _average_known(self.single.T)
 
     @property
     def best(self) -> int:

@@ -112,6 +112,9 @@ def _make_group(rows: Sequence[tuple[str, dict[str, str]]], folder: Path, source
         place = rows[labeled.index(False)][0]
         raise InputError(f"{source}, {place}: the scan has no labels, but others have; give all or none of them.")
     images = [folder / row["image"] for _, row in rows]
+    places = [f"{place}: {row['image']}" for place, row in rows]
+    repeated = [n for n, (_, row) in enumerate(rows) if not row.get("id") and images[n] in images[:n]]
+    raise_errors(source, [f"{places[n]} is listed twice" for n in repeated])
     by_file = name_volumes(images)
     names = [make_file_name(row.get("id") or by_file[image]) for (_, row), image in zip(rows, images, strict=True)]
     twice = [
