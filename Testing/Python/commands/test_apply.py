@@ -323,11 +323,15 @@ BAD = {
         "save the list in Slicer as .mrk.json",
     ),
     "empty name": (lambda f, m: [m, "--transform", ""], "the name is empty"),
+    "less than one thread": (lambda f, m: [m, "--transform", shift(f), "--threads", "-1"], "least one thread"),
+    "transform of two dimensions": (lambda f, m: [m, "--transform", in_plane(f)], "not one of three dimensions"),
     "lps of an image": (lambda f, m: [m, "--transform", shift(f), "--lps"], "--lps is for points"),
 }
 BAD_POINTS = {
     "no column": ("a,b,c\n1,2,3\n", "line 1: the header"),
     "words": ("x,y,z\n1,2,three\n", "line 2: a point is three numbers"),
+    "number of Python": ("x,y,z\n1_0,2,3\n", "line 2: a point is three numbers"),
+    "digits of another script": ("x,y,z\n١,2,3\n", "line 2: a point is three numbers"),
     "infinite": ("x,y,z\n1,2,inf\n", "line 2: a coordinate"),
     "short line": ("x,y,z\n1,2\n", "line 2"),
     "no points": ("x,y,z\n", "there is no point"),
@@ -338,6 +342,11 @@ BAD_POINTS = {
 def shift(folder: Path) -> Path:
     sitk.WriteTransform(sitk.TranslationTransform(3, (3.0, 0.0, 0.0)), str(folder / "shift.tfm"))
     return folder / "shift.tfm"
+
+
+def in_plane(folder: Path) -> Path:
+    sitk.WriteTransform(sitk.Euler2DTransform(), str(folder / "plane.tfm"))
+    return folder / "plane.tfm"
 
 
 def flat(folder: Path) -> Path:

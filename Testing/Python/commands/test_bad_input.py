@@ -106,6 +106,7 @@ BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
     "too many cascades": (_with_option("--cascades", "9"), "1 to 3"),
     "cascades in words": (_with_option("--cascades", "two"), "--cascades"),
     "no threads": (_with_option("--threads", "0"), "least one thread"),
+    "empty initial alignment": (_with_option("--initial", ""), "the name is empty"),
     "unknown initial alignment": (_with_option("--initial", "magic"), "none, centers, rigid, affine"),
     "unknown option": (_with_option("--fast"), "--fast"),
     "bent initial transform": (_with_file("--initial", _bent_transform), "not linear"),

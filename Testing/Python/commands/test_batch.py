@@ -131,6 +131,12 @@ def test_processes_fit_cores_and_memory() -> None:
     for wrong in ({"workers": 0}, {"threads": 0}, {"memory_gb": 0}):
         with pytest.raises(InputError, match="too little"):
             plan_processes(10, 4, 20, **wrong)  # type: ignore[arg-type]
+    for memory_gb in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="is no amount"):
+            plan_processes(10, 4, 20, memory_gb=memory_gb)
+    assert plan(2, 16, 200, workers=64) == (2, 8)
+    with pytest.raises(InputError, match="100000 processes are too many for 16 cores; use 64"):
+        plan(100, 16, 200, workers=100_000)
 
 
 # What is done, and what has to be done again
@@ -283,6 +289,7 @@ BAD_LISTS = {
     "semicolons": ("fixed;moving\na.nii;b.nii\n", "separated by semicolons; save it with commas"),
     "tabs": ("fixed\tmoving\na.nii\tb.nii\n", "separated by tabs"),
     "missing file": ("fixed,moving\nabsent.nii,b.nii\n", "line 2: 'fixed': there is no file absent.nii"),
+    "folder": ("fixed,moving\na.nii,.\n", "'moving': . is a folder, and a list names files"),
     "names twice": ("fixed,moving,id\na.nii,b.nii,x\nb.nii,a.nii,x\n", "the id 'x' occurs twice"),
     "empty": ("", "the file is empty"),
 }
@@ -299,6 +306,12 @@ def test_bad_lists_are_one_line(tmp_path: Path, kind: str) -> None:
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert expected in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_filter_without_a_bids_folder_is_refused(tmp_path: Path) -> None:
+    done = run_command("batch", tmp_path / "list.csv", "--filter", "suffix=T2w", "--output", tmp_path / "out")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "--filter goes with --bids" in done.stderr
 
 
 @needs_dask

@@ -74,7 +74,10 @@ def check_apply_request(request: ApplyRequest, force: bool) -> None:
     if request.input.name.lower().endswith(".fcsv"):
         raise InputError(f"{request.input}: save the list in Slicer as .mrk.json; points are read from that and .csv.")
     if kind == Kind.IMAGE and request.reference is None:
-        raise InputError("Name the volume whose grid the result gets: --reference FILE.")
+        raise InputError(
+            f"{request.input}: an image gets the grid of a volume; name it: --reference FILE. "
+            f"(Points are {CSV_SUFFIX} or {MARKUPS_SUFFIX}, surfaces {', '.join(SURFACE_SUFFIXES)}.)"
+        )
     if kind != Kind.IMAGE and request.interpolation is not None:
         raise InputError(f"{request.input}: points are not interpolated; leave out --interpolation.")
     if kind != Kind.TABLE and request.is_lps:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
-from ...core.files.csv_table import read_csv_table
+from ...core.files.csv_table import read_coordinates, read_csv_table
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...scene.files.loading import OnWarning
 from ...scene.files.messages import capture_messages
@@ -81,12 +81,7 @@ def read_points(path: Path) -> tuple[list[str], list[list[str]], FloatArray]:
     columns = _find_columns(path, header)
     points = []
     for number, cells in rows:
-        try:
-            points.append([float(cells[column]) for column in columns])
-        except (ValueError, IndexError) as error:
-            raise InputError(f"{path}, line {number}: a point is three numbers, in mm.") from error
-        if not np.isfinite(points[-1]).all():
-            raise InputError(f"{path}, line {number}: a coordinate of the point is not finite.")
+        points.append(read_coordinates(f"{path}, line {number}", cells, columns, "a point"))
     if not points:
         raise InputError(f"{path}: there is no point in this file.")
     return header, [cells for _, cells in rows], np.array(points)

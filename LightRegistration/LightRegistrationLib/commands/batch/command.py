@@ -17,6 +17,8 @@ from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
 from .plan import Shape
 
+_DEFAULT_FILTER = "suffix=T1w"
+
 
 def add_batch(commands: Any) -> None:
     """Add the command to the command line's parser."""
@@ -25,7 +27,7 @@ def add_batch(commands: Any) -> None:
     )
     parser.add_argument("pairs", nargs="?", type=parse_path, metavar="PAIRS", help=texts.PAIRS)
     parser.add_argument("--bids", type=parse_path, metavar="FOLDER", help=texts.BIDS)
-    parser.add_argument("--filter", nargs="+", default=["suffix=T1w"], metavar="KEY=VALUE", help=texts.FILTER)
+    parser.add_argument("--filter", nargs="+", metavar="KEY=VALUE", help=texts.FILTER)
     parser.add_argument("--fixed", type=parse_path, metavar="FILE", help=texts.FIXED)
     parser.add_argument("--output", type=parse_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--shape", choices=list(Shape), default=Shape.PAIRS, help=texts.SHAPE)
@@ -51,6 +53,8 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError("Name a list of pairs, PAIRS, or a BIDS folder, --bids FOLDER, and not both.")
     if options.bids is None and options.fixed is not None:
         raise InputError("--fixed goes with --bids; in a list the first row names the fixed volume.")
+    if options.bids is None and options.filter is not None:
+        raise InputError("--filter goes with --bids; of a list, every pair is registered.")
     from .run import BatchRequest, prepare, run_batch
 
     settings = RegistrationSettings(
@@ -81,7 +85,7 @@ def _run(options: argparse.Namespace) -> None:
         options.scheduler,
         options.retry_failed,
         options.bids is not None,
-        tuple(options.filter),
+        tuple(options.filter or [_DEFAULT_FILTER]),
         options.fixed,
         Layout(options.layout),
     )

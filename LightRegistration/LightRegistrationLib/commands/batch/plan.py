@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...training.evaluation.pairs import EvaluationPair, make_file_name
+from ..register.request import MAX_THREADS_PER_CORE
 from .settings import BATCH, BatchSettings
 
 
@@ -120,12 +122,18 @@ def plan_processes(
 ) -> Processes:
     """Choose what the user has left open: as many processes as cores and memory allow, with the cores shared.
 
-    Raises InputError for numbers below 1.
+    Never more processes than pairs. Raises InputError for numbers below 1, for far more processes than cores, and for
+    memory that is no number.
     """
     for name, value in (("--workers", workers), ("--threads", threads), ("--memory", memory_gb)):
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{name} {value:g} is no amount; give a number.")
         if value is not None and value < (0.1 if name == "--memory" else 1):
             raise InputError(f"{name} {value:g} is too little; give a larger number.")
+    most = MAX_THREADS_PER_CORE * cores
+    if workers is not None and workers > most:
+        raise InputError(f"{workers} processes are too many for {cores} cores; use {most} or fewer.")
     usable_gb = settings.free_share * free_gb
     fitting = max(1, int(usable_gb / (memory_gb or settings.worker_gb)))
-    chosen = workers or max(1, min(pairs, cores // (threads or 1), fitting))
+    chosen = max(1, min(pairs, workers or min(cores // (threads or 1), fitting)))
     return Processes(chosen, threads or max(1, cores // chosen), memory_gb or usable_gb / chosen)

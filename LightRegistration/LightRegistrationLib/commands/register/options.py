@@ -12,9 +12,13 @@ from . import help_texts as texts
 
 def parse_path(text: str) -> Path:
     """Return the path of an argument; an empty one, of a script whose variable is not set, is refused."""
+    return Path(_parse_name(text))
+
+
+def _parse_name(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("the name is empty; name a file or a folder")
-    return Path(text)
+    return text
 
 
 def add_segmentation_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,7 @@ def add_segmentation_options(parser: argparse.ArgumentParser) -> None:
 def add_setting_options(parser: argparse._ActionsContainer, threads: str = texts.THREADS) -> None:
     """Add the options for model, cascades, initial alignment, refinement and threads; threads: help of the last."""
     metavar = f"{'|'.join(InitialAlignment)}|FILE"
-    initial = {"default": InitialAlignment.AFFINE, "metavar": metavar, "help": texts.INITIAL}
+    initial = {"default": InitialAlignment.AFFINE, "metavar": metavar, "type": _parse_name, "help": texts.INITIAL}
     _add_settings(parser, initial, RefinementPreset.NONE, texts.REFINE, threads)
 
 

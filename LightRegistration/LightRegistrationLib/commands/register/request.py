@@ -66,8 +66,10 @@ class FilesRequest:
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise InputError for far more threads than the processor has cores: they would only wait for each other."""
+    """Raise InputError for no thread, or far more than the processor has cores: they would only wait for each other."""
     cores = os.cpu_count() or 1
+    if threads is not None and threads < 1:
+        raise InputError(f"At least one thread is needed, not {threads}.")
     if threads is not None and threads > MAX_THREADS_PER_CORE * cores:
         raise InputError(
             f"{threads} threads are too many for {cores} cores; use {MAX_THREADS_PER_CORE * cores} or fewer."

@@ -63,6 +63,14 @@ def check_sizes(path: Path, sizes: Sequence[float], dimension: float) -> tuple[i
     return tuple(int(size) for size in sizes)
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; False for what cannot be a name (too long, a null character)."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_file(path: Path) -> bool:
     """Tell whether there is a file; False for what cannot be a name (too long, a null character)."""
     try:

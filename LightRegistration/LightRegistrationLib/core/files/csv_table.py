@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from ..errors import InputError
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
 def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -52,6 +56,21 @@ def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -
     ]
     raise_errors(str(path), wrong_lengths)
     return [(f"line {number}", dict(zip(header, cells, strict=True))) for number, cells in rows]
+
+
+def read_coordinates(place: str, cells: Sequence[str], columns: Sequence[int], kind: str) -> list[float]:
+    """Read the numbers of a row in some columns; place: file and line. kind: what they are, such as "a point".
+
+    Raises InputError if one is missing or no finite number. Python would also take `1_0` and digits of other scripts.
+    """
+    words = [cells[column] for column in columns if column < len(cells)]
+    if len(words) == len(columns) and all(_NUMBER.fullmatch(word) or _NOT_FINITE.fullmatch(word) for word in words):
+        numbers = [float(word) for word in words]
+        if all(map(math.isfinite, numbers)):
+            return numbers
+        raise InputError(f"{place}: a coordinate of {kind} is not finite.")
+    count = {3: "three", 6: "six"}[len(columns)]
+    raise InputError(f"{place}: {kind} is {count} numbers, in mm.")
 
 
 def raise_errors(source: str, errors: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .csv_table import read_csv_table
+from .csv_table import read_coordinates, read_csv_table
 
 LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")
 
@@ -19,15 +19,13 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     missing = [name for name in LANDMARK_COLUMNS if name not in header]
     if missing:
         raise InputError(f"{path}, line 1: the header lacks {', '.join(missing)}.")
+    for name in LANDMARK_COLUMNS:
+        if header.count(name) > 1:
+            raise InputError(f"{path}, line 1: the header names the column {name} twice.")
     columns = [header.index(name) for name in LANDMARK_COLUMNS]
     points = []
     for number, cells in rows:
-        try:
-            points.append([float(cells[column]) for column in columns])
-        except (ValueError, IndexError) as error:
-            raise InputError(f"{path}, line {number}: a landmark is six numbers, in mm.") from error
-        if not np.isfinite(points[-1]).all():
-            raise InputError(f"{path}, line {number}: a coordinate of the landmark is not finite.")
+        points.append(read_coordinates(f"{path}, line {number}", cells, columns, "a landmark"))
     if not points:
         raise InputError(f"{path}: there is no landmark in this file.")
     return np.array(points).reshape(-1, 2, 3)

@@ -37,6 +37,7 @@ _WITHOUT_PARAMETERS = ("CompositeTransform", "IdentityTransform")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _HDF5_NAME = re.compile(rb"Transform_(?:double|float)_(\d)_(\d)\b")
 """The classes in an .h5 file; their names are not compressed."""
+WRONG_DIMENSIONS = "the transform is not one of three dimensions; use another one."
 _KEYS = ("Parameters", "FixedParameters")
 _MATLAB_HEADER, _MATLAB_TYPES = struct.Struct("<5i"), {0: 8, 10: 4}
 
@@ -56,6 +57,9 @@ def check_transform_parameters(path: Path) -> None:
     if not blocks:
         raise InputError(f"{path}: cannot be read as a transform; there is none of ITK in it.")
     for block in blocks:
+        _, *types = block.name.split("_")
+        if len(types) == 3 and types[1:] != ["3", "3"]:
+            raise InputError(f"{path}: {WRONG_DIMENSIONS}")
         for problem in _find_problems(block):
             raise InputError(f"{path}: the transform is damaged ({block.name[:40]} {problem}); write it again.")
 
@@ -65,7 +69,7 @@ def check_hdf5_transform(path: Path) -> None:
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for name in _HDF5_NAME.finditer(content):
             if name.groups() != (b"3", b"3"):
-                raise InputError(f"{path}: the transform is not one of three dimensions; use another one.")
+                raise InputError(f"{path}: {WRONG_DIMENSIONS}")
 
 
 def _read_text(path: Path) -> Iterator[_Block]:

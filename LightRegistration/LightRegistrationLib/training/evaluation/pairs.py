@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.files.claimed_size import is_file
+from ...core.files.claimed_size import is_file, is_folder
 from ...core.files.csv_table import raise_errors, read_named_rows
 
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
@@ -110,6 +110,8 @@ def _find_errors(row: Mapping[str, Any], folder: Path, needs_both_labels: bool) 
             yield f"'{role}' is empty; name a file"
         elif value and not isinstance(value, str):
             yield f"'{role}' has to be the name of a file, got {value!r}"
+        elif value and is_folder(folder / value):
+            yield f"'{role}': {value} is a folder, and a list names files; write a DICOM series to one file first"
         elif value and not is_file(folder / value):
             yield f"'{role}': there is no file {value}"
     if needs_both_labels and bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):

@@ -61,7 +61,7 @@ def test_composites_and_grids_of_itk_are_sound(tmp_path: Path) -> None:
         ("0.1", "1_000", "has what is no number"),
         ("0.1", "9" * 5000, "has what is no number"),
         ("0.1 ", "0,1 ", "has what is no number"),
-        ("double_3_3", "double_2_2", "is not a transform of three dimensions"),
+        ("double_3_3", "double_2_2", "is not one of three dimensions"),
         ("#Transform 0\n", "what\n", "the line 'what'"),
         ("Fixed", "\xff\x00", "the line"),
         (EULER, "", "there is none"),

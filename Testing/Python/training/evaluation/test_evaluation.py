@@ -317,6 +317,9 @@ def test_files_that_cannot_be_used_are_named(pair, tmp_path):
     marks.write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z\n1,2,3,4,5,6\n1,2,x,4,5,6\n")
     with pytest.raises(InputError, match=r"marks.csv, line 3: a landmark is six numbers"):
         read_landmarks(marks)
+    marks.write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z,fixed_x\n1,2,3,4,5,6,7\n")
+    with pytest.raises(InputError, match=r"marks.csv, line 1: the header names the column fixed_x twice"):
+        read_landmarks(marks)
     flat = tmp_path / "flat.png"
     sitk.WriteImage(sitk.Image(8, 8, sitk.sitkUInt8), str(flat))
     with pytest.raises(InputError, match=r"flat.png: a 3-D scalar volume is needed"):
