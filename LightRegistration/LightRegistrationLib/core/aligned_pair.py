@@ -17,12 +17,11 @@ from .geometry.geometry import Geometry
 from .geometry.transforms import AffineTransform
 from .models.registry import Student
 from .models.selection import ModelChoice
-from .network.extents import measure_shown_share
+from .network.extents import measure_shown
 from .network.flow_conversion import Deformation
-from .network.grid import GridImage, compute_network_grid, fill_unknown, measure_framing_offset, resample_to_grid
+from .network.grid import GridImage, are_framed_alike, compute_network_grid, fill_unknown, resample_to_grid
 from .network.inference import run_student
 from .network.intensity import IntensityNormalization
-from .network.settings import NETWORK
 from .refinement.acceptance import MatchMeasure, accept_deformation, show_edges
 from .refinement.images import RefinementImages, ShrunkPair
 from .refinement.pair import PairRefinement
@@ -116,8 +115,8 @@ class AlignedPair:
         """List warnings about the extents of the volumes and about how well they match after registration."""
         fixed, moving = self.shrunk.shrink_to(float(self.grid.spacing_mm[0]))
         yield from warn_of_extents(
-            measure_shown_share(fixed, moving.geometry, initial.matrix),
-            measure_shown_share(moving, fixed.geometry, initial.inverse().matrix),
+            measure_shown(fixed, moving.geometry, initial.matrix),
+            measure_shown(moving, fixed.geometry, initial.inverse().matrix),
         )
         correlation = self.measure_match_after(initial).measure(deformation).correlation
         if self.metric == Metric.MIND:
@@ -162,8 +161,7 @@ class AlignedPair:
     @cached_property
     def _are_framed_alike(self) -> bool:
         fixed, moving = (volume.geometry for volume in self.shrunk.volumes)
-        offset = measure_framing_offset(fixed, moving, self.alignment.transform.matrix)
-        return offset < NETWORK.max_framing_offset
+        return are_framed_alike(fixed, moving, self.alignment.transform.matrix)
 
     @cached_property
     def _refinement_images(self) -> tuple[GridImage, GridImage]:

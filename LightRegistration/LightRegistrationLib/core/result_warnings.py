@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .network.extents import Shown
 from .result.result import JacobianSummary, PreservedVolume
 from .result.settings import AUTO_MODEL, RegistrationSettings
 
@@ -34,6 +35,8 @@ class WarningSettings:
     contrasts (T1, T2 and FLAIR of one visit: 0.65 and more), and -0.15, a hippocampus with a liver.
     min_shown_share: a volume that shows less of the other one's body has another extent. Chosen: pairs of one body part
     are cut at somewhat different places; false and missed alarms: `Testing/Benchmarks/robustness.py`.
+    min_shown_length: the same of the length of the body along R, A or S. Chosen between halves (0.42 to 0.54) and the
+    crops of hippocampi (0.67 and more), as read once; false and missed alarms: the same command.
     max_volume_change_percent: larger changes of a structure whose volume is preserved. Chosen, not measured.
     max_person_strain: largest strain of the initial alignment between two scans of one person, whom scanners show in
     one size. min_person_correlation: least mean local correlation after that alignment alone. Both chosen between the
@@ -44,6 +47,7 @@ class WarningSettings:
     min_correlation: float = 0.6
     min_edge_correlation: float = 0.3
     min_shown_share: float = 0.7
+    min_shown_length: float = 0.6
     max_volume_change_percent: float = 3.0
     max_person_strain: float = 0.01
     min_person_correlation: float = 0.3
@@ -92,17 +96,22 @@ def warn_of_multimodal_match(edge_correlation: float, is_refined: bool) -> Itera
         yield MULTIMODAL_WARNING
 
 
-def warn_of_extents(fixed_share: float, moving_share: float) -> Iterator[str]:
+def warn_of_extents(fixed: Shown, moving: Shown) -> Iterator[str]:
     """Yield a warning for each volume that does not show a large part of the body in the other one.
 
-    fixed_share, moving_share: the share of the body in the fixed and in the moving volume that the other one shows.
+    fixed, moving: how much of the body in the fixed and in the moving volume the other one shows.
     """
-    for share, whole, part in ((fixed_share, "fixed", "moving"), (moving_share, "moving", "fixed")):
-        if share < WARNINGS.min_shown_share:
-            yield (
-                f"The volumes show different extents: the {part} volume shows only {100 * share:.0f} % of the body in "
-                f"the {whole} one; check the alignment, and look only where both show it."
-            )
+    for shown, whole, part in ((fixed, "fixed", "moving"), (moving, "moving", "fixed")):
+        if shown.share < WARNINGS.min_shown_share:
+            what = f"{100 * shown.share:.0f} % of the body"
+        elif shown.length < WARNINGS.min_shown_length:
+            what = f"{100 * shown.length:.0f} % of the length, along {shown.axis}, of the body"
+        else:
+            continue
+        yield (
+            f"The volumes show different extents: the {part} volume shows only {what} in the {whole} one; check the "
+            "alignment, and look only where both show it."
+        )
 
 
 def warn_of_person(match: PersonMatch, settings: RegistrationSettings) -> Iterator[str]:

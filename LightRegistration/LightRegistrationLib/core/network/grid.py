@@ -138,18 +138,29 @@ def resample_to_grid(shrunk: ShrunkImage, geometry: Geometry, matrix: FloatArray
     return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry, known)
 
 
-def measure_framing_offset(fixed: Geometry, moving: Geometry, matrix: FloatArray) -> float:
-    """Measure how far the centers of two fields of view lie apart after the alignment, as a share of their extent.
+def are_framed_alike(fixed: Geometry, moving: Geometry, matrix: FloatArray) -> bool:
+    """Whether two fields of view have nearly the same center and similar extents after the alignment.
 
-    matrix: 4x4, RAS mm of the fixed volume -> RAS mm of the moving one. The offset is divided by the smaller of the two
-    extents along each axis of the fixed volume; the largest share is returned. Crops made around the same structure
-    have offsets near 0, a volume and its half about 0.5.
+    matrix: 4x4, RAS mm of the fixed volume -> RAS mm of the moving one. Crops made around the same structure are framed
+    alike; a volume and its half, or a slab from its middle, are not.
+    """
+    offset, ratio = measure_framing(fixed, moving, matrix)
+    return offset < NETWORK.max_framing_offset and ratio > NETWORK.min_framing_ratio
+
+
+def measure_framing(fixed: Geometry, moving: Geometry, matrix: FloatArray) -> tuple[float, float]:
+    """Measure the offset of the centers of two fields of view, and the ratio of their extents, after the alignment.
+
+    matrix: as in `are_framed_alike`. The offset is divided by the smaller of the two extents along each axis of the
+    fixed volume; the largest one is returned, and the least ratio of the smaller to the larger extent.
     """
     axes = compute_anatomical_axes(fixed.affine[:3, :3])
     corners = fixed.corners_mm @ axes, apply_affine(np.linalg.inv(matrix), moving.corners_mm) @ axes
     low, high = np.stack([c.min(0) for c in corners]), np.stack([c.max(0) for c in corners])
     centers = (low + high) / 2
-    return float((np.abs(centers[0] - centers[1]) / (high - low).min(0)).max())
+    extents = high - low
+    offset = (np.abs(centers[0] - centers[1]) / extents.min(0)).max()
+    return float(offset), float((extents.min(0) / extents.max(0)).min())
 
 
 def fill_unknown(fixed: GridImage, moving: GridImage, is_multimodal: bool) -> tuple[GridImage, GridImage]:

@@ -39,13 +39,19 @@ class NetworkSettings:
     More than 0 to leave out single dark outliers; chosen, not measured.
     z_score_radii_voxels, z_score_min_variance: windows of the local z-scores, and what is added to the variance in
     them (intensities 0 to 1). A network that was trained with z-scores depends on both. Chosen, not measured.
-    max_framing_offset: below this offset (`grid.measure_framing_offset`) two fields of view are framed alike. Measured
+    max_framing_offset: below this offset (`grid.measure_framing`) two fields of view are framed alike. Measured
     on hippocampus crops: up to 0.15 between whole ones, 0.06 to 0.13 where 5 voxels were cut off one of them, 0.19 and
     more where half was. Chosen as a compromise between the first two, on pairs of training crops and while looking at
     the 20 pairs that the results are measured on. `Testing/Benchmarks/comparison.py` measures whole crops,
     `Testing/Benchmarks/robustness.py` halves.
+    min_framing_ratio: below this ratio of the extents (`grid.measure_framing`) they are not. Whole hippocampus crops
+    with a small offset: 0.55 and more (20 pairs), slabs of a fifth from the middle: 0.20 to 0.45 (3 pairs), as read
+    once. Taken as framed alike, a slab of a head and neck ended at Dice 0.563 and one of a hippocampus at 0.710,
+    otherwise at 0.757 and 0.804; `Testing/Benchmarks/robustness.py --variations slab` measures it.
     extent_points, min_body_intensity: number of voxels of which the shown share of a body is counted, and how bright
     (0 to 1) they have to be. Chosen, not measured.
+    min_slice_share: slices with fewer of these voxels, as a share of the fullest slice, do not count for the length of
+    the body. Chosen, not measured.
     """
 
     spacing_growth_factor: float = 1.01
@@ -54,8 +60,10 @@ class NetworkSettings:
     z_score_radii_voxels: tuple[int, ...] = (1, 3)
     z_score_min_variance: float = 1e-3
     max_framing_offset: float = 0.1
+    min_framing_ratio: float = 0.5
     extent_points: int = 50_000
     min_body_intensity: float = 0.05
+    min_slice_share: float = 0.02
 
 
 NETWORK = NetworkSettings()

@@ -12,9 +12,10 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, 
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.network.grid import (
     GridImage,
+    are_framed_alike,
     compute_network_grid,
     fill_unknown,
-    measure_framing_offset,
+    measure_framing,
     resample_to_grid,
     shrink,
 )
@@ -105,16 +106,21 @@ def test_a_crop_of_the_fixed_image_becomes_the_fixed_image():
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_volumes_with_the_same_center_after_the_alignment_have_no_framing_offset(name):
+def test_volumes_with_the_same_center_after_the_alignment_are_framed_alike(name):
     fixed = AWKWARD[name]
     matrix = homogeneous(np.eye(3), (30, -20, 10))
     moving = Geometry(fixed.shape, matrix @ fixed.affine)
-    assert measure_framing_offset(fixed, moving, matrix) == pytest.approx(0, abs=1e-6)
-    assert measure_framing_offset(fixed, moving, np.eye(4)) > 0.1
+    assert measure_framing(fixed, moving, matrix) == pytest.approx((0, 1), abs=1e-6)
+    assert are_framed_alike(fixed, moving, matrix)
+    assert not are_framed_alike(fixed, moving, np.eye(4))
 
 
-def test_a_volume_and_its_half_have_a_framing_offset_of_about_a_half():
+@pytest.mark.parametrize(("first", "last", "offset"), [(0, 16, 0.5), (13, 19, 0.0)])
+def test_a_volume_and_its_half_or_a_slab_from_its_middle_are_not_framed_alike(first, last, offset):
     whole = make_geometry((32, 24, 20), (2, 3, 4))
-    half = Geometry((16, 24, 20), whole.affine)
-    for pair in ((whole, half), (half, whole)):
-        assert measure_framing_offset(*pair, np.eye(4)) == pytest.approx(0.5, abs=0.04)
+    part = Geometry((last - first, 24, 20), whole.affine @ homogeneous(np.eye(3), (0, 0, first)))
+    for pair in ((whole, part), (part, whole)):
+        measured, ratio = measure_framing(*pair, np.eye(4))
+        assert measured == pytest.approx(offset, abs=0.04)
+        assert ratio == pytest.approx((last - first) / 32, abs=0.04)
+        assert not are_framed_alike(*pair, np.eye(4))
