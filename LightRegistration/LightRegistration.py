@@ -131,7 +131,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.onShowButton,
             self.logic.show_opaque,
         )
-        self.tolerances = ToleranceForm(self.ui)
+        self.tolerances = ToleranceForm(self.ui, self.refresh)
         self.tolerances.show_stored()
         self.series = SeriesForm(self.ui, self.onSeriesStart)
         self.modelBox = ChoiceBox(self.ui.modelBox, list_model_items(), self._setter("model"))

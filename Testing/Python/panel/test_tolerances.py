@@ -44,3 +44,35 @@ def test_tolerances_are_kept_for_the_site_and_stand_on_the_page(shifted, tmp_pat
     assert (ui.diceToleranceBox.value, ui.distanceToleranceBox.value, ui.toleranceSourceEdit.text) == (0.8, 2.0, "")
     assert read_tolerances().list_changes() == []
     assert not any(key.startswith("LightRegistration/") for key in slicer.app.userSettings().allKeys())
+
+
+def read_gates(ui) -> list[list[str]]:
+    """The tool tips of the table, which have the whole texts."""
+    table = ui.gatesTable
+    return [[table.item(row, column).toolTip() for column in range(4)] for row in range(table.rowCount)]
+
+
+def test_the_tab_of_the_verdict_has_each_value_beside_tolerance_and_source(shifted):
+    ui = shifted.ui
+    rows = {row[0]: row[1:] for row in read_gates(ui)}
+    assert len(rows) == 5
+    assert all(value and tolerance and "TG-132" in source for value, tolerance, source in rows.values())
+    dice, landmarks = "Dice, lowest of all structures", "Target registration error (landmarks)"
+    assert rows[dice][0] == "0.900 (Skull); 0 of 1 below"
+    assert rows[landmarks][0] == "not measured"
+
+    ui.diceToleranceBox.setValue(0.95)
+    parameters = shifted.panel.logic.getParameterNode()
+    for name, role, x in (("F", "fixedLandmarks", 0.0), ("M", "movingLandmarks", 9.0)):
+        points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        points.AddControlPoint(x, 0.0, 0.0)
+        setattr(parameters, role, points)
+    shifted.host.raise_slot_errors()
+    rows = {row[0]: row[1:] for row in read_gates(ui)}
+    assert rows[dice] == ["Outside: 0.900 (Skull); 1 of 1 below", "≥ 0.95", "set at this site, without a source"]
+    assert ui.gatesTable.item(1, 1).text().startswith("Outside: 0.900 (Skull)")
+    assert rows[landmarks][0] == "Outside: mean 5.83 mm, largest 5.83 mm, of 1"
+    assert ui.gatesLabel.text.startswith("Tolerances of this site differ from the default: Dice ≥ 0.95 in place of 0.8")
+    assert "passed" not in str(rows).casefold()
+    ui.defaultTolerancesButton.click()
+    assert ui.gatesLabel.text == "A value within its tolerance does not prove the alignment elsewhere."

@@ -23,6 +23,7 @@ from ..views.cursor_follower import CursorFollower
 from ..views.view_content import Picture, parse_report, read_switches
 from .carrying import CarryForm
 from .cursor import show_cursor
+from .gates import GateTable
 from .landmarks import MarkupsFollower, find_error_lines
 from .place_check import PlaceCheck, PlaceStep
 from .result_table import StructureTable
@@ -64,6 +65,7 @@ class ResultChecks:
         self._compare = CompareView(ui, application_logic, refresh, show)
         self._carry_form = CarryForm(ui, refresh)
         self._verdict_form = VerdictForm(ui, self._on_verdict)
+        self._gates = GateTable(ui)
         ui.resultTable.connect("cellClicked(int,int)", self._on_structure_clicked)
         ui.checkTabs.connect("currentChanged(int)", self._on_tab)
         for name in _TABS:
@@ -107,6 +109,8 @@ class ResultChecks:
         self._compare.follow(nodes, read_switches(parameters).picture, is_running)
         if parameters.result is not None:
             self._verdict_form.show(read_review(parameters.result))
+            if parameters.report:
+                self._gates.show(parameters)
         if is_running or not self._place_check.is_possible(parameters.result):
             self._place_check.cancel()
 

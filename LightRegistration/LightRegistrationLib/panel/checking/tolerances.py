@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -53,10 +54,14 @@ def _read_number(key: str, default: float) -> float:
 
 
 class ToleranceForm:
-    """The widgets of the tolerances; they show what is stored when the module is opened."""
+    """The widgets of the tolerances; they show what is stored when the module is opened.
 
-    def __init__(self, ui: Any) -> None:
+    on_change: called when the user has changed a tolerance.
+    """
+
+    def __init__(self, ui: Any, on_change: Callable[[], None]) -> None:
         self._ui = ui
+        self._on_change = on_change
         ui.diceToleranceBox.connect("valueChanged(double)", lambda _value: self._store())
         ui.distanceToleranceBox.connect("valueChanged(double)", lambda _value: self._store())
         ui.toleranceSourceEdit.connect("textEdited(QString)", lambda _text: self._store())
@@ -81,7 +86,9 @@ class ToleranceForm:
         ui = self._ui
         dice, distance = round(ui.diceToleranceBox.value, 4), round(ui.distanceToleranceBox.value, 4)
         store_tolerances(Tolerances(dice, distance, ui.toleranceSourceEdit.text))
+        self._on_change()
 
     def _on_defaults(self) -> None:
         store_tolerances(DEFAULTS)
         self._show(DEFAULTS)
+        self._on_change()
