@@ -305,6 +305,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
                 self.onEnd,
                 preview=self._readPreviewContent,
                 replaced=find_replaced(self._parameterNode, selected),
+                check_consistency=self._parameterNode.checkConsistency,
             )
         except InputError as error:
             self._showProblem(str(error), selected)

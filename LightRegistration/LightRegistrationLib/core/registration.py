@@ -18,6 +18,7 @@ import torch
 
 from .affine.initial_alignment import find_initial_alignment
 from .aligned_pair import AlignedPair, resample_pair
+from .deformation.displacement import summarize_displacements
 from .deformation.folding import repair_folding, repair_margin
 from .deformation.jacobian import summarize_jacobian
 from .deformation.tapering import taper_field
@@ -216,6 +217,7 @@ def _build_result(
         match_warnings = pair.list_match_warnings(deformation, initial, settings)
         warnings = (*warn_of_field(jacobian, preserved), *match_warnings)
         field, is_margin_folded = repair_margin(taper_field(field, initial, fixed), fixed)
+        displacement = summarize_displacements(field, fixed)
         warnings = (*warnings, *warn_of_margin(is_margin_folded))
     return RegistrationResult(
         field=field,
@@ -225,6 +227,7 @@ def _build_result(
         weights_sha256=pair.choice.card.sha256,
         settings=settings,
         jacobian=jacobian,
+        displacement=displacement,
         seconds=stages.seconds,
         warnings=(*pair.choice.warnings, *pair.alignment.warnings, *warnings),
         refinement=deformation.summary,

@@ -100,12 +100,14 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         on_progress: Progress = ignore_progress,
         preview: Callable[[], ViewContent | None] = ask_for_no_preview,
         replaced: RegistrationNodes | None = None,
+        check_consistency: bool = False,
     ) -> None:
         """Start a registration and return; `on_end` is called once, with the new nodes or None.
 
         preview: called with each deformation (first the network's, then the refined one), seconds before the result is
         complete; returns what the views show beside the preview, or None for no preview. replaced: an earlier result
-        whose nodes take the new one, unless others are selected.
+        whose nodes take the new one, unless others are selected. check_consistency: also register in the opposite
+        direction, and report how well both agree.
         Raises InputError, with one line for the user, for nodes that cannot be registered.
         """
         problem = selected.find_problem()
@@ -139,7 +141,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
             if content is not None:
                 self._views.show_preview(selected, request.moving.affine, field, content)
 
-        request = selected.make_request(settings)
+        request = selected.make_request(settings, check_consistency)
         self._runner.start(request, publish_and_end, show_progress, show_preview, tuple(selected.list_inputs()))
         self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
 

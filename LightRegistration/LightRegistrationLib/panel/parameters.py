@@ -28,7 +28,8 @@ class LightRegistrationParameterNode:
 
     initialTransform: used if initial is "transform".
     Masks: where the volumes are compared, None for everywhere. keepVolume: names of moving segments, one per line.
-    followUp: both volumes are scans of one person. cascades, threads: 0 for as trained, and for all cores.
+    followUp: both volumes are scans of one person. checkConsistency: also register in the opposite
+    direction. cascades, threads: 0 for as trained, and for all cores.
     Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
     series: 4-D, every frame is registered to one of them. seriesPoints: of that frame, to follow over time.
     An output that is None is created, or that of the latest result is taken if the same nodes are registered again, but
@@ -52,6 +53,7 @@ class LightRegistrationParameterNode:
     movingLandmarks: vtkMRMLMarkupsFiducialNode
     showErrorLines: bool = False
     followUp: bool = False
+    checkConsistency: bool = False
     cascades: int = 0
     threads: int = 0
     keepResults: bool = False

@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class RegistrationRequest:
     """One registration to do. Segmentations are compared where both are given; a moving one is warped.
 
     Masks: where the volumes are compared. The structures that `settings.keep_volume` names are in the moving
-    segmentation.
+    segmentation. check_consistency: also register the fixed volume to the moving one, and report how well both agree.
     """
 
     fixed: Volume
@@ -51,6 +51,7 @@ class RegistrationRequest:
     moving_segmentation: Segmentation | None = None
     fixed_mask: Segmentation | None = None
     moving_mask: Segmentation | None = None
+    check_consistency: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +127,7 @@ Message = Ready | ProgressMade | PreviewField | FieldFound | Finished | Refused 
 
 def encode_request(request_id: int, request: RegistrationRequest, session: Path) -> str:
     """Write the request's arrays into the session folder and return the line for the worker's standard input."""
-    parts = [
-        request.fixed,
-        request.moving,
-        request.settings,
-        request.fixed_segmentation,
-        request.moving_segmentation,
-        request.fixed_mask,
-        request.moving_mask,
-    ]
+    parts = [getattr(request, field.name) for field in fields(request)]
     value = save_value(parts, _request_folder(session, request_id))
     return json.dumps({"id": request_id, "value": value}) + "\n"
 

@@ -16,6 +16,7 @@ from ..core.geometry.volume import Segment, Segmentation, Volume
 from ..core.result.result import (
     ChangedPlace,
     ChangeKind,
+    DisplacementSummary,
     JacobianSummary,
     Metric,
     PreservedVolume,
@@ -31,6 +32,7 @@ _VALUE_TYPES: dict[str, type] = {
         AffineTransform,
         ChangedPlace,
         DisplacementField,
+        DisplacementSummary,
         JacobianSummary,
         PreservedVolume,
         RefinementSummary,

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from ..core.deformation.inverse_check import measure_consistency
 from ..core.errors import InputError, ModelError
 from ..core.geometry.segmentation_checks import check_place, list_place_warnings
+from ..core.geometry.transforms import AffineTransform
 from ..core.geometry.volume import Segmentation, Volume, list_unequal_names, match_segments
 from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
 from ..core.registration import OnPreviewField, ignore_preview_field, register
-from ..core.report.build import build_report
+from ..core.report.build import add_consistency, build_report
 from ..core.report.definition import Report
 from ..core.result.progress import Progress, ProgressUpdate, Stage, scale_progress
 from ..core.result.result import RegistrationResult
@@ -31,6 +33,8 @@ OnField = Callable[[RegistrationResult, Report], None]
 
 _REGISTRATION_FRACTION = {RefinementPreset.NONE: 0.5, RefinementPreset.FAST: 0.8, RefinementPreset.BEST: 0.95}
 """Fraction of the time of a request that the registration takes on a clinical volume, for an even progress bar."""
+_REGISTRATION_SHARE = 0.55
+"""Fraction of the time that a request takes before the registration in the opposite direction."""
 _COMPARISON_START = 0.5
 """Where the comparison starts in the rest of the time; warping comes before it."""
 _MAX_NAMES = 12
@@ -70,8 +74,14 @@ def run_request(
     for drawing, volume, title in _list_drawings(request):
         check_place(drawing, volume, title)
     guidance = build_guidance(request)
+    share = _REGISTRATION_SHARE if request.check_consistency else 1.0
     with limit_threads(request.settings.threads):
-        return _register(registry, request, guidance, progress, on_field, on_preview_field)
+        own_progress = scale_progress(progress, 0.0, share)
+        reply = _register(registry, request, guidance, own_progress, on_field, on_preview_field)
+        if request.check_consistency:
+            reply = _add_consistency(reply, registry, request, scale_progress(progress, share, 1.0))
+    progress(ProgressUpdate(1.0, Stage.DONE))
+    return reply
 
 
 def _register(
@@ -112,8 +122,28 @@ def _warp_and_compare(
     seconds = {**result.seconds, Stage.WARPING: warp_seconds, Stage.COMPARING: comparison_seconds}
     result = dataclasses.replace(result, seconds=seconds)
     report = build_report(request.fixed, request.moving, result, scores, guidance)
-    progress(ProgressUpdate(1.0, Stage.DONE))
     return RegistrationReply(result, warped, warped_segmentation, report)
+
+
+def _add_consistency(
+    reply: RegistrationReply, registry: ModelRegistry, request: RegistrationRequest, progress: Progress
+) -> RegistrationReply:
+    """Register in the opposite direction and add to the report how well both registrations agree."""
+    progress(ProgressUpdate(0.0, Stage.CONSISTENCY))
+    backward, seconds = _measure_seconds(lambda: _register_backward(registry, request))
+    fixed, moving = request.fixed.geometry, request.moving.geometry
+    report = add_consistency(reply.report, measure_consistency(reply.result.field, backward.field, fixed, moving))
+    report["seconds"] = {**report["seconds"], Stage.CONSISTENCY: round(seconds, 4)}
+    return dataclasses.replace(reply, report=report)
+
+
+def _register_backward(registry: ModelRegistry, request: RegistrationRequest) -> RegistrationResult:
+    """Register the fixed volume to the moving one; no volume is preserved, since that has one direction only."""
+    settings = dataclasses.replace(request.settings, keep_volume=())
+    if isinstance(settings.initial, AffineTransform):
+        settings = dataclasses.replace(settings, initial=settings.initial.inverse())
+    guidance = Guidance(request.moving_mask, request.fixed_mask)
+    return register(request.moving, request.fixed, settings, guidance=guidance, registry=registry)
 
 
 def _check_structures(request: RegistrationRequest) -> None:

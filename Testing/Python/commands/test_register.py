@@ -161,7 +161,7 @@ def test_the_transform_far_outside_is_the_initial_alignment_of_the_report(
 
 
 def test_report_scores_are_complete(registered: Run) -> None:
-    numbers = {"dice", "jaccard", "hd95_mm", "volume_change_percent"}
+    numbers = {"dice", "jaccard", "mean_distance_mm", "hd95_mm", "volume_change_percent"}
     for row in [*registered.report["structures"], registered.report["mean"]]:
         for moment in ("before", "after"):
             assert row[moment].keys() == numbers

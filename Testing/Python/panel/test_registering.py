@@ -63,6 +63,17 @@ def test_cancel_during_refinement_ends_the_worker_without_waiting_for_it(opened)
     assert opened.status == "Canceled."
 
 
+def test_the_opposite_direction_is_checked_where_the_user_wants_it(opened):
+    opened.choose(segmentations=False)
+    opened.ui.consistencyBox.setChecked(True)
+    opened.start()
+    opened.finish()
+    assert "Consistency with the opposite direction: mean" in opened.ui.summaryLabel.text
+    assert "Displacement beyond the initial alignment: median" in opened.ui.summaryLabel.text
+    opened.ui.consistencyBox.setChecked(False)
+    assert opened.panel.logic.getParameterNode().checkConsistency is False
+
+
 def test_a_killed_worker_is_one_line_and_the_next_registration_works(opened):
     opened.choose()
     opened.start()

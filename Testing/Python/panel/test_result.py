@@ -136,7 +136,7 @@ def test_the_numbers_are_saved_and_copied_for_spreadsheets(shifted, tmp_path):
     shifted.host.raise_slot_errors()
     lines = (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("Structure,Dice before,Dice after,")
-    assert [line.split(",0")[0] for line in lines[1:]] == ['"Liver, left",', "Aorta,,,,,,,", "Mean,,,,,,,"]
+    assert [line.split(",0")[0] for line in lines[1:]] == ['"Liver, left",', "Aorta,,,,,,,,,", "Mean,,,,,,,,,"]
     shifted.ui.copyButton.click()
     shifted.host.raise_slot_errors()
     copied = qt.QApplication.clipboard().text().splitlines()

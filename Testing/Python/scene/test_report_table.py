@@ -12,14 +12,14 @@ def structure(name: str, before: Overlap, after: Overlap) -> dict:
 
 
 def test_the_table_has_the_numbers_of_the_report(scene) -> None:
-    before, after = Overlap(0.6, 0.43, 4.5, 0.0), Overlap(0.8, 0.67, float("nan"), -3.5)
+    before, after = Overlap(0.6, 0.43, 1.5, 4.5, 0.0), Overlap(0.8, 0.67, 0.5, float("nan"), -3.5)
     report = {"structures": [structure("heart", before, after), structure("spine", after, before)]}
     report["mean"] = {"before": _describe_overlap(before), "after": _describe_overlap(after)}
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
     for _ in range(2):
         fill_report_table(node, report)
     assert [node.GetCellText(row, 0) for row in range(node.GetNumberOfRows())] == ["heart", "spine", "Mean"]
-    assert node.GetNumberOfColumns() == 8
+    assert node.GetNumberOfColumns() == 10
     table = node.GetTable()
     assert table.GetColumnByName("Dice before").GetValue(0) == 0.6
     assert table.GetColumnByName("Dice after").GetValue(0) == 0.8
@@ -31,11 +31,11 @@ def test_a_report_without_structures_gives_an_empty_table(scene) -> None:
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
     fill_report_table(node, {"structures": None, "mean": None})
     assert node.GetNumberOfRows() == 0
-    assert node.GetNumberOfColumns() == 8
+    assert node.GetNumberOfColumns() == 10
 
 
 def test_landmarks_are_a_row_of_their_own(scene) -> None:
-    overlap = _describe_overlap(Overlap(0.6, 0.43, 4.5, 0.0))
+    overlap = _describe_overlap(Overlap(0.6, 0.43, 1.5, 4.5, 0.0))
     landmarks = {"count": 12, "before": {"mean_mm": 7.5, "max_mm": 9.0}, "after": {"mean_mm": 1.25, "max_mm": 2.0}}
     report = {"structures": [{"name": "heart", "before": overlap, "after": overlap}], "landmarks": landmarks}
     report["mean"] = {"before": overlap, "after": overlap}

@@ -82,6 +82,25 @@ def test_the_field_is_sent_before_anything_is_warped(watched_shared, request_of_
     }
 
 
+def test_the_opposite_direction_is_registered_where_that_is_asked_for(watched_shared, request_of_blobs, model_folder):
+    request = replace(request_of_blobs, check_consistency=True)
+    number = watched_shared.client.submit(request)
+    finished = watched_shared.wait(Finished, number)
+
+    registry = ModelRegistry((model_folder,))
+    backward = register(request.moving, request.fixed, request.settings, registry=registry).field
+    points = request.fixed.geometry.points_mm.reshape(-1, 3)
+    mapped = watched_shared.field(number).result.field(points)
+    inside = request.moving.geometry.contains(mapped)
+    distances = np.linalg.norm(backward(mapped[inside]) - points[inside], axis=1)
+    found = finished.report["consistency"]
+    assert found["mean_mm"] == pytest.approx(distances.mean(), rel=0.1, abs=0.05)
+    assert found["percentile_95_mm"] == pytest.approx(np.percentile(distances, 95), rel=0.1, abs=0.1)
+    assert finished.report["seconds"]["consistency"] > 0
+    stages = [m.update.stage for m in watched_shared.messages if isinstance(m, ProgressMade)]
+    assert stages.index(Stage.COMPARING) < stages.index(Stage.CONSISTENCY) < stages.index(Stage.DONE)
+
+
 def test_the_preview_field_is_sent_before_the_refinement(watched_shared, request_of_blobs, model_folder):
     request = replace(request_of_blobs, settings=replace(request_of_blobs.settings, refine="fast"))
     number = watched_shared.client.submit(request)

@@ -16,6 +16,7 @@ from LightRegistrationLib.core.result.progress import ProgressUpdate, Stage
 from LightRegistrationLib.core.result.result import (
     ChangedPlace,
     ChangeKind,
+    DisplacementSummary,
     JacobianSummary,
     Metric,
     PreservedVolume,
@@ -91,6 +92,7 @@ def test_a_reply_survives_the_removal_of_its_files(tmp_path):
         "abc",
         RegistrationSettings(),
         JacobianSummary(0.0, 0.4, float("nan"), 0.6, 1.7),
+        DisplacementSummary(1.5, 4.0, 7.0),
         {Stage.NETWORK: 0.5},
         ("a line",),
         "both volumes look like it",

@@ -72,6 +72,7 @@ def _run(options: argparse.Namespace) -> None:
             moving=Path(),
             initial=options.initial,
             settings=settings,
+            consistency=options.consistency,
             inverse=options.inverse,
             views=options.views,
             page=options.report,

@@ -112,7 +112,7 @@ def compute_key(request: FilesRequest, compute_hash: Callable[[Path], str]) -> s
     content = {
         "files": {role: compute_hash(path) for role, path in request.files.items()},
         "initial": str(request.initial) if request.initial_file is None else "",
-        "outputs": [request.inverse, request.views, request.page, request.compress],
+        "outputs": [request.consistency, request.inverse, request.views, request.page, request.compress],
         **describe_program(request.settings),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

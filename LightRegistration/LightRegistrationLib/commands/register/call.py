@@ -50,6 +50,7 @@ def register_files(
     keep_volume: Sequence[str] = (),
     follow_up: bool = False,
     threads: int | None = None,
+    consistency: bool = False,
     inverse: bool = False,
     views: bool = False,
     page: bool = False,
@@ -63,6 +64,7 @@ def register_files(
     Does the same as `light-registration register`; its help describes the arguments and the files. Returns the report
     (the content of report.json). Either all files are written or none. Can be called repeatedly in one process, but not
     inside a running Slicer, because the scene is the user's (use `core.registration.register` there).
+    consistency: also register in the opposite direction.
     fixed_series, moving_series: number or UID of the DICOM series, where a folder holds several. page: also write
     report.html. layout: folders, or bids for a BIDS derivative data set.
     Raises InputError, with one line for the user, for every problem with the input.
@@ -86,6 +88,7 @@ def register_files(
             keep_volume=tuple(keep_volume),
             follow_up=follow_up,
         ),
+        consistency=consistency,
         inverse=inverse or layout == Layout.BIDS,
         views=views,
         page=page,

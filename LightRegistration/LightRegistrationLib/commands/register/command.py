@@ -82,6 +82,7 @@ def _run(options: argparse.Namespace) -> None:
             keep_volume=options.keep_volume,
             follow_up=options.follow_up,
             threads=options.threads,
+            consistency=options.consistency,
             inverse=options.inverse,
             views=options.views,
             page=options.report,
@@ -91,8 +92,19 @@ def _run(options: argparse.Namespace) -> None:
             progress=progress,
         )
     _print_notes(report)
-    for line in format_changes(report):
+    for line in [*format_consistency(report), *format_changes(report)]:
         print(line)
+
+
+def format_consistency(report: Report) -> list[str]:
+    """Return one line on the agreement with the opposite direction; nothing unless that was measured."""
+    found = report.get("consistency")
+    if found is None:
+        return []
+    return [
+        f"Consistency with the opposite direction: mean {found['mean_mm']:.2f} mm, "
+        f"95 % below {found['percentile_95_mm']:.2f} mm, largest {found['maximum_mm']:.2f} mm."
+    ]
 
 
 def format_changes(report: Report) -> list[str]:

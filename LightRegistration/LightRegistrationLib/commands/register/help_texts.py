@@ -74,6 +74,8 @@ INVERSE = """also write the inverse transform, inverse.h5: checked inside the fi
 errors in the report and a warning where they are large; takes some seconds more"""
 FOLLOW_UP = """both volumes are scans of one person in one contrast: a rigid alignment and a stiff deformation, which
 tissue that only one scan shows does not drive; what changed keeps its volume and is listed"""
+CONSISTENCY = """also register the fixed volume to the moving one, and report how far both results together miss the
+identity (inverse consistency); takes twice the time"""
 LAYOUT = """folders (the default: DIR holds this pair), or bids: DIR is a BIDS derivative data set, new or with other
 pairs, to which the result is added with the names of fMRIPrep; implies --inverse"""
 NO_COMPRESSION = "write images as .nii instead of .nii.gz: faster, but larger files"

@@ -94,6 +94,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         _read_segmentation(moving_segmentation_node),
         fixed_mask,
         moving_mask,
+        request.consistency,
     )
     landmarks = _read_landmarks(request.landmarks, values.fixed, warnings.append)
     build_guidance(values)  # raises its errors before torch is imported, which takes seconds

@@ -73,6 +73,7 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_guidance_options(parser: argparse._ActionsContainer) -> None:
-    """Add the options for volume preservation and follow-up."""
+    """Add the options for volume preservation, follow-up, and the check in the opposite direction."""
     parser.add_argument("--keep-volume", nargs="+", default=[], metavar="NAME", help=texts.KEEP_VOLUME)
     parser.add_argument("--follow-up", action="store_true", help=texts.FOLLOW_UP)
+    parser.add_argument("--consistency", action="store_true", help=texts.CONSISTENCY)

@@ -22,7 +22,8 @@ class FilesRequest:
     or UID of the DICOM series, where a folder holds several. Segmentations: label maps in these formats, or .seg.nrrd.
     Masks: the same; the volumes are compared where they are not 0. landmarks: CSV file of corresponding points, whose
     distance before and after is reported. initial: an InitialAlignment or a linear ITK transform file, fixed -> moving.
-    settings: all others; their `initial` is not used. inverse: also write the inverse transform. views: also draw
+    settings: all others; their `initial` is not used. consistency: also register in the opposite direction, and report
+    how well both agree. inverse: also write the inverse transform. views: also draw
     pictures. page: also write report.html. thumbnail: also write thumbnail.png, for a page of many pairs. compress:
     write images as .nii.gz instead of .nii.
     """
@@ -38,6 +39,7 @@ class FilesRequest:
     landmarks: Path | None = None
     initial: str | Path = InitialAlignment.AFFINE
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
+    consistency: bool = False
     inverse: bool = False
     views: bool = False
     page: bool = False

@@ -18,6 +18,7 @@ STAGE_LABELS = {
     Stage.FIELD: "composing the deformation",
     Stage.WARPING: "warping",
     Stage.COMPARING: "comparing the segmentations",
+    Stage.CONSISTENCY: "registering in the opposite direction",
     Stage.INVERTING: "inverting the deformation",
     Stage.WRITING: "writing the files",
     Stage.PICTURES: "drawing the pictures",

@@ -1,4 +1,8 @@
-"""How exactly two transforms are each other's inverse, measured inside the fields of view of both volumes."""
+"""How exactly two transforms are each other's inverse, measured inside the fields of view of both volumes.
+
+The second is the computed inverse of the first (`measure_inverse`), or a registration in the opposite direction
+(`measure_consistency`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry.geometry import FloatArray, Geometry, apply_affine
-from ..result.result import CompositionErrors, InverseAccuracy
+from ..result.result import CompositionErrors, ConsistencySummary, InverseAccuracy
 
 PointMap = Callable[[FloatArray], FloatArray]
 
@@ -51,6 +56,28 @@ def measure_inverse(
         percent = 100 * float((distances > tolerance_mm).mean())
         errors.append(CompositionErrors(float(distances.mean()), float(distances.max()), percent))
     return InverseAccuracy(tolerance_mm, errors[0], errors[1])
+
+
+def measure_consistency(
+    forward: PointMap,
+    backward: PointMap,
+    fixed: Geometry,
+    moving: Geometry,
+    settings: InverseCheckSettings = INVERSE_CHECK,
+) -> ConsistencySummary:
+    """Measure the inverse consistency of two registrations (AAPM TG-132: "consistency").
+
+    forward: fixed -> moving points (n, 3) RAS mm, backward: the result of registering the fixed volume to the moving
+    one. Raises InputError if no place of the fixed volume is mapped into the moving volume.
+    """
+    points = _choose_points(fixed, settings.points)
+    mapped = forward(points)
+    is_inside = moving.contains(mapped)
+    if not is_inside.any():
+        raise InputError("No place of the fixed volume lies in the moving volume; the two have nothing in common.")
+    distances = np.linalg.norm(backward(mapped[is_inside]) - points[is_inside], axis=1)
+    high, largest = np.percentile(distances, (95, 100))
+    return ConsistencySummary(float(distances.mean()), float(high), float(largest))
 
 
 def list_inverse_warnings(accuracy: InverseAccuracy, settings: InverseCheckSettings = INVERSE_CHECK) -> list[str]:

@@ -1,4 +1,4 @@
-"""Agreement of two segmentations before and after registration: Dice, Jaccard, HD95, volume change."""
+"""Agreement of two segmentations before and after registration: Dice, Jaccard, surface distances, volume change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..sampling.label_box import find_labeled_box
 from ..sampling.warping import warp_segmentation
 from ..threads import run_in_threads
 from .label_counts import LabelLookup, count_voxels
-from .surface_distance import LabelSurfaces, compute_hausdorff_95
+from .surface_distance import UNDEFINED_DISTANCES, LabelSurfaces, SurfaceDistances, measure_surface_distances
 
-__all__ = ["compare_segmentations", "compute_hausdorff_95"]
+__all__ = ["compare_segmentations", "measure_surface_distances"]
 
 _Pair = tuple[Segment, Segment]
 
@@ -83,7 +83,7 @@ def _group_by_layers(pairs: list[_Pair]) -> list[list[_Pair]]:
 
 def _score_group(group: _Group, surfaces: bool) -> dict[_Pair, StructureScore]:
     voxels, common = count_voxels(group.layers, group.lookups)
-    distances = _compute_surface_distances(group) if surfaces else np.full((2, len(group.pairs)), np.nan)
+    distances = _compute_surface_distances(group) if surfaces else [[UNDEFINED_DISTANCES] * len(group.pairs)] * 2
     moving_mm3 = group.moving_mm3
     found = {}
     for number, pair in enumerate(group.pairs):
@@ -93,7 +93,7 @@ def _score_group(group: _Group, surfaces: bool) -> dict[_Pair, StructureScore]:
                 fixed_voxels,
                 int(voxels[1 + other, number]),
                 int(common[1 + other, number]),
-                float(distances[other, number]),
+                distances[other][number],
                 group.geometry.voxel_volume_mm3,
                 float(moving_mm3[number]),
             )
@@ -104,27 +104,32 @@ def _score_group(group: _Group, surfaces: bool) -> dict[_Pair, StructureScore]:
     return found
 
 
-def _compute_surface_distances(group: _Group) -> NDArray[np.float64]:
-    """Compute HD95 of each structure before and after registration: (2, structures), mm."""
+def _compute_surface_distances(group: _Group) -> list[list[SurfaceDistances]]:
+    """Measure the surfaces of each structure before and after registration: two lists."""
     box = find_labeled_box(group.layers)
     fixed, *moving = (
         LabelSurfaces(layer, box, lookup, group.geometry)
         for layer, lookup in zip(group.layers, group.lookups, strict=True)
     )
-    result = np.empty((2, len(group.pairs)))
+    result = [[UNDEFINED_DISTANCES] * len(group.pairs) for _ in moving]
     threads = min(torch.get_num_threads(), len(group.pairs))
 
     def work(number: int) -> None:
         for structure in range(number, len(group.pairs), threads):
             for other, surfaces in enumerate(moving):
-                result[other, structure] = fixed.compute_hausdorff_95(surfaces, structure)
+                result[other][structure] = fixed.measure_distances(surfaces, structure)
 
     run_in_threads(work, threads)
     return result
 
 
 def compute_overlap(
-    fixed_voxels: int, moving_voxels: int, common: int, hd95_mm: float, voxel_mm3: float, moving_volume_mm3: float
+    fixed_voxels: int,
+    moving_voxels: int,
+    common: int,
+    distances: SurfaceDistances,
+    voxel_mm3: float,
+    moving_volume_mm3: float,
 ) -> Overlap:
     """Compute the agreement of two structures from voxel counts; the volume change refers to `moving_volume_mm3`."""
     union = fixed_voxels + moving_voxels - common
@@ -132,6 +137,7 @@ def compute_overlap(
     return Overlap(
         dice=2 * common / (fixed_voxels + moving_voxels) if union else float("nan"),
         jaccard=common / union if union else float("nan"),
-        hd95_mm=hd95_mm,
+        mean_distance_mm=distances.mean_mm,
+        hd95_mm=distances.hd95_mm,
         volume_change_percent=change,
     )

@@ -1,4 +1,4 @@
-"""Distances between the surfaces of structures in two segmentations: the 95th percentile (HD95)."""
+"""Distances between the surfaces of structures in two segmentations: their mean, and the 95th percentile (HD95)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ from .settings import METRICS
 
 _QUANTILE = 0.95
 _ROUNDING_MM = 1e-6
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """Distances between two surfaces, both directions pooled: their mean (to agreement) and 95th percentile, mm."""
+
+    mean_mm: float
+    hd95_mm: float
+
+
+UNDEFINED_DISTANCES = SurfaceDistances(float("nan"), float("nan"))
+"""Of surfaces of which one is empty, or that were not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,29 +101,31 @@ class LabelSurfaces:
         ordered = points[np.argsort(numbers, kind="stable")]
         return np.split(ordered, ends[:-1])[1:]
 
-    def compute_hausdorff_95(self, other: LabelSurfaces, number: int) -> float:
-        """Compute the 95th percentile of the surface distances of structure `number` here and in `other`, mm.
+    def measure_distances(self, other: LabelSurfaces, number: int) -> SurfaceDistances:
+        """Measure the distances between the surfaces of structure `number` here and in `other`.
 
-        Both directions pooled; NaN if one is empty. Of a surface with more than `max_surface_voxels`, that number,
-        evenly spread, is measured exactly, and of the other surface the same share.
+        Of a surface with more than `max_surface_voxels`, that number, evenly spread, is measured, and of the other
+        surface the same share. The percentile of these is exact. In the mean, distances beyond the neighborhood that
+        is looked up count as the mean of up to `max_far_voxels` of them, evenly spread.
         """
         points = [surfaces._points[number] for surfaces in (self, other)]
         largest, smallest = max(map(len, points)), min(map(len, points))
         if smallest == 0:
-            return float("nan")
+            return UNDEFINED_DISTANCES
         step = max(1.0, largest / METRICS.max_surface_voxels)
         measured = [p[np.arange(0, len(p), step).astype(int)] for p in points]
         directions = ((other, measured[0]), (self, measured[1]))
         distances = [surfaces._look_up_distances(start, number) for surfaces, start in directions]
         pooled = np.concatenate(distances)
         known = pooled[np.isfinite(pooled)]
-        if len(known) < np.ceil(_QUANTILE * (len(pooled) - 1)) + 1:
-            searches = [
-                surfaces._prepare_search(start[~np.isfinite(own)], number)
-                for (surfaces, start), own in zip(directions, distances, strict=True)
-            ]
-            return _search_percentile(known, searches)
-        return float(np.percentile(pooled, 100 * _QUANTILE))
+        searches = [
+            surfaces._prepare_search(start[~np.isfinite(own)], number)
+            for (surfaces, start), own in zip(directions, distances, strict=True)
+            if not np.isfinite(own).all()
+        ]
+        is_enough = len(known) >= np.ceil(_QUANTILE * (len(pooled) - 1)) + 1
+        percentile = np.percentile(pooled, 100 * _QUANTILE) if is_enough else _search_percentile(known, searches)
+        return SurfaceDistances(_estimate_mean(known, searches), float(percentile))
 
     def _look_up_distances(self, start: NDArray[np.int64], number: int) -> NDArray[np.float64]:
         """Look up the distances of points (flat indices) to a surface, mm; infinite beyond the neighborhood."""
@@ -177,11 +191,23 @@ def _search_percentile(known: NDArray[np.float64], searches: Sequence[_Search]) 
     return float(np.percentile(np.concatenate(distances), 100 * _QUANTILE))
 
 
-def compute_hausdorff_95(first: NDArray[np.bool_], second: NDArray[np.bool_], geometry: Geometry) -> float:
-    """Compute HD95 of two masks (k, j, i) on one grid, mm; NaN if one is empty."""
+def _estimate_mean(known: NDArray[np.float64], searches: Sequence[_Search]) -> float:
+    """Estimate the mean of known distances and those of searches, of which up to `max_far_voxels` are searched."""
+    total, count = float(known.sum()), len(known)
+    for search in searches:
+        chosen = search.points_mm[:: -(-len(search.points_mm) // METRICS.max_far_voxels)]
+        total += len(search.points_mm) * float(search.tree.query(chosen)[0].mean())
+        count += len(search.points_mm)
+    return total / count
+
+
+def measure_surface_distances(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], geometry: Geometry
+) -> SurfaceDistances:
+    """Measure the distances between the surfaces of two masks (k, j, i) on one grid."""
     box = (slice(None),) * 3
     surfaces = [LabelSurfaces(mask, box, LabelLookup([1]), geometry) for mask in (first, second)]
-    return surfaces[0].compute_hausdorff_95(surfaces[1], 0)
+    return surfaces[0].measure_distances(surfaces[1], 0)
 
 
 def _keep_surface(slices: NDArray, inner: BoxSlices) -> NDArray:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from ..geometry.transforms import AffineTransform
 from ..geometry.volume import Volume
-from ..result.result import ChangedPlace, JacobianSummary, PreservedVolume, RefinementSummary, RegistrationResult
+from ..result.result import (
+    ChangedPlace,
+    ConsistencySummary,
+    DisplacementSummary,
+    JacobianSummary,
+    PreservedVolume,
+    RefinementSummary,
+    RegistrationResult,
+)
 from ..result.scores import LandmarkErrors, Overlap, StructureScore, mean_overlap
 from ..result.settings import NO_GUIDANCE, Guidance, RegistrationSettings
 from .definition import (
@@ -60,6 +70,7 @@ def build_report(
         "initial_matrix_fixed_to_moving_ras_mm": result.initial.matrix.tolist(),
         "seconds": {str(name): round(value, 4) for name, value in result.seconds.items()},
         "jacobian": _describe_jacobian(result.jacobian),
+        "displacement": _describe_lengths(result.displacement),
         "refinement": None if result.refinement is None else _describe_refinement(result.refinement),
         "kept": [_describe_preserved(structure) for structure in result.preserved_volumes],
         "follow_up": None if result.changes is None else _describe_follow_up(result.changes),
@@ -67,6 +78,15 @@ def build_report(
         "mean": None if scores is None else _average(scores),
         "warnings": list(result.warnings),
     }
+
+
+def add_consistency(report: Report, consistency: ConsistencySummary) -> Report:
+    """Return a report with the agreement of a registration in the opposite direction."""
+    return {**report, "consistency": _describe_lengths(consistency)}
+
+
+def _describe_lengths(lengths: DisplacementSummary | ConsistencySummary) -> Any:
+    return {name: round(value, 6) for name, value in asdict(lengths).items()}
 
 
 def describe_landmarks(count: int, before: LandmarkErrors, after: LandmarkErrors) -> LandmarksReport:
@@ -165,6 +185,7 @@ def _describe_overlap(overlap: Overlap) -> OverlapReport:
     return {
         "dice": _round(overlap.dice),
         "jaccard": _round(overlap.jaccard),
+        "mean_distance_mm": _round(overlap.mean_distance_mm),
         "hd95_mm": _round(overlap.hd95_mm),
         "volume_change_percent": _round(overlap.volume_change_percent),
     }

@@ -92,6 +92,22 @@ class JacobianReport(TypedDict):
     percentile_99: Annotated[float | None, Key("99th percentile of the determinants")]
 
 
+class DisplacementReport(TypedDict):
+    """Lengths of the displacements beyond the initial alignment, over the fixed volume."""
+
+    median_mm: Annotated[float, Key("median, mm", low=0)]
+    percentile_95_mm: Annotated[float, Key("95th percentile, mm", low=0)]
+    maximum_mm: Annotated[float, Key("largest, mm", low=0)]
+
+
+class ConsistencyReport(TypedDict):
+    """How far this registration and one in the opposite direction together miss the identity (inverse consistency)."""
+
+    mean_mm: Annotated[float, Key("mean over places in the fixed volume that lie in the moving volume too, mm", low=0)]
+    percentile_95_mm: Annotated[float, Key("95th percentile, mm", low=0)]
+    maximum_mm: Annotated[float, Key("largest, mm", low=0)]
+
+
 class RefinementReport(TypedDict):
     """The optimization of the deformation for this pair."""
 
@@ -144,6 +160,9 @@ class OverlapReport(TypedDict):
 
     dice: Annotated[float | None, Key("Dice coefficient", 0, 1)]
     jaccard: Annotated[float | None, Key("Jaccard index", 0, 1)]
+    mean_distance_mm: Annotated[
+        float | None, Key("mean distance to agreement of the surfaces, both directions pooled, mm", low=0)
+    ]
     hd95_mm: Annotated[float | None, Key("95th percentile of the surface distances, both directions pooled, mm", low=0)]
     volume_change_percent: Annotated[float | None, Key("relative to the structure's volume in the moving volume")]
 
@@ -263,7 +282,8 @@ class Report(TypedDict):
 
     Schema 2: the key `two contrasts` of `seconds` is now `multimodal`. Schema 3: `follow_up`, here and in the settings,
     `initial_transform` and `rigid` as `initial` in the settings, and, only where it was asked for, `inverse`,
-    `landmarks` and `review`; `inputs` may have `landmarks`, `outputs` may have `page` and `inverse`.
+    `landmarks`, `consistency` and `review`; `displacement`, and `mean_distance_mm` of structures; `inputs` may have
+    `landmarks`, `outputs` may have `page` and `inverse`.
     """
 
     schema: Annotated[int, Key("version of this schema", SCHEMA_VERSION, SCHEMA_VERSION)]
@@ -277,6 +297,7 @@ class Report(TypedDict):
     ]
     seconds: Annotated[dict[str, float], Key("wall time of each stage, seconds", low=0, words=Stage)]
     jacobian: Annotated[JacobianReport, Key("Jacobian determinant of the deformation")]
+    displacement: Annotated[DisplacementReport, Key("how far the deformation moves, beyond the initial alignment")]
     refinement: Annotated[RefinementReport | None, Key("optimization for this pair; `null` without")]
     kept: Annotated[list[PreservedVolumeReport], Key("structures whose volume was to be preserved")]
     follow_up: Annotated[
@@ -291,6 +312,9 @@ class Report(TypedDict):
         Annotated[list[LabelReport] | None, Key("structures of the warped segmentation; `null` without")]
     ]
     inverse: NotRequired[Annotated[InverseReport, Key("with `--inverse` only: how exact the inverse is")]]
+    consistency: NotRequired[
+        Annotated[ConsistencyReport, Key("only where asked for: how well the opposite direction agrees")]
+    ]
     landmarks: NotRequired[
         Annotated[LandmarksReport, Key("with landmarks only: target registration error before and after")]
     ]

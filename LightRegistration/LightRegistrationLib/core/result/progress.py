@@ -10,9 +10,9 @@ from enum import StrEnum
 class Stage(StrEnum):
     """A stage of a run, in order. Values of timed stages are the keys of `seconds` in report.json.
 
-    `register` in `core.registration` runs LOAD_MODEL to FIELD, a worker adds WARPING and COMPARING, the command line
-    READING, STARTING, INVERTING, WRITING and PICTURES. MULTIMODAL and REFINEMENT are left out where nothing is refined,
-    NETWORK in a follow-up.
+    `register` in `core.registration` runs LOAD_MODEL to FIELD. A worker adds WARPING, COMPARING and, if asked for,
+    CONSISTENCY, which is a registration in the opposite direction. The command line adds READING, STARTING, INVERTING,
+    WRITING and PICTURES. MULTIMODAL and REFINEMENT are left out where nothing is refined, NETWORK in a follow-up.
     """
 
     PHANTOM = "phantom"
@@ -28,6 +28,7 @@ class Stage(StrEnum):
     FIELD = "field"
     WARPING = "warping"
     COMPARING = "comparing"
+    CONSISTENCY = "consistency"
     INVERTING = "inverse"
     WRITING = "writing"
     PICTURES = "pictures"

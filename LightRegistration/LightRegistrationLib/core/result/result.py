@@ -52,6 +52,28 @@ class JacobianSummary:
 
 
 @dataclass(frozen=True)
+class DisplacementSummary:
+    """How long the displacements beyond the initial alignment are over the fixed volume, mm."""
+
+    median_mm: float
+    percentile_95_mm: float
+    maximum_mm: float
+
+
+@dataclass(frozen=True)
+class ConsistencySummary:
+    """How far the registration and the one in the opposite direction together miss the identity, mm.
+
+    The distances of places in the fixed volume from where they come back to, after the displacement to the moving
+    volume and that of the opposite registration. Places that are displaced out of the moving volume are left out.
+    """
+
+    mean_mm: float
+    percentile_95_mm: float
+    maximum_mm: float
+
+
+@dataclass(frozen=True)
 class RefinementSummary:
     """What the optimization for one pair did.
 
@@ -147,6 +169,7 @@ class RegistrationResult:
     weights_sha256: str
     settings: RegistrationSettings
     jacobian: JacobianSummary
+    displacement: DisplacementSummary
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model_reason: str = ""

@@ -14,12 +14,14 @@ from ..errors import InputError
 class Overlap:
     """Agreement of one structure with the fixed one.
 
-    dice, jaccard: 0 to 1. hd95_mm: 95th percentile of the surface distances, both directions pooled, mm; NaN if either
-    is empty. volume_change_percent: relative to the moving structure's own volume (0 before registration).
+    dice, jaccard: 0 to 1. mean_distance_mm, hd95_mm: mean (distance to agreement) and 95th percentile of the surface
+    distances, both directions pooled, mm; NaN if either is empty. volume_change_percent: relative to the moving
+    structure's own volume (0 before registration).
     """
 
     dice: float
     jaccard: float
+    mean_distance_mm: float
     hd95_mm: float
     volume_change_percent: float
 
@@ -44,12 +46,12 @@ class LandmarkErrors:
 
 
 def mean_overlap(overlaps: list[Overlap]) -> Overlap:
-    """The mean over structures; HD95 over those where it is defined. Raises InputError for an empty list."""
+    """The mean over structures; distances over those where they are defined. Raises InputError for an empty list."""
     if not overlaps:
         raise InputError("The two segmentations have no structure in common: check their names or label values.")
     columns: list[NDArray[np.float64]] = [
         np.array([getattr(o, name) for o in overlaps], dtype=np.float64)
-        for name in ("dice", "jaccard", "hd95_mm", "volume_change_percent")
+        for name in ("dice", "jaccard", "mean_distance_mm", "hd95_mm", "volume_change_percent")
     ]
     means = [float(c[np.isfinite(c)].mean()) if np.isfinite(c).any() else float("nan") for c in columns]
     return Overlap(*means)

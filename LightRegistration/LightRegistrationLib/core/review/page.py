@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
 
-from ..geometry.geometry import apply_affine
 from ..report.definition import OverlapReport, Report, Verdict
-from .agreement import compute_mean_distances
 from .drawing import Picture, draw_gray
 from .pictures import PlaneImages, ReviewedPair, draw_plane, sample_planes
 from .planes import find_center, make_planes
@@ -24,9 +22,6 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng, tolera
 
     encode_png: turns RGB pixels (rows, columns, 3) into the bytes of a PNG file. tolerances: those of the site.
     """
-    distances: dict[int, float] = {}
-    if pair.fixed_segmentation is not None and pair.warped_segmentation is not None:
-        distances = compute_mean_distances(pair.fixed_segmentation, pair.warped_segmentation)
     center = find_center(pair.fixed.geometry, pair.fixed_segmentation)
     images = sample_planes(pair, make_planes(pair.fixed.geometry, center))
     sections = [
@@ -34,10 +29,10 @@ def build_page(pair: ReviewedPair, report: Report, encode_png: EncodePng, tolera
         _write_review(report),
         _write_warnings(report),
         "<h2>Fixed and result</h2>" + _write_fades(images, encode_png),
-        "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, distances, tolerances), tolerances),
+        "<h2>Tolerances</h2>" + _write_tolerances(check_tolerances(report, tolerances), tolerances),
         "<h2>Pictures</h2>" + _write_pictures(pair, images, encode_png),
-        _write_structures(report, distances),
-        "<h2>Deformation</h2>" + _write_displacements(pair, report),
+        _write_structures(report),
+        "<h2>Deformation</h2>" + _write_displacements(report),
         "<h2>How it was made</h2>" + _write_provenance(report),
     ]
     title = escape(f"{report['moving']['name']} on {report['fixed']['name']}")
@@ -118,20 +113,18 @@ def _write_tolerances(checks: Sequence[ToleranceCheck], tolerances: Tolerances) 
     return changed + _write_table(["measure", "value", "tolerance", "", "source"], rows) + note
 
 
-def _write_structures(report: Report, distances_mm: Mapping[int, float]) -> str:
+def _write_structures(report: Report) -> str:
     if not report["structures"] or not report["mean"]:
         return "<h2>Structures</h2><p>No structure was compared: that needs a segmentation of each volume.</p>"
     rows = []
     for structure in sorted(report["structures"], key=lambda s: s["after"]["dice"] or 0.0):
-        distance = distances_mm.get(structure["value"])
-        rows.append([escape(structure["name"]), *_write_overlaps(structure["before"], structure["after"], distance)])
-    finite = [mm for mm in distances_mm.values() if np.isfinite(mm)]
-    mean = float(np.mean(finite)) if finite else None
-    rows.append(["<b>Mean</b>", *_write_overlaps(report["mean"]["before"], report["mean"]["after"], mean)])
+        rows.append([escape(structure["name"]), *_write_overlaps(structure["before"], structure["after"])])
+    rows.append(["<b>Mean</b>", *_write_overlaps(report["mean"]["before"], report["mean"]["after"])])
     header = [
         "structure",
         "Dice as loaded",
         "Dice",
+        "mean distance as loaded mm",
         "mean distance mm",
         "HD95 as loaded mm",
         "HD95 mm",
@@ -140,30 +133,29 @@ def _write_structures(report: Report, distances_mm: Mapping[int, float]) -> str:
     return "<h2>Structures, worst first</h2>" + _write_table(header, rows)
 
 
-def _write_overlaps(before: OverlapReport, after: OverlapReport, distance_mm: float | None) -> list[str]:
+def _write_overlaps(before: OverlapReport, after: OverlapReport) -> list[str]:
     change = after["volume_change_percent"]
     return [
         _write_number(before["dice"], 3),
         _write_number(after["dice"], 3),
-        _write_number(distance_mm, 2),
+        _write_number(before.get("mean_distance_mm"), 2),
+        _write_number(after.get("mean_distance_mm"), 2),
         _write_number(before["hd95_mm"], 1),
         _write_number(after["hd95_mm"], 1),
         "–" if change is None else f"{change:+.1f} %",
     ]
 
 
-def _write_displacements(pair: ReviewedPair, report: Report) -> str:
-    """Write percentiles of the displacements over the fixed volume and of the volume changes, affine part included."""
-    shape = pair.fixed.array.shape
-    steps = [max(1, n // 64) for n in shape]
-    grid = np.stack(np.meshgrid(*(np.arange(0, n, step) for n, step in zip(shape, steps, strict=True)), indexing="ij"))
-    points = apply_affine(pair.fixed.affine, grid[::-1].reshape(3, -1).T)
-    lengths = np.linalg.norm(pair.field(points) - points, axis=-1)
-    median, high, largest = np.percentile(lengths, (50, 95, 100))
-    return (
-        f"<p>Displacement over the fixed volume, alignment included: median {median:.1f} mm, 95 % below {high:.1f} mm, "
-        f"largest {largest:.1f} mm.{_describe_volume_changes(report)}</p>"
+def _write_displacements(report: Report) -> str:
+    """Write percentiles of the displacements over the fixed volume and of the volume changes."""
+    lengths = report.get("displacement")  # earlier versions have none
+    words = (
+        ""
+        if lengths is None
+        else f"Displacement over the fixed volume, beyond the initial alignment: median {lengths['median_mm']:.1f} mm, "
+        f"95 % below {lengths['percentile_95_mm']:.1f} mm, largest {lengths['maximum_mm']:.1f} mm."
     )
+    return f"<p>{words}{_describe_volume_changes(report)}</p>"
 
 
 def _describe_volume_changes(report: Report) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
@@ -69,19 +68,16 @@ class ToleranceCheck:
     source: str = SOURCE
 
 
-def check_tolerances(
-    report: Report, mean_distances_mm: Mapping[int, float], tolerances: Tolerances = DEFAULTS
-) -> list[ToleranceCheck]:
-    """Hold a report, and the mean distances to agreement by label value, against the tolerances."""
+def check_tolerances(report: Report, tolerances: Tolerances = DEFAULTS) -> list[ToleranceCheck]:
+    """Hold a report against the tolerances."""
     limit = compute_distance_tolerance(report, tolerances)
     structures, source = report["structures"] or [], tolerances.distance_source
-    consistency = "Consistency with the opposite direction"
     return [
         _check_jacobian(report),
         _check_worst_dice(structures, tolerances),
-        _check_worst_distance(structures, mean_distances_mm, limit, tolerances),
+        _check_worst_distance(structures, limit, tolerances),
         replace(_check_landmarks(report, limit), source=source),
-        ToleranceCheck(consistency, NOT_MEASURED, f"≤ {limit:.1f} mm", None, source),
+        replace(_check_consistency(report, limit), source=source),
     ]
 
 
@@ -113,11 +109,9 @@ def _check_worst_dice(structures: list[StructureReport], tolerances: Tolerances)
     return ToleranceCheck(measure, value, tolerance, below == 0, source)
 
 
-def _check_worst_distance(
-    structures: list[StructureReport], distances_mm: Mapping[int, float], limit: float, tolerances: Tolerances
-) -> ToleranceCheck:
-    names = {s["value"]: s["name"] for s in structures}
-    known = {names[value]: mm for value, mm in distances_mm.items() if value in names and math.isfinite(mm)}
+def _check_worst_distance(structures: list[StructureReport], limit: float, tolerances: Tolerances) -> ToleranceCheck:
+    found = {s["name"]: s["after"].get("mean_distance_mm") for s in structures}  # earlier versions have none
+    known = {name: mm for name, mm in found.items() if mm is not None}
     tolerance = f"≤ {limit:.1f} mm (longest voxel edge, or {tolerances.max_distance_mm:g} mm)"
     measure, source = "Mean distance to agreement, largest of all structures", tolerances.distance_source
     if not known:
@@ -135,3 +129,13 @@ def _check_landmarks(report: Report, limit: float) -> ToleranceCheck:
     errors, count = report["landmarks"]["after"], report["landmarks"]["count"]
     value = f"mean {errors['mean_mm']:.2f} mm, largest {errors['max_mm']:.2f} mm, of {count}"
     return ToleranceCheck(measure, value, tolerance, errors["mean_mm"] <= limit)
+
+
+def _check_consistency(report: Report, limit: float) -> ToleranceCheck:
+    measure, tolerance = "Consistency with the opposite direction", f"≤ {limit:.1f} mm for 95 % of the places"
+    if "consistency" not in report:
+        return ToleranceCheck(measure, NOT_MEASURED, tolerance, None)
+    found = report["consistency"]
+    high = found["percentile_95_mm"]
+    value = f"mean {found['mean_mm']:.2f} mm, 95 % below {high:.2f} mm, largest {found['maximum_mm']:.2f} mm"
+    return ToleranceCheck(measure, value, tolerance, high <= limit)

@@ -10,8 +10,14 @@ import qt
 from ...core.result.result import ChangeKind, RefinementEnd
 from ..translation import translate
 
-_COLUMNS = (("before", "dice"), ("after", "dice"), ("after", "hd95_mm"), ("after", "volume_change_percent"))
-_FORMATS = {"dice": "{:.3f}", "hd95_mm": "{:.1f}", "volume_change_percent": "{:+.1f} %"}
+_COLUMNS = (
+    ("before", "dice"),
+    ("after", "dice"),
+    ("after", "mean_distance_mm"),
+    ("after", "hd95_mm"),
+    ("after", "volume_change_percent"),
+)
+_FORMATS = {"dice": "{:.3f}", "mean_distance_mm": "{:.1f}", "hd95_mm": "{:.1f}", "volume_change_percent": "{:+.1f} %"}
 
 
 SLICE_ROWS = 40
@@ -55,6 +61,7 @@ class StructureTable:
                 translate("LightRegistration", "Structure"),
                 translate("LightRegistration", "Dice\nbefore"),
                 translate("LightRegistration", "Dice\nafter"),
+                translate("LightRegistration", "Mean\nmm"),
                 translate("LightRegistration", "HD95\nmm"),
                 translate("LightRegistration", "Volume\nchange"),
             ]
@@ -138,6 +145,8 @@ def format_summary(report: dict[str, Any]) -> str:
     seconds = report["seconds"]
     parts = [
         *_describe_jacobian(report["jacobian"]),
+        *_describe_displacement(report.get("displacement")),
+        *_describe_consistency(report.get("consistency")),
         translate("LightRegistration", "Time: {total} s (network {network} s).").format(
             total=f"{sum(seconds.values()):.1f}", network=f"{seconds.get('network', 0):.1f}"
         ),
@@ -157,6 +166,36 @@ def _describe_jacobian(jacobian: dict[str, Any]) -> list[str]:
         line = translate("LightRegistration", "Jacobian determinant {low} to {high} (1st to 99th percentile).")
         lines.append(line.format(low=f"{low:.2f}", high=f"{high:.2f}"))
     return lines
+
+
+def _describe_displacement(lengths: dict[str, Any] | None) -> list[str]:
+    """Describe the lengths of the displacements; scenes of earlier versions have none."""
+    if lengths is None:
+        return []
+    line = translate(
+        "LightRegistration",
+        "Displacement beyond the initial alignment: median {median} mm, 95 % below {high} mm, largest {largest} mm.",
+    )
+    return [_format_lengths(line, lengths, "median_mm")]
+
+
+def _describe_consistency(lengths: dict[str, Any] | None) -> list[str]:
+    """Describe the agreement with the opposite direction, if it was measured."""
+    if lengths is None:
+        return []
+    line = translate(
+        "LightRegistration",
+        "Consistency with the opposite direction: mean {mean} mm, 95 % below {high} mm, largest {largest} mm.",
+    )
+    return [_format_lengths(line, lengths, "mean_mm")]
+
+
+def _format_lengths(line: str, lengths: dict[str, float], middle: str) -> str:
+    return line.format(
+        **{middle.removesuffix("_mm"): f"{lengths[middle]:.1f}"},
+        high=f"{lengths['percentile_95_mm']:.1f}",
+        largest=f"{lengths['maximum_mm']:.1f}",
+    )
 
 
 def make_change_labels() -> dict[ChangeKind, str]:

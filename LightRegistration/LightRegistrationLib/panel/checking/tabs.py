@@ -9,7 +9,7 @@ import slicer
 import slicer.util
 
 from ...core.errors import InputError
-from ...core.review.agreement import find_worst_place
+from ...core.review.worst_place import find_worst_place
 from ...scene.display.error_lines import ErrorLines
 from ...scene.nodes.checked_places import list_checked_places, list_place_nodes
 from ...scene.nodes.probe import Point

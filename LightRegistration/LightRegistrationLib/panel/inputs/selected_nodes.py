@@ -110,8 +110,11 @@ class SelectedNodes:
             )
         return None
 
-    def make_request(self, settings: RegistrationSettings) -> RegistrationRequest:
-        """Read the nodes in world coordinates. Raises InputError for nodes that cannot be registered."""
+    def make_request(self, settings: RegistrationSettings, check_consistency: bool = False) -> RegistrationRequest:
+        """Read the nodes in world coordinates. Raises InputError for nodes that cannot be registered.
+
+        check_consistency: also register in the opposite direction.
+        """
         return RegistrationRequest(
             fixed=volume_from_node(self.fixed),
             moving=volume_from_node(self.moving),
@@ -120,6 +123,7 @@ class SelectedNodes:
             moving_segmentation=_read_segmentation(self.moving_segmentation),
             fixed_mask=_read_segmentation(self.fixed_mask),
             moving_mask=_read_segmentation(self.moving_mask),
+            check_consistency=check_consistency,
         )
 
 

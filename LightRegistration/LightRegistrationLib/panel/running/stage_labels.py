@@ -22,6 +22,7 @@ def make_stage_labels() -> dict[Stage, str]:
         Stage.FIELD: translate("LightRegistration", "Composing the deformation"),
         Stage.WARPING: translate("LightRegistration", "Warping"),
         Stage.COMPARING: translate("LightRegistration", "Comparing the segmentations"),
+        Stage.CONSISTENCY: translate("LightRegistration", "Registering in the opposite direction"),
         Stage.INVERTING: translate("LightRegistration", "Inverting the deformation"),
         Stage.WRITING: translate("LightRegistration", "Writing the files"),
         Stage.PICTURES: translate("LightRegistration", "Drawing the pictures"),

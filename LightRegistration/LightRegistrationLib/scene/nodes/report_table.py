@@ -14,6 +14,8 @@ _COLUMNS = {
     "Dice after": ("after", "dice"),
     "Jaccard before": ("before", "jaccard"),
     "Jaccard after": ("after", "jaccard"),
+    "Mean distance before (mm)": ("before", "mean_distance_mm"),
+    "Mean distance after (mm)": ("after", "mean_distance_mm"),
     "HD95 before (mm)": ("before", "hd95_mm"),
     "HD95 after (mm)": ("after", "hd95_mm"),
     "Volume change (%)": ("after", "volume_change_percent"),

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.core.deformation.inverse import invert, invert_for_volume
-from LightRegistrationLib.core.deformation.inverse_check import list_inverse_warnings, measure_inverse
+from LightRegistrationLib.core.deformation.inverse_check import (
+    list_inverse_warnings,
+    measure_consistency,
+    measure_inverse,
+)
 from LightRegistrationLib.core.deformation.tapering import taper_field
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, homogeneous
@@ -101,3 +105,20 @@ def test_the_check_measures_both_compositions():
     (line,) = list_inverse_warnings(measure_inverse(shift, break_in_moving, VIEW, moving))
     assert "moving volume" in line
     assert "8.0 mm" in line
+
+
+def test_consistency_is_measured_where_both_volumes_are():
+    moving = Geometry(VIEW.shape, VIEW.affine @ homogeneous(np.eye(3), (0, 0, VIEW.shape[0] / 2)))  # the upper half
+
+    def shift(points):
+        return points + (2.0, 0, 0)
+
+    def come_back_elsewhere(points):
+        assert moving.contains(points).all()
+        return points - (2.0, 0.6, 0.8)
+
+    found = measure_consistency(shift, come_back_elsewhere, VIEW, moving)
+    assert (found.mean_mm, found.percentile_95_mm, found.maximum_mm) == pytest.approx((1.0, 1.0, 1.0))
+    elsewhere = Geometry(VIEW.shape, homogeneous(np.eye(3), (0, 0, 1e4)) @ VIEW.affine)
+    with pytest.raises(InputError, match="nothing in common"):
+        measure_consistency(shift, come_back_elsewhere, VIEW, elsewhere)

@@ -47,6 +47,7 @@ def report_of(kind: str) -> Report:
         "segmented": segmented,
         "refined": replace(segmented, settings=replace(plain.settings, refine="fast")),
         "preserved": replace(segmented, settings=replace(plain.settings, keep_volume=("Brain stem",))),
+        "checked": replace(plain, check_consistency=True),
         "masked": replace(plain, fixed_mask=replace(heads.fixed_segmentation, name="brain")),
         "multimodal": replace(plain, moving=inverted, settings=replace(plain.settings, model="general")),
     }
@@ -69,7 +70,7 @@ def test_the_table_in_the_documents_is_up_to_date() -> None:
     assert TABLE_FILE.read_text(encoding="utf-8") == build_table(), OUT_OF_DATE
 
 
-@pytest.mark.parametrize("kind", ["plain", "segmented", "refined", "preserved", "masked", "multimodal"])
+@pytest.mark.parametrize("kind", ["plain", "segmented", "refined", "preserved", "checked", "masked", "multimodal"])
 def test_real_reports_follow_the_schema(kind: str) -> None:
     validate(report_of(kind))
 
@@ -78,6 +79,7 @@ def test_the_kinds_of_reports_differ_where_they_should() -> None:
     assert report_of("plain")["structures"] is None
     assert report_of("segmented")["structures"]
     assert report_of("refined")["refinement"]["preset"] == "fast"
+    assert 0 < report_of("checked")["consistency"]["mean_mm"] < 5
     assert [structure["name"] for structure in report_of("preserved")["kept"]] == ["Brain stem"]
     assert report_of("masked")["masks"]["fixed"] == "brain"
     multimodal = report_of("multimodal")
@@ -109,7 +111,17 @@ def test_other_reports_do_not_follow_the_schema(change: dict) -> None:
     "key",
     sorted(
         Report.__annotations__.keys()
-        - {"inputs", "outputs", "labels", "inverse", "landmarks", "review", "versions", "known_deformation"}
+        - {
+            "inputs",
+            "outputs",
+            "labels",
+            "inverse",
+            "consistency",
+            "landmarks",
+            "review",
+            "versions",
+            "known_deformation",
+        }
     ),
 )
 def test_no_key_may_be_missing(key: str) -> None:

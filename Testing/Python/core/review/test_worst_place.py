@@ -5,8 +5,8 @@ import pytest
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
-from LightRegistrationLib.core.metrics.surface_distance import compute_hausdorff_95
-from LightRegistrationLib.core.review.agreement import find_worst_place
+from LightRegistrationLib.core.metrics.surface_distance import measure_surface_distances
+from LightRegistrationLib.core.review.worst_place import find_worst_place
 
 from ..geometries import AWKWARD
 
@@ -34,7 +34,7 @@ def test_the_worst_place_is_the_tip_of_a_spike_in_either_direction(geometry: Geo
     assert worst.position_mm == pytest.approx(tip)
     assert worst.distance_mm == pytest.approx(6 * geometry.spacing_mm[0])
     masks = [segmentation.layers[0] == 3 for segmentation in pair]
-    assert worst.distance_mm > compute_hausdorff_95(*masks, geometry)
+    assert worst.distance_mm > measure_surface_distances(*masks, geometry).hd95_mm
     assert find_worst_place(*pair, "a name of another program", 7).distance_mm == 0
 
 

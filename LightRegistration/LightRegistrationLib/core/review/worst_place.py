@@ -1,4 +1,4 @@
-"""Mean distance to agreement of the structures of two segmentations, and where their outlines are farthest apart."""
+"""Where the outlines of a structure in two segmentations are farthest apart."""
 
 from __future__ import annotations
 
@@ -12,23 +12,6 @@ from scipy.spatial import cKDTree
 
 from ..geometry.geometry import FloatArray, apply_affine
 from ..geometry.volume import Segment, Segmentation, match_segments
-
-
-def compute_mean_distances(fixed: Segmentation, warped: Segmentation) -> dict[int, float]:
-    """Compute the mean distance to agreement of every structure, mm, by its label value in the fixed segmentation.
-
-    The mean of the distances from each surface voxel to the nearest one of the other surface, both directions pooled;
-    NaN if one is empty. Each segmentation may have a grid of its own.
-    """
-    pairs = match_segments(fixed, warped)
-    surfaces = [
-        _find_surfaces_mm(fixed, [one for one, _ in pairs]),
-        _find_surfaces_mm(warped, [two for _, two in pairs]),
-    ]
-    return {
-        one.value: _compute_mean_distance(surface, other)
-        for (one, _), surface, other in zip(pairs, *surfaces, strict=True)
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +71,3 @@ def _keep_surface(voxels: NDArray[np.int64]) -> NDArray[np.int64]:
     mask = np.zeros(voxels.max(axis=0) - first + 2, dtype=bool)
     mask[tuple((voxels - first).T)] = True
     return np.argwhere(mask & ~binary_erosion(mask)) + first
-
-
-def _compute_mean_distance(first_mm: FloatArray, second_mm: FloatArray) -> float:
-    if not len(first_mm) or not len(second_mm):
-        return float("nan")
-    first, second = (cKDTree(p, balanced_tree=False, compact_nodes=False) for p in (first_mm, second_mm))
-    return float(np.concatenate([second.query(first_mm)[0], first.query(second_mm)[0]]).mean())
