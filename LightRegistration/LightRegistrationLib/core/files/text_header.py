@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -257,7 +257,7 @@ def _check_meta_axes(header: TextHeader) -> None:
             raise InputError(f"{header.path}: the axes of {key} in the header are not of length 1; repair the header.")
 
 
-def _check_meta_list(header: TextHeader, sizes: list[int]) -> None:
+def _check_meta_list(header: TextHeader, sizes: Sequence[int]) -> None:
     """Raise InputError if the lines after a header do not name a file for each slice: ITK would read other bytes."""
     path = header.path
     if header.fields["ElementDataFile"] not in ("LIST", f"LIST {len(sizes) - 1}"):

@@ -62,7 +62,7 @@ def list_gates(parameters: Any, tolerances: Tolerances) -> list[ToleranceCheck]:
         landmarks = None
     if landmarks is not None:
         report["landmarks"] = landmarks
-    return check_tolerances(report, {}, tolerances)  # type: ignore[arg-type]
+    return check_tolerances(report, tolerances)  # type: ignore[arg-type]
 
 
 def _describe_tolerances(tolerances: Tolerances) -> str:
