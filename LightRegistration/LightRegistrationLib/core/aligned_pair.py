@@ -72,6 +72,16 @@ class AlignedPair:
         """Keep of a deformation after the alignment what improves the match."""
         return accept_deformation(self._measure_match, deformation)[0]
 
+    def accept_steps(self, deformation: Deformation, stepped: Deformation) -> Deformation:
+        """Keep what the steps for a multimodal pair found, or the network's deformation if its edges match better.
+
+        The steps raise MIND alone. Two CTs whose organs differ in brightness count as multimodal too, and there they
+        can undo what the network found.
+        """
+        measure = self._measure_match
+        is_undone = measure.is_better(measure.measure(deformation), measure.measure(stepped))
+        return self.accept(deformation if is_undone else stepped)
+
     def with_model(self, student: Student) -> AlignedPair:
         """Prepare the same volumes and alignment for another model."""
         fixed, moving = self.shrunk.volumes

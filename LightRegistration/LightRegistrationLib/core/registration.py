@@ -181,7 +181,7 @@ def _finish_deformation(
     refinement = pair.make_refinement(guidance)
     if is_multimodal:
         with stages.stage(Stage.MULTIMODAL, 0.55):
-            deformation = pair.accept(refinement.take_multimodal_steps(deformation))
+            deformation = pair.accept_steps(deformation, refinement.take_multimodal_steps(deformation))
     if settings.refine == RefinementPreset.NONE:
         return deformation, initial
     if on_preview_field is not ignore_preview_field:

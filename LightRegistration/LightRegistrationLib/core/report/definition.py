@@ -111,7 +111,7 @@ class ConsistencyReport(TypedDict):
 class RefinementReport(TypedDict):
     """The optimization of the deformation for this pair."""
 
-    preset: Annotated[RefinementPreset, Key("preset; `none`: the coarse steps that multimodal pairs always get")]
+    preset: Annotated[RefinementPreset, Key("preset; `none`: the coarse steps that multimodal pairs get")]
     metric: Annotated[
         Metric, Key("similarity that was maximized: `correlation` (single contrast) or `MIND` (multimodal)")
     ]

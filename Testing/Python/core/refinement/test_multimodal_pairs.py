@@ -6,15 +6,17 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+import torch
 
 from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
 from LightRegistrationLib.core.geometry.transforms import AffineTransform, DisplacementField
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.metrics.overlap import compare_segmentations
-from LightRegistrationLib.core.registration import register
-from LightRegistrationLib.core.result.progress import Stage
+from LightRegistrationLib.core.models.registry import ModelRegistry
+from LightRegistrationLib.core.registration import _prepare_pair, _Stages, register
+from LightRegistrationLib.core.result.progress import Stage, ignore_progress
 from LightRegistrationLib.core.result.result import RegistrationResult
-from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.core.result.settings import NO_GUIDANCE, RegistrationSettings
 from LightRegistrationLib.core.sampling.warping import warp_segmentation
 
 
@@ -64,6 +66,19 @@ def test_the_multimodal_steps_are_in_the_result():
     assert result.refinement.similarity_after > result.refinement.similarity_before
     assert any("multimodal" in line for line in result.warnings)
     assert Stage.MULTIMODAL in result.seconds
+
+
+def test_steps_that_undo_the_match_of_the_edges_are_not_taken():
+    """Whichever of two deformations the network and the steps found, the one that matches the edges is kept."""
+    pair = heads()
+    settings = RegistrationSettings(model="general")
+    with torch.inference_mode():
+        volumes = pair.fixed, as_in_t2(pair.moving)
+        aligned = _prepare_pair(*volumes, settings, NO_GUIDANCE, ModelRegistry(), _Stages(ignore_progress))
+        unmoved = aligned.make_identity()
+        moved = aligned.make_refinement(NO_GUIDANCE).take_multimodal_steps(unmoved)
+        for found, stepped in ((unmoved, moved), (moved, unmoved)):
+            assert torch.equal(aligned.accept_steps(found, stepped).flow, moved.flow)
 
 
 def test_single_contrast_pairs_get_no_multimodal_steps():
