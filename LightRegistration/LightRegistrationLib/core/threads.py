@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import torch
 
+from .thread_count import check_threads
+
 
 def run_in_threads(work: Callable[[int], None], count: int) -> None:
     """Call work(0) to work(count - 1), each in its own thread, the last one in the caller's; raises their exceptions.
@@ -45,7 +47,11 @@ def split_range(total: int, count: int) -> list[range]:
 
 @contextmanager
 def limit_threads(count: int | None) -> Iterator[None]:
-    """Limit torch to `count` threads inside the block (None: no change); the former number returns afterward."""
+    """Limit torch to `count` threads inside the block (None: no change); the former number returns afterward.
+
+    Raises InputError as `check_threads`.
+    """
+    check_threads(count)
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

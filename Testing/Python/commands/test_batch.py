@@ -308,6 +308,13 @@ def test_bad_lists_are_one_line(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@needs_dask
+def test_no_thread_is_refused(study: Path, tmp_path: Path) -> None:
+    done = run_command(*make_arguments(study, tmp_path / "out"), "--threads", "0", "--dry-run")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "--threads 0 is too little" in done.stderr
+
+
 def test_a_filter_without_a_bids_folder_is_refused(tmp_path: Path) -> None:
     done = run_command("batch", tmp_path / "list.csv", "--filter", "suffix=T2w", "--output", tmp_path / "out")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

@@ -143,6 +143,9 @@ def test_odd_inputs_are_told_what_they_are(pair_files: PairFiles, tmp_path: Path
     cores = os.cpu_count() or 1
     line = _refuse("register", pair_files.fixed, pair_files.moving, *out, "--threads", 4 * cores + 1)
     assert f"use {4 * cores} or fewer" in line
+    for command in (("demo",), ("evaluate", tmp_path / "pairs.csv")):
+        assert f"use {4 * cores} or fewer" in _refuse(*command, *out, "--threads", 99_999)
+        assert "the name is empty" in _refuse(*command, "--output", "")
     assert "neither volume is a DICOM folder" in _refuse(
         "register", pair_files.fixed, pair_files.moving, *out, "--series", "3"
     )

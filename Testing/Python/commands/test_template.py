@@ -184,6 +184,14 @@ def test_a_killed_run_of_another_order_ends_with_the_same_template(
 # Wrong groups
 
 
+@pytest.mark.parametrize("spacing_mm", [0.0, 1e-9, 1e9, float("nan")])
+def test_a_voxel_size_that_no_template_has_is_refused(group: GroupFiles, tmp_path: Path, spacing_mm: float) -> None:
+    scans = group.write_list("two.csv", ["a,zero.nii.gz,", "b,one.nii.gz,"])
+    with pytest.raises(InputError, match=r"out of range; use 0\.1 to 20 mm"):
+        build_template(scans, tmp_path / "out", spacing_mm=spacing_mm, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...core.result.settings import parse_choice
 from ...core.sampling.settings import Interpolation
+from ...core.thread_count import check_threads
 from ..files.output_file import staging_file
-from ..register.request import check_threads
 from .request import ApplyRequest, Kind, TransformFile, check_apply_request
 
 

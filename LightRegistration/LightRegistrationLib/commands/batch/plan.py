@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from ...core.errors import InputError
+from ...core.thread_count import MAX_THREADS_PER_CORE
 from ...training.evaluation.pairs import EvaluationPair, make_file_name
-from ..register.request import MAX_THREADS_PER_CORE
 from .settings import BATCH, BatchSettings
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
+from ...core.thread_count import check_threads
 from ...training.evaluation.pairs import EvaluationPair, read_pairs
 from ..files.bids_names import Layout
 from ..files.path_errors import report_path_errors, report_write_errors
 from ..files.private_folder import lock_output
-from ..register.request import FilesRequest, check_threads
+from ..register.request import FilesRequest
 from ..terminal.progress_bar import ShowProgress
 from .bids import DERIVATIVES_FOLDER, list_bids_pairs, name_derivatives, write_derivatives
 from .engine import check_engine, describe_dashboard, measure_free_gb, open_client, run_tasks
@@ -78,7 +79,7 @@ def prepare(request: BatchRequest) -> Batch:
         listed = read_pairs(request.pairs, needs_both_labels=False)
     pairs = arrange_pairs(listed, request.shape)
     # The cores of the machines behind a scheduler are not known here.
-    threads = request.threads or (1 if request.scheduler else None)
+    threads = 1 if request.scheduler and request.threads is None else request.threads
     processes = plan_processes(
         len(pairs), os.cpu_count() or 1, measure_free_gb(), request.workers, threads, request.memory_gb
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.result.settings import RegistrationSettings
+from ...core.thread_count import check_threads
 from ..register.help_texts import FORCE
-from ..register.options import add_segmentation_options, add_setting_options
+from ..register.options import add_segmentation_options, add_setting_options, parse_path
 from ..register.request import FilesRequest
 from ..terminal.progress_bar import open_registration_bar
 from . import help_texts as texts
@@ -20,9 +21,9 @@ def add_demo(commands: Any) -> None:
     parser = commands.add_parser(
         "demo", help="try it on a built-in pair", description=texts.DEMO, epilog=texts.DEMO_END
     )
-    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
-    parser.add_argument("--fixed", type=Path, metavar="FILE", help="your own fixed volume")
-    parser.add_argument("--moving", type=Path, metavar="FILE", help="your own moving volume")
+    parser.add_argument("--output", type=parse_path, default=Path("demo"), metavar="DIR", help="default: demo")
+    parser.add_argument("--fixed", type=parse_path, metavar="FILE", help="your own fixed volume")
+    parser.add_argument("--moving", type=parse_path, metavar="FILE", help="your own moving volume")
     add_segmentation_options(parser)
     add_setting_options(parser)
     parser.add_argument("--force", action="store_true", help=FORCE)
@@ -44,6 +45,7 @@ def _run(options: argparse.Namespace) -> None:
         ),
         views=True,
     )
+    check_threads(options.threads)
     from .run import demo_own_files, demo_phantom
     from .summary import format_summary
 

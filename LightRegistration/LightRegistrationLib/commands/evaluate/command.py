@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import AUTO_MODEL, RefinementPreset, RegistrationSettings, parse_choice
+from ...core.thread_count import check_threads
 from ..register.help_texts import MODEL, THREADS
+from ..register.options import parse_path
 from ..terminal.progress_bar import ShowProgress, ignore_progress, open_progress_bar
 from ..terminal.versions import read_versions
 from . import help_texts as texts
@@ -26,8 +28,10 @@ def add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate", help="measure a model on many pairs", description=texts.EVALUATE, epilog=texts.EVALUATE_END
     )
-    parser.add_argument("pairs", type=Path, metavar="PAIRS", help="list of pairs: .csv, or .json with a list `pairs`")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "pairs", type=parse_path, metavar="PAIRS", help="list of pairs: .csv, or .json with a list `pairs`"
+    )
+    parser.add_argument("--output", type=parse_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", default=AUTO_MODEL, metavar="NAME", help=MODEL)
     parser.add_argument("--cascades", type=int, nargs="+", default=[], metavar="N", help=texts.CASCADES)
     parser.add_argument(
@@ -87,6 +91,7 @@ def evaluate_files(
     presets = [parse_choice(RefinementPreset, preset, "refinement") for preset in refine]
     for count, preset in product(cascades or (None,), presets):
         RegistrationSettings(model, count, threads=threads, refine=preset)
+    check_threads(threads)
     _check_output(output)
     find_card(model, list_cards())
     _check_installed(pictures)

@@ -11,8 +11,8 @@ from ...core.files.csv_table import raise_errors, read_named_rows
 from ...core.label_fusion.settings import FusionSettings
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import InitialAlignment, RegistrationSettings, parse_choice
+from ...core.thread_count import check_threads
 from ..files.path_errors import report_path_errors
-from ..register.request import check_threads
 
 REQUIRED = ("image", "labels")
 COLUMNS = (*REQUIRED, "id")

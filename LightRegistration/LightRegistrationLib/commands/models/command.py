@@ -12,6 +12,7 @@ from typing import Any
 from ...core.errors import InputError, ModelError
 from ...core.models.cards import Cards, ModelCard, find_card, get_user_models_folder, list_cards
 from ...core.models.coverage import Coverage
+from ..register.options import parse_path
 from ..train.options import add_export
 from . import help_texts as texts
 
@@ -36,7 +37,7 @@ def add_models(commands: Any) -> None:
     verify.add_argument("name", nargs="?", metavar="NAME", help="default: all models")
     verify.set_defaults(run=lambda options: _verify(options.name))
     add = actions.add_parser("add", help="add a model of your own", description=texts.ADD)
-    add.add_argument("folder", type=Path, metavar="FOLDER", help="with card.json and weights.safetensors")
+    add.add_argument("folder", type=parse_path, metavar="FOLDER", help="with card.json and weights.safetensors")
     add.add_argument("--replace", action="store_true", help="replace a model of the same name")
     add.set_defaults(run=lambda options: _add(options.folder, options.replace))
     remove = actions.add_parser("remove", help="remove a model that was added", description=texts.REMOVE)

@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import InitialAlignment, RegistrationSettings
-from ..register.options import add_segmentation_options, add_setting_options
-from ..register.request import FilesRequest, check_request, check_threads
+from ...core.thread_count import check_threads
+from ..register.options import add_segmentation_options, add_setting_options, parse_path
+from ..register.request import FilesRequest, check_request
 from . import help_texts as texts
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def add_profile(commands: Any) -> None:
     parser = commands.add_parser(
         "profile", help="measure the time of each step", description=texts.PROFILE, epilog=texts.PROFILE_END
     )
-    parser.add_argument("fixed", type=Path, nargs="?", metavar="FIXED", help="your own fixed volume")
-    parser.add_argument("moving", type=Path, nargs="?", metavar="MOVING", help="your own moving volume")
+    parser.add_argument("fixed", type=parse_path, nargs="?", metavar="FIXED", help="your own fixed volume")
+    parser.add_argument("moving", type=parse_path, nargs="?", metavar="MOVING", help="your own moving volume")
     add_segmentation_options(parser)
     parser.add_argument("--size", type=int, default=128, metavar="N", help=texts.SIZE)
     add_setting_options(parser)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs after the first one (default: 3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same numbers to this file")
+    parser.add_argument("--json", type=parse_path, metavar="FILE", help="write the same numbers to this file")
     parser.set_defaults(run=_run)
 
 

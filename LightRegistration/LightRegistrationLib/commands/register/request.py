@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import InitialAlignment, RegistrationSettings
+from ...core.thread_count import check_threads
 from ..files.path_errors import report_path_errors
-
-MAX_THREADS_PER_CORE = 4
 
 
 @dataclass(frozen=True)
@@ -65,17 +63,6 @@ class FilesRequest:
             "initial": self.initial_file,
         }
         return {role: path for role, path in roles.items() if path is not None}
-
-
-def check_threads(threads: int | None) -> None:
-    """Raise InputError for no thread, or far more than the processor has cores: they would only wait for each other."""
-    cores = os.cpu_count() or 1
-    if threads is not None and threads < 1:
-        raise InputError(f"At least one thread is needed, not {threads}.")
-    if threads is not None and threads > MAX_THREADS_PER_CORE * cores:
-        raise InputError(
-            f"{threads} threads are too many for {cores} cores; use {MAX_THREADS_PER_CORE * cores} or fewer."
-        )
 
 
 def check_request(request: FilesRequest) -> None:

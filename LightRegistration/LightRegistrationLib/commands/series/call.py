@@ -8,8 +8,8 @@ from typing import Any
 
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
+from ...core.thread_count import check_threads
 from ..files.output_folder import check_output, staging_folder
-from ..register.request import check_threads
 from ..terminal.progress_bar import ShowProgress, ignore_progress
 from .request import DEFAULT_ROUNDS, SERIES_ENTRIES, SeriesRequest, check_series_request
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.models.cards import find_card, list_cards
 from ...core.result.settings import AUTO_MODEL, InitialAlignment, RefinementPreset, RegistrationSettings, parse_choice
-from ..register.request import check_threads
+from ...core.thread_count import check_threads
 from ..terminal.progress_bar import ShowProgress, ignore_progress
 from .request import DEFAULT_ITERATIONS, ScanFiles, TemplateRequest, list_group
 

@@ -18,6 +18,8 @@ REQUIRED = ("image",)
 COLUMNS = (*REQUIRED, "labels", "id")
 MIN_SCANS = 2
 DEFAULT_ITERATIONS, MAX_ITERATIONS = 4, 50
+SPACINGS_MM = 0.1, 20.0
+"""Least and largest voxel size of a template. Chosen."""
 ScanFiles = str | Path | Sequence[str | Path | tuple[str | Path, str | Path]]
 """A CSV file, or images, or pairs of an image and its labels."""
 
@@ -69,8 +71,9 @@ class TemplateRequest:
     def __post_init__(self) -> None:
         if not 1 <= self.iterations <= MAX_ITERATIONS:
             raise InputError(f"{self.iterations} iterations are out of range; use 1 to {MAX_ITERATIONS}.")
-        if self.spacing_mm is not None and not 0 < self.spacing_mm < float("inf"):
-            raise InputError(f"A voxel size of {self.spacing_mm:g} mm is no size; use a number above 0.")
+        least, most = SPACINGS_MM
+        if self.spacing_mm is not None and not least <= self.spacing_mm <= most:
+            raise InputError(f"A voxel size of {self.spacing_mm:g} mm is out of range; use {least:g} to {most:g} mm.")
         names = [scan.name for scan in self.scans]
         if self.start is not None and self.start not in names:
             raise InputError(f"There is no scan '{self.start}' in the group; its scans are: {', '.join(names)}.")

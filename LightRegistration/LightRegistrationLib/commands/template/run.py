@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
+from ...core.thread_count import check_threads
 from ..batch.engine import measure_free_gb
 from ..batch.plan import Processes, plan_processes
 from ..files.json_files import read_json
 from ..files.output_folder import check_output, staging_folder
 from ..files.path_errors import report_write_errors
 from ..files.private_folder import lock_output
-from ..register.request import check_threads
 from ..terminal.progress_bar import ShowProgress
 from .group import ScanContent, compute_group_key, list_contents, make_key, read_group
 from .iteration import Iteration, OnFraction, Workplace, improve, make_affine_mean, prepare_maps

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from ..register.options import parse_path
 from ..terminal.progress_bar import open_progress_bar
 from . import help_texts as texts
 from .request import TrainingKind, TrainingRequest
@@ -30,23 +30,25 @@ def add_distill(commands: Any) -> None:
         "distill", help="train a student by a teacher", description=texts.DISTILL, epilog=texts.RUN_END
     )
     _add_run(parser)
-    parser.add_argument("--teacher", type=Path, metavar="RUN", help=texts.TEACHER_RUN)
-    parser.add_argument("--store", type=Path, metavar="DIR", help=texts.STORE)
+    parser.add_argument("--teacher", type=parse_path, metavar="RUN", help=texts.TEACHER_RUN)
+    parser.add_argument("--store", type=parse_path, metavar="DIR", help=texts.STORE)
     parser.set_defaults(run=_run_training, kind=TrainingKind.DISTILLATION)
 
 
 def add_export(commands: Any) -> None:
     """Add `export` to the parser of the `models` commands."""
     parser = commands.add_parser("export", help="make a model of a training run", description=texts.EXPORT)
-    parser.add_argument("training_run", type=Path, metavar="RUN", help="folder of the run, or its state.pt")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="folder of models (default: models in the run's folder)")
+    parser.add_argument("training_run", type=parse_path, metavar="RUN", help="folder of the run, or its state.pt")
+    parser.add_argument(
+        "--to", type=parse_path, metavar="DIR", help="folder of models (default: models in the run's folder)"
+    )
     parser.set_defaults(run=_run_export)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG", help=texts.CONFIG)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=texts.DATA)
-    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help=texts.OUTPUT)
+    parser.add_argument("config", type=parse_path, metavar="CONFIG", help=texts.CONFIG)
+    parser.add_argument("--data", type=parse_path, required=True, metavar="DIR", help=texts.DATA)
+    parser.add_argument("--output", type=parse_path, required=True, metavar="RUN", help=texts.OUTPUT)
     parser.add_argument("--seed", type=int, metavar="N", help="replaces the seed of the configuration")
     parser.add_argument("--no-tensorboard", action="store_true", help="write no logs for TensorBoard")
     hardware = parser.add_argument_group("hardware")
@@ -79,7 +81,7 @@ def _add_toy_data(kinds: Any) -> None:
     parser = kinds.add_parser(
         "toy-data", help="make small phantom heads", description=texts.TOY_DATA, epilog=texts.TOY_DATA_END
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder for the heads")
+    parser.add_argument("folder", type=parse_path, metavar="DIR", help="folder for the heads")
     parser.add_argument("--subjects", type=int, default=20, metavar="N", help="heads to train with (default: 20)")
     parser.add_argument("--validation", type=int, default=5, metavar="N", help="heads to validate with (default: 5)")
     parser.add_argument("--spacing", type=float, default=4.0, metavar="MM", help="size of a voxel (default: 4)")
