@@ -65,9 +65,9 @@ def _run(options: argparse.Namespace) -> None:
         follow_up=options.follow_up,
     )
     request = BatchRequest(
-        options.bids or options.pairs,
-        options.output,
-        FilesRequest(
+        pairs=options.bids or options.pairs,
+        output=options.output,
+        options=FilesRequest(
             fixed=Path(),
             moving=Path(),
             initial=options.initial,
@@ -79,16 +79,16 @@ def _run(options: argparse.Namespace) -> None:
             thumbnail=True,
             compress=not options.no_compression,
         ),
-        Shape(options.shape),
-        options.workers,
-        options.threads,
-        options.memory,
-        options.scheduler,
-        options.retry_failed,
-        options.bids is not None,
-        tuple(options.filter or [_DEFAULT_FILTER]),
-        options.fixed,
-        Layout(options.layout),
+        shape=Shape(options.shape),
+        workers=options.workers,
+        threads=options.threads,
+        memory_gb=options.memory,
+        scheduler=options.scheduler,
+        retry_failed=options.retry_failed,
+        is_bids=options.bids is not None,
+        filters=tuple(options.filter or [_DEFAULT_FILTER]),
+        fixed=options.fixed,
+        layout=Layout(options.layout),
     )
     batch = prepare(request)
     print(batch.describe())

@@ -53,14 +53,14 @@ def make_row(task: Task) -> Row:
             task.name,
             task.group,
             "done",
-            mean["before"]["dice"],
-            mean["after"]["dice"],
-            marks["before"]["mean_mm"],
-            marks["after"]["mean_mm"],
-            report["jacobian"]["percent_nonpositive"],
-            round(sum(report["seconds"].values()), 3),
-            report["model"]["name"],
-            tuple(report["warnings"]),
+            dice_before=mean["before"]["dice"],
+            dice_after=mean["after"]["dice"],
+            tre_before_mm=marks["before"]["mean_mm"],
+            tre_after_mm=marks["after"]["mean_mm"],
+            folding_percent=report["jacobian"]["percent_nonpositive"],
+            seconds=round(sum(report["seconds"].values()), 3),
+            model=report["model"]["name"],
+            warnings=tuple(report["warnings"]),
         )
     line = task.read_failure()
     if line is None:

@@ -48,10 +48,10 @@ def register_series(
         Path(output),
         frame,
         RegistrationSettings(model, cascades, alignment, threads, preset),
-        rounds,
-        None if points is None else Path(points),
-        is_lps,
-        compress,
+        rounds=rounds,
+        points=None if points is None else Path(points),
+        is_lps=is_lps,
+        compress=compress,
     )
     check_series_request(request)
     check_output(request.output, request.files, force, SERIES_ENTRIES)

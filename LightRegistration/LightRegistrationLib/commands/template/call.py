@@ -54,13 +54,13 @@ def build_template(
         list_group(scans),
         Path(output),
         registration,
-        iterations,
-        start,
-        spacing_mm,
-        probabilities,
-        compress,
-        workers,
-        memory_gb,
+        iterations=iterations,
+        start=start,
+        spacing_mm=spacing_mm,
+        probabilities=probabilities,
+        compress=compress,
+        workers=workers,
+        memory_gb=memory_gb,
     )
     # NumPy and SciPy take a moment to import: all checks that need neither come before.
     from .run import build_into_output, plan_template_processes
