@@ -118,6 +118,17 @@ def test_a_file_without_the_mark_of_dicom_is_found(scene, tmp_path) -> None:
     check_voxels(load_volume(scene, folder))
 
 
+@pytest.mark.parametrize("is_link", [False, True], ids=["empty file", "dead link"])
+def test_a_file_that_is_dicom_by_name_alone_is_said(scene, tmp_path, is_link: bool) -> None:
+    folder = save(tmp_path / "scan", make_slices())
+    name = folder / "IM9999.dcm"
+    _ = name.symlink_to("nowhere") if is_link else name.touch()
+    lines: list[str] = []
+    check_voxels(load_volume(scene, folder, on_warning=lines.append))
+    assert len(lines) == 1
+    assert "left out: IM9999.dcm; slices may be missing" in lines[0]
+
+
 def _set(name: str, value: Any, chosen: slice) -> Callable[[list[FileDataset]], list[FileDataset]]:
     def edit(slices: list[FileDataset]) -> list[FileDataset]:
         for data in slices[chosen]:
@@ -152,6 +163,8 @@ def _shrink(slices: list[FileDataset]) -> list[FileDataset]:
         (_shrink, r"different sizes \(5 x 4 and 10 x 8\)"),
         (_drift, "off an evenly spaced stack"),
         (lambda slices: slices[:2] + slices[3:], "add the missing ones"),
+        (_set("PhotometricInterpretation", "PALETTE COLOR", slice(None)), r"holds colors \(PALETTE COLOR\)"),
+        (_set("PixelData", b"", slice(2, 3)), "describes an image, but holds no voxels"),
     ],
 )
 def test_slices_that_are_not_one_stack_are_refused(

@@ -275,6 +275,14 @@ def test_a_probability_map_is_a_mask_from_one_half_on(scene, tmp_path) -> None:
         load_segmentation(scene, path)
 
 
+def test_values_below_0_in_a_mask_are_said(scene, tmp_path) -> None:
+    lines: list[str] = []
+    array = np.where(labels() > 0, 40, -1000).astype(np.int16)
+    load_mask(scene, write(tmp_path / "mask.nii", nifti1(array)), on_warning=lines.append)
+    assert len(lines) == 1
+    assert "voxels below 0 count as inside of the mask" in lines[0]
+
+
 def test_a_scan_is_no_segmentation(scene, tmp_path) -> None:
     smooth = np.add.outer(np.add.outer(np.arange(20), np.arange(20)), np.arange(20)).astype(np.int16) * 9
     scan = smooth + np.random.default_rng(0).integers(0, 5, smooth.shape).astype(np.int16)

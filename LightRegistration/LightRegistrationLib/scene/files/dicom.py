@@ -8,7 +8,7 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ _DAMAGE = (
     zlib.error,
 )
 """What pydicom raises for damaged files."""
+_SUFFIXES = (".dcm", ".ima")
 _MAX_LISTED = 8
 _MAX_PIXELS_PER_BYTE = 10_000
 """No compression of DICOM files stores more pixels in a byte. Chosen."""
@@ -137,6 +138,17 @@ def find_series(folder: Path, series: str | None = None) -> DicomSeries:
         uids = ", ".join(one.uid for one in chosen)
         raise InputError(f"{folder}: {len(chosen)} DICOM series have the number {series}; choose by UID: {uids}.")
     raise InputError(f"{folder}: there is no DICOM series {series}; there are: {listed}.")
+
+
+def list_left_out(folder: Path) -> list[str]:
+    """List the names of files in a folder that are called DICOM files and are none: empty, damaged, or not there."""
+    named = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES and path.name[0] != "."]
+    return [path.name for path in named if not path.is_dir() and not is_dicom(path)]
+
+
+def describe_names(names: Sequence[str]) -> str:
+    """Return the first names of a list in one line."""
+    return ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
 
 
 def is_dicom(path: Path) -> bool:
@@ -220,18 +232,23 @@ def _check_complete(content: bytes, path: Path) -> None:
 
 
 def _check_voxels(content: bytes, file: DicomFile) -> None:
-    """Raise InputError unless uncompressed voxels fill what the header describes: others are read as random values."""
+    """Raise InputError without voxels, or if uncompressed ones do not fill what the header describes.
+
+    The reader would return random values.
+    """
     bits, samples = (get_value(file.header, name) for name in ("BitsAllocated", "SamplesPerPixel"))
     is_subsampled = str(get_value(file.header, "PhotometricInterpretation")).startswith("YBR")
     with _quiet_pydicom():
         try:
             dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=["PixelData"], force=True)
             element = dataset.get_item("PixelData")
-            stored = None if element is None else element.length
+            stored = 0 if element is None or not element.value else element.length
             needed = file.frames * file.size[0] * file.size[1] * int(bits or 0) * int(samples or 1) // 8
         except _DAMAGE:
             return
-    if stored is None or stored == _UNDEFINED_LENGTH or is_subsampled or not needed:
+    if stored == 0:
+        raise InputError(f"{file.path}: this DICOM file describes an image, but holds no voxels (PixelData).")
+    if stored == _UNDEFINED_LENGTH or is_subsampled or not needed:
         return
     if not needed <= stored < 2 * needed:
         raise InputError(

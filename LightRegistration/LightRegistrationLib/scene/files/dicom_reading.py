@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from ...core.errors import InputError
 from ..nodes.matrices import vtk_matrix
 from ..nodes.volumes import image_array, image_data, volume_from_node
-from .dicom import DicomFile, find_series, get_value, read_header, read_numbers
+from .dicom import DicomFile, describe_names, find_series, get_value, list_left_out, read_header, read_numbers
 from .dicom_stack import SlicePlanes, compute_affine, order_slices
 from .itk_reading import read_files
 
@@ -27,6 +27,8 @@ def read_dicom(path: Path, series: str | None, on_warning: Callable[[str], None]
     InputError for a series that is not one evenly spaced stack of slices.
     """
     files = _choose_files(path, series, on_warning)
+    if any(str(get_value(file.header, "PhotometricInterpretation")).startswith("PALETTE") for file in files):
+        raise InputError(f"{path}: a scalar volume is needed, but the DICOM series holds colors (PALETTE COLOR).")
     if any(file.frames > 1 for file in files):
         return _read_frames(files, path)
     planes = _list_slice_planes(files, path)
@@ -45,7 +47,11 @@ def read_dicom(path: Path, series: str | None, on_warning: Callable[[str], None]
 
 def _choose_files(path: Path, series: str | None, on_warning: Callable[[str], None]) -> tuple[DicomFile, ...]:
     if path.is_dir():
-        return find_series(path, series).files
+        chosen = find_series(path, series)
+        if left_out := list_left_out(path):
+            names = describe_names(left_out)
+            on_warning(f"{path}: DICOM by the name alone, and left out: {names}; slices may be missing.")
+        return chosen.files
     file = read_header(path)
     if file is None:
         raise InputError(f"{path}: this DICOM file holds no image.")

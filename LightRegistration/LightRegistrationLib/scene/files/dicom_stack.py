@@ -51,7 +51,7 @@ def order_slices(planes: SlicePlanes) -> list[int]:
     distance = float(np.median(along))
     if along.min() < _TOLERANCE * distance or distance <= 0:
         raise InputError(
-            f"{path}: the DICOM series has several slices at one position (echoes or time points); keep one of them."
+            f"{path}: the DICOM series has several slices at one position (copies, echoes, times); keep one of each."
         )
     if np.abs(along - distance).max() > _TOLERANCE * distance:
         raise InputError(

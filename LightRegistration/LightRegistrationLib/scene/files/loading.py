@@ -107,7 +107,10 @@ def load_segmentation(scene: Any, path: str | Path, *, on_warning: OnWarning = l
 
 
 def load_mask(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
-    """Load a mask as `load_segmentation` does; of a probability map (0 to 1) the voxels from 0.5 on, with a warning."""
+    """Load a mask as `load_segmentation` does; of a probability map (0 to 1) the voxels from 0.5 on, with a warning.
+
+    Values below 0 are a warning too: all values except 0 are inside.
+    """
     return _load_labels(scene, Path(path), on_warning, is_mask=True)
 
 
@@ -145,6 +148,8 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
     if is_mask and is_probability_map(labels):
         on_warning(f"{path}: the values lie between 0 and 1; the mask is where they are {MASK_THRESHOLD} or more.")
         labels = (labels >= MASK_THRESHOLD).astype(np.uint8)
+    elif is_mask and bool((labels < 0).any()):
+        on_warning(f"{path}: voxels below 0 count as inside of the mask, as all values except 0 do.")
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
