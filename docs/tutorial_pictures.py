@@ -58,7 +58,7 @@ class Tutorial:
     def outlines(self, *, after: bool) -> NDArray[np.uint8]:
         """Outlines of the structures."""
         (self.display.show_after if after else self.display.show_before)()
-        self.display.show_outlines(True)
+        self.display.show_outlines(True, ("fixed: white", "moving: colors", "warped: colors"))
         drawn = self.view.render()
         self.display.show_outlines(False)
         return drawn

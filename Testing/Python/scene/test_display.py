@@ -237,7 +237,7 @@ def near(picture: np.ndarray, color: tuple[float, float, float], tolerance: int 
     return (np.abs(picture.astype(int) - np.round(np.array(color) * 255)).max(-1) <= tolerance).astype(bool)
 
 
-def test_outlines_are_drawn_in_the_segments_colors(application, scene, view) -> None:
+def test_outlines_are_white_for_fixed_and_in_the_segments_colors_for_the_other(application, scene, view) -> None:
     pair, nodes = registered(scene, share=0.5)
     without_image(pair, nodes)
     for node, color in ((pair.fixed_segmentation, (0, 1, 0)), (pair.moving_segmentation, (1, 0, 1))):
@@ -250,9 +250,10 @@ def test_outlines_are_drawn_in_the_segments_colors(application, scene, view) -> 
     plain = view.render()
     display.show_outlines(True)
     after = view.render()
-    broad_pale_green = (after[..., 1] > 80) & (after[..., 0] < 30) & (after[..., 2] < 30)
+    white = (after.min(-1) > 180) & (np.ptp(after.astype(int), axis=-1) < 10)
     assert near(after, (0, 1, 1)).sum() > 100
-    assert broad_pale_green.sum() > 100
+    assert white.sum() > 100
+    assert not ((after[..., 1] > 80) & (after[..., 0] < 30) & (after[..., 2] < 30)).any(), "the fixed structures' green"
     assert near(after, (1, 0, 1)).sum() == 0
     display.show_before()
     before = view.render()
@@ -262,6 +263,38 @@ def test_outlines_are_drawn_in_the_segments_colors(application, scene, view) -> 
     assert (view.render() == after).all()
     display.show_outlines(False)
     assert (view.render() == plain).all()
+
+
+def test_the_legend_of_outlines_names_what_is_drawn_and_goes_with_it(application, scene, view) -> None:
+    pair, nodes = registered(scene, share=0.5)
+    without_image(pair, nodes)
+    for node, color in ((pair.moving_segmentation, (1, 0, 1)), (nodes.warped_segmentation, (0, 1, 1))):
+        for number in range(3):
+            node.GetSegmentation().GetNthSegment(number).SetColor(color)
+    display = ResultDisplay(application.logic, nodes)
+    display.show_after()
+    before, top_right = node_ids(scene), (slice(0, 70), slice(240, 300))
+
+    def list_names() -> list[str]:
+        (colors,) = [
+            scene.GetNodeByID(i) for i in node_ids(scene) - before if "Outline colors" in scene.GetNodeByID(i).GetName()
+        ]
+        return [colors.GetColorName(number) for number in range(colors.GetNumberOfColors())]
+
+    display.show_outlines(True, ("F", "M", "W"))
+    drawn = view.render()
+    assert near(drawn[top_right], (0, 1, 1)).sum() > 50
+    assert near(drawn[top_right], (1, 1, 1)).sum() > 50
+    assert sorted(list_names()) == ["F", "W"]
+    display.show_before()
+    assert near(view.render()[top_right], (1, 0, 1)).sum() > 50
+    assert sorted(list_names()) == ["F", "M"]
+    assert not any(scene.GetNodeByID(i).GetSaveWithScene() for i in node_ids(scene) - before)
+    with SliceView(application, "Coronal", (300, 300)) as other:
+        display.show_in_new_views()
+        assert near(other.render()[top_right], (1, 0, 1)).sum() > 50, "a view that was opened later"
+    display.show_outlines(False)
+    assert node_ids(scene) == before
 
 
 def test_outlines_have_no_fill(application, scene, view) -> None:
@@ -567,5 +600,8 @@ def test_grid_arrows_and_contours_draw_the_deformation_each_in_its_way(applicati
     bare = view.render()
     display.show_grid(True, GridKind.CONTOURS, "mm")
     assert (view.render() != bare)[:, :60].sum() > 300, "the legend at the left"
+    for title, shown in (("mm", "mm"), ("cells {spacing} mm", f"cells {grid_spacing_mm(PLAIN):g} mm")):
+        display.show_grid(True, GridKind.GRID, title)
+        assert scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode").GetTitleText() == shown
     display.show_grid(False)
     assert view.render().max() < 60

@@ -15,6 +15,7 @@ from slicer.util import VTKObservationMixin
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
 from ...scene.display.comparison import Comparison
+from ...scene.display.deformation_grid import GridKind
 from ...scene.display.deformation_maps import MapKind
 from ...scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
 from ...scene.display.preview import add_preview, remove_preview
@@ -98,7 +99,7 @@ class ResultViews(VTKObservationMixin):
             _show_picture(display, content.picture)
             self._shown = replace(self._shown, picture=content.picture)
         if (content.grid, content.grid_kind) != (earlier.grid, earlier.grid_kind):
-            display.show_grid(content.grid, content.grid_kind, translate("LightRegistration", "mm"))
+            display.show_grid(content.grid, content.grid_kind, _make_grid_title(content.grid_kind))
             self._shown = replace(self._shown, grid=content.grid, grid_kind=content.grid_kind)
         if content.overlay != self._shown.overlay:
             _show_overlay(display, content.overlay, True)
@@ -238,13 +239,27 @@ _MAPS = {Overlay.DISPLACEMENT: MapKind.LENGTHS, Overlay.JACOBIAN: MapKind.DETERM
 
 def _show_overlay(display: ResultDisplay, overlay: Overlay, on: bool) -> None:
     if overlay == Overlay.OUTLINES:
-        display.show_outlines(on)
+        display.show_outlines(on, _make_outline_titles())
     elif overlay == Overlay.MATCH:
         display.show_match(on)
     elif overlay in _MAPS and on:
         display.show_map(_MAPS[overlay], _make_map_title(overlay), translate("LightRegistration", "folded"))
     else:
         display.hide_map()
+
+
+def _make_grid_title(kind: GridKind) -> str:
+    if kind == GridKind.GRID:
+        return translate("LightRegistration", "mm\ncells:\n{spacing} mm")
+    return translate("LightRegistration", "mm")
+
+
+def _make_outline_titles() -> tuple[str, str, str]:
+    return (
+        translate("LightRegistration", "fixed: white"),
+        translate("LightRegistration", "moving: colors"),
+        translate("LightRegistration", "warped: colors"),
+    )
 
 
 def _make_map_title(overlay: Overlay) -> str:

@@ -82,10 +82,14 @@ class DeformationGrid:
         display.EndModify(modifying)
 
     def add_legend(self, title: str) -> None:
-        """Add the legend of the colors, in place of an earlier one, when the views show the grid: they draw it then."""
+        """Add the legend of the colors, in place of an earlier one, when the views show the grid: they draw it then.
+
+        title: `{spacing}` in it becomes the distance of grid lines and arrows, mm.
+        """
         self._remove_legend()
         self._title = title
-        self._legend = add_legend(self._scene, self._grid_node, title, _LEGEND_NUMBERS, _LEGEND_COLORS, "%.0f")
+        shown = title.format(spacing=f"{self._grid_node.GetDisplayNode().GetGridSpacingMm():g}")
+        self._legend = add_legend(self._scene, self._grid_node, shown, _LEGEND_NUMBERS, _LEGEND_COLORS, "%.0f")
         self._legend.SetPosition(0.02, 0.5)
         self._legend.SetSize(0.1, 0.4)
 

@@ -1,28 +1,33 @@
-"""Outlines of segmentations in the slice views, drawn by hidden nodes of their own."""
+"""Outlines of segmentations in the slice views, with a legend, drawn by hidden nodes of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 
-from ..nodes.removal import remove_segmentation_silently
+from ..nodes.hidden_nodes import add_hidden_node
+from ..nodes.removal import remove_segmentation_silently, remove_with_display
 from ..nodes.segmentations import segmentation_from_node, set_segmentation
 from ..nodes.sharing import share_segments
+from .legends import add_legend
+
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How an outline is drawn. thickness: pixels. opacity: 0 to 1."""
+    """How an outline is drawn. thickness: pixels. opacity: 0 to 1. color: of all structures; None for their own."""
 
     thickness: int
     opacity: float
+    color: Color | None = None
 
 
-FIXED_LINE = LineStyle(5, 0.45)
-"""A broad, pale line: where both segmentations agree, the narrow line of the other one lies inside it."""
+FIXED_LINE = LineStyle(4, 0.9, (1.0, 1.0, 1.0))
+"""A broad, white line: where both segmentations agree, the narrow line of the other one lies inside it."""
 OTHER_LINE = LineStyle(2, 1.0)
 
 
@@ -36,6 +41,8 @@ class Outlines:
     def __init__(self, scene: Any) -> None:
         self._scene = scene
         self._nodes: list[Any] = []
+        self._legend: list[Any] = []
+        self._titles: tuple[str, ...] = ()
 
     def show(self, lines: Sequence[tuple[Any, LineStyle]]) -> None:
         """Draw each node's outlines in its style."""
@@ -43,8 +50,41 @@ class Outlines:
         for node, style in lines:
             self._nodes.append(_add_outline_node(self._scene, node, style))
 
+    def add_legend(self, titles: Sequence[str]) -> None:
+        """Add a legend of the outlines that are drawn, in place of an earlier one. titles: what each node shows.
+
+        A line of the legend has the color of the first structure of its node.
+        """
+        self._remove_legend()
+        self._titles = tuple(titles)
+        first = [next(_iterate_segments(node), None) for node in self._nodes]
+        entries = [(title, segment.GetColor()) for title, segment in zip(titles, first, strict=True) if segment]
+        if not entries:
+            return
+        colors = add_hidden_node(self._scene, "vtkMRMLColorTableNode", "Outline colors")
+        colors.SetTypeToUser()
+        colors.SetNumberOfColors(len(entries))
+        for number, (name, color) in enumerate(reversed(entries)):  # the first one is at the bottom of the legend
+            colors.SetColor(number, name, *color, 1.0)
+        carrier = _add_legend_carrier(self._scene, colors)
+        legend = add_legend(self._scene, carrier, " ", len(entries), len(entries), "%s")
+        legend.SetSize(0.3, 0.08 * len(entries))
+        legend.SetPosition(0.98, 0.98)
+        self._legend = [carrier, colors]
+
+    def renew_legend(self) -> None:
+        """Add the legend anew: a view that was opened after it does not draw it."""
+        if self._legend:
+            self.add_legend(self._titles)
+
+    def _remove_legend(self) -> None:
+        for node in self._legend:
+            remove_with_display(self._scene, node)
+        self._legend = []
+
     def hide(self) -> None:
-        """Remove the outlines."""
+        """Remove the outlines and their legend."""
+        self._remove_legend()
         for node in self._nodes:
             remove_segmentation_silently(self._scene, node)
         self._nodes = []
@@ -66,6 +106,9 @@ def _add_outline_node(scene: Any, node: Any, style: LineStyle) -> Any:
     else:
         share_segments(node.GetSegmentation(), outline_node.GetSegmentation())
         outline_node.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+    if style.color is not None:
+        for segment in _iterate_segments(outline_node):
+            segment.SetColor(style.color)
     _show_outlines_only(outline_node, style)
     return scene.AddNode(outline_node)
 
@@ -80,3 +123,26 @@ def _show_outlines_only(node: Any, style: LineStyle) -> None:
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(style.thickness)
     display.SetOpacity2DOutline(style.opacity)
+
+
+def _iterate_segments(node: Any) -> Iterator[Any]:
+    segmentation = node.GetSegmentation()
+    for number in range(segmentation.GetNumberOfSegments()):
+        yield segmentation.GetNthSegment(number)
+
+
+def _add_legend_carrier(scene: Any, colors: Any) -> Any:
+    """Add a hidden, empty model that has the colors of the legend.
+
+    With a legend on a segmentation that is not in Slicer's data tree, Slicer would write errors to the application log.
+    """
+    node = add_hidden_node(scene, "vtkMRMLModelNode", "Outline legend")
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetHideFromEditors(True)
+    display.SetSaveWithScene(False)
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.SetScalarVisibility(True)
+    display.SetVisibility2D(True)
+    display.SetVisibility3D(False)
+    return node

@@ -21,6 +21,8 @@ from .match import MATCH, MISMATCH, compute_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, Outlines
 from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, iterate_composite_nodes, iterate_slice_logics
 
+OutlineTitles = tuple[str, str, str]
+"""What the legend calls the outlines of the fixed, the moving and the warped structures."""
 FOREGROUND_OPACITY = 0.5
 MATCH_OPACITY = 0.6
 
@@ -46,6 +48,7 @@ class ResultDisplay:
         self._outlines = Outlines(self._scene)
         self._hidden = HiddenSegmentations(self._scene)
         self._outlines_on = self._grid_on = False
+        self._outline_titles: OutlineTitles | None = None
         self._match_map: list[Any] = []
         self._map = MapDisplay(self._scene, nodes.transform)
 
@@ -112,6 +115,7 @@ class ResultDisplay:
         for slice_logic in iterate_slice_logics(self._logic):
             if slice_logic.GetSliceCompositeNode() in new_nodes:
                 self._fit(slice_logic)
+        self._outlines.renew_legend()
         self._map.renew_legend()
         self._grid.renew_legend()
 
@@ -121,7 +125,8 @@ class ResultDisplay:
         self._foreground.restore()
 
     def show_grid(self, on: bool, kind: GridKind = GridKind.GRID, title: str = "") -> None:
-        """Draw the deformation in the slice views, colored by displacement. title: of the legend; without one none.
+        """Draw the deformation in the slice views, colored by displacement. title: of the legend, see
+        `DeformationGrid.add_legend`; without one none.
 
         A regular grid of the moving space is mapped into the fixed space (moving -> fixed), as the image content
         moves. The rigid motion of the whole is removed, so that lines are straight where nothing is deformed.
@@ -136,17 +141,20 @@ class ResultDisplay:
         self._grid_on = on
         self._hide_or_show_segmentations()
 
-    def show_outlines(self, on: bool) -> None:
-        """Draw the fixed structures as broad, pale lines, the moving or warped ones as narrow, bright lines.
+    def show_outlines(self, on: bool, titles: OutlineTitles | None = None) -> None:
+        """Draw the fixed structures as broad, white lines, the moving or warped ones as narrow lines in their colors.
 
         The moving structures after `show_before`, the warped ones after `show_after`. Missing ones are skipped.
-        Raises InputError for label maps that cannot be read.
+        titles: words of the legend; without them none. Raises InputError for label maps that cannot be read.
         """
-        self._outlines_on = on
+        self._outlines_on, self._outline_titles = on, titles
         if on:
             fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
-            lines = [(node, style) for node, style in ((fixed, FIXED_LINE), (other, OTHER_LINE)) if node is not None]
-            self._outlines.show(lines)
+            styles = ((fixed, FIXED_LINE, 0), (other, OTHER_LINE, 2 if self._after else 1))
+            drawn = [(node, style, number) for node, style, number in styles if node is not None]
+            self._outlines.show([(node, style) for node, style, _ in drawn])
+            if titles is not None:
+                self._outlines.add_legend([titles[number] for _, _, number in drawn])
         else:
             self._outlines.hide()
         self._hide_or_show_segmentations()
@@ -214,7 +222,7 @@ class ResultDisplay:
             for slice_logic in iterate_slice_logics(self._logic):
                 self._fit(slice_logic)
         if switched and self._outlines_on:
-            self.show_outlines(True)
+            self.show_outlines(True, self._outline_titles)
         if switched and self._match_map:
             self.show_match(True)
 
