@@ -32,6 +32,7 @@ class LightRegistrationParameterNode:
     direction. cascades, threads: 0 for as trained, and for all cores.
     Landmarks: corresponding points of both volumes, for the target registration error; showErrorLines: in the views.
     series: 4-D, every frame is registered to one of them. seriesPoints: of that frame, to follow over time.
+    seriesWarped: whether the warped frames are added.
     An output that is None is created, or that of the latest result is taken if the same nodes are registered again, but
     for keepResults. result: the transform of the latest run; it references all nodes of
     that run. report: the numbers of that run as JSON. picture, overlay, showGrid, gridKind, comparison: what the views
@@ -59,6 +60,7 @@ class LightRegistrationParameterNode:
     keepResults: bool = False
     series: vtkMRMLSequenceNode
     seriesPoints: vtkMRMLMarkupsFiducialNode
+    seriesWarped: bool = False
     outputTransform: vtkMRMLTransformNode
     outputVolume: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode

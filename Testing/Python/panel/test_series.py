@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import slicer
 
+from LightRegistrationLib.core.sampling.warping import warp_volume_and_segmentation
+from LightRegistrationLib.scene.nodes.sequences import make_still_field
 from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node
+from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 from ..processes import PATIENCE_S, ends, paused
 
@@ -48,6 +51,7 @@ def test_the_frames_become_a_sequence_of_transforms_and_points_over_time(chosen)
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
     browser.SetAndObserveMasterSequenceNodeID(series.GetID())
     assert ui.seriesLabel.text == "3 frames."
+    ui.seriesWarpedBox.click()
     ui.seriesButton.click()
     chosen.host.process_events(until=lambda: chosen.status.startswith("Frame 1:"), timeout_s=PATIENCE_S)
     assert ui.registerButton.text == "Cancel"
@@ -58,7 +62,7 @@ def test_the_frames_become_a_sequence_of_transforms_and_points_over_time(chosen)
     assert "holds no image" in chosen.status
     assert ui.registerButton.text == "Register"
 
-    (transforms,) = (n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not series)
+    transforms, warped = (n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not series)
     assert [transforms.GetNthIndexValue(n) for n in range(2)] == ["0", "20"]
     assert browser.GetProxyNode(transforms).IsA("vtkMRMLTransformNode")
     points = slicer.util.arrayFromMarkupsControlPoints(slicer.util.getNode("tumor"))
@@ -67,7 +71,20 @@ def test_the_frames_become_a_sequence_of_transforms_and_points_over_time(chosen)
     distances = np.linalg.norm(moved(points) - points, axis=1)
     assert distances.max() > 1
 
+    frames = [slicer.util.arrayFromVolume(warped.GetNthDataNode(n)).astype(float) for n in range(2)]
+    fixed, moving = (volume_from_node(node) for node in (chosen.fixed, chosen.moving))
+    as_loaded, _ = warp_volume_and_segmentation(moving, None, make_still_field(fixed.geometry), fixed.geometry)
+    assert (frames[0] == fixed.array).all()
+    assert np.abs(frames[1] - fixed.array).mean() < 0.8 * np.abs(as_loaded.array - fixed.array).mean()
+    assert browser.GetProxyNode(warped).IsA("vtkMRMLScalarVolumeNode")
+    shown = browser.GetProxyNode(series)
+    assert shown.GetTransformNodeID() is None, "the user's own frames stay as they are"
+
     chart = slicer.util.getNode("tumor over time")
+    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    assert layout.GetViewArrangement() == layout.SlicerLayoutFourUpPlotView
+    views = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
+    assert {view.GetPlotChartNodeID() for view in views} == {chart.GetID()}
     assert chart.GetXAxisTitle() == "phase (%)"
     assert chart.GetNumberOfPlotSeriesNodes() == 2
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()

@@ -13,13 +13,15 @@ from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Volume
 from ...core.result.progress import ProgressUpdate
 from ...core.result.settings import InitialAlignment, RegistrationSettings
+from ...scene.display.plot import show_chart
 from ...scene.nodes.landmarks import list_point_labels, read_points_mm
 from ...scene.nodes.sequences import (
     add_point_plot,
-    add_transform_sequence,
+    add_sequence,
     find_series_problem,
     make_still_field,
     make_transform_sequence,
+    make_warped_sequence,
     measure_points,
     read_frame,
 )
@@ -30,11 +32,15 @@ from .runner import Outcome, RegistrationRunner
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """What is chosen for a series: a vtkMRMLSequenceNode, the number of its reference frame, and points or None."""
+    """What is chosen for a series: a vtkMRMLSequenceNode, the number of its reference frame, and points or None.
+
+    adds_warped: whether the frames, warped onto the reference, are added as a sequence.
+    """
 
     sequence: Any
     reference: int
     points: Any = None
+    adds_warped: bool = False
 
     def find_problem(self) -> str | None:
         """Return one line that says what is missing or impossible; None if the series can be registered."""
@@ -58,6 +64,7 @@ class SeriesEnd:
     is_error: bool
     transforms: Any = None
     chart: Any = None
+    warped: Any = None
 
 
 class SeriesRun:
@@ -79,6 +86,7 @@ class SeriesRun:
         self._settings = replace(settings, initial=InitialAlignment.NONE, keep_volume=(), follow_up=False)
         self._on_progress, self._on_end = on_progress, on_end
         self._fields: dict[int, DisplacementField] = {}
+        self._warped: dict[int, Volume] = {}
         self._problems: list[str] = []
         self._count = choice.sequence.GetNumberOfDataNodes()
         self._fixed: Volume = read_frame(choice.sequence, choice.reference)
@@ -92,6 +100,7 @@ class SeriesRun:
         while number < self._count:
             if number == self._choice.reference:
                 self._fields[number] = make_still_field(self._fixed.geometry)
+                self._keep_warped(number, self._fixed)
             elif self._start_frame(number):
                 return
             number += 1
@@ -122,10 +131,15 @@ class SeriesRun:
             self._problems.append(f"frame {number}: {outcome.line}")
         else:
             self._fields[number] = outcome.reply.result.field
+            self._keep_warped(number, outcome.reply.warped)
         try:
             self._go_on(number + 1)
         except InputError as error:  # the worker cannot be started again
             self._on_end(SeriesEnd(str(error), True))
+
+    def _keep_warped(self, number: int, volume: Volume) -> None:
+        if self._choice.adds_warped:
+            self._warped[number] = volume
 
     def _finish(self) -> None:
         if len(self._fields) < 2:
@@ -133,13 +147,26 @@ class SeriesRun:
             self._on_end(SeriesEnd(line.format(reason=self._problems[0]), True))
             return
         series = self._choice.sequence
-        name = translate("LightRegistration", "{series} to frame {number} transforms")
-        name = series.GetScene().GenerateUniqueName(name.format(series=series.GetName(), number=self._choice.reference))
+        name = self._make_name(translate("LightRegistration", "{series} to frame {number} transforms"))
         transforms = make_transform_sequence(series, self._fields, name)
-        add_transform_sequence(series, transforms, slicer.app.applicationLogic().GetModuleLogic("Sequences"))
+        logic = slicer.app.applicationLogic().GetModuleLogic("Sequences")
+        add_sequence(series, transforms, logic)
+        warped = None
+        if self._warped:
+            warped_name = self._make_name(translate("LightRegistration", "{series} warped to frame {number}"))
+            warped = make_warped_sequence(series, self._warped, warped_name)
+            add_sequence(series, warped, logic)
         line = translate("LightRegistration", "{done} of {count} frames are registered to frame {number}: {name}.")
         line = line.format(done=len(self._fields), count=self._count, number=self._choice.reference, name=name)
-        self._on_end(SeriesEnd(" ".join([line, *self._problems]), False, transforms, self._plot_points()))
+        end = SeriesEnd(" ".join([line, *self._problems]), False, transforms, self._plot_points(), warped)
+        if end.chart is not None:
+            show_chart(slicer.app.applicationLogic(), end.chart)
+        self._on_end(end)
+
+    def _make_name(self, pattern: str) -> str:
+        series = self._choice.sequence
+        name = pattern.format(series=series.GetName(), number=self._choice.reference)
+        return str(series.GetScene().GenerateUniqueName(name))
 
     def _plot_points(self) -> Any:
         points = self._choice.points
@@ -161,7 +188,8 @@ class SeriesForm:
     def read_choice(self) -> SeriesChoice:
         """Return what is chosen."""
         parameters = self._parameters
-        return SeriesChoice(parameters.series, self._ui.referenceFrameBox.value, parameters.seriesPoints)
+        frame = self._ui.referenceFrameBox.value
+        return SeriesChoice(parameters.series, frame, parameters.seriesPoints, parameters.seriesWarped)
 
     def show(self, parameters: Any, is_running: bool) -> None:
         """Show whether the chosen series can be registered."""

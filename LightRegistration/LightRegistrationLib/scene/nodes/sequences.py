@@ -14,8 +14,9 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Volume
+from .matrices import vtk_matrix
 from .transforms import transform_from_field
-from .volumes import volume_from_node
+from .volumes import image_data, volume_from_node
 
 MIN_FRAMES = 2
 _DISTANCE_AXIS = "distance (mm)"
@@ -66,11 +67,28 @@ def make_transform_sequence(series: Any, fields: Mapping[int, DisplacementField]
     return sequence
 
 
-def add_transform_sequence(series: Any, sequence: Any, logic: Any) -> Any:
-    """Add a sequence of transforms to the scene of its series, where it is played together with it.
+def make_warped_sequence(series: Any, volumes: Mapping[int, Volume], name: str) -> Any:
+    """Return a vtkMRMLSequenceNode with volumes, at the index values of their frames; it is not in the scene yet.
 
-    logic: the vtkSlicerSequencesLogic of the application. Returns the transform node that follows the shown frame; None
-    for a series without a sequence browser.
+    series: the sequence of the frames. volumes: of each frame, on the grid of the reference.
+    """
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetName(name)
+    sequence.CopySequenceIndex(series)
+    for number, volume in sorted(volumes.items()):
+        node = slicer.vtkMRMLScalarVolumeNode()
+        node.SetName("warped")
+        node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
+        node.SetAndObserveImageData(image_data(volume.array))
+        sequence.SetDataNodeAtValue(node, series.GetNthIndexValue(number))
+    return sequence
+
+
+def add_sequence(series: Any, sequence: Any, logic: Any) -> Any:
+    """Add a sequence to the scene of the series that it was made from, where it is played together with it.
+
+    logic: the vtkSlicerSequencesLogic of the application. Returns the node that follows the shown frame; None for a
+    series without a sequence browser.
     """
     scene = series.GetScene()
     scene.AddNode(sequence)
