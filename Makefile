@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SLICER ?= Slicer
+SLICER_VERSION ?= 5.10
 ENVIRONMENT := .venv
 READY := $(ENVIRONMENT)/.ready
 BIN := $(ENVIRONMENT)/bin
@@ -9,7 +10,7 @@ TOOLS := build/tools
 MODULE_FOLDER := $(CURDIR)/LightRegistration
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint docs lock audit slicer slicer-test clean
+.PHONY: help env demo test lint docs lock audit package slicer slicer-test clean
 
 help:
 	@echo 'make demo          register the built-in pair (or FIXED=... MOVING=...) and leave the result in demo/'
@@ -21,6 +22,8 @@ help:
 	@echo '                   HASHES=1: accept only archives whose hashes are in requirements.lock (all packages but torch)'
 	@echo 'make lock          renew requirements.lock after a change of requirements.txt (needs a network)'
 	@echo 'make audit         look for known vulnerabilities of the packages in requirements.txt (needs a network)'
+	@echo 'make package       install the extension into the empty folder build/package/Slicer and pack it (needs CMake, a compiler)'
+	@echo '                   SLICER_VERSION=5.10: in the names of folders'
 	@echo 'make slicer        open 3D Slicer with the module: SLICER=<path to the Slicer launcher>'
 	@echo 'make slicer-test   run the self-test in 3D Slicer: SLICER=<path to the Slicer launcher>'
 	@echo 'make clean         remove the environment, the demo and all caches'
@@ -70,6 +73,13 @@ audit:
 	$(TOOLS)/bin/python -V >/dev/null 2>&1 || $(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
 	$(TOOLS)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+
+package:
+	rm -rf build/package
+	cmake -S . -B build/package/build -DSlicer_DIR="$(CURDIR)/Testing/Package" -DSlicer_VERSION=$(SLICER_VERSION) \
+	  -DBUILD_TESTING=OFF
+	cmake --install build/package/build --prefix build/package/Slicer
+	cd build/package/build && cpack -B ..
 
 slicer:
 	"$(SLICER)" --additional-module-paths "$(MODULE_FOLDER)"

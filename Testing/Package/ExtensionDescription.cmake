@@ -1,0 +1,11 @@
+# The description of the extension that Slicer's extension manager reads.
+set(description "${CMAKE_CURRENT_BINARY_DIR}/${PROJECT_NAME}.s4ext")
+file(WRITE "${description}" "")
+foreach(key IN ITEMS HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS BUILD_SUBDIRECTORY)
+  if(NOT EXTENSION_${key})
+    message(FATAL_ERROR "CMakeLists.txt sets no EXTENSION_${key}")
+  endif()
+  string(TOLOWER "${key}" name)
+  file(APPEND "${description}" "${name} ${EXTENSION_${key}}\n")
+endforeach()
+install(FILES "${description}" DESTINATION "${Slicer_INSTALL_SHARE_DIR}")

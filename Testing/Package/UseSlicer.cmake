@@ -1,0 +1,17 @@
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR "lib/Slicer-${Slicer_VERSION}/qt-scripted-modules")
+set(Slicer_INSTALL_SHARE_DIR "share/Slicer-${Slicer_VERSION}")
+
+# Install the scripts and the resources of a module; each keeps its folder.
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(PARSE_ARGV 0 MODULE "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES")
+  if(MODULE_UNPARSED_ARGUMENTS OR NOT MODULE_NAME)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule needs NAME and does not know: ${MODULE_UNPARSED_ARGUMENTS}")
+  endif()
+  foreach(file IN LISTS MODULE_SCRIPTS MODULE_RESOURCES)
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+      message(FATAL_ERROR "${MODULE_NAME} lists a file that does not exist: ${file}")
+    endif()
+    get_filename_component(folder "${file}" DIRECTORY)
+    install(FILES "${file}" DESTINATION "${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}/${folder}")
+  endforeach()
+endfunction()
