@@ -58,6 +58,7 @@ def segments(voxels: bytes = LABELS.tobytes(), **changes: str) -> bytes:
             "only .* of 64 labeled voxels lie in the extents",
         ),
         (segments(Segment1_Name="Segment1_Na\0me:=a"), "null character"),
+        (segments(Segment1_Name="Segment1_Name:=a\rb"), "cut by a carriage return"),
         (segments(Segment1_ID="# none"), "not numbered from 0 on"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "",

@@ -21,7 +21,7 @@ from .settings import AFFINE
 
 NO_COMMON_CONTENT = (
     "The two volumes have nothing in common that an alignment could start from: check that both show the same part of "
-    "the body."
+    "the body, and so do the masks if there are any."
 )
 
 

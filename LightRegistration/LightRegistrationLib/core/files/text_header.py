@@ -138,6 +138,8 @@ def _read_nrrd_header(path: Path) -> TextHeader:
     if not found and len(content) == _MAX_HEADER_BYTES:
         raise InputError(f"{path}: the header is damaged (it does not end within its first {len(content)} bytes).")
     length = min(found, default=len(content))
+    if re.search(rb"\r(?!\n)", content[:length]):  # ITK's reader cannot read it, and in a long value it crashes
+        raise InputError(f"{path}: the header is damaged (a line is cut by a carriage return); save the file again.")
     header = TextHeader(path, length)
     for line in content[:length].decode("utf-8", errors="replace").splitlines()[1:]:
         key, mark, value = line.partition(":")
