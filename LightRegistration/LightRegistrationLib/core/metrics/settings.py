@@ -13,9 +13,9 @@ class MetricSettings:
     max_surface_voxels: int = 20_000
     """Number of surface voxels of a structure that are measured at most; the others are left out evenly. By sampling
     theory the rank of the percentile is then certain to 0.2 %. Chosen, not measured."""
-    max_far_voxels: int = 1000
+    max_far_voxels: int = 300
     """Number of surface voxels of a structure, in each direction, whose distances beyond the neighborhood are searched
-    for the mean. By sampling theory the mean is then certain to about 1 %. Chosen, not measured."""
+    for the mean. By sampling theory the mean is then certain to about 2 %. Chosen, not measured."""
     neighborhood_voxels: int = 500
     """Number of voxels around each surface voxel, about 5 voxels far, that are looked up before the tree of all other
     surface voxels is searched. Chosen, not measured."""

@@ -71,7 +71,7 @@ def check_distances(first: np.ndarray, second: np.ndarray, geometry) -> None:
     """The percentile is exact, the mean to the precision of the sample of distances beyond the neighborhood."""
     (mean, percentile), (true_mean, true_percentile) = (f(first, second, geometry) for f in (measure, brute_force))
     assert percentile == pytest.approx(true_percentile)
-    assert mean == pytest.approx(true_mean, rel=0.02)
+    assert mean == pytest.approx(true_mean, rel=0.05)
 
 
 def brute_force(first: np.ndarray, second: np.ndarray, geometry) -> tuple[float, float]:
@@ -123,7 +123,7 @@ def test_many_structures_are_counted_as_one_by_one(dtype, threads, monkeypatch):
         assert score.after.volume_change_percent == pytest.approx(100 * (c.sum() / b.sum() - 1))
         mean, percentile = brute_force(a, c, GEOMETRY)
         assert score.after.hd95_mm == pytest.approx(percentile)
-        assert score.after.mean_distance_mm == pytest.approx(mean, rel=0.02)
+        assert score.after.mean_distance_mm == pytest.approx(mean, rel=0.05)
 
 
 def test_structures_in_several_layers_are_compared_with_their_own():
