@@ -2,14 +2,15 @@
 
     .venv/bin/python docs/result_tables.py
 
-Reads what comparison.py, cpu_time.py, ablation.py and critic_forms.py left in Testing/Benchmarks/results.
+Reads what comparison.py, cpu_time.py, ablation.py, critic_forms.py, student_sizes.py and coarse_steps.py left in
+Testing/Benchmarks/results.
 Between the comments `<!-- results KIND -->` and `<!-- end -->` stands what KIND names:
 
 - `overview`: the main measure of each set, a row for each method; `overview short` leaves out the second rows of the
   peers, which start from our affine stage;
 - `set NAME: COLUMNS`: measures of one set;
-- `words`, `cpu time`, `ablation`, `critic forms`: taken over from comparison.md, cpu_time.md, ablation.md and
-  critic_forms.md.
+- `words`, `cpu time`, `ablation`, `critic forms`, `student sizes`, `coarse steps`: taken over from comparison.md,
+  cpu_time.md, ablation.md, critic_forms.md, student_sizes.md and coarse_steps.md.
 
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
@@ -26,7 +27,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results"
 RESEARCHER = REPOSITORY / "docs" / "researcher"
 PAGES = (REPOSITORY / "README.md", RESEARCHER / "results.md", RESEARCHER / "training.md")
-WHOLE_FILES = {"ablation": "ablation.md", "critic forms": "critic_forms.md"}
+WHOLE_FILES = {
+    name: f"{name.replace(' ', '_')}.md" for name in ("ablation", "critic forms", "student sizes", "coarse steps")
+}
 BLOCK = re.compile(r"(?P<begin><!-- results (?P<kind>[^\n]+) -->\n)(?P<content>.*?)(?P<end><!-- end -->)", re.DOTALL)
 SETS = {
     "brain": ("brain T1, Dice", "dice"),

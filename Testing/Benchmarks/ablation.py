@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -32,6 +33,7 @@ from ablation_report import plot, rows_of, table
 from ablation_rows import (
     CURVE_MEASURES,
     MEASURES,
+    STUDENTS,
     TEACHER,
     Condition,
     Finished,
@@ -133,7 +135,7 @@ def config_of(plan: Plan, run: Run) -> DistillationConfig:
         student,
         name=f"{student.name}-{run.name}",
         seed=run.seed,
-        student=replace(student.student, cascades=run.cascades),
+        student=replace(student.student, cascades=run.cascades, **STUDENTS[run.student]),
         teacher=replace(student.teacher, kind=kind_of(run.teacher or plan.pairs_from)),
         knowledge=knowledge,
         critic=student.critic if run.kind == "adversarial" else DiscriminatorConfig(),
@@ -333,8 +335,8 @@ def pairs_of(data: Path, group: str | None) -> list[EvaluationPair]:
     return brain_ring(data) if group is None else read_pairs(data / "manifest.json", [group])
 
 
-def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
-    """Train and evaluate everything that is not finished; return the table. The report is renewed after each run."""
+def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> Iterator[list[Finished]]:
+    """Train and evaluate everything that is not finished; yield all that are, after each run and at the end."""
     kept = read_finished(output)
     keys = {run: key_of(plan, run) for run in runs}
     for run in (run for run in runs if keys[run] not in kept and run.kind != TEACHER):
@@ -344,11 +346,11 @@ def carry_out(plan: Plan, runs: Sequence[Run], output: Path) -> str:
         if result is not None:
             kept[result.key] = result
             write_finished(output, kept.values())
-            report(plan, [kept[keys[run]] for run in runs if keys[run] in kept], output)
+            yield [kept[keys[run]] for run in runs if keys[run] in kept]
     results = [kept[keys[run]] for run in runs if keys[run] in kept]
     if not any(result.run.kind != TEACHER for result in results):
         raise InputError(f"{plan.runs}: no student is finished; run the command without --report-only.")
-    return report(plan, results, output)
+    yield results
 
 
 def list_runs(
@@ -366,15 +368,41 @@ def list_runs(
     return runs + [Run(kind, teacher, c, seed, weight) for seed, c, (kind, teacher, weight) in students]
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options that `make_plan` needs."""
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
+    parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
+    parser.add_argument("--steps", type=int, help="of each student, default: as configured")
+    parser.add_argument("--teacher-steps", type=int, help="of the network, default: as configured")
+    parser.add_argument("--group", help="anatomy of the validation pairs in manifest.json; default: the brain ring")
+    parser.add_argument("--minimum-voxels", type=int, default=100)
+    parser.add_argument("--report-only", action="store_true", help="train nothing")
+
+
+def make_plan(arguments: Namespace, pairs_from: str) -> Plan:
+    """Make the plan of a command line. Raises InputError."""
+    teacher, student = configs_in(arguments.configs)
+    return Plan(
+        replace(stretch_stages(teacher, arguments.teacher_steps), validate_minutes=0.0),
+        stretch_stages(student, arguments.steps),
+        arguments.data,
+        arguments.runs,
+        tuple(pairs_of(arguments.data, arguments.group)),
+        arguments.minimum_voxels,
+        not arguments.report_only,
+        pairs_from,
+        arguments.group is None,
+    )
+
+
 def main() -> None:
     """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs/ablation/results"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
-    parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
+    add_options(parser)
     parser.add_argument("--kinds", nargs="+", choices=KNOWLEDGE_KINDS, default=list(KNOWLEDGE_KINDS))
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=["network", "refinement"])
-    parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--cascades", nargs="+", type=int, choices=(1, 2, 3), default=[1])
     parser.add_argument(
         "--weights",
         nargs="+",
@@ -382,29 +410,16 @@ def main() -> None:
         default=[1.0],
         help="of the knowledge term; default: 1, as published",
     )
-    parser.add_argument("--steps", type=int, help="of each student, default: as configured")
-    parser.add_argument("--teacher-steps", type=int, help="of the network, default: as configured")
-    parser.add_argument("--group", help="anatomy of the validation pairs in manifest.json; default: the brain ring")
-    parser.add_argument("--minimum-voxels", type=int, default=100)
-    parser.add_argument("--report-only", action="store_true", help="train nothing")
     arguments = parse(parser)
+    text = ""
     try:
-        teacher, student = configs_in(arguments.configs)
-        plan = Plan(
-            replace(stretch_stages(teacher, arguments.teacher_steps), validate_minutes=0.0),
-            stretch_stages(student, arguments.steps),
-            arguments.data,
-            arguments.runs,
-            tuple(pairs_of(arguments.data, arguments.group)),
-            arguments.minimum_voxels,
-            not arguments.report_only,
-            arguments.teachers[-1],
-            arguments.group is None,
-        )
+        plan = make_plan(arguments, arguments.teachers[-1])
         runs = list_runs(arguments.kinds, arguments.teachers, arguments.cascades, arguments.seeds, arguments.weights)
-        print(carry_out(plan, runs, arguments.output))
+        for results in carry_out(plan, runs, arguments.output):
+            text = report(plan, results, arguments.output)
     except InputError as error:
         parser.exit(2, f"{error}\n")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,13 @@ PARTS = ("dice_subcortical", "dice_cortical")
 """Of the structures of the brain ring below and from FIRST_CORTICAL_LABEL; of other pairs they are not known."""
 
 
+STUDENTS: Mapping[str, Mapping[str, Any]] = {
+    "": {},
+    "published": {"head": "full", "symmetric": False},
+    "tiny": {"widths": (8, 16, 32, 40)},
+}
+"""Students of `student_sizes.py`: what differs from [student] of the configuration. The one without a name is ours."""
+
 Condition = tuple[str, str, float]
 """Kind, teacher and weight."""
 
@@ -38,7 +45,7 @@ Condition = tuple[str, str, float]
 class Run:
     """A student of the ablation, or (kind `teacher`, cascades and seed 0) a teacher.
 
-    teacher: empty for kind `none`. weight: factor of the knowledge term, 1 as published.
+    teacher: empty for kind `none`. weight: factor of the knowledge term, 1 as published. student: one of STUDENTS.
     """
 
     kind: str
@@ -46,6 +53,7 @@ class Run:
     cascades: int
     seed: int
     weight: float = 1.0
+    student: str = ""
 
     @property
     def condition(self) -> Condition:
@@ -56,7 +64,7 @@ class Run:
     def name(self) -> str:
         """Its folder, and the method's name in its evaluation."""
         weight = [] if self.weight == 1 else [f"{self.weight:g}"]
-        parts = [self.kind, *([self.teacher] if self.teacher else []), *weight]
+        parts = [self.kind, *(name for name in (self.teacher, self.student) if name), *weight]
         return "-".join(parts if self.kind == TEACHER else [*parts, str(self.cascades), f"seed{self.seed}"])
 
 
@@ -149,7 +157,8 @@ def _rows(finished: Finished) -> Iterable[dict[str, Any]]:
 
 def _finished(key: str, rows: Sequence[Mapping[str, str]], curve: Sequence[Mapping[str, float]]) -> Finished:
     first = rows[0]
-    run = Run(first["kind"], first["teacher"], int(first["cascades"]), int(first["seed"]), float(first["weight"]))
+    numbers = int(first["cascades"]), int(first["seed"]), float(first["weight"])
+    run = Run(first["kind"], first["teacher"], *numbers, first.get("student", ""))
     pairs: dict[str, dict[str, Scores]] = {}
     for row in rows:
         scores = Scores(**{name: float(row[name]) if row[name] else None for name in MEASURES})

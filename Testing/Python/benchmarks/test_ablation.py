@@ -159,6 +159,29 @@ def test_finished_runs_are_kept_in_the_results_and_others_are_added(study, ablat
     assert (results / "ablation.md").read_text(encoding="utf-8") == table
 
 
+def test_sizes_are_counted_and_every_student_is_trained_once(study, benchmark):
+    folders = {"data": study, "configs": study, "runs": study / "runs", "output": study / "results"}
+    arguments = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
+    arguments += ["--group", "phantoms", "--threads", "1", "--repetitions", "1", "--shape", "32", "32", "32"]
+    done = benchmark("student_sizes", *arguments, "--seeds", "1")
+    assert done.status == 0, done.stderr
+    assert trainings(done) == ["none-1-seed1", "none-published-1-seed1", "none-tiny-1-seed1"]
+    rows = {row["name"]: row for row in json.loads((study / "results" / "student_sizes.json").read_text())["rows"]}
+    assert rows["published"]["parameters"] == 1_548_643
+    assert rows["tiny"]["parameters"] <= 300_000
+    # Layer by layer: kernel x inputs x outputs x voxels of the output (of the input, where it is transposed).
+    down = [64 * a * b * (32 // s) ** 3 for a, b, s in ((2, 8, 2), (8, 16, 4), (16, 32, 8), (32, 40, 16))]
+    up = [64 * a * b * (32 // s) ** 3 for a, b, s in ((40, 32, 16), (64, 16, 8), (32, 8, 4))]
+    assert rows["tiny"]["macs"] == 2 * (sum(down) + sum(up) + 27 * 16 * 3 * 16**3)  # the images in both orders
+    table = (study / "results" / "student_sizes.md").read_text(encoding="utf-8")
+    dice = [row["seeds"]["1"]["dice"] for row in rows.values()]
+    tiny = load_state(study / "runs" / "none-tiny-1-seed1" / "state.pt")["student"]
+    assert sum(tensor.numel() for tensor in tiny.values()) == rows["tiny"]["parameters"]
+    assert all(f"{value:.4f}" in table for value in dice)
+    assert {run.run.student for run in read(study / "results").values()} == {"", "published", "tiny"}
+    assert trainings(benchmark("student_sizes", *arguments, "--seeds", "1")) == []
+
+
 def trainings(done: Finished) -> list[str]:
     """The runs that a command trained, in order."""
     lines = done.stdout.splitlines()

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from .flows import compose, exponential, resize_flow, warp
 from .inputs import INTENSITY, compute_inputs, count_channels
-from .light_network import LightNetwork
+from .light_network import WIDTHS, LightNetwork
 from .pyramid import Shape, average_image, move_flow
 
 COARSE_FACTORS = (2, 4, 8)
+MAX_WIDTH = 1024
+"""More would be a mistake in a card: such a layer alone has 64 million weights."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class CascadeConfig:
     component, in voxels of the half grid (a scaled tanh). inputs: what the network sees of each image, `intensity` (as
     published) or `z-scores`: also its local z-scores (`core.network.inputs`). coarse_factors: further cascades that run
     before these, each on a grid whose voxels are this many times as long (2, 4 or 8; none as published); they need
-    `half` and shared weights.
+    `half` and shared weights. widths: channels of the encoder's four layers (`core.network.light_network`); fewer than
+    published make a smaller network.
     """
 
     cascades: int = 2
@@ -37,9 +40,11 @@ class CascadeConfig:
     bound_voxels: float = 12.0
     inputs: str = INTENSITY
     coarse_factors: tuple[int, ...] = ()
+    widths: tuple[int, ...] = WIDTHS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "coarse_factors", tuple(self.coarse_factors))
+        object.__setattr__(self, "widths", tuple(self.widths))
         if not 1 <= self.cascades <= 3:
             raise ValueError(f"a student has 1 to 3 cascades, got {self.cascades}")
         if self.symmetric and self.head != "half":
@@ -49,10 +54,12 @@ class CascadeConfig:
             raise ValueError(f"coarse_factors have to be 2, 4 or 8, got {list(self.coarse_factors)}")
         if self.coarse_factors and not (self.head == "half" and self.shared):
             raise ValueError("coarse cascades need the velocity head (head='half') and shared weights")
+        if len(self.widths) != len(WIDTHS) or not all(1 <= width <= MAX_WIDTH for width in self.widths):
+            raise ValueError(f"widths have to be {len(WIDTHS)} numbers from 1 to {MAX_WIDTH}, got {list(self.widths)}")
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values."""
-        return {**asdict(self), "coarse_factors": list(self.coarse_factors)}
+        return {**asdict(self), "coarse_factors": list(self.coarse_factors), "widths": list(self.widths)}
 
 
 class RecursiveCascade(nn.Module):
@@ -62,7 +69,8 @@ class RecursiveCascade(nn.Module):
         super().__init__()
         self.config = config
         count = 1 if config.shared else config.cascades
-        self.networks = nn.ModuleList(LightNetwork(config.head, count_channels(config.inputs)) for _ in range(count))
+        channels = count_channels(config.inputs)
+        self.networks = nn.ModuleList(LightNetwork(config.head, channels, config.widths) for _ in range(count))
 
     def forward(self, fixed: Tensor, moving: Tensor, cascades: int | None = None) -> tuple[Tensor, list[Tensor]]:
         """Register images (N, 1, D, H, W) in [0, 1], axes multiples of 16.

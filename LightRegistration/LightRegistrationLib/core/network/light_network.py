@@ -12,7 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-CHANNELS = (16, 32, 64, 128)
+WIDTHS = (16, 32, 64, 128)
+"""Channels of the encoder's layers as published."""
 STRIDE = 16
 """Every axis of the network grid is a multiple of this many voxels."""
 
@@ -24,21 +25,23 @@ class LightNetwork(nn.Module):
     parameters). head `half`: the variant of the bundled models, a 3x3x3 convolution to a velocity at half resolution
     (1.545 M parameters); its integral is a diffeomorphism, and it is about 1.5 times faster.
 
-    channels: of each image; 1 as published, more with local z-scores (`core.network.inputs`).
+    channels: of each image; 1 as published, more with local z-scores (`core.network.inputs`). widths: channels of the
+    encoder's four layers; the decoder has as many at each resolution as the skip connection that joins it there.
     Input: moving and fixed image, each (N, channels, D, H, W), axes multiples of 16.
     Output: (N, 3, D, H, W) or (N, 3, D/2, H/2, W/2), voxels of the output grid, components i, j, k.
     """
 
-    def __init__(self, head: str = "half", channels: int = 1) -> None:
+    def __init__(self, head: str = "half", channels: int = 1, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         if head not in ("full", "half"):
             raise ValueError(f"head must be 'full' or 'half', got {head!r}")
-        widths = (2 * channels, *CHANNELS)
-        self.encoder = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
-        decoder = ((128, 64), (128, 32), (64, 16))
+        encoder = pairwise((2 * channels, *widths))
+        self.encoder = nn.ModuleList(nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in encoder)
+        first, second, third, last = widths
+        decoder = ((last, third), (2 * third, second), (2 * second, first))
         self.decoder = nn.ModuleList(nn.ConvTranspose3d(a, b, 4, stride=2, padding=1) for a, b in decoder)
-        published = nn.ConvTranspose3d(32, 3, 4, stride=2, padding=1)
-        self.flow = published if head == "full" else nn.Conv3d(32, 3, 3, padding=1)
+        published = nn.ConvTranspose3d(2 * first, 3, 4, stride=2, padding=1)
+        self.flow = published if head == "full" else nn.Conv3d(2 * first, 3, 3, padding=1)
         nn.init.normal_(self.flow.weight, std=1e-2)
         if self.flow.bias is not None:
             nn.init.zeros_(self.flow.bias)

@@ -102,6 +102,7 @@ def test_weights_in_another_format_are_refused(models):
         ({"network": {"widgets": 9}}, r"card\.json: network\.widgets: unknown; use cascades"),
         ({"network": {"cascades": "two"}}, r"card\.json: network\.cascades: a whole number is needed, not 'two'"),
         ({"network": {"shared": 1}}, r"card\.json: network\.shared: true or false is needed"),
+        ({"network": {"widths": [16, 32]}}, r"card\.json: network: widths have to be 4 numbers from 1 to 1024"),
         ({"network": {"head": "third", "symmetric": False}}, r"card\.json: network\.head: half or full is needed"),
         ({"grid": {"spacing_mm": 0}}, r"card\.json: grid\.spacing_mm: a number above 0"),
         ({"grid": {"multiple": 8}}, r"card\.json: grid\.multiple: a multiple of 16"),

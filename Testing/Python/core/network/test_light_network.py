@@ -44,6 +44,8 @@ def test_size_and_output_of_the_published_net_and_its_variant(head, parameters, 
         CascadeConfig(cascades=3, symmetric=False, shared=False),
         CascadeConfig(cascades=2, inputs="z-scores"),
         CascadeConfig(cascades=1, coarse_factors=(2, 2)),
+        CascadeConfig(cascades=2, inputs="z-scores", widths=(8, 12, 16, 20)),
+        CascadeConfig(cascades=1, head="full", symmetric=False, widths=(8, 12, 16, 20)),
     ],
 )
 def test_every_cascade_learns(config):
@@ -96,3 +98,6 @@ def test_impossible_configurations_are_refused():
         CascadeConfig(head="full", symmetric=True)
     with pytest.raises(ValueError, match="'intensity' or 'z-scores'"):
         CascadeConfig(inputs="mind")
+    for widths in ((16, 32, 64), (0, 32, 64, 128), (16, 32, 64, 10**9)):
+        with pytest.raises(ValueError, match="widths have to be 4 numbers from 1 to 1024"):
+            CascadeConfig(widths=widths)
