@@ -81,6 +81,7 @@ def read(scene, path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
         ("plain.nii.gz", nifti1()),
         ("long.nii", nifti1(ARRAY.astype(np.int64))),
         ("unsigned_long.nii", nifti1(ARRAY.astype(np.uint64))),
+        (".nii", nifti1()),
     ],
 )
 def test_an_unusual_nifti_file_is_read(scene, tmp_path, capfd, name: str, content: bytes) -> None:

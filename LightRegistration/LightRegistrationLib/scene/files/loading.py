@@ -408,5 +408,5 @@ def _stem(path: Path) -> str:
     name = path.name
     for suffix in (".seg.nrrd", ".nii.gz", *VOLUME_SUFFIXES, *TRANSFORM_SUFFIXES):
         if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
+            return name[: -len(suffix)] or name  # a scene has no node without a name
     return name
