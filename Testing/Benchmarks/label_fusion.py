@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/label_fusion"), help="default: %(default)s")
     parser.add_argument("--model", default="brain-mri")
     parser.add_argument("--refine", default="none")
-    parser.add_argument("--scans", type=int, default=15, help="label only the first scans")
+    parser.add_argument("--scans", type=int, default=15, help="label only the first scans; the files are then named so")
     parser.add_argument("--atlases", type=int, help="use only so many atlases; the files are then named after them")
     parser.add_argument("--search", type=int, default=0, help="for so many scans, also with a search")
     parser.add_argument("--ants", type=int, default=0, help="for so many scans, ANTs too; needs antspyx")
@@ -207,7 +207,9 @@ def main() -> None:
             text += (
                 f"\n\n{method}: the same label as ours at {min(shares):.2%} or more of the disputed voxels of a scan."
             )
-    name = f"label_fusion_{arguments.atlases}_atlases" if arguments.atlases else "label_fusion"
+    name = "label_fusion"
+    name += f"_{arguments.scans}_scans" if arguments.scans < len(brains) else ""
+    name += f"_{arguments.atlases}_atlases" if arguments.atlases else ""
     write_report(arguments.output, name, text, rows, plot(rows))
     print("\n" + text)
 
