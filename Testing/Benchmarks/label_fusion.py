@@ -200,13 +200,11 @@ def main() -> None:
     )
     text = f"{heading}\n\n{table(rows)}"
     compared = {r["scan"] for r in rows if r["method"] in ANTS}
-    if compared:
+    if compared and compared != {r["scan"] for r in rows}:
         text += f"\n\nThe scans that ANTs fused too\n\n{table([r for r in rows if r['scan'] in compared])}"
-        for method in dict.fromkeys(r["method"] for r in rows if r["method"] in ANTS):
-            shares = [r["agreement"] for r in rows if r["method"] == method]
-            text += (
-                f"\n\n{method}: the same label as ours at {min(shares):.2%} or more of the disputed voxels of a scan."
-            )
+    for method in dict.fromkeys(r["method"] for r in rows if r["method"] in ANTS):
+        share = min(r["agreement"] for r in rows if r["method"] == method)
+        text += f"\n\n{method}: the label of ours at {share:.3%} or more of the disputed voxels of a scan."
     name = "label_fusion"
     name += f"_{arguments.scans}_scans" if arguments.scans < len(brains) else ""
     name += f"_{arguments.atlases}_atlases" if arguments.atlases else ""
