@@ -307,7 +307,9 @@ class CheckScenarios:
 
 
 _NO_NUMBERS = {
-    "jacobian": {"percent_nonpositive": 0.0},
+    "fixed": {"spacing_mm": [1.0, 1.0, 1.0]},
+    "moving": {"spacing_mm": [1.0, 1.0, 1.0]},
+    "jacobian": {"percent_nonpositive": 0.0, "minimum": 1.0},
     "seconds": {},
     "model": {"name": "none"},
     "warnings": [],
