@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import slicer
 
 
@@ -76,3 +78,15 @@ def test_the_tab_of_the_verdict_has_each_value_beside_tolerance_and_source(shift
     assert "passed" not in str(rows).casefold()
     ui.defaultTolerancesButton.click()
     assert ui.gatesLabel.text == "A value within its tolerance does not prove the alignment elsewhere."
+
+
+def test_numbers_without_voxel_sizes_are_one_line_in_place_of_the_table(shifted):
+    parameters = shifted.panel.logic.getParameterNode()
+    report = json.loads(parameters.report)
+    parameters.report = json.dumps({key: value for key, value in report.items() if key not in ("fixed", "moving")})
+    shifted.host.raise_slot_errors()
+    assert shifted.ui.gatesLabel.text.startswith("The numbers of this result lack the voxel sizes")
+    assert shifted.ui.gatesTable.isHidden()
+    parameters.report = json.dumps(report)
+    shifted.host.raise_slot_errors()
+    assert not shifted.ui.gatesTable.isHidden()

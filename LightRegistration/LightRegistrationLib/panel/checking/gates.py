@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import qt
@@ -38,9 +38,10 @@ class GateTable:
         self._table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
 
     def show(self, parameters: Any) -> None:
-        """Show the result of a parameter node; one line in place of the table if the tolerances cannot be read."""
+        """Show the result of a parameter node; one line in place of the table if the tolerances are not known."""
         try:
             tolerances = read_tolerances()
+            _check_report(parse_report(parameters.report))
         except InputError as error:
             self._table.setVisible(False)
             self._label.setText(str(error))
@@ -51,6 +52,16 @@ class GateTable:
         if checks != self._shown:  # otherwise the selected row would be lost
             self._shown = checks
             _fill(self._table, checks)
+
+
+def _check_report(report: Mapping[str, Any]) -> None:
+    """Raise InputError for numbers without voxel sizes, from which the tolerances of distances follow."""
+    if not all(report.get(role, {}).get("spacing_mm") for role in ("fixed", "moving")):
+        line = translate(
+            "LightRegistration",
+            "The numbers of this result lack the voxel sizes; register again to see them beside the tolerances.",
+        )
+        raise InputError(line)
 
 
 def list_gates(parameters: Any, tolerances: Tolerances) -> list[ToleranceCheck]:
