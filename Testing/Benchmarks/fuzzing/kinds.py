@@ -154,7 +154,7 @@ def read_table(random: Random, folder: Path) -> None:
     for name in ("a.nii", "b.nii"):
         (folder / name).touch()
     kind = random.choice(("csv", "json", "landmarks"))
-    values: Any = [dict(zip(COLUMNS, ("a.nii", "b.nii", "", "", "", "x", "g"), strict=True))] * 3
+    values: Any = [dict(zip(COLUMNS, ("a.nii", "b.nii", "", "", "", f"x{n}", "g"), strict=True)) for n in range(3)]
     if kind == "json":
         deep = b'{"pairs":' + b"[" * 100_000 if random.random() < 0.03 else b""
         content = deep or json.dumps(damage_values({"pairs": values}, random)).encode()
@@ -164,7 +164,7 @@ def read_table(random: Random, folder: Path) -> None:
         read_pairs(folder / "p.json")
         return
     columns = [f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz"]
-    rows = [columns, ["1", "2.5", "-3", "1e1", "0", "7"]] * 2
+    rows = [columns, *[["1", "2.5", "-3", "1e1", "0", "7"]] * 3]
     if kind == "csv":
         rows = [list(values[0]), *[list(map(str, row.values())) for row in values]]
     rows = [list(row) for row in rows]
