@@ -59,6 +59,11 @@ def segments(voxels: bytes = LABELS.tobytes(), **changes: str) -> bytes:
         ),
         (segments(Segment1_Name="Segment1_Na\0me:=a"), "null character"),
         (segments(Segment1_Name="Segment1_Name:=a\rb"), "cut by a carriage return"),
+        (
+            segments(Segment1_Layer="Segmentation_ReferenceImageExtentOffset:=0 0 9223372036854775807"),
+            "ExtentOffset of the segmentation is not three whole numbers",
+        ),
+        (segments(Segment1_Extent="Segment1_Extent:=99999999 99999999 0 5 0 5"), "not within 10000000 voxels"),
         (segments(Segment1_ID="# none"), "not numbered from 0 on"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "",

@@ -13,6 +13,9 @@ from .text_header import TextHeader, check_nrrd, read_text_header
 MAX_EXTENT_FACTOR = 8
 """Segments whose extents hold more than this many times the voxels of the grid are refused: the reader reserves memory
 for them. Chosen: extents that were left over from an uncropped grid are read."""
+MAX_EXTENT_INDEX = 10_000_000
+"""Extents and offsets with larger numbers are refused: the reader counts with 32 bits, and crashes. Chosen."""
+_OFFSET = "Segmentation_ReferenceImageExtentOffset"
 _FIELD = re.compile(r"Segment(\d{1,9})_(\w+)")
 _LIST_DIMENSIONS = 4
 
@@ -42,6 +45,8 @@ def read_stored_segments(path: Path) -> tuple[StoredSegment, ...]:
     layers, grid = (sizes[0], sizes[1:]) if len(sizes) == _LIST_DIMENSIONS else (1, sizes)
     if [number for number, entry in sorted(entries.items()) if entry.get("ID")] != list(range(len(entries))):
         raise InputError(f"{path}: the segments are not numbered from 0 on with an ID each; save it again in Slicer.")
+    if _OFFSET in header.key_values:
+        _parse_indices(path, f"{_OFFSET} of the segmentation", header.key_values[_OFFSET], 3)
     for number, entry in entries.items():
         _check_extent(path, number, entry.get("Extent", ""), grid)
     _check_distinct(path, [entry["ID"] for entry in entries.values()], "ID")
@@ -73,19 +78,25 @@ def _parse(path: Path, number: int, entry: dict[str, str], layers: int) -> Store
 
 def _check_extent(path: Path, number: int, text: str, grid: list[int]) -> None:
     """Raise InputError for an extent that is none, or that is much larger than the grid."""
-    words = text.split()
-    try:
-        bounds = [int(word) for word in words]
-    except ValueError:
-        bounds = []
-    if len(bounds) != 6:
-        raise InputError(f"{path}: the Extent of segment {number} is not six whole numbers; repair the header.")
+    bounds = _parse_indices(path, f"Extent of segment {number}", text, 6)
     voxels = allowed = 1
     for size, low, high in zip(grid, bounds[::2], bounds[1::2], strict=True):
         voxels *= max(high - low + 1, 0)
         allowed *= size
     if voxels > MAX_EXTENT_FACTOR * allowed:
         raise InputError(f"{path}: the Extent of segment {number} is far larger than the grid; repair the header.")
+
+
+def _parse_indices(path: Path, what: str, text: str, count: int) -> list[int]:
+    """Read whole numbers. Raises InputError for another count of them, and for numbers that no grid has."""
+    words = text.split()
+    if len(words) != count or not all(re.fullmatch(r"[-+]?\d{1,9}", word, re.ASCII) for word in words):
+        name = {3: "three", 6: "six"}[count]
+        raise InputError(f"{path}: the {what} is not {name} whole numbers below {MAX_EXTENT_INDEX}; repair the header.")
+    numbers = [int(word) for word in words]
+    if max(map(abs, numbers)) > MAX_EXTENT_INDEX:
+        raise InputError(f"{path}: the {what} is not within {MAX_EXTENT_INDEX} voxels; repair the header.")
+    return numbers
 
 
 def _check_distinct(path: Path, values: list[str], what: str) -> None:
