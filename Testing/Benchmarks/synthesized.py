@@ -41,15 +41,30 @@ def synthesized_pairs(
     settings = configuration.load_config(config)
     if not settings.validation:
         raise InputError(f"{config.name} has no [[validation]] source.")
-    folder.mkdir(parents=True, exist_ok=True)
     rule = IntensityNormalization(**getattr(settings, "intensity", {}))
-    drawn = _draw(settings.validation, data, folder / "cache", settings.stages[-1].spacing_mm, count, seed)
+    spacing_mm = settings.stages[-1].spacing_mm
+    return write_pairs(settings.validation, rule, spacing_mm, data, folder, group, count, seed)
+
+
+def write_pairs(
+    sources: tuple[SourceConfig, ...],
+    rule: IntensityNormalization,
+    spacing_mm: float,
+    data: Path,
+    folder: Path,
+    group: str,
+    count: int,
+    seed: int,
+) -> list[EvaluationPair]:
+    """Draw pairs from sources, in turn, and write them into a folder; see `synthesized_pairs`. Raises InputError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = _draw(sources, data, folder / "cache", spacing_mm, count, seed)
     pairs = []
     for number, (pair, spacing_mm) in enumerate(drawn):
         images = {"fixed": with_units(pair.fixed, rule), "moving": with_units(pair.moving, rule)}
         for role, memberships in (("fixed", pair.fixed_labels), ("moving", pair.moving_labels)):
             if memberships is None:
-                raise InputError(f"a [[validation]] source of {config.name} draws no labels.")
+                raise InputError("a source draws no labels.")
             images[f"{role}_labels"] = label_map(memberships)
         files = {role: _write(image, spacing_mm, folder / f"{number}_{role}.nii.gz") for role, image in images.items()}
         pairs.append(EvaluationPair(f"{group}_{number}", group=group, **files))
