@@ -81,7 +81,7 @@ class LightRegistration(ScriptedLoadableModule):
         self.parent.contributors = ["The LightRegistration developers"]
         self.parent.helpText = translate(
             "LightRegistration",
-            "Deforms a moving volume so that it matches a fixed volume, in about a second on an ordinary CPU.<br>"
+            "Deforms a moving volume so that it matches a fixed volume, in one to two seconds on an ordinary CPU.<br>"
             "Choose two volumes and press Register. With a segmentation of each volume, the module also shows how "
             "well the structures match before and after registration. Your own data is never changed: transform, "
             "warped volume, and warped segmentation are new nodes.",

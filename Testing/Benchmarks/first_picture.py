@@ -129,6 +129,7 @@ class Stopwatch:
 
 def click(host: Any, panel: Any) -> Row:
     """Register once; return the seconds of each part."""
+    from LightRegistrationLib.panel import logic as logic_module
     from LightRegistrationLib.panel.views.slice_views import ResultViews
     from LightRegistrationLib.worker import client, protocol
 
@@ -150,7 +151,7 @@ def click(host: Any, panel: Any) -> Row:
     with (
         watch.around(client, "encode_request", "copy to the worker"),
         watch.around(ResultViews, "show_preview", "publish the preview"),
-        watch.around(sys.modules["LightRegistration"], "publish_reply", "then: publish the result"),
+        watch.around(logic_module, "publish_reply", "then: publish the result"),
         watch.around(ResultViews, "replace_preview", "then: show the result"),
         mock.patch.object(runner, "_handle", handle_and_render),
     ):

@@ -75,7 +75,7 @@ def list_refinement_items(seconds: Mapping[str, float]) -> list[tuple[str, str]]
         (
             RefinementPreset.NONE,
             translate("LightRegistration", "None ({time})"),
-            translate("LightRegistration", "about a second"),
+            translate("LightRegistration", "one to two seconds"),
         ),
         (
             RefinementPreset.FAST,

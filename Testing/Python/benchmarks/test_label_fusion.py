@@ -14,7 +14,9 @@ def test_each_scan_is_labeled_once_in_every_way(benchmark: RunBenchmark, head_da
     arguments += ("--model", quick_model.NAME, "--scans", "1")
     done = benchmark("label_fusion", *arguments)
     assert done.status == 0, done.stderr
-    rows = {r["method"]: r for r in json.loads((tmp_path / "out" / "label_fusion_1_scans.json").read_text(encoding="utf-8"))}
+    rows = {
+        r["method"]: r for r in json.loads((tmp_path / "out" / "label_fusion_1_scans.json").read_text(encoding="utf-8"))
+    }
     assert set(rows) == {"best single atlas", "single atlases, mean", "majority", "joint"}
     assert rows["single atlases, mean"]["dice"] <= rows["best single atlas"]["dice"]
     assert rows["joint"]["dice"] > rows["majority"]["dice"] - 0.02
