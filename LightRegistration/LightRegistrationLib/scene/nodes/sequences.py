@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import slicer
@@ -17,6 +17,8 @@ from ...core.geometry.volume import Volume
 from .matrices import vtk_matrix
 from .transforms import transform_from_field
 from .volumes import image_data, volume_from_node
+
+T = TypeVar("T")
 
 MIN_FRAMES = 2
 _DISTANCE_AXIS = "distance (mm)"
@@ -55,14 +57,7 @@ def make_transform_sequence(series: Any, fields: Mapping[int, DisplacementField]
 
     series: the sequence of the frames. fields: of each frame, from the reference to the frame.
     """
-    sequence = slicer.vtkMRMLSequenceNode()
-    sequence.SetName(name)
-    sequence.CopySequenceIndex(series)
-    for number, field in sorted(fields.items()):
-        node = slicer.vtkMRMLTransformNode()
-        node.SetName("transform")
-        node.SetAndObserveTransformFromParent(transform_from_field(field))
-        sequence.SetDataNodeAtValue(node, series.GetNthIndexValue(number))
+    sequence = _make_sequence(series, fields, _make_transform_node, name)
     sequence.SetDefaultSequenceStorageNodeClassName("vtkMRMLSequenceStorageNode")
     return sequence
 
@@ -72,16 +67,32 @@ def make_warped_sequence(series: Any, volumes: Mapping[int, Volume], name: str) 
 
     series: the sequence of the frames. volumes: of each frame, on the grid of the reference.
     """
+    return _make_sequence(series, volumes, _make_volume_node, name)
+
+
+def _make_sequence(series: Any, values: Mapping[int, T], make_node: Callable[[T], Any], name: str) -> Any:
+    """Return a sequence with a node for the value of each frame, at the index value of the frame."""
     sequence = slicer.vtkMRMLSequenceNode()
     sequence.SetName(name)
     sequence.CopySequenceIndex(series)
-    for number, volume in sorted(volumes.items()):
-        node = slicer.vtkMRMLScalarVolumeNode()
-        node.SetName("warped")
-        node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
-        node.SetAndObserveImageData(image_data(volume.array))
-        sequence.SetDataNodeAtValue(node, series.GetNthIndexValue(number))
+    for number, value in sorted(values.items()):
+        sequence.SetDataNodeAtValue(make_node(value), series.GetNthIndexValue(number))
     return sequence
+
+
+def _make_transform_node(field: DisplacementField) -> Any:
+    node = slicer.vtkMRMLTransformNode()
+    node.SetName("transform")
+    node.SetAndObserveTransformFromParent(transform_from_field(field))
+    return node
+
+
+def _make_volume_node(volume: Volume) -> Any:
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName("warped")
+    node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
+    node.SetAndObserveImageData(image_data(volume.array))
+    return node
 
 
 def add_sequence(series: Any, sequence: Any, logic: Any) -> Any:
