@@ -15,10 +15,10 @@ from ..core.geometry.volume import Segmentation, Volume, list_unequal_names, mat
 from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
 from ..core.registration import OnPreviewField, ignore_preview_field, register
-from ..core.report.build import add_consistency, build_report
+from ..core.report.build import add_consistency, add_warning, build_report
 from ..core.report.definition import Report
 from ..core.result.progress import Progress, ProgressUpdate, Stage, scale_progress
-from ..core.result.result import RegistrationResult
+from ..core.result.result import ConsistencySummary, RegistrationResult
 from ..core.result.scores import StructureScore
 from ..core.result.settings import Guidance, RefinementPreset
 from ..core.sampling.warping import warp_volume_and_segmentation
@@ -128,13 +128,30 @@ def _warp_and_compare(
 def _add_consistency(
     reply: RegistrationReply, registry: ModelRegistry, request: RegistrationRequest, progress: Progress
 ) -> RegistrationReply:
-    """Register in the opposite direction and add to the report how well both registrations agree."""
+    """Register in the opposite direction and add to the report how well both registrations agree.
+
+    A reason why that cannot be measured becomes a warning: the result is found, and must not be lost.
+    """
     progress(ProgressUpdate(0.0, Stage.CONSISTENCY))
-    backward, seconds = _measure_seconds(lambda: _register_backward(registry, request))
-    fixed, moving = request.fixed.geometry, request.moving.geometry
-    report = add_consistency(reply.report, measure_consistency(reply.result.field, backward.field, fixed, moving))
+    consistency, seconds = _measure_seconds(lambda: _measure_consistency(reply.result, registry, request))
+    if isinstance(consistency, str):
+        result = dataclasses.replace(reply.result, warnings=(*reply.result.warnings, consistency))
+        return dataclasses.replace(reply, result=result, report=add_warning(reply.report, consistency))
+    report = add_consistency(reply.report, consistency)
     report["seconds"] = {**report["seconds"], Stage.CONSISTENCY: round(seconds, 4)}
     return dataclasses.replace(reply, report=report)
+
+
+def _measure_consistency(
+    result: RegistrationResult, registry: ModelRegistry, request: RegistrationRequest
+) -> ConsistencySummary | str:
+    """Return the agreement of both directions, or a warning that says why it cannot be measured."""
+    fixed, moving = request.fixed.geometry, request.moving.geometry
+    try:
+        backward = _register_backward(registry, request)
+        return measure_consistency(result.field, backward.field, fixed, moving)
+    except InputError as error:
+        return f"The consistency with the opposite direction could not be measured: {error}"
 
 
 def _register_backward(registry: ModelRegistry, request: RegistrationRequest) -> RegistrationResult:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from LightRegistrationLib.core.geometry.transforms import AffineTransform
 from LightRegistrationLib.core.geometry.volume import Segmentation, Volume
 from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.registration import register
@@ -99,6 +100,22 @@ def test_the_opposite_direction_is_registered_where_that_is_asked_for(watched_sh
     assert finished.report["seconds"]["consistency"] > 0
     stages = [m.update.stage for m in watched_shared.messages if isinstance(m, ProgressMade)]
     assert stages.index(Stage.COMPARING) < stages.index(Stage.CONSISTENCY) < stages.index(Stage.DONE)
+
+
+def test_a_result_is_kept_if_the_opposite_direction_cannot_be_measured(watched_shared, request_of_blobs):
+    # So much larger, hardly any place of the fixed volume lies in the moving one, which lies wholly inside of it.
+    center = request_of_blobs.moving.geometry.points_mm.reshape(-1, 3).mean(axis=0)
+    enlarge = np.diag([95.0, 95.0, 95.0, 1.0])
+    enlarge[:3, 3] = center - 95.0 * center
+    settings = replace(request_of_blobs.settings, initial=AffineTransform(enlarge))
+    number = watched_shared.client.submit(replace(request_of_blobs, settings=settings, check_consistency=True))
+    finished = watched_shared.wait(Finished, number, seconds=60)
+
+    assert "consistency" not in finished.report
+    assert finished.report["warnings"][-1] == (
+        "The consistency with the opposite direction could not be measured: "
+        "No place of the fixed volume lies in the moving volume; the two have nothing in common."
+    )
 
 
 def test_the_preview_field_is_sent_before_the_refinement(watched_shared, request_of_blobs, model_folder):

@@ -85,6 +85,11 @@ def add_consistency(report: Report, consistency: ConsistencySummary) -> Report:
     return {**report, "consistency": _describe_lengths(consistency)}
 
 
+def add_warning(report: Report, warning: str) -> Report:
+    """Return a report with one more warning."""
+    return {**report, "warnings": [*report["warnings"], warning]}
+
+
 def _describe_lengths(lengths: DisplacementSummary | ConsistencySummary) -> Any:
     return {name: round(value, 6) for name, value in asdict(lengths).items()}
 
