@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from LightRegistrationLib.commands.main import main
 from LightRegistrationLib.commands.profile.machine import count_multiply_adds
@@ -28,10 +29,10 @@ def numpy_product_gflops(size: int = 1000) -> float:
 
 
 def test_a_small_pair_is_profiled(tmp_path, capsys):
-    before = [vars(module).copy() for module in (flows, cascade, grid)], LightNetwork.predict
+    before = [vars(module).copy() for module in (flows, cascade, grid)], cascade.RecursiveCascade.predict
     file = tmp_path / "profile.json"
     assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
-    assert ([vars(module) for module in (flows, cascade, grid)], LightNetwork.predict) == before
+    assert ([vars(module) for module in (flows, cascade, grid)], cascade.RecursiveCascade.predict) == before
     printed, report = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in report["steps"]}
     stages = [s for s in report["steps"] if s["depth"] == 0 and not s["name"].startswith("write")]
@@ -84,7 +85,8 @@ def test_multiply_adds_are_those_of_the_convolutions(channels):
     )
     up = sum(voxels // 8**n * 64 * a * b for n, a, b in ((4, 128, 64), (3, 128, 32), (2, 64, 16)))
     last = voxels // 8 * 27 * 32 * 3
-    assert count_multiply_adds((1, channels, *shape)) == down + up + last
+    image, network = torch.zeros(1, channels, *shape), LightNetwork(channels=channels)
+    assert count_multiply_adds(lambda: network(image, image)) == down + up + last
 
 
 @pytest.mark.parametrize(

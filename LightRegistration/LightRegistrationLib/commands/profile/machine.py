@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 _MATRIX_SIZE, _SMALL_MATRIX_SIZE = 1536, 256
@@ -34,20 +34,14 @@ def measure_matrix_product_gflops(precision: str) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def count_multiply_adds(shape: Sequence[int]) -> int:
-    """Count the multiply-adds of one pass of the student's network over two images (N, channels, D, H, W)."""
+def count_multiply_adds(work: Callable[[], object]) -> int:
+    """Call `work` and count the multiply-adds of the convolutions that it computes in this thread."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ...core.network.light_network import LightNetwork
-
-    # The meta device has shapes, but no values.
-    with torch.device("meta"), torch.no_grad():
-        image = torch.empty(tuple(shape))
-        network = LightNetwork(channels=image.shape[1])
-        with FlopCounterMode(display=False) as counter:
-            network(image, image)
-    return int(counter.get_total_flops()) // 2
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)) // 2
 
 
 def reset_peak_memory() -> None:

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "core.network.grid:shrink": "average blocks",
     "core.network.grid:resample_to_grid": "sample on the grid",
     "core.affine.stage:align_affine": "affine",
-    "core.network.light_network:LightNetwork.predict": CONVOLUTIONS,
+    "core.network.cascade:RecursiveCascade.predict": CONVOLUTIONS,
     "core.network.flows:exponential": "squarings",
     "core.network.flows:compose": "compositions",
     "core.network.flows:warp": "warps",
@@ -40,14 +40,13 @@ class Profile:
     """The measurements of one registration.
 
     steps: its stages and their parts. first_picture: seconds until the field is found. whole: seconds until volume and
-    segmentation are warped and compared. shapes: of the input images of each pass of the network.
+    segmentation are warped and compared.
     """
 
     steps: Span
     first_picture: float
     whole: float
     peak_memory_mb: float | None
-    shapes: list[tuple[int, ...]]
     reply: RegistrationReply
 
 
@@ -61,7 +60,7 @@ def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, 
 
     with limit_threads(request.settings.threads):
         registry = ModelRegistry()
-        measure_once(registry, request)
+        multiply_adds = count_multiply_adds(lambda: measure_once(registry, request))
         runs = sorted((measure_once(registry, request) for _ in range(repeat)), key=lambda run: run.whole)
         run = runs[len(runs) // 2]
         written = _write(run)
@@ -69,40 +68,28 @@ def profile_request(request: RegistrationRequest, repeat: int = 3) -> dict[str, 
             "schema": 1,
             **_describe_run(request, run, repeat),
             **_list_numbers(run, written),
-            "machine": _measure_machine(run),
+            "machine": _measure_machine(run, multiply_adds),
         }
 
 
 def measure_once(registry: Any, request: RegistrationRequest) -> Profile:
     """Register once and measure every step."""
-    from ...core.network.light_network import LightNetwork
     from ...worker.task import run_request
 
     trace = Trace()
     first_picture: list[float] = []
-    shapes: list[tuple[int, ...]] = []
-    predict = LightNetwork.predict
-
-    def record_shape(self: Any, images: Any) -> Any:
-        count, channels, *grid = images.shape
-        shapes.append((count, channels // 2, *grid))
-        return predict(self, images)
 
     def on_field(*_: Any) -> None:
         trace.enter(None)
         first_picture.append(sum(part.wall for part in trace.root.parts.values()))
 
-    LightNetwork.predict = record_shape  # type: ignore[method-assign]
     reset_peak_memory()
-    try:
-        with trace.time_functions(FUNCTIONS, _WITHOUT_PARTS):
-            reply = run_request(registry, request, lambda update: trace.enter(update.stage), on_field)
-            trace.enter(None)
-    finally:
-        LightNetwork.predict = predict  # type: ignore[method-assign]
+    with trace.time_functions(FUNCTIONS, _WITHOUT_PARTS):
+        reply = run_request(registry, request, lambda update: trace.enter(update.stage), on_field)
+        trace.enter(None)
     trace.root.parts.pop("done", None)
     whole = sum(part.wall for part in trace.root.parts.values())
-    return Profile(trace.root, first_picture[0], whole, read_peak_memory_mb(), shapes, reply)
+    return Profile(trace.root, first_picture[0], whole, read_peak_memory_mb(), reply)
 
 
 def _write(run: Profile) -> Span:
@@ -155,13 +142,12 @@ def _list_numbers(run: Profile, written: Span) -> dict[str, Any]:
     }
 
 
-def _measure_machine(run: Profile) -> dict[str, Any]:
+def _measure_machine(run: Profile, multiply_adds: int) -> dict[str, Any]:
     """The least time that the network could take, from the machine's matrix products."""
     from ...core.network.inference import has_fast_bfloat16
 
     peaks = {precision: measure_matrix_product_gflops(precision) for precision in ("float32", "bfloat16")}
     used = "bfloat16" if has_fast_bfloat16() else "float32"
-    multiply_adds = sum(count_multiply_adds(shape) for shape in run.shapes)
     convolutions = 1e3 * run.steps.total(CONVOLUTIONS).wall
     least = 2 * multiply_adds / peaks[used] / 1e6
     return {

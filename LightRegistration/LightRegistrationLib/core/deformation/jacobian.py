@@ -18,6 +18,9 @@ _PERCENTILE_STEP = 7
 """Percentiles are those of every seventh determinant, which takes a seventh of the time; odd, so that all columns of a
 grid with even axes are among them. Chosen, not measured."""
 
+_SLAB_CELLS = 4
+"""Determinants are computed for slabs of so many cells: few calls, and arrays that stay in the cache."""
+
 
 def compute_corner_determinants(field: DisplacementField) -> FloatArray:
     """Compute the Jacobian determinants of x -> x + d(x) at the 8 corners of each cell of the trilinear field.
@@ -31,23 +34,25 @@ def compute_corner_determinants(field: DisplacementField) -> FloatArray:
     parts = split_range(shape[0] - 1, min(torch.get_num_threads(), max(1, shape[0] - 1)))
 
     def work(number: int) -> None:
-        for k in parts[number]:
-            displacements = np.ascontiguousarray(np.moveaxis(field.array[k : k + 2] @ to_cells.T, -1, 0))
-            _compute_slab_determinants(displacements, result[:, k])
+        part = parts[number]
+        for k in part[::_SLAB_CELLS]:
+            last = min(k + _SLAB_CELLS, part.stop)
+            displacements = np.ascontiguousarray(np.moveaxis(field.array[k : last + 1] @ to_cells.T, -1, 0))
+            _compute_slab_determinants(displacements, result[:, k:last])
 
     run_in_threads(work, len(parts))
     return result
 
 
 def _compute_slab_determinants(displacements: FloatArray, result: FloatArray) -> None:
-    """Fill in (8, j - 1, i - 1) for the cells between two slices; displacements: (3, 2, j, i) in cells."""
+    """Fill in (8, k - 1, j - 1, i - 1) for the cells of a slab; displacements: (3, k, j, i) in cells."""
     along_i, along_j, along_k = (np.diff(displacements, axis=axis) for axis in (3, 2, 1))
     for axis, differences in enumerate((along_i, along_j, along_k)):
         differences[axis] += 1
     for corner, (k, j, i) in enumerate(product((0, 1), repeat=3)):
-        a = along_i[:, k, get_corner_nodes(j)]
-        b = along_j[:, k, :, get_corner_nodes(i)]
-        c = along_k[:, 0, get_corner_nodes(j), get_corner_nodes(i)]
+        a = along_i[:, get_corner_nodes(k), get_corner_nodes(j)]
+        b = along_j[:, get_corner_nodes(k), :, get_corner_nodes(i)]
+        c = along_k[:, :, get_corner_nodes(j), get_corner_nodes(i)]
         result[corner] = (
             a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .flows import compose, exponential, resize_flow, warp
 from .inputs import INTENSITY, compute_inputs, count_channels
-from .light_network import WIDTHS, LightNetwork
+from .light_network import WIDTHS, LightNetwork, Responses
 from .pyramid import Shape, average_image, move_flow
 
 COARSE_FACTORS = (2, 4, 8)
@@ -85,13 +85,15 @@ class RecursiveCascade(nn.Module):
         predictions: list[Tensor] = []
         total: Tensor | None = None
         level = 0
+        fixed_responses: dict[LightNetwork, Responses] = {}
         for factor, index in steps:
             if factor != level:
+                fixed_responses.clear()
                 seen = [compute_inputs(average_image(image, factor), self.config.inputs) for image in (fixed, moving)]
                 total = None if total is None else move_flow(total, level, shape, factor)
                 level = factor
             warped = seen[1] if total is None else warp(seen[1], resize_flow(total, tuple(seen[1].shape[2:])))
-            prediction = self._predict(self._network(index), seen[0], warped)
+            prediction = self.predict(self._network(index), seen[0], warped, fixed_responses)
             predictions.append(prediction)
             flow = exponential(prediction, self.config.squarings) if self.config.head == "half" else prediction
             total = flow if total is None else compose(total, flow)
@@ -103,25 +105,22 @@ class RecursiveCascade(nn.Module):
         assert isinstance(network, LightNetwork)
         return network
 
-    def _predict(self, network: LightNetwork, fixed: Tensor, moving: Tensor) -> Tensor:
+    def predict(
+        self, network: LightNetwork, fixed: Tensor, moving: Tensor, fixed_responses: dict[LightNetwork, Responses]
+    ) -> Tensor:
+        """Predict the velocity or displacement of one cascade from the channels of both images (N, C, D, H, W).
+
+        fixed_responses: of this fixed image; filled here, since they do not change between cascades on one grid.
+        """
         if not self.config.symmetric:
             return self._bounded(network(moving, fixed).float())
-        forward, backward = network.predict(_stack_orders(moving, fixed)).float().chunk(2)
-        return self._bounded((forward - backward) / 2)
+        if network not in fixed_responses:
+            fixed_responses[network] = network.respond(fixed)
+        responses = network.respond(moving), fixed_responses[network]
+        return self._bounded(network.predict_antisymmetric(*responses).float())
 
     def _bounded(self, prediction: Tensor) -> Tensor:
         if self.config.head == "full":
             return prediction
         bound = self.config.bound_voxels
         return bound * torch.tanh(prediction / bound)
-
-
-def _stack_orders(moving: Tensor, fixed: Tensor) -> Tensor:
-    """Stack images (N, C, ...) in both orders: (2 N, 2 C, ...), first all (moving, fixed), then all (fixed, moving).
-
-    In the type that the network computes in, so that no large tensor is written twice.
-    """
-    kind = moving.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else moving.dtype
-    orders = torch.cat([image.to(dtype) for image in (moving, fixed, fixed, moving)], dim=1)
-    return orders.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 1)

@@ -70,5 +70,5 @@ def resize_flow(flow: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(flow.shape[2:]) == tuple(shape):
         return flow
     ratio = [new / old for new, old in zip(shape[::-1], flow.shape[:1:-1], strict=True)]
-    resized = F.interpolate(flow, size=shape, mode="trilinear", align_corners=False)
-    return resized * torch.tensor(ratio, dtype=flow.dtype, device=flow.device).view(1, 3, 1, 1, 1)
+    scaled = flow * torch.tensor(ratio, dtype=flow.dtype, device=flow.device).view(1, 3, 1, 1, 1)
+    return F.interpolate(scaled, size=shape, mode="trilinear", align_corners=False)

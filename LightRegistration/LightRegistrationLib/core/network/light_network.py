@@ -8,14 +8,26 @@ with skip connections, and a last layer for the dense flow.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64, 128)
 """Channels of the encoder's layers as published."""
 STRIDE = 16
 """Every axis of the network grid is a multiple of this many voxels."""
+
+
+class Responses(NamedTuple):
+    """The share of one image in the network's first layer, (N, widths[0], D/2, H/2, W/2) each.
+
+    The first layer is linear: its result for two images is the sum of the shares of both.
+    """
+
+    as_moving: Tensor
+    as_fixed: Tensor
 
 
 class LightNetwork(nn.Module):
@@ -48,16 +60,39 @@ class LightNetwork(nn.Module):
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Predict the displacement or velocity from the fixed to the moving image."""
-        return self.predict(torch.cat([moving, fixed], dim=1))
+        return self.flow(self._decode(self._first(torch.cat([moving, fixed], dim=1))))
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Predict as `forward`, from the channels of both images in one tensor, those of the moving image first."""
-        x = images
-        skips = []
-        for layer in self.encoder:
-            x = torch.relu(layer(x))
+    def respond(self, image: Tensor) -> Responses:
+        """Compute the share of one image in the first layer, in each of its two places; without the bias."""
+        weight = torch.cat(self._first.weight.chunk(2, dim=1))
+        return Responses(*F.conv3d(image, weight, stride=2, padding=1).chunk(2, dim=1))
+
+    def predict_antisymmetric(self, moving: Responses, fixed: Responses) -> Tensor:
+        """Predict (N(moving, fixed) - N(fixed, moving)) / 2 from the responses to both images.
+
+        Exactly antisymmetric: the exchange of both changes the sign of each value and nothing else.
+        """
+        assert self._first.bias is not None
+        bias = self._first.bias.view(1, -1, 1, 1, 1)
+        orders = [first.as_moving + second.as_fixed for first, second in ((moving, fixed), (fixed, moving))]
+        forward, backward = self._decode(torch.cat(orders).add_(bias)).chunk(2)
+        # The last layer is linear: half of the difference goes through it once, and its bias cancels.
+        return F.conv3d((forward - backward).mul_(0.5), self.flow.weight, padding=1)
+
+    @property
+    def _first(self) -> nn.Conv3d:
+        layer = self.encoder[0]
+        assert isinstance(layer, nn.Conv3d)
+        return layer
+
+    def _decode(self, first: Tensor) -> Tensor:
+        """Run all layers between the first and the last; first: the result of the first layer, overwritten."""
+        x = first.relu_()
+        skips = [x]
+        for layer in self.encoder[1:]:
+            x = layer(x).relu_()
             skips.append(x)
         skips.pop()
         for layer in self.decoder:
-            x = torch.cat([torch.relu(layer(x)), skips.pop()], dim=1)
-        return self.flow(x)
+            x = torch.cat([layer(x).relu_(), skips.pop()], dim=1)
+        return x

@@ -7,6 +7,7 @@ import torch
 
 from LightRegistrationLib.core.network.cascade import CascadeConfig, RecursiveCascade
 from LightRegistrationLib.core.network.flows import compose, exponential, resize_flow, warp
+from LightRegistrationLib.core.network.inputs import compute_inputs
 from LightRegistrationLib.core.network.light_network import LightNetwork
 
 IMAGES = torch.rand(2, 1, 1, 32, 48, 32, generator=torch.Generator().manual_seed(3))
@@ -67,7 +68,19 @@ def test_swapping_the_images_negates_the_velocity_of_a_symmetric_student(inputs)
         _, (forward,) = student(fixed, moving)
         _, (backward,) = student(moving, fixed)
     assert forward.abs().max() > 0.1
-    torch.testing.assert_close(forward, -backward)
+    assert torch.equal(forward, -backward)
+
+
+@pytest.mark.parametrize("inputs", ["intensity", "z-scores"])
+def test_a_symmetric_student_predicts_half_the_difference_of_both_orders(inputs):
+    config = CascadeConfig(cascades=1, symmetric=True, inputs=inputs)
+    student = strong(config)
+    fixed, moving = (compute_inputs(image, inputs) for image in smooth_images())
+    (network,) = student.networks
+    with torch.inference_mode():
+        _, (found,) = student(*smooth_images())
+        difference = (network(moving, fixed) - network(fixed, moving)) / 2
+    torch.testing.assert_close(found, config.bound_voxels * torch.tanh(difference / config.bound_voxels))
 
 
 def test_pairs_of_a_batch_do_not_mix():
