@@ -7,7 +7,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,3 +106,21 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def print_and_write(
+    rows: Iterable[dict[str, Any]],
+    folder: Path,
+    name: str,
+    format_report: Callable[[Sequence[dict[str, Any]]], str],
+    plot: Callable[[Sequence[dict[str, Any]]], Any],
+) -> None:
+    """Print each row as soon as it is measured, then write table, values, plot and rows (.csv), and print the table."""
+    measured = []
+    for row in rows:
+        measured.append(row)
+        print({key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}, flush=True)
+    text = format_report(measured)
+    write_report(folder, name, text, measured, plot(measured))
+    write_csv(folder / f"{name}.csv", measured)
+    print(text)

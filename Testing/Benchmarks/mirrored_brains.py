@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import benchmark_parser, brain_ring, new_figure, parse, write_csv, write_report
+from common import benchmark_parser, brain_ring, new_figure, parse, print_and_write
 from robustness import load_named_case
 from robustness_report import name_sentences
 
@@ -110,14 +110,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15, help="of the ring (default: 15)")
     parser.add_argument("--refine", choices=list(RefinementPreset), default=RefinementPreset.NONE)
     arguments = parse(parser)
-    rows = []
-    for row in measure(arguments.data, arguments.threads, arguments.pairs, RefinementPreset(arguments.refine)):
-        rows.append(row)
-        print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    text = format_report(rows)
-    write_report(arguments.output, NAME, text, rows, plot(rows))
-    write_csv(arguments.output / f"{NAME}.csv", rows)
-    print(text)
+    rows = measure(arguments.data, arguments.threads, arguments.pairs, RefinementPreset(arguments.refine))
+    print_and_write(rows, arguments.output, NAME, format_report, plot)
 
 
 if __name__ == "__main__":

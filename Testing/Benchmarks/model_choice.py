@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import benchmark_parser, new_figure, parse, write_csv, write_report
+from common import benchmark_parser, new_figure, parse, print_and_write
 from compare.plan import abdomen
 from robustness import SETS as REAL_SETS
 from robustness import load_named_case, read_set
@@ -242,17 +242,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs") / NAME, help=f"default: runs/{NAME}")
     arguments = parse(parser)
     benchmark = Benchmark(arguments.threads)
-    rows: list[Row] = []
-    for group in arguments.sets:
-        for number, pair in enumerate(list_pairs(arguments.data, arguments.work, group)[: arguments.pairs]):
-            names = list(list_variations(group)) if number < arguments.varied else [AS_LOADED]
-            for row in benchmark.measure(pair, names):
-                rows.append(row)
-                print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    text = format_report(rows)
-    write_report(arguments.output, NAME, text, rows, plot(rows))
-    write_csv(arguments.output / f"{NAME}.csv", rows)
-    print(text)
+    rows = (
+        row
+        for group in arguments.sets
+        for number, pair in enumerate(list_pairs(arguments.data, arguments.work, group)[: arguments.pairs])
+        for row in benchmark.measure(pair, list(list_variations(group)) if number < arguments.varied else [AS_LOADED])
+    )
+    print_and_write(rows, arguments.output, NAME, format_report, plot)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from common import benchmark_parser, new_figure, parse, write_csv, write_report
+from common import benchmark_parser, new_figure, parse, print_and_write
 from contrast_pairs import points_in_brain
 
 from LightRegistrationLib.core.geometry.geometry import FloatArray
@@ -81,14 +81,8 @@ def plot(rows: Sequence[Row]) -> Any:
 def main() -> None:
     """Run the command."""
     arguments = parse(benchmark_parser(__doc__, Path("runs") / NAME))
-    rows = []
-    for row in measure(arguments.data, arguments.threads):
-        rows.append(row)
-        print({k: round(v, 2) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    text = format_report(rows)
-    write_report(arguments.output, NAME, text, rows, plot(rows))
-    write_csv(arguments.output / f"{NAME}.csv", rows)
-    print(text)
+    rows = measure(arguments.data, arguments.threads)
+    print_and_write(rows, arguments.output, NAME, format_report, plot)
 
 
 if __name__ == "__main__":

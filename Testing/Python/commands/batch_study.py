@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,9 +17,7 @@ import SimpleITK as sitk
 
 from ..command_line import COMMAND, ONE_THREAD, QUICK
 from ..processes import PATIENCE_S
-
-if TYPE_CHECKING:
-    from .conftest import PairFiles
+from .pair_files import PairFiles
 
 LANDMARKS = np.array([[[10.0, 20, 5], [12, 21, 5]], [[-30, 5, 10], [-28, 9, 11]]])
 """Of the good pair: (n, 2, 3), fixed and moving, RAS mm; they need not be right."""

@@ -12,11 +12,12 @@ import pytest
 import SimpleITK as sitk
 from jsonschema import Draft202012Validator
 
-from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom_pair
+from LightRegistrationLib.commands.phantom.pair import make_phantom_pair
 from LightRegistrationLib.core.report.schema import SCHEMA_FILE
 
 from ..command_line import run_fresh_command
 from .batch_study import make_arguments, write_study
+from .pair_files import PairFiles
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,6 @@ class Run:
 
     def image(self, name: str) -> sitk.Image:
         return sitk.ReadImage(str(self.output / name))
-
-
-@dataclass(frozen=True)
-class PairFiles:
-    """A small phantom pair on disk (label maps as NIfTI)."""
-
-    pair: PhantomPair
-    fixed: Path
-    moving: Path
-    fixed_segmentation: Path
-    moving_segmentation: Path
 
 
 def check_schema(report: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ from LightRegistrationLib.scene.files.saving import save_segmentation
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation
 
 from ..command_line import run_command
-from .conftest import PairFiles, Run
+from .conftest import Run
+from .pair_files import PairFiles
 
 LPS = np.array([-1.0, -1.0, 1.0])
 INVERSE_MM = 0.02

@@ -15,7 +15,8 @@ import pytest
 import SimpleITK as sitk
 
 from ..command_line import COMMAND, run_command
-from .conftest import PairFiles, write_image
+from .conftest import write_image
+from .pair_files import PairFiles
 
 
 @dataclass(frozen=True)

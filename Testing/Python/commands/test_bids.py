@@ -21,7 +21,8 @@ from LightRegistrationLib.commands.register.request import FilesRequest
 from LightRegistrationLib.core.errors import InputError
 
 from ..command_line import QUICK, run_command
-from .conftest import PairFiles, Run, check_schema
+from .conftest import Run, check_schema
+from .pair_files import PairFiles
 
 
 @pytest.fixture

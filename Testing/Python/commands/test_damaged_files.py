@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ..command_line import run_command
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 
 def cut(content: bytes, random: Random) -> bytes:

@@ -12,7 +12,7 @@ from LightRegistrationLib.commands.evaluate.command import evaluate_files
 from LightRegistrationLib.core.errors import InputError
 
 from ..command_line import run_command
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 
 @pytest.fixture

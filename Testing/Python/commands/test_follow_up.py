@@ -9,7 +9,8 @@ import SimpleITK as sitk
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 
 from ..command_line import run_command
-from .conftest import PairFiles, Run, check_schema, write_image
+from .conftest import Run, check_schema, write_image
+from .pair_files import PairFiles
 
 RADIUS_MM, HEIGHT = 9.0, 400
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ..command_line import run_command, run_fresh_command
-from .conftest import PairFiles, Run
+from .conftest import Run
+from .pair_files import PairFiles
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork: every command is a fresh process")
 

@@ -16,7 +16,8 @@ from LightRegistrationLib.scene.files.loading import load_transform_node
 from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, transform_points
 
 from ..command_line import QUICK, run_command
-from .conftest import PairFiles, Run, check_schema
+from .conftest import Run, check_schema
+from .pair_files import PairFiles
 
 LPS = np.array([-1.0, -1.0, 1.0])
 SAME_MM = 0.001

@@ -17,7 +17,7 @@ from LightRegistrationLib.commands.files.output_folder import staging_folder
 from LightRegistrationLib.core.errors import InputError
 
 from ..command_line import COMMAND, ONE_THREAD, run_command
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and pipes of POSIX systems")
 

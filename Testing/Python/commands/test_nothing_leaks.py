@@ -17,7 +17,7 @@ from LightRegistrationLib.core.geometry.volume import Volume
 
 from ..audited import audited_environment, find_forbidden, read_events
 from ..command_line import QUICK, run_fresh_command
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 BENCHMARKS = Path(__file__).parents[2] / "Benchmarks"
 PATIENT, PATIENT_ID = "Zaphod^Beeblebrox", "PID-4711-0815"

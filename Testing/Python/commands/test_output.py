@@ -20,7 +20,7 @@ from LightRegistrationLib.core.errors import InputError
 
 from ..command_line import COMMAND, ONE_THREAD, QUICK, RunningCommand, start_command
 from ..processes import PATIENCE_S, is_alive
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 
 def _write(folder: Path, content: str, views: bool = True) -> None:

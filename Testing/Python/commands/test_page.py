@@ -13,7 +13,8 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.commands.register import register_files
 
-from .conftest import PairFiles, check_schema
+from .conftest import check_schema
+from .pair_files import PairFiles
 
 
 class Page(HTMLParser):

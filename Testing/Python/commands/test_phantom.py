@@ -10,7 +10,7 @@ from LightRegistrationLib.commands.phantom.pair import PhantomPair, make_phantom
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.core.geometry.volume import Segmentation
 
-from .conftest import PairFiles
+from .pair_files import PairFiles
 
 
 @pytest.fixture(scope="module")

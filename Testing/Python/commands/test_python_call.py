@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from ..command_line import ONE_THREAD
-from .conftest import PairFiles, Run
+from .conftest import Run
+from .pair_files import PairFiles
 
 BATCH = """
 import json, sys

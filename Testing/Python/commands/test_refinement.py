@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from ..command_line import run_command
-from .conftest import PairFiles, Run, check_schema, write_image
+from .conftest import Run, check_schema, write_image
+from .pair_files import PairFiles
 
 PRESERVED = 10
 """The label value of a thalamus of the phantom."""

@@ -15,7 +15,8 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 
 from ..command_line import COMMAND, ONE_THREAD
 from ..core.body_phantoms import COVERS, add_model
-from .conftest import PairFiles, Run, check_schema
+from .conftest import Run, check_schema
+from .pair_files import PairFiles
 
 
 def test_prints_nothing_without_a_terminal(registered: Run) -> None:
