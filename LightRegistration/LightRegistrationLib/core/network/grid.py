@@ -134,8 +134,8 @@ def resample_to_grid(shrunk: ShrunkImage, geometry: Geometry, matrix: FloatArray
     """Resample an image to a grid; matrix: 4x4, RAS mm of the grid -> RAS mm of the image."""
     coordinates = compute_affine_coordinates(geometry, shrunk.geometry, matrix)
     limits = torch.tensor(shrunk.tensor.shape[:1:-1], dtype=torch.float32).view(1, 3, 1, 1, 1) - 1
-    known = ((coordinates >= 0) & (coordinates <= limits)).all(1, keepdim=True)
-    return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry, known)
+    i, j, k = ((coordinates >= 0) & (coordinates <= limits)).split(1, dim=1)
+    return GridImage(sample(shrunk.tensor, coordinates, padding="zeros"), geometry, i & j & k)
 
 
 def are_framed_alike(fixed: Geometry, moving: Geometry, matrix: FloatArray) -> bool:
