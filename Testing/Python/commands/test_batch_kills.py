@@ -21,6 +21,10 @@ from .batch_study import Running, check_equal, make_arguments, needs_dask, read_
 from .conftest import Run
 
 
+_LEAVING_S = 20.0
+"""So long a process of Dask may take to leave before it is killed."""
+
+
 class DaskProcesses:
     """A scheduler and one worker, started as the documents of Dask say; they end with the block."""
 
@@ -66,7 +70,12 @@ class DaskProcesses:
     def __exit__(self, *error: object) -> None:
         for process in reversed(self._started):
             process.terminate()
-            process.wait(PATIENCE_S)
+            try:
+                process.wait(_LEAVING_S)
+            except subprocess.TimeoutExpired:  # `dask worker` can wait forever for a child that was just starting
+                for child in [*list_children(process.pid), process.pid]:
+                    os.kill(child, signal.SIGKILL)
+                process.wait(PATIENCE_S)
         self._file.unlink(missing_ok=True)
 
 
