@@ -20,7 +20,6 @@ from ..processes import PATIENCE_S, ends
 from .batch_study import Running, check_equal, make_arguments, needs_dask, read_states
 from .conftest import Run
 
-
 _LEAVING_S = 20.0
 """So long a process of Dask may take to leave before it is killed."""
 
@@ -74,7 +73,8 @@ class DaskProcesses:
                 process.wait(_LEAVING_S)
             except subprocess.TimeoutExpired:  # `dask worker` can wait forever for a child that was just starting
                 for child in [*list_children(process.pid), process.pid]:
-                    os.kill(child, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
                 process.wait(PATIENCE_S)
         self._file.unlink(missing_ok=True)
 
