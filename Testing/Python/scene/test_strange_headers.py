@@ -37,8 +37,8 @@ DIGITS = "9" * 5000
         ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a.mha"), "names itself"),
         ("a.mha", meta(8, VOXELS).replace(b"NDims = 3", b"NDims = 3.5"), "number of axes"),
         ("a.mha", meta(8, VOXELS, "TransformMatrix = 1 0"), "TransformMatrix in the header has 2 numbers"),
-        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d\x01 1 2 0 0"), "is missing"),
-        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d.raw 1 8 0"), "is missing"),
+        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d\x01 1 2 0 0"), "cannot be read"),
+        ("a.mha", meta(8, VOXELS).replace(b"LOCAL", b"a%d.raw 1 8 0"), "fewer than its 8 slices"),
         ("a.mha", meta(8, VOXELS).replace(b"MET_SHORT", b"MET_X"), "of the type 'X' are not read"),
         (
             "a.nii",

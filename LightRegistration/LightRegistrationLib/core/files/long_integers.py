@@ -8,9 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .claimed_size import is_file
-from .text_header import NRRD_SUFFIXES, TextHeader
+from .metaimage import META_TYPES, is_true
+from .nrrd import NRRD_TYPES
+from .text_header import DATA_FILE, NRRD_SUFFIXES, TextHeader
 
-_SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+_SKIPS = ("line skip", "byte skip")
+
+
+def holds_long_integers(header: TextHeader) -> bool:
+    """Tell whether the voxels of a sound NRRD file or MetaImage are integers of 64 bits."""
+    fields = header.fields
+    if header.path.name.lower().endswith(NRRD_SUFFIXES):
+        return NRRD_TYPES[fields["type"].lower()] in ("i8", "u8")
+    return META_TYPES[fields["ElementType"].upper()] in ("i8", "u8")
 
 
 def read_long_integers(header: TextHeader) -> NDArray | None:
@@ -29,7 +39,7 @@ def read_long_integers(header: TextHeader) -> NDArray | None:
 def _read_nrrd(header: TextHeader) -> NDArray | None:
     fields = header.fields
     kind = fields["type"].lower()
-    name = fields.get("data file") or fields.get("datafile")
+    name = fields.get(DATA_FILE)
     data = header.path if name is None else header.path.parent / name
     if not is_file(data) or any(header.number(key, 0) for key in _SKIPS):
         return None
@@ -48,7 +58,7 @@ def _read_nrrd(header: TextHeader) -> NDArray | None:
 
 def _read_meta(header: TextHeader) -> NDArray | None:
     fields = header.fields
-    if not _is_true(fields.get("BinaryData", "True")):
+    if not is_true(header, "BinaryData", missing=True):
         return None
     name = fields["ElementDataFile"]
     is_local = name.upper() == "LOCAL"
@@ -58,14 +68,10 @@ def _read_meta(header: TextHeader) -> NDArray | None:
     with data.open("rb") as stream:
         stream.seek(header.length if is_local else 0)
         content = stream.read()
-    if _is_true(fields.get("CompressedData", "False")):
+    if is_true(header, "CompressedData"):
         content = zlib.decompressobj(wbits=47).decompress(content)
-    order = ">" if _is_true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))) else "<"
+    order = ">" if any(is_true(header, key) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")) else "<"
     return _decode(content, order, "ULONG" in fields["ElementType"].upper(), is_text=False)
-
-
-def _is_true(word: str) -> bool:
-    return word.lower().startswith(("t", "1"))
 
 
 def _decode(content: bytes, order: str, is_unsigned: bool, is_text: bool) -> NDArray:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from .text_header import TextHeader, check_nrrd, read_text_header
+from .nrrd import check_nrrd
+from .text_header import TextHeader, read_text_header
 
 MAX_EXTENT_FACTOR = 8
 """Segments whose extents hold more than this many times the voxels of the grid are refused: the reader reserves memory

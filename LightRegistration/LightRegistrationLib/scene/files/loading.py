@@ -15,7 +15,8 @@ import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
-from ...core.files.long_integers import read_long_integers
+from ...core.files.long_integers import holds_long_integers, read_long_integers
+from ...core.files.metaimage import check_meta
 from ...core.files.nifti import (
     NIFTI_SUFFIXES,
     check_nifti,
@@ -25,15 +26,9 @@ from ...core.files.nifti import (
     read_nifti_header,
 )
 from ...core.files.nifti_header import list_header_warnings
+from ...core.files.nrrd import check_nrrd
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
-from ...core.files.text_header import (
-    META_SUFFIXES,
-    NRRD_SUFFIXES,
-    check_meta,
-    check_nrrd,
-    holds_long_integers,
-    read_text_header,
-)
+from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, read_text_header
 from ...core.files.transform_parameters import (
     MATLAB_TRANSFORM_SUFFIX,
     TEXT_TRANSFORM_SUFFIXES,

@@ -10,7 +10,8 @@ from typing import Any
 import slicer
 
 from ...core.errors import InputError
-from ...core.files.text_header import NRRD_SUFFIXES, check_nrrd
+from ...core.files.nrrd import check_nrrd
+from ...core.files.text_header import NRRD_SUFFIXES
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Volume
 from ..nodes.transforms import transform_from_field

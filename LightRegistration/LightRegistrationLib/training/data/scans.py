@@ -13,8 +13,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...core.errors import InputError
+from ...core.files.metaimage import check_meta
 from ...core.files.nifti import check_nifti
-from ...core.files.text_header import META_SUFFIXES, check_meta
+from ...core.files.nrrd import check_nrrd
+from ...core.files.text_header import META_SUFFIXES, is_nrrd
 from ...core.geometry.geometry import homogeneous
 from ...core.geometry.volume import Volume
 
@@ -117,6 +119,8 @@ def read_image(path: Path) -> Volume:
     try:
         if path.name.lower().endswith(META_SUFFIXES) and path.is_file():
             check_meta(path)  # of a compressed one that is cut off, ITK would read other values
+        elif path.is_file() and is_nrrd(path):
+            check_nrrd(path)
         image = sitk.ReadImage(str(path))
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as a volume; it is damaged or in an unknown format.") from error

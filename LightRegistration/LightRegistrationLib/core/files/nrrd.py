@@ -1,0 +1,118 @@
+"""Checks of NRRD headers, for what ITK reads wrongly or reports without the reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .claimed_size import check_claimed_size, check_sizes
+from .data_files import LIST, find_data_file, find_data_files, is_numbered, number_names
+from .settings import FILES
+from .text_header import DATA_FILE, TextHeader, is_finite, read_nrrd_header
+
+NRRD_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), "i8"),
+    **dict.fromkeys(("int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+"""The names of voxel types, and their numpy types."""
+_ENCODINGS = ("raw", "txt", "text", "ascii", "hex", "gz", "gzip")
+_MILLIMETERS = ("mm", "millimeter", "millimeters", "")
+_PATTERN = re.compile(r"(\S+)\s+(\d{1,9})\s+(\d{1,9})\s+(-?\d{1,9})(?:\s+\d+)?")
+"""Numbered files: their name, the first and the last number, and the step."""
+
+
+def check_nrrd(path: Path) -> list[str]:
+    """Raise InputError for a NRRD file that ITK cannot read or reads wrongly; returns warnings about its header."""
+    header = read_nrrd_header(path)
+    fields = header.fields
+    encoding = fields.get("encoding", "raw").lower()
+    if encoding not in _ENCODINGS:
+        raise InputError(f"{path}: the encoding '{encoding}' is not read; save the file with the encoding gzip or raw.")
+    kind = fields.get("type", "").lower()
+    if kind not in NRRD_TYPES:
+        raise InputError(f"{path}: voxels of the type '{kind}' are not read; save them as float or short.")
+    sizes = check_sizes(path, header.numbers("sizes"), header.number("dimension", math.nan))
+    _check_geometry(header, len(sizes))
+    files = _find_data(header)
+    _check_size(header, files, math.prod(sizes), np.dtype(NRRD_TYPES[kind]).itemsize)
+    return list(_list_warnings(header))
+
+
+def _check_geometry(header: TextHeader, dimension: int) -> None:
+    path, fields = header.path, header.fields
+    spacings = header.numbers("spacings")
+    if dimension == 3 and "space directions" not in fields and not is_finite(spacings):
+        raise InputError(f"{path}: the header gives an axis no voxel spacing (nan); repair it.")
+    for key in ("sizes", "spacings", "space directions", "space origin", "measurement frame", "axis mins", "axis maxs"):
+        if any(len(word) > FILES.max_header_word for word in re.split(r"[\s(),]+", fields.get(key, ""))):
+            raise InputError(f"{path}: the header is damaged (its {key} are too long to be numbers).")
+    units = [unit.strip().lower() for unit in fields.get("space units", "").replace('"', " ").split()]
+    others = [unit for unit in units if unit not in _MILLIMETERS]
+    if others:
+        raise InputError(f"{path}: the header's unit of length is {others[0]}; save the volume in mm.")
+    if dimension == 3 and "none" in re.split(r"[\s()]+", fields.get("space directions", "").lower()):
+        raise InputError(f"{path}: the header gives an axis no direction in space (none); save three axes of space.")
+    if header.number("byte skip", 0) < -1:
+        raise InputError(f"{path}: the header is damaged (a byte skip below -1).")
+
+
+def _find_data(header: TextHeader) -> list[Path]:
+    """Return the files with the voxels. Raises InputError if one is missing or lies elsewhere."""
+    path, name = header.path, header.fields.get(DATA_FILE)
+    if name is None:
+        return [path]
+    if name.startswith(LIST):
+        if not header.listed:
+            raise InputError(f"{path}: the header lists no file with voxels; repair the header.")
+        return find_data_files(path, header.listed)
+    if not re.search(r"%\d*d", name):
+        return [find_data_file(path, name)]
+    numbered = _PATTERN.fullmatch(name)
+    step = int(numbered[4]) if numbered else 0
+    if numbered is None or step == 0 or not is_numbered(numbered[1]):
+        raise InputError(f"{path}: the header's numbered files, '{name}', cannot be read; list their names instead.")
+    numbers = range(int(numbered[2]), int(numbered[3]) + (1 if step > 0 else -1), step)
+    return find_data_files(path, number_names(numbered[1], numbers))
+
+
+def _list_warnings(header: TextHeader) -> Iterator[str]:
+    fields = header.fields
+    if "space directions" not in fields and "spacings" not in fields:
+        yield "the header gives no voxel spacing; 1 mm is assumed"
+    if "space directions" in fields and "space origin" not in fields:
+        yield "the header gives no position; its first voxel is put at 0, 0, 0"
+    if "space" not in fields:
+        yield "the header gives no orientation; left and right may be exchanged"
+    elif fields["space"].lower().startswith(("scanner", "3d")):
+        yield f"the header gives positions in the space '{fields['space']}', which says nothing of the patient's sides"
+
+
+def _check_size(header: TextHeader, files: Sequence[Path], voxels: int, voxel_bytes: int) -> None:
+    """Raise InputError if the files with the voxels, which hold equal shares, cannot hold them."""
+    encoding = header.fields.get("encoding", "raw").lower()
+    skipped = header.numbers("byte skip") or [0.0]
+    if not is_finite(skipped):
+        raise InputError(f"{header.path}: the header is damaged (its byte skip is not a number).")
+    share = voxels // len(files)
+    for data in files:
+        start = header.length if data == header.path else 0
+        if encoding == "raw":
+            check_claimed_size(data, start + max(int(skipped[0]), 0), share * voxel_bytes)
+        elif encoding in ("gz", "gzip"):
+            check_claimed_size(data, start, share * voxel_bytes, compressed=True)
+        else:  # text: at least a digit and a space for each voxel
+            check_claimed_size(data, start, share * 2 - 1)
