@@ -13,6 +13,7 @@ from ..errors import InputError
 from .claimed_size import check_claimed_size, check_sizes, check_unpacked_size
 from .data_files import LIST, find_data_file, find_data_files, is_numbered, number_names
 from .text_header import TextHeader, is_finite, read_meta_header
+from .text_voxels import check_text_voxels
 
 META_TYPES = {
     "MET_CHAR": "i1",
@@ -143,6 +144,7 @@ def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
             check_claimed_size(data, start, claimed, compressed=is_compressed)
         else:
             check_claimed_size(data, start, claimed // size * 2 - 1)
+            check_text_voxels(data, start, claimed // size, META_TYPES[kind], kind, are_finite=True)
         if is_compressed and packed < 1:
             raise InputError(f"{path}: the header lacks CompressedDataSize; without it ITK reads other values.")
         if is_compressed:

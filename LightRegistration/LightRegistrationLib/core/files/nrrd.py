@@ -14,6 +14,7 @@ from .claimed_size import check_claimed_size, check_sizes
 from .data_files import LIST, find_data_file, find_data_files, is_numbered, number_names
 from .settings import FILES
 from .text_header import DATA_FILE, TextHeader, is_finite, read_nrrd_header
+from .text_voxels import check_text_voxels
 
 NRRD_TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -29,7 +30,8 @@ NRRD_TYPES = {
     "double": "f8",
 }
 """The names of voxel types, and their numpy types."""
-_ENCODINGS = ("raw", "txt", "text", "ascii", "hex", "gz", "gzip")
+_TEXT = ("txt", "text", "ascii")
+_ENCODINGS = ("raw", *_TEXT, "hex", "gz", "gzip")
 _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 _PATTERN = re.compile(r"(\S+)\s+(\d{1,9})\s+(\d{1,9})\s+(-?\d{1,9})(?:\s+\d+)?")
 """Numbered files: their name, the first and the last number, and the step."""
@@ -48,7 +50,7 @@ def check_nrrd(path: Path) -> list[str]:
     sizes = check_sizes(path, header.numbers("sizes"), header.number("dimension", math.nan))
     _check_geometry(header, len(sizes))
     files = _find_data(header)
-    _check_size(header, files, math.prod(sizes), np.dtype(NRRD_TYPES[kind]).itemsize)
+    _check_size(header, files, math.prod(sizes))
     return list(_list_warnings(header))
 
 
@@ -101,12 +103,15 @@ def _list_warnings(header: TextHeader) -> Iterator[str]:
         yield f"the header gives positions in the space '{fields['space']}', which says nothing of the patient's sides"
 
 
-def _check_size(header: TextHeader, files: Sequence[Path], voxels: int, voxel_bytes: int) -> None:
+def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
     """Raise InputError if the files with the voxels, which hold equal shares, cannot hold them."""
+    kind = header.fields["type"].lower()
+    dtype = NRRD_TYPES[kind]
+    voxel_bytes = np.dtype(dtype).itemsize
     encoding = header.fields.get("encoding", "raw").lower()
     skipped = header.numbers("byte skip") or [0.0]
-    if not is_finite(skipped):
-        raise InputError(f"{header.path}: the header is damaged (its byte skip is not a number).")
+    if not is_finite([*skipped, *header.numbers("line skip")]):
+        raise InputError(f"{header.path}: the header is damaged (its byte skip or line skip is not a number).")
     share = voxels // len(files)
     for data in files:
         start = header.length if data == header.path else 0
@@ -116,3 +121,6 @@ def _check_size(header: TextHeader, files: Sequence[Path], voxels: int, voxel_by
             check_claimed_size(data, start, share * voxel_bytes, compressed=True)
         else:  # text: at least a digit and a space for each voxel
             check_claimed_size(data, start, share * 2 - 1)
+        if encoding in _TEXT:
+            start += max(int(skipped[0]), 0)
+            check_text_voxels(data, start, share, dtype, kind, skipped_lines=int(header.number("line skip", 0)))

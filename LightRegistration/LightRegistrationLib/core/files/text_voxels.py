@@ -1,0 +1,87 @@
+"""Voxels that are written as text: ITK's readers let numbers beyond the voxel type wrap around, and cut fractions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .settings import FILES
+
+_INTEGER = r"[-+]?\d+"
+_FINITE = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_FLOAT = _FINITE + r"|[-+]?(?:nan|inf|infinity)"
+_SHOWN_CHARACTERS = 40
+
+
+def check_text_voxels(
+    path: Path, start: int, count: int, dtype: str, kind: str, *, skipped_lines: int = 0, are_finite: bool = False
+) -> None:
+    """Raise InputError unless a file holds so many numbers from `start` on, separated by blanks, that fit their type.
+
+    start: bytes. dtype: the voxel type as numpy names it. kind: as the header names it. skipped_lines: after `start`.
+    are_finite: the reader takes no NaN and no infinity.
+    """
+    number = _INTEGER if not dtype.startswith("f") else _FINITE if are_finite else _FLOAT
+    # Possessive: a wrong word must not be looked for in every way to cut the words before it.
+    pattern = re.compile(rf"(?:(?:{number})(?: |$))*+".encode(), re.IGNORECASE)
+    found = 0
+    with path.open("rb") as stream:
+        stream.seek(start)
+        for _ in range(skipped_lines):
+            stream.readline(FILES.read_bytes)
+        for words in _read_words(stream):
+            found += len(words)
+            if found > count:
+                break
+            if not _fit(words, dtype, pattern):
+                wrong = next(word for word in words if not _fit([word], dtype, pattern))
+                shown = wrong[:_SHOWN_CHARACTERS].decode(errors="replace")
+                raise InputError(
+                    f"{path}: the number '{shown}' among the voxels does not fit their type, {kind}; repair the type "
+                    "in the header, or the number."
+                )
+    if found != count:
+        amount = "more than" if found > count else f"only {found} of"
+        raise InputError(f"{path}: the file holds {amount} the {count} voxels of its header; repair the header.")
+
+
+def _read_words(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield the words of a file in lists, each without a comma at its end."""
+    rest = b""
+    while chunk := stream.read(FILES.read_bytes):
+        words = (rest + chunk).split()
+        # The last word may go on in the next bytes.
+        rest = words.pop() if words and not chunk[-1:].isspace() else b""
+        if len(rest) > FILES.read_bytes:
+            yield [rest]
+        yield [word.removesuffix(b",") for word in words]
+    if rest:
+        yield [rest.removesuffix(b",")]
+
+
+def _fit(words: list[bytes], dtype: str, pattern: re.Pattern[bytes]) -> bool:
+    """Tell whether words are numbers that a type can hold."""
+    if max(map(len, words), default=0) > FILES.max_header_word or not pattern.fullmatch(b" ".join(words)):
+        return False
+    return _fit_floats(words, dtype) if dtype.startswith("f") else _fit_integers(words, dtype)
+
+
+def _fit_integers(words: list[bytes], dtype: str) -> bool:
+    limits = np.iinfo(dtype)
+    try:
+        values: NDArray = np.array(words, dtype=np.uint64 if dtype == "u8" else np.int64)
+    except (OverflowError, ValueError):
+        return False
+    return not len(values) or bool(limits.min <= values.min() and values.max() <= limits.max)
+
+
+def _fit_floats(words: list[bytes], dtype: str) -> bool:
+    with np.errstate(over="ignore"):
+        are_infinite = np.isinf(np.array(words).astype(np.float64).astype(dtype)) if words else np.zeros(0, bool)
+    return all(b"inf" in words[n].lower() for n in np.flatnonzero(are_infinite))
