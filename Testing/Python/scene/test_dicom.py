@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,8 @@ def test_slices_that_are_not_one_stack_are_refused(
         ("ImageOrientationPatient", [0] * 6, "orientation of the DICOM slices is damaged"),
         ("ImageOrientationPatient", [1, 0, 0, 0.5, 0.8, 0], "orientation of the DICOM slices is damaged"),
         ("ImageOrientationPatient", [2, 0, 0, 0, 2, 0], "orientation of the DICOM slices is damaged"),
+        ("RescaleSlope", 0, "RescaleSlope of the DICOM file is 0, so that all voxels are equal"),
+        ("HighBit", 12, r"do not begin at the lowest one \(BitsStored 16, HighBit 12\)"),
     ],
 )
 def test_slices_that_contradict_themselves_are_refused(scene, tmp_path, name: str, value: Any, says: str) -> None:
@@ -192,6 +195,38 @@ def test_slices_that_contradict_themselves_are_refused(scene, tmp_path, name: st
     for data in slices:
         setattr(data, name, value)
     with pytest.raises(InputError, match=says):
+        load_volume(scene, save(tmp_path, slices))
+
+
+def test_slices_of_several_voxel_types_are_refused(scene, tmp_path) -> None:
+    slices = make_slices()
+    slices[3].PixelRepresentation = 0
+    with pytest.raises(InputError, match="several voxel types"):
+        load_volume(scene, save(tmp_path, slices))
+
+
+def test_values_that_are_not_read_as_stored_are_said(scene, tmp_path) -> None:
+    inverted, with_table = make_slices(), make_slices()
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [2, 0, 16], "HU"
+    table.add_new(0x00283006, "OW", bytes(4))
+    for data in inverted:
+        data.PhotometricInterpretation = "MONOCHROME1"
+    for data in with_table:
+        data.ModalityLUTSequence = Sequence([table])
+    for slices, says in ((inverted, "MONOCHROME1.*were read inverted"), (with_table, "Modality LUT.*not applied")):
+        lines: list[str] = []
+        load_volume(scene, save(tmp_path / says[:4], slices), on_warning=lines.append)
+        assert len(lines) == 1
+        assert re.search(says, lines[0])
+
+
+def test_colors_are_named(scene, tmp_path) -> None:
+    slices = make_slices()
+    for data in slices:
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+        data.PixelData *= 3
+    with pytest.raises(InputError, match=r"holds colors \(3 channels\)"):
         load_volume(scene, save(tmp_path, slices))
 
 
@@ -203,6 +238,11 @@ def _rescale(data: FileDataset) -> None:
     data.PerFrameFunctionalGroupsSequence[3].PixelValueTransformationSequence[0].RescaleSlope = 2
 
 
+def _flatten(data: FileDataset) -> None:
+    for frame in data.PerFrameFunctionalGroupsSequence:
+        frame.PixelValueTransformationSequence[0].RescaleSlope = 0
+
+
 @pytest.mark.parametrize(
     ("order", "edit", "says"),
     [
@@ -210,6 +250,7 @@ def _rescale(data: FileDataset) -> None:
         ([0, 1, 1, 2, 3, 4], None, "several slices at one position"),
         ([0, 1, 2, 3, 4, 5], _remove_positions, "does not give position, orientation and pixel spacing"),
         ([0, 1, 2, 3, 4, 5], _rescale, "different intensity scales"),
+        ([0, 1, 2, 3, 4, 5], _flatten, "RescaleSlope of the DICOM file is 0"),
     ],
 )
 def test_frames_that_are_not_one_stack_are_refused(scene, tmp_path, order, edit, says: str) -> None:

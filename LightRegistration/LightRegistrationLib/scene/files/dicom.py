@@ -29,6 +29,9 @@ _TAGS = [
     "Columns",
     "NumberOfFrames",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "PixelSpacing",
@@ -37,6 +40,7 @@ _TAGS = [
     "GridFrameOffsetVector",
     "RescaleSlope",
     "RescaleIntercept",
+    "ModalityLUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]

@@ -15,6 +15,7 @@ from ..nodes.matrices import vtk_matrix
 from ..nodes.volumes import image_array, image_data, volume_from_node
 from .dicom import DicomFile, describe_names, find_series, get_value, list_left_out, read_header, read_numbers
 from .dicom_stack import SlicePlanes, compute_affine, order_slices
+from .dicom_values import check_scale, check_values
 from .itk_reading import read_files
 
 _POSITION_TOLERANCE_MM = 0.01
@@ -27,8 +28,8 @@ def read_dicom(path: Path, series: str | None, on_warning: Callable[[str], None]
     InputError for a series that is not one evenly spaced stack of slices.
     """
     files = _choose_files(path, series, on_warning)
-    if any(str(get_value(file.header, "PhotometricInterpretation")).startswith("PALETTE") for file in files):
-        raise InputError(f"{path}: a scalar volume is needed, but the DICOM series holds colors (PALETTE COLOR).")
+    for line in check_values(files, path):
+        on_warning(f"{path}: {line}.")
     if any(file.frames > 1 for file in files):
         return _read_frames(files, path)
     planes = _list_slice_planes(files, path)
@@ -164,3 +165,4 @@ def _check_same_scale(file: DicomFile) -> None:
                 f"{file.path}: the frames of the DICOM file have different intensity scales ({name}); "
                 "convert it to .nrrd first."
             )
+        check_scale(values[0].tolist(), name, file.path)
