@@ -14,7 +14,13 @@ from scipy.spatial.transform import Rotation
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.files.loading import load_linear_transform, load_segmentation, load_volume
+from LightRegistrationLib.scene.files.loading import (
+    load_linear_transform,
+    load_mask,
+    load_segmentation,
+    load_volume,
+    read_segmentation,
+)
 from LightRegistrationLib.scene.files.saving import save_node, save_scene, save_segmentation
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node, volume_node_from_volume
@@ -303,6 +309,22 @@ def test_a_slicer_segmentation_file_keeps_names_overlaps_and_colors(scene, tmp_p
         assert {s.name: int(segmentation.mask(s).sum()) for s in segmentation.segments} == {"liver": 100, "tumor": 96}
         assert {s.name: s.value for s in segmentation.segments} == {"liver": 3, "tumor": 1}
         assert node.GetSegmentation().GetNthSegment(1).GetColor() == pytest.approx((0, 1, 0))
+
+
+@pytest.mark.parametrize("layer", [0, 1], ids=["layer of another structure", "layer of its own"])
+def test_an_empty_structure_of_a_slicer_segmentation_is_said(scene, tmp_path, layer: int) -> None:
+    first, second = np.zeros((2, 8, 9, 10), np.uint8)
+    first[1:5, 2:7, 2:7] = 1
+    segments = (Segment("liver", 1, 0), Segment("tumor", 2, layer), Segment("liver", 3, layer))
+    source = segmentation_node_from_segmentation(scene, Segmentation((first, second), np.eye(4), segments), "a")
+    path = tmp_path / "a.seg.nrrd"
+    save_segmentation(source, path)
+    for read in (load_segmentation, load_mask, read_segmentation):
+        lines: list[str] = []
+        read(scene, path, on_warning=lines.append)
+        assert sorted(lines) == [
+            f"{path}: the structure '{name}' is empty; it has no voxel." for name in ("liver", "tumor")
+        ]
 
 
 @every_geometry

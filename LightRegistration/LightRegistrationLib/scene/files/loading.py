@@ -6,6 +6,7 @@ import contextlib
 import logging
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from ...core.files.transform_parameters import (
 from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.removal import remove_with_display
-from ..nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
+from ..nodes.segmentations import segment_names, segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.transforms import affine_from_transform_node, is_finite_transform, use_linear_interpolation
 from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
 from .itk_reading import explain_messages, read_files
@@ -120,7 +121,7 @@ def read_segmentation(
     path = Path(path)
     with report_os_errors(path):
         if _has_segments(path):
-            node = _load_segments(scene, path)
+            node = _load_segments(scene, path, on_warning)
             return segmentation_from_node(node), node
     return _read_label_map(path, on_warning, is_mask=False), None
 
@@ -128,7 +129,7 @@ def read_segmentation(
 def _load_labels(scene: Any, path: Path, on_warning: OnWarning, *, is_mask: bool) -> Any:
     with report_os_errors(path):
         if _has_segments(path):
-            return _load_segments(scene, path)
+            return _load_segments(scene, path, on_warning)
     segmentation = _read_label_map(path, on_warning, is_mask=is_mask)
     try:
         return segmentation_node_from_segmentation(scene, segmentation, _stem(path))
@@ -311,7 +312,7 @@ def _has_segments(path: Path) -> bool:
     return b"Segment0_ID" in header
 
 
-def _load_segments(scene: Any, path: Path) -> Any:
+def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
     stored = read_stored_segments(path)
     labeled = _count_stored_voxels(path, stored)
     storage = slicer.vtkMRMLSegmentationStorageNode()
@@ -322,14 +323,23 @@ def _load_segments(scene: Any, path: Path) -> Any:
             complete = storage.ReadData(node)
         if not complete:
             raise InputError(f"{path}: {explain_messages(messages, storage)}.")
-        _check_complete(node, path, labeled if stored else None)
+        found = _read_complete(node, path, labeled if stored else None)
     except InputError:
         remove_with_display(scene, node)
         raise
     scene.AddNode(storage)
     node.SetAndObserveStorageNodeID(storage.GetID())
     node.CreateDefaultDisplayNodes()
+    for name in _list_empty_structures(node, found):
+        on_warning(f"{path}: the structure '{name}' is empty; it has no voxel.")
     return node
+
+
+def _list_empty_structures(node: Any, found: Segmentation) -> list[str]:
+    """List the names of segments of a node without a voxel. found: what was read from the node."""
+    values = [set(np.unique(layer).tolist()) for layer in found.layers]
+    filled = Counter(segment.name for segment in found.segments if segment.value in values[segment.layer])
+    return list((Counter(segment_names(node)) - filled).elements())
 
 
 def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> int:
@@ -347,15 +357,18 @@ def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> int
     return count
 
 
-def _check_complete(node: Any, path: Path, labeled: int | None) -> None:
-    """Raise InputError for a segmentation that is empty, or has not as many labeled voxels as its file (if known)."""
+def _read_complete(node: Any, path: Path, labeled: int | None) -> Segmentation:
+    """Read the segmentation of a node.
+
+    Raises InputError for one that is empty, or has not as many labeled voxels as its file (if known).
+    """
     try:
         with capture_messages():
             found = segmentation_from_node(node)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(node.GetName() + ': ')}") from error
     if labeled is None:
-        return
+        return found
     values = [[s.value for s in found.segments if s.layer == n] for n in range(len(found.layers))]
     count = sum(int(np.count_nonzero(np.isin(layer, v))) for v, layer in zip(values, found.layers, strict=True))
     if count != labeled:
@@ -363,6 +376,7 @@ def _check_complete(node: Any, path: Path, labeled: int | None) -> None:
             f"{path}: only {count} of {labeled} labeled voxels lie in the extents that its header gives; save it again "
             "in Slicer."
         )
+    return found
 
 
 def check_file(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
