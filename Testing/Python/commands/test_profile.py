@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from LightRegistrationLib.commands.main import main
+from LightRegistrationLib.commands.profile import measure
 from LightRegistrationLib.commands.profile.machine import count_multiply_adds
 from LightRegistrationLib.commands.profile.measure import FUNCTIONS
 from LightRegistrationLib.commands.profile.tracing import Trace
@@ -87,6 +88,19 @@ def test_multiply_adds_are_those_of_the_convolutions(channels):
     last = voxels // 8 * 27 * 32 * 3
     image, network = torch.zeros(1, channels, *shape), LightNetwork(channels=channels)
     assert count_multiply_adds(lambda: network(image, image)) == down + up + last
+
+
+def test_a_file_for_the_numbers_that_cannot_be_written_is_refused_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(measure, "profile_request", None)
+    volume = tmp_path / "a.nii"
+    volume.touch()
+    for file, volumes, message in (
+        (tmp_path, [], "this is a folder"),
+        (tmp_path / "absent" / "a.json", [], "there is no folder"),
+        (volume, [volume, tmp_path / "b.nii"], "would replace the input"),
+    ):
+        assert main(["profile", *map(str, volumes), "--json", str(file)]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,46 @@ def test_values_below_0_in_a_mask_are_said(scene, tmp_path) -> None:
     assert "voxels below 0 count as inside of the mask" in lines[0]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_labels_that_are_not_finite_are_said(scene, tmp_path, value: float) -> None:
+    array = labels()
+    array[:2] = value
+    lines: list[str] = []
+    node = load_segmentation(scene, write(tmp_path / "a.nii", nifti1(array)), on_warning=lines.append)
+    assert [s.value for s in segmentation_from_node(node).segments] == [1, 2]
+    assert len(lines) == 1
+    assert "800 of its voxels are NaN or infinite; they are read as 0" in lines[0]
+    array[array > 0] = value
+    for read in (load_segmentation, load_mask):
+        with pytest.raises(InputError, match="empty; its voxels are 0, NaN or infinite"):
+            read(scene, write(tmp_path / "b.nii", nifti1(array)))
+    header = nrrd().replace(b"8 7 6", b"20 20 20").replace(b"short", b"float")
+    with pytest.raises(InputError, match="it holds NaN or infinity"):
+        load_segmentation(scene, write(tmp_path / "c.nrrd", header + array.tobytes()))
+
+
+@pytest.mark.parametrize("spacing", [1e12, 1001, 9e-9, 1e-12])
+def test_voxels_of_a_size_that_no_scan_has_are_refused(scene, tmp_path, spacing: float) -> None:
+    affine = np.diag([1, 1, spacing, 1])
+    for read, array in ((load_volume, ARRAY), (load_segmentation, labels())):
+        content = nifti1(array, qform=None, sform=affine, codes=(0, 1), pixdim=(1, 1, spacing))
+        with pytest.raises(InputError, match=r"spacing of .* mm is not possible in a scan|zero spacing"):
+            read(scene, write(tmp_path / "a.nii", content))
+    content = nrrd().replace(b"(0,0,3)", f"(0,0,{spacing})".encode()) + VOXELS
+    with pytest.raises(InputError, match=r"spacing of .* mm is not possible in a scan|zero spacing"):
+        load_volume(scene, write(tmp_path / "a.nrrd", content))
+
+
+@pytest.mark.parametrize("spacing", [1e-7, 4e-6, 900])
+def test_voxels_of_microscopes_and_of_large_phantoms_are_read(scene, tmp_path, spacing: float) -> None:
+    content = nrrd().replace(
+        b"(1.5,0,0) (0,2,0) (0,0,3)", b"(%b,0,0) (0,%b,0) (0,0,%b)" % ((str(spacing).encode(),) * 3)
+    )
+    assert volume_from_node(load_volume(scene, write(tmp_path / "a.nrrd", content + VOXELS))).geometry.spacing_mm == (
+        pytest.approx([spacing] * 3)
+    )
+
+
 def test_a_scan_is_no_segmentation(scene, tmp_path) -> None:
     smooth = np.add.outer(np.add.outer(np.arange(20), np.arange(20)), np.arange(20)).astype(np.int16) * 9
     scan = smooth + np.random.default_rng(0).integers(0, 5, smooth.shape).astype(np.int16)

@@ -92,6 +92,8 @@ def evaluate_files(
     for count, preset in product(cascades or (None,), presets):
         RegistrationSettings(model, count, threads=threads, refine=preset)
     check_threads(threads)
+    if minimum_voxels < 0:
+        raise InputError(f"The least number of voxels is 0 or more, got {minimum_voxels}.")
     _check_output(output)
     find_card(model, list_cards())
     _check_installed(pictures)

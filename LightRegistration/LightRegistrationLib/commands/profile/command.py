@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import InitialAlignment, RegistrationSettings
 from ...core.thread_count import check_threads
+from ..files.output_file import check_output_file
 from ..register.options import add_segmentation_options, add_setting_options, parse_path
 from ..register.request import FilesRequest, check_request
 from . import help_texts as texts
@@ -43,6 +46,9 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError("Name two volumes, FIXED and MOVING, or none for the built-in pair.")
     if not 16 <= options.size <= 512 or options.repeat < 1:
         raise InputError("--size is 16 to 512 voxels, and --repeat at least 1.")
+    if options.json is not None:
+        inputs = (options.fixed, options.moving, options.fixed_segmentation, options.moving_segmentation)
+        _check_json(options.json, [path for path in inputs if path is not None])
     with _load_request(options) as request:
         from .measure import profile_request
 
@@ -53,6 +59,15 @@ def _run(options: argparse.Namespace) -> None:
         except OSError as error:
             raise InputError(f"{options.json}: cannot be written ({error.strerror or error}).") from error
     print(format_profile(report))
+
+
+def _check_json(path: Path, inputs: Sequence[Path]) -> None:
+    """Raise InputError at once for a file that could not be written after the measurement."""
+    check_output_file(path, inputs, force=True)
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"{path}: cannot be written; there is no folder {path.parent}.")
+    if not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written (Permission denied).")
 
 
 @contextmanager

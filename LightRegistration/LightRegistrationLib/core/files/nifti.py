@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from .claimed_size import check_claimed_size
-from .nifti_header import GZIP_MAGIC, NiftiHeader, make_nifti1_header, parse_nifti_header
+from .nifti_header import GZIP_MAGIC, NiftiHeader, list_header_warnings, make_nifti1_header, parse_nifti_header
 from .settings import FILES
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
@@ -29,8 +29,8 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     return header
 
 
-def check_nifti(path: Path) -> None:
-    """Raise InputError if ITK would read a .nii, .nii.gz or .hdr file wrongly, or cannot read it.
+def check_nifti(path: Path) -> list[str]:
+    """Raise InputError if ITK would read a .nii, .nii.gz or .hdr file wrongly, or cannot read it; returns warnings.
 
     That is a damaged or incomplete file, an unsupported voxel type, only NaN, or a spacing of 0. ITK reads missing and
     NaN voxels as 0, and replaces a spacing of 0 by 1.
@@ -57,7 +57,11 @@ def check_nifti(path: Path) -> None:
     else:
         check_claimed_size(data, header.offset, header.length)
     with _report_damage(data), open_unpacked(data) as stream:
-        _check_voxels(stream, header, data)
+        wrong = _count_not_finite(stream, header, data)
+    warnings = list(list_header_warnings(header))
+    if wrong:
+        warnings.append(f"{wrong} of its voxels are NaN or infinite; they are read as 0")
+    return warnings
 
 
 def holds_only_finite_numbers(path: Path) -> bool:
@@ -137,17 +141,20 @@ def _read_to_checksum(stream: IO[bytes] | gzip.GzipFile) -> None:
         remaining -= len(chunk)
 
 
-def _check_voxels(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: Path) -> None:
+def _count_not_finite(stream: IO[bytes] | gzip.GzipFile, header: NiftiHeader, path: Path) -> int:
+    """Read all voxels, and count those that are not finite. Raises InputError if some are missing or none is finite."""
     stream.seek(header.offset)
-    length, finite = 0, header.float_type is None
+    length = count = finite = 0
     # Not further than the header says: a small compressed file may unpack to any length.
     while chunk := stream.read(min(FILES.read_bytes, header.length - length)):
         length += len(chunk)
-        if not finite:
-            usable = len(chunk) - len(chunk) % 8
-            finite = bool(np.isfinite(np.frombuffer(chunk[:usable], dtype=header.float_type)).any())
+        if header.float_type is not None:
+            values = np.frombuffer(chunk[: len(chunk) - len(chunk) % 8], dtype=header.float_type)
+            count += len(values)
+            finite += int(np.count_nonzero(np.isfinite(values)))
     _read_to_checksum(stream)
     if length < header.length:
         raise InputError(f"{path}: the file is cut off ({length} of {header.length} bytes); copy or download it again.")
-    if not finite:
+    if count and not finite:
         raise InputError(f"{path}: the volume holds no finite value (only NaN or infinity).")
+    return count - finite

@@ -13,6 +13,10 @@ from ..errors import InputError
 FloatArray = NDArray[np.floating[Any]]
 
 
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-8, 1000.0
+"""Voxels of no scan are smaller or larger: an atom has 1e-7 mm. Chosen."""
+
+
 def homogeneous(matrix: ArrayLike, offset: ArrayLike) -> FloatArray:
     """Return the 4x4 matrix of x -> matrix @ x + offset (matrix 3x3, offset 3)."""
     result = np.eye(4)
@@ -107,3 +111,13 @@ class Geometry:
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
         """Tell whether both grids have the same voxels: equal shape, and corners equal to within the tolerance."""
         return self.shape == other.shape and bool(np.abs(self.corners_mm - other.corners_mm).max() <= tolerance_mm)
+
+
+def check_spacing(geometry: Geometry, name: str) -> None:
+    """Raise InputError for voxels of a size that no scan has: the header is damaged, or its unit is another one."""
+    for spacing in geometry.spacing_mm:
+        if not MIN_SPACING_MM <= spacing <= MAX_SPACING_MM:
+            raise InputError(
+                f"{name}: a voxel spacing of {spacing:g} mm is not possible in a scan; repair the header (spacing and "
+                "unit)."
+            )

@@ -187,7 +187,9 @@ def _is_scan(labels: NDArray) -> bool:
 
 
 def _convert_to_integers(labels: NDArray, name: str) -> NDArray:
-    if not np.isfinite(labels).all() or np.abs(labels - np.round(labels)).max(initial=0) > _LABEL_TOLERANCE:
+    if not np.isfinite(labels).all():
+        raise InputError(f"{name}: not a label map (it holds NaN or infinity); choose a segmentation, or replace them.")
+    if np.abs(labels - np.round(labels)).max(initial=0) > _LABEL_TOLERANCE:
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")
     greatest = np.abs(labels).max(initial=0)
     if greatest >= _MAX_LABEL:

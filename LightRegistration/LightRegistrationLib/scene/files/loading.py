@@ -26,7 +26,6 @@ from ...core.files.nifti import (
     needs_conversion,
     read_nifti_header,
 )
-from ...core.files.nifti_header import list_header_warnings
 from ...core.files.nrrd import check_nrrd
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
 from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, read_text_header
@@ -148,7 +147,9 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
         on_warning(f"{path}: voxels below 0 count as inside of the mask, as all values except 0 do.")
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
-        raise InputError(f"{path}: the label map is empty; it holds no label other than 0.")
+        holds_others = path.name.lower().endswith(NIFTI_SUFFIXES) and not holds_only_finite_numbers(path)
+        others = "; its voxels are 0, NaN or infinite" if holds_others else "; it holds no label other than 0"
+        raise InputError(f"{path}: the label map is empty{others}.")
     return segmentation
 
 
@@ -241,8 +242,7 @@ def _check_header(path: Path) -> list[str]:
     """Raise InputError if the header shows that the file would be read wrongly; returns warnings about it."""
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
-        check_nifti(path)
-        return list(list_header_warnings(read_nifti_header(path)))
+        return check_nifti(path)
     if name.endswith(NRRD_SUFFIXES):
         return check_nrrd(path)
     return check_meta(path)
