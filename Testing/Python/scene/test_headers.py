@@ -117,6 +117,26 @@ def test_a_pair_of_header_and_voxels_is_read(scene, tmp_path) -> None:
         load_volume(scene, header)
 
 
+def scaled(slope: float, offset: float) -> bytes:
+    content = bytearray(nifti1())
+    struct.pack_into("<2f", content, 112, slope, offset)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(0, 100), (np.nan, 100), (np.inf, 0), (2, np.nan), (1, np.inf)])
+def test_a_scale_that_programs_read_differently_is_refused(scene, tmp_path, slope: float, offset: float) -> None:
+    with pytest.raises(InputError, match=r"programs read the header's scale of the values \(scl_slope"):
+        load_volume(scene, write(tmp_path / "a.nii", scaled(slope, offset)))
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(0, 0), (np.nan, np.nan), (0, np.nan), (1, 0), (0.5, -1024)])
+def test_a_scale_is_applied_unless_the_header_has_none(scene, tmp_path, slope: float, offset: float) -> None:
+    array, _, lines = read(scene, write(tmp_path / "a.nii", scaled(slope, offset)))
+    expected = ARRAY * slope + offset if slope > 0 else ARRAY
+    np.testing.assert_allclose(array, expected)
+    assert lines == []
+
+
 SHIFTED = AFFINE + np.array([[0, 0, 0, 40.0], *[[0] * 4] * 3])
 MIRRORED = AFFINE * np.array([-1.0, 1, 1, 1])
 
@@ -164,6 +184,8 @@ def test_a_detached_nrrd_header_is_read(scene, tmp_path) -> None:
 
 
 VOXELS = ARRAY.tobytes()
+ORDER, AXES = "ElementByteOrderMSB = False", "TransformMatrix = 1 0 0 0 1 0 0 0 1"
+PLACE = ("ElementSpacing = 1 1 1", ORDER, AXES, "Offset = 1 2 3")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +211,18 @@ VOXELS = ARRAY.tobytes()
         ("a.nrrd", nrrd().replace(b"(1.5,0,0)", b"none") + VOXELS, "gives an axis no direction in space"),
         ("a.mha", meta("Offset = 1 2 3", "Origin = 1 2 4") + VOXELS, "gives position twice"),
         ("a.mha", meta("DimSize = 6 7 8") + VOXELS, "gives DimSize twice"),
+        ("a.mha", meta(*PLACE, "DistanceUnits = um") + VOXELS, "unit of length is um;"),
+        ("a.nrrd", nrrd().replace(b"endian: little\n", b"") + VOXELS, "does not give the byte order"),
+        ("a.nrrd", nrrd().replace(b"RAS", b"XYZ") + VOXELS, "space 'XYZ' of the header is not read"),
+        ("a.nrrd", nrrd().replace(b"space: RAS\n", b"") + VOXELS, "space directions, but no space"),
+        ("a.nrrd", nrrd("spacings: 1 1 1") + VOXELS, "gives spacings and space directions"),
+        (
+            "a.nrrd",
+            nrrd().replace(b"(0,0,3)", b"(0,0,nan)") + VOXELS,
+            "are not 3 finite numbers for each of its 3 axes",
+        ),
+        ("a.nrrd", nrrd().replace(b" (0,0,3)", b"") + VOXELS, "are not 3 finite numbers for each of its 3 axes"),
+        ("a.nrrd", nrrd().replace(b"(-10,5,7)", b"(-10,inf,7)") + VOXELS, "are not 3 finite numbers"),
         (
             "a.mha",
             meta("ElementByteOrderMSB = True", "BinaryDataByteOrderMSB = False") + VOXELS,
@@ -239,10 +273,20 @@ def test_a_metaimage_of_listed_slices_is_read(scene, tmp_path) -> None:
     [
         ("a.nrrd", nrrd(space=False) + VOXELS, ["no voxel spacing", "no orientation"]),
         ("a.nrrd", nrrd("spacings: 1 1 1", space=False) + VOXELS, ["no orientation"]),
-        ("a.mha", meta() + VOXELS, ["no voxel spacing"]),
+        (
+            "a.mha",
+            meta(ORDER, AXES, "Offset = 0 0 0") + VOXELS,
+            ["no voxel spacing"],
+        ),
+        ("a.mha", meta("ElementSpacing = 1 1 1") + VOXELS, ["no orientation", "no position", "no byte order"]),
+        ("a.mha", meta(*PLACE, "ElementToIntensityFunctionSlope = 2") + VOXELS, ["which is not applied"]),
+        ("a.nrrd", nrrd() + VOXELS + bytes(112), ["a.nrrd holds 112 bytes more than the 672"]),
+        ("a.mha", meta(*PLACE) + VOXELS + bytes(112), ["a.mha holds 112 bytes more than the 672"]),
+        ("a.nii", nifti1() + bytes(112), ["a.nii holds 112 bytes more than the 672"]),
+        ("a.nii", nifti1() + bytes(111), []),
     ],
 )
-def test_a_missing_geometry_is_a_warning(scene, tmp_path, name, content, says: list[str]) -> None:
+def test_what_a_header_leaves_open_is_a_warning(scene, tmp_path, name, content, says: list[str]) -> None:
     _, _, lines = read(scene, write(tmp_path / name, content))
     assert len(lines) == len(says)
     assert all(word in line for word, line in zip(says, lines, strict=True))

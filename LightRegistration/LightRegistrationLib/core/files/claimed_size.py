@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -30,6 +30,16 @@ def check_claimed_size(
     raise InputError(
         f"{path or data}: the file is cut off ({available} of {claimed} bytes); copy or download it again."
     )
+
+
+def list_surplus_warnings(data: Path, start: int, claimed: int, slice_bytes: int) -> Iterator[str]:
+    """Yield a warning if a file holds at least one slice more than the voxels that its header claims."""
+    surplus = data.stat().st_size - start - claimed
+    if surplus >= slice_bytes:
+        yield (
+            f"{data.name} holds {surplus} bytes more than the {claimed} of the header's voxels; check the size and the "
+            "voxel type in the header"
+        )
 
 
 def check_unpacked_size(data: Path, start: int, packed: int, claimed: int, path: Path) -> None:

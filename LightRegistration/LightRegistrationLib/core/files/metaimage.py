@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .claimed_size import check_claimed_size, check_sizes, check_unpacked_size
+from .claimed_size import check_claimed_size, check_sizes, check_unpacked_size, list_surplus_warnings
 from .data_files import LIST, find_data_file, find_data_files, is_numbered, number_names
 from .text_header import TextHeader, is_finite, read_meta_header
 from .text_voxels import check_text_voxels
@@ -56,8 +56,11 @@ def check_meta(path: Path) -> list[str]:
     _check_axes(header)
     if 0 in header.numbers("ElementSpacing"):
         raise InputError(f"{path}: the header gives an axis the length zero; repair its voxel spacing.")
-    _check_size(header, _find_data(header, sizes[-1]), math.prod(sizes))
-    return list(_list_warnings(header))
+    unit = header.fields.get("DistanceUnits", "mm")
+    if unit.lower() not in ("mm", "?"):
+        raise InputError(f"{path}: the header's unit of length is {unit[:40]}; save the volume in mm.")
+    surplus = _check_size(header, _find_data(header, sizes[-1]), sizes)
+    return [*surplus, *_list_warnings(header)]
 
 
 def _check_axes(header: TextHeader) -> None:
@@ -108,15 +111,29 @@ def _list_numbered(path: Path, name: str, slices: int) -> Iterable[str]:
 
 
 def _list_warnings(header: TextHeader) -> Iterator[str]:
-    spacing = header.numbers("ElementSpacing")
+    fields, spacing = header.fields, header.numbers("ElementSpacing")
+    kind = META_TYPES[fields["ElementType"].upper()]
+    if not any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation")):
+        yield "the header gives no orientation; left and right may be exchanged"
+    if not any(key in fields for key in ("Offset", "Position", "Origin")):
+        yield "the header gives no position; its first voxel is put at 0, 0, 0"
+    has_order = "BinaryDataByteOrderMSB" in fields or "ElementByteOrderMSB" in fields
+    if not has_order and not kind.endswith("1") and is_true(header, "BinaryData", missing=True):
+        yield "the header gives no byte order; the least significant byte is taken to be the first"
+    scale = [header.number(f"ElementToIntensityFunction{part}", n) for part, n in (("Slope", 1), ("Offset", 0))]
+    if scale != [1, 0]:
+        yield "the header gives a scale of the values (ElementToIntensityFunction), which is not applied"
     if not spacing and not header.numbers("ElementSize"):
         yield "the header gives no voxel spacing; 1 mm is assumed"
     if any(length < 0 for length in spacing):
         yield "the header gives a negative voxel spacing; left and right may be exchanged"
 
 
-def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
-    """Raise InputError for an unknown voxel type, or if the files with the voxels cannot hold them in equal shares."""
+def _check_size(header: TextHeader, files: Sequence[Path], sizes: Sequence[int]) -> list[str]:
+    """Raise InputError for an unknown voxel type, or if the files with the voxels cannot hold them in equal shares.
+
+    Returns warnings.
+    """
     path = header.path
     kind = header.fields.get("ElementType", "").upper()
     if kind not in META_TYPES:
@@ -129,7 +146,8 @@ def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
     if files[0] == path and 0 < skipped < header.length:
         raise InputError(f"{path}: the header is damaged (the voxels would begin inside it: HeaderSize).")
     size = np.dtype(META_TYPES[kind]).itemsize
-    claimed = voxels * int(channels) * size // len(files)
+    claimed = math.prod(sizes) * int(channels) * size // len(files)
+    warnings: list[str] = []
     is_compressed = is_true(header, "CompressedData")
     for data in files:
         start = header.length if data == path else max(int(skipped), 0)
@@ -144,11 +162,15 @@ def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
             check_claimed_size(data, start, claimed, compressed=is_compressed)
         else:
             check_claimed_size(data, start, claimed // size * 2 - 1)
-            check_text_voxels(data, start, claimed // size, META_TYPES[kind], kind, are_finite=True)
+            check_text_voxels(data, start, claimed // size, META_TYPES[kind], kind, for_metaimage=True)
         if is_compressed and packed < 1:
             raise InputError(f"{path}: the header lacks CompressedDataSize; without it ITK reads other values.")
         if is_compressed:
             check_unpacked_size(data, start, int(packed), claimed, path)
+        elif skipped >= 0 and is_true(header, "BinaryData", missing=True):
+            slice_bytes = math.prod(sizes[:-1]) * int(channels) * size
+            warnings += list_surplus_warnings(data, start, claimed, slice_bytes)
+    return warnings
 
 
 def is_true(header: TextHeader, key: str, *, missing: bool = False) -> bool:

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
-from .claimed_size import check_claimed_size
+from .claimed_size import check_claimed_size, list_surplus_warnings
 from .nifti_header import GZIP_MAGIC, NiftiHeader, list_header_warnings, make_nifti1_header, parse_nifti_header
 from .settings import FILES
 
@@ -49,6 +49,7 @@ def check_nifti(path: Path) -> list[str]:
         raise InputError(f"{path}: the header is damaged (its voxel type does not have {header.bits} bits).")
     if min(header.size) < 1 or header.offset > FILES.max_offset_bytes:
         raise InputError(f"{path}: the header is damaged (its size or the place of its voxels is impossible).")
+    _check_scale(path, header.scale)
     data = find_nifti_data(path, header)
     if data == path and header.offset < header.min_offset:
         raise InputError(f"{path}: the header is damaged (the voxels would begin inside it, at byte {header.offset}).")
@@ -59,9 +60,25 @@ def check_nifti(path: Path) -> list[str]:
     with _report_damage(data), open_unpacked(data) as stream:
         wrong = _count_not_finite(stream, header, data)
     warnings = list(list_header_warnings(header))
+    if not _is_compressed(data):
+        warnings += list_surplus_warnings(data, header.offset, header.length, header.length // header.size[-1])
     if wrong:
         warnings.append(f"{wrong} of its voxels are NaN or infinite; they are read as 0")
     return warnings
+
+
+def _check_scale(path: Path, scale: tuple[float, float]) -> None:
+    """Raise InputError for a scale of the values that programs read differently. Without a scale the slope is 0 or NaN.
+
+    nifti1.h: a slope of 0 means no scale, also no offset; ITK would take it for 1. NaN is how nibabel says it.
+    """
+    slope, offset = scale
+    is_unscaled = slope == 0 or np.isnan(slope)
+    if not (offset == 0 or np.isnan(offset) if is_unscaled else np.isfinite(scale).all()):
+        raise InputError(
+            f"{path}: programs read the header's scale of the values (scl_slope {slope:g}, scl_inter {offset:g}) "
+            "differently; repair it."
+        )
 
 
 def holds_only_finite_numbers(path: Path) -> bool:

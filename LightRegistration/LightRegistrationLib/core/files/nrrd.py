@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .claimed_size import check_claimed_size, check_sizes
+from .claimed_size import check_claimed_size, check_sizes, list_surplus_warnings
 from .data_files import LIST, find_data_file, find_data_files, is_numbered, number_names
 from .settings import FILES
-from .text_header import DATA_FILE, TextHeader, is_finite, read_nrrd_header
+from .text_header import DATA_FILE, TextHeader, is_finite, parse_number, read_nrrd_header
 from .text_voxels import check_text_voxels
 
 NRRD_TYPES = {
@@ -32,6 +32,11 @@ NRRD_TYPES = {
 """The names of voxel types, and their numpy types."""
 _TEXT = ("txt", "text", "ascii")
 _ENCODINGS = ("raw", *_TEXT, "hex", "gz", "gzip")
+_SPACES = {
+    *("right-anterior-superior", "ras", "left-anterior-superior", "las", "left-posterior-superior", "lps"),
+    *("scanner-xyz", "3d-right-handed", "3d-left-handed"),
+}
+"""The spaces of three dimensions."""
 _MILLIMETERS = ("mm", "millimeter", "millimeters", "")
 _PATTERN = re.compile(r"(\S+)\s+(\d{1,9})\s+(\d{1,9})\s+(-?\d{1,9})(?:\s+\d+)?")
 """Numbered files: their name, the first and the last number, and the step."""
@@ -49,9 +54,10 @@ def check_nrrd(path: Path) -> list[str]:
         raise InputError(f"{path}: voxels of the type '{kind}' are not read; save them as float or short.")
     sizes = check_sizes(path, header.numbers("sizes"), header.number("dimension", math.nan))
     _check_geometry(header, len(sizes))
+    _check_byte_order(header)
     files = _find_data(header)
-    _check_size(header, files, math.prod(sizes))
-    return list(_list_warnings(header))
+    surplus = _check_size(header, files, sizes)
+    return [*surplus, *_list_warnings(header)]
 
 
 def _check_geometry(header: TextHeader, dimension: int) -> None:
@@ -68,8 +74,44 @@ def _check_geometry(header: TextHeader, dimension: int) -> None:
         raise InputError(f"{path}: the header's unit of length is {others[0]}; save the volume in mm.")
     if dimension == 3 and "none" in re.split(r"[\s()]+", fields.get("space directions", "").lower()):
         raise InputError(f"{path}: the header gives an axis no direction in space (none); save three axes of space.")
+    _check_directions(header, dimension)
     if header.number("byte skip", 0) < -1:
         raise InputError(f"{path}: the header is damaged (a byte skip below -1).")
+
+
+def _check_directions(header: TextHeader, dimension: int) -> None:
+    """Raise InputError for what ITK's reader refuses without the reason: directions that contradict the axes."""
+    path, fields = header.path, header.fields
+    space = fields.get("space", "").lower()
+    if space and space not in _SPACES:
+        raise InputError(
+            f"{path}: the space '{fields['space'][:40]}' of the header is not read; save the volume as RAS."
+        )
+    vectors = re.findall(r"none|\([^()]*\)", fields.get("space directions", "").lower())
+    if "space directions" not in fields:
+        if space and "spacings" in fields:
+            raise InputError(f"{path}: the header gives a space, but no space directions; repair it.")
+        return
+    if "spacings" in fields:
+        raise InputError(f"{path}: the header gives spacings and space directions; keep one of them.")
+    if not space and "space dimension" not in fields:
+        raise InputError(f"{path}: the header gives space directions, but no space such as RAS; repair it.")
+    numbers = [[parse_number(word) for word in vector.strip("()").split(",")] for vector in vectors if vector != "none"]
+    count = 3 if space else header.number("space dimension", 3)
+    if "space origin" in fields:
+        numbers.append([parse_number(word) for word in fields["space origin"].strip("() ").split(",")])
+    if len(vectors) != dimension or any(len(v) != count or not is_finite(v) for v in numbers):
+        raise InputError(
+            f"{path}: the header's space directions and space origin are not {count:g} finite numbers for each of "
+            f"its {dimension} axes; repair them."
+        )
+
+
+def _check_byte_order(header: TextHeader) -> None:
+    """Raise InputError for voxels of several bytes without a byte order."""
+    is_text = header.fields.get("encoding", "raw").lower() in _TEXT
+    if "endian" not in header.fields and not is_text and not NRRD_TYPES[header.fields["type"].lower()].endswith("1"):
+        raise InputError(f"{header.path}: the header does not give the byte order (endian: little, or big); add it.")
 
 
 def _find_data(header: TextHeader) -> list[Path]:
@@ -103,24 +145,29 @@ def _list_warnings(header: TextHeader) -> Iterator[str]:
         yield f"the header gives positions in the space '{fields['space']}', which says nothing of the patient's sides"
 
 
-def _check_size(header: TextHeader, files: Sequence[Path], voxels: int) -> None:
-    """Raise InputError if the files with the voxels, which hold equal shares, cannot hold them."""
+def _check_size(header: TextHeader, files: Sequence[Path], sizes: Sequence[int]) -> list[str]:
+    """Raise InputError if the files with the voxels, which hold equal shares, cannot hold them; returns warnings."""
     kind = header.fields["type"].lower()
     dtype = NRRD_TYPES[kind]
     voxel_bytes = np.dtype(dtype).itemsize
     encoding = header.fields.get("encoding", "raw").lower()
-    skipped = header.numbers("byte skip") or [0.0]
-    if not is_finite([*skipped, *header.numbers("line skip")]):
+    skipped, skipped_lines = header.number("byte skip", 0), header.number("line skip", 0)
+    if not is_finite([skipped, skipped_lines]):
         raise InputError(f"{header.path}: the header is damaged (its byte skip or line skip is not a number).")
-    share = voxels // len(files)
+    share = math.prod(sizes) // len(files)
+    warnings: list[str] = []
     for data in files:
         start = header.length if data == header.path else 0
+        begin = start + max(int(skipped), 0)
         if encoding == "raw":
-            check_claimed_size(data, start + max(int(skipped[0]), 0), share * voxel_bytes)
+            check_claimed_size(data, begin, share * voxel_bytes)
+            if skipped >= 0 and skipped_lines == 0:
+                slice_bytes = math.prod(sizes[:-1]) * voxel_bytes
+                warnings += list_surplus_warnings(data, begin, share * voxel_bytes, slice_bytes)
         elif encoding in ("gz", "gzip"):
             check_claimed_size(data, start, share * voxel_bytes, compressed=True)
         else:  # text: at least a digit and a space for each voxel
             check_claimed_size(data, start, share * 2 - 1)
         if encoding in _TEXT:
-            start += max(int(skipped[0]), 0)
-            check_text_voxels(data, start, share, dtype, kind, skipped_lines=int(header.number("line skip", 0)))
+            check_text_voxels(data, begin, share, dtype, kind, skipped_lines=int(skipped_lines))
+    return warnings

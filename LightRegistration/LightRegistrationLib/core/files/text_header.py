@@ -45,7 +45,7 @@ class TextHeader:
 
     def numbers(self, key: str) -> list[float]:
         """Return the numbers of a field, NaN for what is none; empty without the field."""
-        return [_parse_number(word) for word in self.fields.get(key, "").split()]
+        return [parse_number(word) for word in self.fields.get(key, "").split()]
 
 
 def read_text_header(path: Path) -> TextHeader:
@@ -124,8 +124,8 @@ def _split_meta_line(line: bytes) -> tuple[str, str, str]:
 def _are_equal(value: str, other: str) -> bool:
     """Whether two values of a header are the same numbers or the same words."""
     words, others = value.lower().split(), other.lower().split()
-    numbers = [_parse_number(word) for word in words]
-    return words == others or (is_finite(numbers) and numbers == [_parse_number(word) for word in others])
+    numbers = [parse_number(word) for word in words]
+    return words == others or (is_finite(numbers) and numbers == [parse_number(word) for word in others])
 
 
 def _read_start(path: Path) -> bytes:
@@ -133,7 +133,8 @@ def _read_start(path: Path) -> bytes:
         return stream.read(_MAX_HEADER_BYTES)
 
 
-def _parse_number(word: str) -> float:
+def parse_number(word: str) -> float:
+    """Return a word as a number; NaN for what is none."""
     try:
         return float(word)
     except ValueError:

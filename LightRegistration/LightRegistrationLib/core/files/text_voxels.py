@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +21,15 @@ _SHOWN_CHARACTERS = 40
 
 
 def check_text_voxels(
-    path: Path, start: int, count: int, dtype: str, kind: str, *, skipped_lines: int = 0, are_finite: bool = False
+    path: Path, start: int, count: int, dtype: str, kind: str, *, skipped_lines: int = 0, for_metaimage: bool = False
 ) -> None:
     """Raise InputError unless a file holds so many numbers from `start` on, separated by blanks, that fit their type.
 
     start: bytes. dtype: the voxel type as numpy names it. kind: as the header names it. skipped_lines: after `start`.
-    are_finite: the reader takes no NaN and no infinity.
+    for_metaimage: its
+    reader takes no NaN and no infinity, and needs a blank after the last number.
     """
-    number = _INTEGER if not dtype.startswith("f") else _FINITE if are_finite else _FLOAT
+    number = _INTEGER if not dtype.startswith("f") else _FINITE if for_metaimage else _FLOAT
     # Possessive: a wrong word must not be looked for in every way to cut the words before it.
     pattern = re.compile(rf"(?:(?:{number})(?: |$))*+".encode(), re.IGNORECASE)
     found = 0
@@ -49,6 +51,14 @@ def check_text_voxels(
     if found != count:
         amount = "more than" if found > count else f"only {found} of"
         raise InputError(f"{path}: the file holds {amount} the {count} voxels of its header; repair the header.")
+    if for_metaimage and not _ends_blank(path):
+        raise InputError(f"{path}: there is no line end after the last voxel; add one.")
+
+
+def _ends_blank(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read().isspace()
 
 
 def _read_words(stream: IO[bytes]) -> Iterator[list[bytes]]:
