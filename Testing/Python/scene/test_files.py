@@ -327,6 +327,28 @@ def test_an_empty_structure_of_a_slicer_segmentation_is_said(scene, tmp_path, la
         ]
 
 
+def test_labels_of_no_segment_are_said(scene, tmp_path) -> None:
+    labels = np.zeros((8, 9, 10), np.uint8)
+    labels[1:5, 2:7, 2:7], labels[6, 2, 2] = 1, 9
+    source = segmentation_node_from_segmentation(scene, Segmentation((labels,), np.eye(4), (Segment("liver", 1),)), "a")
+    path, lines = tmp_path / "a.seg.nrrd", list[str]()
+    save_segmentation(source, path)
+    load_segmentation(scene, path, on_warning=lines.append)
+    assert lines == [f"{path}: labels that belong to no segment of its header are left out (1 voxel)."]
+
+
+@pytest.mark.parametrize("pattern", [rb"Segment\d_LabelValue:=\d\n", rb"Segment1_LabelValue:=\d\n"])
+def test_segments_of_one_layer_without_label_values_are_refused(scene, tmp_path, pattern: bytes) -> None:
+    labels = np.zeros((8, 9, 10), np.uint8)
+    labels[1:5, 2:7, 2:4], labels[1:5, 2:7, 4:7] = 1, 2
+    segmentation = Segmentation((labels,), np.eye(4), (Segment("liver", 1), Segment("tumor", 2)))
+    path = tmp_path / "a.seg.nrrd"
+    save_segmentation(segmentation_node_from_segmentation(scene, segmentation, "a"), path)
+    path.write_bytes(re.sub(pattern, b"", path.read_bytes()))
+    with pytest.raises(InputError, match="segments have no label value"):
+        load_segmentation(scene, path)
+
+
 @every_geometry
 def test_a_saved_label_image_has_the_segments_own_values(scene, tmp_path, geometry: Geometry) -> None:
     _, truth = phantom(geometry)

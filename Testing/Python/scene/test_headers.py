@@ -316,6 +316,8 @@ def test_a_probability_map_is_a_mask_from_one_half_on(scene, tmp_path) -> None:
     assert (mask.layers[0] == (labels() == 2)).all()
     assert len(lines) == 1
     assert "0.5" in lines[0]
+    with pytest.raises(InputError, match=r"the mask is empty; no voxel is 0\.5 or more"):
+        load_mask(scene, write(path, nifti1(probabilities * np.float32(0.5))))
     with pytest.raises(InputError, match="not whole numbers"):
         load_segmentation(scene, path)
 

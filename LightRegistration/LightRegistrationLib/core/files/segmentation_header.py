@@ -31,7 +31,8 @@ class StoredSegment:
 
 
 def read_stored_segments(path: Path) -> tuple[StoredSegment, ...]:
-    """Read the segments of a .seg.nrrd file; none if they have no label values, as those of old versions of Slicer.
+    """Read the segments of a .seg.nrrd file; none if they have no label values, but a layer each, as those of old
+    versions of Slicer.
 
     Raises InputError for a header from which segments would be read wrongly or not at all.
     """
@@ -51,8 +52,11 @@ def read_stored_segments(path: Path) -> tuple[StoredSegment, ...]:
     for number, entry in entries.items():
         _check_extent(path, number, entry.get("Extent", ""), grid)
     _check_distinct(path, [entry["ID"] for entry in entries.values()], "ID")
-    if not all("LabelValue" in entry for entry in entries.values()):
+    with_value = sum("LabelValue" in entry for entry in entries.values())
+    if with_value == 0 and layers == len(entries):
         return ()
+    if with_value < len(entries):
+        raise InputError(f"{path}: {len(entries) - with_value} segments have no label value; save it again in Slicer.")
     segments = tuple(_parse(path, number, entry, layers) for number, entry in sorted(entries.items()))
     _check_distinct(path, [f"{segment.value} in layer {segment.layer}" for segment in segments], "label value")
     return segments

@@ -140,7 +140,8 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
     with report_os_errors(path):
         volume = volume_from_node(_read_volume(path, None, on_warning)[0])
     labels = volume.array
-    if is_mask and is_probability_map(labels):
+    is_probability = is_mask and is_probability_map(labels)
+    if is_probability:
         on_warning(f"{path}: the values lie between 0 and 1; the mask is where they are {MASK_THRESHOLD} or more.")
         labels = (labels >= MASK_THRESHOLD).astype(np.uint8)
     elif is_mask and bool((labels < 0).any()):
@@ -148,8 +149,9 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         holds_others = path.name.lower().endswith(NIFTI_SUFFIXES) and not holds_only_finite_numbers(path)
-        others = "; its voxels are 0, NaN or infinite" if holds_others else "; it holds no label other than 0"
-        raise InputError(f"{path}: the label map is empty{others}.")
+        reason = "its voxels are 0, NaN or infinite" if holds_others else "it holds no label other than 0"
+        reason = f"no voxel is {MASK_THRESHOLD} or more" if is_probability else reason
+        raise InputError(f"{path}: the {'mask' if is_mask else 'label map'} is empty; {reason}.")
     return segmentation
 
 
@@ -314,7 +316,7 @@ def _has_segments(path: Path) -> bool:
 
 def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
     stored = read_stored_segments(path)
-    labeled = _count_stored_voxels(path, stored)
+    labeled, left_out = _count_stored_voxels(path, stored)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(_stem(path)))
@@ -332,6 +334,9 @@ def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
     node.CreateDefaultDisplayNodes()
     for name in _list_empty_structures(node, found):
         on_warning(f"{path}: the structure '{name}' is empty; it has no voxel.")
+    if stored and left_out:
+        count = f"{left_out} voxel{'' if left_out == 1 else 's'}"
+        on_warning(f"{path}: labels that belong to no segment of its header are left out ({count}).")
     return node
 
 
@@ -342,19 +347,22 @@ def _list_empty_structures(node: Any, found: Segmentation) -> list[str]:
     return list((Counter(segment_names(node)) - filled).elements())
 
 
-def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> int:
-    """Count the voxels of the segments in a .seg.nrrd file. Raises InputError for a file that cannot be read.
+def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> tuple[int, int]:
+    """Count the voxels of the segments in a .seg.nrrd file, and those that have a label of no segment.
+
+    Raises InputError for a file that cannot be read.
 
     Slicer's reader of segmentations ends the program at a damaged file; that of volumes reports it.
     """
     is_layered = read_text_header(path).number("dimension", 3) > 3
     image = read_files([path], path, as_vectors=is_layered)[0].GetImageData()
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetNumberOfPoints(), -1)
-    count = 0
+    count = labeled = 0
     for layer in range(array.shape[1]):
         values = [segment.value for segment in segments if segment.layer == layer]
         count += int(np.count_nonzero(np.isin(array[:, layer], values)))
-    return count
+        labeled += int(np.count_nonzero(array[:, layer]))
+    return count, labeled - count
 
 
 def _read_complete(node: Any, path: Path, labeled: int | None) -> Segmentation:
