@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
-from ...core.files.csv_table import read_coordinates, read_csv_table
+from ...core.files.csv_table import check_points_table, read_coordinates, read_csv_table
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...scene.files.loading import OnWarning
 from ...scene.files.messages import capture_messages
@@ -34,7 +34,7 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
     chain = load_chain(scene, request)
     geometry = load_reference(scene, request, on_warning)
     if request.kind == Kind.TABLE:
-        header, rows, points = read_points(request.input)
+        header, rows, points = read_points(request.input, request.is_lps)
         points = points * _LPS if request.is_lps else points
         moved = _move(chain, request, points, geometry, on_warning)
         write_points(target, header, rows, moved * _LPS if request.is_lps else moved)
@@ -72,13 +72,15 @@ def _move(
     return moved
 
 
-def read_points(path: Path) -> tuple[list[str], list[list[str]], FloatArray]:
+def read_points(path: Path, is_lps: bool = False) -> tuple[list[str], list[list[str]], FloatArray]:
     """Read a CSV file with the columns x, y, z and any others: its header, its rows, and the points (n, 3).
 
+    is_lps: what the user says of the points; they are returned as stored.
     Raises InputError with file and line.
     """
     header, rows = read_csv_table(path)
     columns = _find_columns(path, header)
+    check_points_table(path, header, rows, is_lps=is_lps)
     points = []
     for number, cells in rows:
         points.append(read_coordinates(f"{path}, line {number}", cells, columns, "a point"))

@@ -14,6 +14,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files.landmark_table import read_landmarks
 from ...core.geometry.geometry import FloatArray
+from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
 from ...core.result.settings import InitialAlignment
@@ -96,7 +97,10 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         moving_mask,
         request.consistency,
     )
-    landmarks = _read_landmarks(request.landmarks, values.fixed, warnings.append)
+    alignment = values.settings.initial
+    if isinstance(alignment, AffineTransform) and np.linalg.det(alignment.matrix[:3, :3]) < 0:
+        warnings.append(f"{initial}: the transform mirrors the moving volume; left and right may be exchanged.")
+    landmarks = _read_landmarks(request.landmarks, values, warnings.append)
     build_guidance(values)  # raises its errors before torch is imported, which takes seconds
     return LoadedInputs(
         application,
@@ -111,13 +115,16 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     )
 
 
-def _read_landmarks(path: Path | None, fixed: Volume, on_warning: OnWarning) -> FloatArray | None:
+def _read_landmarks(path: Path | None, pair: RegistrationRequest, on_warning: OnWarning) -> FloatArray | None:
     if path is None:
         return None
     landmarks = read_landmarks(path)
-    outside = int((~fixed.geometry.contains(landmarks[:, 0])).sum())
-    if outside:
-        on_warning(f"{path}: {outside} of {len(landmarks)} fixed landmarks lie outside of the volume; are they RAS mm?")
+    for role, volume, points in (("fixed", pair.fixed, landmarks[:, 0]), ("moving", pair.moving, landmarks[:, 1])):
+        outside = int((~volume.geometry.contains(points)).sum())
+        if outside:
+            on_warning(
+                f"{path}: {outside} of {len(landmarks)} {role} landmarks lie outside of the volume; are they RAS mm?"
+            )
     return landmarks
 
 

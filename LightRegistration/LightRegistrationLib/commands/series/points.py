@@ -37,7 +37,7 @@ class Points:
 def read_series_points(scene: Any, path: Path, is_lps: bool) -> Points:
     """Read a CSV file with the columns x, y, z and maybe label, name or id, or a .mrk.json file. Raises InputError."""
     if path.name.lower().endswith(".csv"):
-        header, rows, positions = read_points(path)
+        header, rows, positions = read_points(path, is_lps)
         columns = [header.index(name) for name in header if name.casefold() in _LABEL_COLUMNS][:1]
         names = [rows[n][columns[0]] if columns else str(n + 1) for n in range(len(rows))]
         return Points(tuple(names), positions * _LPS if is_lps else positions)

@@ -11,6 +11,9 @@ from pathlib import Path
 from ..errors import InputError
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SYSTEM_COLUMNS = ("space", "system", "coordinatesystem", "coordinatespace")
+_SYSTEMS = ("RAS", "LPS", "LAS")
+"""Names of columns that tell the coordinate system, without blanks."""
 _SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -34,6 +37,29 @@ def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         if len(header) == 1 and sign in header[0]:
             raise InputError(f"{path}, line 1: the columns are separated by {name}; save it with commas between them.")
     return header, rows[1:]
+
+
+def check_points_table(
+    path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], *, is_lps: bool = False
+) -> None:
+    """Raise InputError for points that would be read wrongly: rows longer than the header, or of another system.
+
+    Rows are too long where decimal commas cut the numbers. A column may tell the system. is_lps: what the user says.
+    """
+    system = "LPS" if is_lps else "RAS"
+    columns = [n for n, name in enumerate(header) if re.sub(r"[\s_-]", "", name).casefold() in _SYSTEM_COLUMNS]
+    for number, cells in rows:
+        if any(cells[len(header) :]):
+            raise InputError(
+                f"{path}, line {number}: {len(cells)} fields where the header has {len(header)} columns; write numbers "
+                "with a decimal point."
+            )
+        for other in (cells[n].upper() for n in columns if n < len(cells)):
+            if other in _SYSTEMS and other != system:
+                raise InputError(
+                    f"{path}, line {number}: the coordinate system is {other}, but points are read as {system} mm; "
+                    "convert them."
+                )
 
 
 def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -> list[tuple[str, dict[str, str]]]:

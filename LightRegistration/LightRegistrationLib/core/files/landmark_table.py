@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .csv_table import read_coordinates, read_csv_table
+from .csv_table import check_points_table, read_coordinates, read_csv_table
 
 LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")
 
@@ -22,6 +22,7 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     for name in LANDMARK_COLUMNS:
         if header.count(name) > 1:
             raise InputError(f"{path}, line 1: the header names the column {name} twice.")
+    check_points_table(path, header, rows)
     columns = [header.index(name) for name in LANDMARK_COLUMNS]
     points = []
     for number, cells in rows:

@@ -30,6 +30,14 @@ _COUNTS = {
     "TranslationTransform": (3, (0,)),
 }
 """Numbers of the parameters and of the fixed parameters of ITK's linear transforms."""
+_VERSORS = {
+    **dict.fromkeys(("VersorTransform", "VersorRigid3DTransform", "Similarity3DTransform"), 3),
+    **dict.fromkeys(("ScaleVersor3DTransform", "ScaleSkewVersor3DTransform"), 3),
+    "QuaternionRigidTransform": 4,
+}
+"""How many of the first parameters are a versor, which is no longer than 1, or a quaternion, which is as long."""
+_VERSOR_TOLERANCE = 1e-2
+"""Rounding. Chosen."""
 _GRIDS = ("BSplineTransform", "BSplineDeformableTransform", "DisplacementFieldTransform")
 _GRID_COUNT = 18
 """Fixed parameters of a grid: size, origin, spacing, directions. It has three parameters for each node."""
@@ -152,3 +160,6 @@ def _find_problems(block: _Block) -> Iterable[str]:
         return
     if len(parameters) != count or len(fixed) not in fixed_counts:
         yield f"has {len(parameters)} and {len(fixed)} numbers, not {count} and {fixed_counts[-1]}"
+    length = math.hypot(*parameters[: _VERSORS.get(kind, 0)])
+    if length > 1 + _VERSOR_TOLERANCE or (kind == "QuaternionRigidTransform" and length < 1 - _VERSOR_TOLERANCE):
+        yield f"has a rotation whose numbers have the length {length:g}"

@@ -79,6 +79,19 @@ def test_other_numbers_are_refused(tmp_path: Path, old: str, new: str, says: str
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [("VersorRigid3DTransform", "0.9 0.9 0.9 1 2 3"), ("VersorTransform", "1 1 0"),
+     ("Similarity3DTransform", "0 0 2 1 2 3 1"), ("QuaternionRigidTransform", "0 0 0 2 1 2 3"),
+     ("QuaternionRigidTransform", "0 0 0 0.5 1 2 3")],
+)  # fmt: skip
+def test_a_rotation_that_is_none_is_refused(tmp_path: Path, kind: str, numbers: str) -> None:
+    path = tmp_path / "a.tfm"
+    path.write_text(f"Transform: {kind}_double_3_3\nParameters: {numbers}\nFixedParameters: 0 0 0\n")
+    with pytest.raises(InputError, match="has a rotation whose numbers have the length"):
+        check_transform_parameters(path)
+
+
 def matrix(name: str, numbers: list[float]) -> bytes:
     stored = name.encode() + b"\0"
     return struct.pack("<5i", 0, len(numbers), 1, 0, len(stored)) + stored + struct.pack(f"<{len(numbers)}d", *numbers)
