@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ..core.deformation.inverse_check import measure_consistency
 from ..core.errors import InputError, ModelError
 from ..core.geometry.segmentation_checks import check_place, list_place_warnings
 from ..core.geometry.transforms import AffineTransform
-from ..core.geometry.volume import Segmentation, Volume, list_unequal_names, match_segments
+from ..core.geometry.volume import Segmentation, Volume, list_ambiguous_names, list_unequal_names, match_segments
 from ..core.metrics.overlap import compare_segmentations
 from ..core.models.registry import ModelRegistry
 from ..core.registration import OnPreviewField, ignore_preview_field, register
@@ -191,10 +191,14 @@ def _list_input_warnings(request: RegistrationRequest) -> Iterator[str]:
     fixed, moving = request.fixed_segmentation, request.moving_segmentation
     if fixed is None or moving is None:
         return
-    names = list_unequal_names(match_segments(fixed, moving))
-    if names:
-        more = ", ..." if len(names) > _MAX_NAMES else ""
-        yield f"Structures with different names are compared: {', '.join(names[:_MAX_NAMES])}{more}."
+    if names := list_unequal_names(match_segments(fixed, moving)):
+        yield f"Structures with different names are compared: {_join_names(names)}."
+    if names := list_ambiguous_names(fixed, moving):
+        yield f"Structures whose name occurs twice in one segmentation are not compared: {_join_names(names)}."
+
+
+def _join_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
 
 
 def _compare(request: RegistrationRequest, warped: Segmentation | None) -> tuple[StructureScore, ...] | None:

@@ -362,12 +362,22 @@ def test_voxels_of_a_size_that_no_scan_has_are_refused(scene, tmp_path, spacing:
 
 @pytest.mark.parametrize("spacing", [1e-7, 4e-6, 900])
 def test_voxels_of_microscopes_and_of_large_phantoms_are_read(scene, tmp_path, spacing: float) -> None:
-    content = nrrd().replace(
-        b"(1.5,0,0) (0,2,0) (0,0,3)", b"(%b,0,0) (0,%b,0) (0,0,%b)" % ((str(spacing).encode(),) * 3)
-    )
-    assert volume_from_node(load_volume(scene, write(tmp_path / "a.nrrd", content + VOXELS))).geometry.spacing_mm == (
-        pytest.approx([spacing] * 3)
-    )
+    axes = f"({spacing},0,0) (0,{spacing},0) (0,0,{spacing})".encode()
+    content = nrrd().replace(b"(1.5,0,0) (0,2,0) (0,0,3)", axes).replace(b"(-10,5,7)", b"(0,0,0)")
+    volume = volume_from_node(load_volume(scene, write(tmp_path / "a.nrrd", content + VOXELS)))
+    assert volume.geometry.spacing_mm == pytest.approx([spacing] * 3)
+
+
+def test_a_place_too_far_for_exact_positions_is_refused(scene, tmp_path) -> None:
+    for read, array in ((load_volume, ARRAY), (load_segmentation, labels())):
+        for origin in (1e6, -1.6e6):
+            affine = AFFINE + np.array([[0, 0, 0, origin], *[[0] * 4] * 3])
+            path = write(tmp_path / "a.nii", nifti1(array, qform=None, sform=affine, codes=(0, 1)))
+            if origin > 0:
+                read(scene, path)
+                continue
+            with pytest.raises(InputError, match="from the origin, too far for exact positions"):
+                read(scene, path)
 
 
 def test_a_scan_is_no_segmentation(scene, tmp_path) -> None:

@@ -15,6 +15,8 @@ FloatArray = NDArray[np.floating[Any]]
 
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-8, 1000.0
 """Voxels of no scan are smaller or larger: an atom has 1e-7 mm. Chosen."""
+MAX_DISTANCE_VOXELS = 1e6
+"""Farther from the origin, 32-bit numbers, which places are computed with, are off by more than 0.06 voxels."""
 
 
 def homogeneous(matrix: ArrayLike, offset: ArrayLike) -> FloatArray:
@@ -113,11 +115,17 @@ class Geometry:
         return self.shape == other.shape and bool(np.abs(self.corners_mm - other.corners_mm).max() <= tolerance_mm)
 
 
-def check_spacing(geometry: Geometry, name: str) -> None:
-    """Raise InputError for voxels of a size that no scan has: the header is damaged, or its unit is another one."""
+def check_plausible(geometry: Geometry, name: str) -> None:
+    """Raise InputError for voxels of a size that no scan has, or so far off that their places cannot be told apart."""
     for spacing in geometry.spacing_mm:
         if not MIN_SPACING_MM <= spacing <= MAX_SPACING_MM:
             raise InputError(
                 f"{name}: a voxel spacing of {spacing:g} mm is not possible in a scan; repair the header (spacing and "
                 "unit)."
             )
+    distance = float(np.abs(geometry.corners_mm).max())
+    if distance > MAX_DISTANCE_VOXELS * geometry.spacing_mm.min():
+        raise InputError(
+            f"{name}: the header places the volume {distance:g} mm from the origin, too far for exact positions of its "
+            "voxels; repair the origin."
+        )

@@ -152,6 +152,19 @@ def list_unequal_names(pairs: list[tuple[Segment, Segment]]) -> list[str]:
     ]
 
 
+def list_ambiguous_names(fixed: Segmentation, moving: Segmentation) -> list[str]:
+    """List the names that both have and that occur twice in one of them, so that `match_segments` leaves them out.
+
+    None if it pairs by label value.
+    """
+    counts = [Counter(map(_get_folded_name, segmentation.segments)) for segmentation in (fixed, moving)]
+    shared = counts[0].keys() & counts[1].keys()
+    repeated = {name for name in shared if max(count[name] for count in counts) > 1}
+    if repeated == shared:
+        return []
+    return list(dict.fromkeys(s.name for s in fixed.segments if _get_folded_name(s) in repeated))
+
+
 def is_probability_map(array: NDArray) -> bool:
     """Tell whether an array of floating-point numbers holds fractions between 0 and 1."""
     if array.dtype.kind != "f" or not np.isfinite(array).all():

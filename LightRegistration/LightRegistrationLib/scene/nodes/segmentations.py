@@ -11,7 +11,7 @@ import slicer
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...core.geometry.geometry import check_spacing
+from ...core.geometry.geometry import check_plausible
 from ...core.geometry.volume import Segment, Segmentation
 from .label_layers import BINARY_LABELMAP, convert_surfaces_to_labels, read_layers_on_common_grid
 from .matrices import parent_matrix, vtk_matrix
@@ -27,7 +27,8 @@ def segmentation_from_node(node: Any) -> Segmentation:
     Linear parent transforms become part of the affine. Overlapping segments are in several layers. The grid is that of
     the labels, extended to the reference geometry if both have the same voxels. A segmentation stored as surfaces is
     converted on a copy. The node is not changed.
-    Raises InputError for an empty segmentation, for voxels of an impossible size, and under a nonlinear transform.
+    Raises InputError for an empty segmentation, for voxels of an impossible size or place, and under a nonlinear
+    transform.
     """
     name = node.GetName() or "segmentation"
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
@@ -47,7 +48,7 @@ def segmentation_from_node(node: Any) -> Segmentation:
         if layer is not None:
             segments.append(Segment(segment.GetName(), segment.GetLabelValue(), layer))
     result = Segmentation(tuple(arrays), parent_matrix(node) @ affine, tuple(segments), name)
-    check_spacing(result.geometry, name)
+    check_plausible(result.geometry, name)
     return result
 
 

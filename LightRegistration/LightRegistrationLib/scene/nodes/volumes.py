@@ -19,7 +19,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ...core.errors import InputError
-from ...core.geometry.geometry import FloatArray, check_spacing
+from ...core.geometry.geometry import FloatArray, check_plausible
 from ...core.geometry.volume import Volume
 from .matrices import numpy_matrix, parent_matrix, vtk_matrix
 
@@ -31,11 +31,11 @@ def volume_from_node(node: Any) -> Volume:
 
     The array (k, j, i) shares the node's memory, read-only; the node is not changed.
     Raises InputError for a node without an image, with several components per voxel, with a single slice, with no
-    finite value, with voxels of an impossible size, or under a nonlinear transform.
+    finite value, with voxels of an impossible size or place, or under a nonlinear transform.
     """
     array = image_array(node)
     volume = Volume(array, world_affine(node), node.GetName() or "volume")
-    check_spacing(volume.geometry, volume.name)
+    check_plausible(volume.geometry, volume.name)
     return volume
 
 

@@ -17,7 +17,7 @@ from ...core.files.metaimage import check_meta
 from ...core.files.nifti import check_nifti
 from ...core.files.nrrd import check_nrrd
 from ...core.files.text_header import META_SUFFIXES, is_nrrd
-from ...core.geometry.geometry import check_spacing, homogeneous
+from ...core.geometry.geometry import check_plausible, homogeneous
 from ...core.geometry.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
@@ -135,5 +135,5 @@ def read_image(path: Path) -> Volume:
     direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine = homogeneous(to_ras @ direction, to_ras @ np.array(image.GetOrigin()))
     volume = Volume(sitk.GetArrayFromImage(image), affine, path.name)
-    check_spacing(volume.geometry, str(path))
+    check_plausible(volume.geometry, str(path))
     return volume

@@ -15,6 +15,7 @@ from LightRegistrationLib.core.geometry.volume import (
     Segment,
     Segmentation,
     Volume,
+    list_ambiguous_names,
     list_unequal_names,
     match_segments,
 )
@@ -72,6 +73,15 @@ def test_other_names_with_equal_values_are_listed() -> None:
     without_names = match_segments(named(Liver=1), named(Label_1=1))
     assert len(without_names) == 1
     assert list_unequal_names(without_names) == []
+
+
+def test_names_that_occur_twice_are_listed() -> None:
+    segments = (Segment("Liver", 1), Segment("liver", 2), Segment("Spleen", 3), Segment("Kidney", 4))
+    twice = Segmentation((np.arange(24, dtype=np.uint8).reshape(2, 3, 4),), np.eye(4), segments)
+    assert list_ambiguous_names(twice, named(LIVER=1, spleen=3)) == ["Liver", "liver"]
+    assert list_ambiguous_names(named(LIVER=1, spleen=3), twice) == ["LIVER"]
+    assert list_ambiguous_names(twice, named(spleen=3)) == []
+    assert list_ambiguous_names(twice, named(Liver=1)) == [], "paired by value"
 
 
 def test_large_float_labels_keep_their_values() -> None:
