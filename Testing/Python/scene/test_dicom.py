@@ -221,6 +221,14 @@ def test_values_that_are_not_read_as_stored_are_said(scene, tmp_path) -> None:
         assert re.search(says, lines[0])
 
 
+def test_a_dose_that_is_read_as_stored_is_said(scene, tmp_path) -> None:
+    data, lines = make_frames([0, 1, 2, 3, 4, 5]), list[str]()
+    data.DoseGridScaling = 0.001
+    check_voxels(load_volume(scene, save(tmp_path, [data]), on_warning=lines.append))
+    assert len(lines) == 1
+    assert "not as a dose: one step is 0.001 dose units" in lines[0]
+
+
 def test_colors_are_named(scene, tmp_path) -> None:
     slices = make_slices()
     for data in slices:

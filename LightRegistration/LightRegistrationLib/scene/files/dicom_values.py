@@ -23,6 +23,9 @@ def check_values(files: Sequence[DicomFile], path: Path) -> Iterator[str]:
         raise InputError(f"{path}: the slices of the DICOM series have several voxel types; keep those of one type.")
     if any(str(get_value(file.header, "PhotometricInterpretation")).strip() == "MONOCHROME1" for file in files):
         yield "its values are stored with white as the lowest one (MONOCHROME1), and were read inverted"
+    scale = files[0].numbers("DoseGridScaling").tolist()
+    if scale not in ([], [1.0]):
+        yield f"its values are read as stored, not as a dose: one step is {scale[0]:g} dose units (DoseGridScaling)"
     if any(_has_value_table(file) for file in files):
         yield "its values have a table of meanings (Modality LUT), which was not applied"
 
