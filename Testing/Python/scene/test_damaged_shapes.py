@@ -177,6 +177,33 @@ def test_only_an_image_of_three_numbers_is_a_displacement_field(scene, tmp_path:
         load_transform_node(scene, path)
 
 
+@pytest.mark.parametrize(
+    ("layout", "start", "values", "says"),
+    [
+        ("<h", 68, (0,), "whose intent_code is 0, not 1006 or 1007"),
+        ("<h", 68, (1005,), "whose intent_code is 1005"),
+        ("<2f", 112, (2, 0), "have a scale or a unit other than mm"),
+        ("<2f", 112, (1, 5), "have a scale or a unit other than mm"),
+        ("<b", 123, (3,), "have a scale or a unit other than mm"),
+        ("<2f", 112, (float("nan"), float("nan")), ""),
+        ("<h", 68, (1006,), ""),
+    ],
+)
+def test_what_a_nifti_header_says_of_displacements_is_heeded(
+    scene, tmp_path: Path, layout: str, start: int, values: tuple[float, ...], says: str
+) -> None:
+    path = tmp_path / "a.nii"
+    sitk.WriteImage(vectors(3, 4.0), str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into(layout, content, start, *values)
+    path.write_bytes(content)
+    if not says:
+        assert not load_transform_node(scene, path).IsLinear()
+        return
+    with pytest.raises(InputError, match=says):
+        load_transform_node(scene, path)
+
+
 def test_a_transform_of_two_dimensions_is_refused(scene, tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     sitk.WriteTransform(sitk.AffineTransform(2), str(path))

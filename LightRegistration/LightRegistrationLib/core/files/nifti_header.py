@@ -27,7 +27,8 @@ class NiftiHeader:
 
     version: 1, 2, or 0 for Analyze 7.5, which has no positions. size: voxels along each axis. offset, bits: where the
     voxels start in the file, bytes, and bits of each. spacing: of the first three axes, in the header's unit; may be
-    negative. qform, sform: 4x4 (i, j, k, 1) -> RAS; None if their code is 0. qfac, quaternion: as stored.
+    negative. qform, sform: 4x4 (i, j, k, 1) -> RAS; None if their code is 0. qfac, quaternion: as stored. intent:
+    what the values mean, a code.
     """
 
     TYPES: ClassVar[dict[int, str]] = {
@@ -73,6 +74,7 @@ class NiftiHeader:
     quaternion: tuple[float, ...]
     rows: tuple[float, ...]
     units: int
+    intent: int = 0
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -162,6 +164,7 @@ def _parse_nifti1(content: bytes, order: str) -> NiftiHeader | None:
         quaternion=take("6f", 256),
         rows=take("12f", 280),
         units=content[123] if is_nifti else 0,
+        intent=take("h", 68)[0] if is_nifti else 0,
     )
 
 
@@ -184,6 +187,7 @@ def _parse_nifti2(content: bytes, order: str) -> NiftiHeader | None:
         quaternion=take("6d", 352),
         rows=take("12d", 400),
         units=take("i", 500)[0],
+        intent=take("i", 504)[0],
     )
 
 

@@ -48,6 +48,8 @@ from .positions import list_position_warnings
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
 TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
 
+_DISPLACEMENT_INTENTS = (1006, 1007)
+"""Codes of NIfTI for displacements and for vectors; of others ITK takes the numbers for something else."""
 _MAX_EXACT_FLOAT32 = 2**24
 _MAX_EXACT_FLOAT64 = 2**53
 """Up to them, floating-point numbers of 32 and of 64 bits hold every whole number."""
@@ -188,7 +190,16 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
 def _check_vectors(path: Path) -> None:
     """Raise InputError for an image that has not three finite numbers in each voxel: no displacement field."""
     if path.name.lower().endswith(NIFTI_SUFFIXES):
-        size = read_nifti_header(path).size
+        nifti = read_nifti_header(path)
+        size = nifti.size
+        if nifti.intent not in _DISPLACEMENT_INTENTS:
+            raise InputError(
+                f"{path}: this image is no displacement field by its header, whose intent_code is {nifti.intent}, not "
+                "1006 or 1007."
+            )
+        slope, offset = np.nan_to_num(nifti.scale)
+        if nifti.unit_mm != 1 or slope not in (0, 1) or offset != 0:
+            raise InputError(f"{path}: the displacements have a scale or a unit other than mm; save them in mm.")
         has_vectors = len(size) == 5 and size[3:] == (1, 3)
     else:
         header = read_text_header(path)
