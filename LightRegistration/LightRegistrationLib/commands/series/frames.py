@@ -91,7 +91,7 @@ def read_frames(scene: Any, inputs: Sequence[Path], folder: Path, on_warning: On
         frames = [_read_file(scene, path, n, folder, on_warning) for n, path in enumerate(inputs)]
         result = FrameList(tuple(frames), SequenceIndex("frame", ""), Timing())
     elif inputs[0].name.lower().endswith(NRRD_SUFFIXES):
-        result = _read_nrrd(scene, inputs[0], folder)
+        result = _read_nrrd(scene, inputs[0], folder, on_warning)
     else:
         result = _read_nifti(scene, inputs[0], folder, on_warning)
     if len(result.usable) < MIN_FRAMES:
@@ -133,8 +133,8 @@ def _read_nifti(scene: Any, path: Path, folder: Path, on_warning: OnWarning) -> 
     return FrameList(tuple(frames), index, timing)
 
 
-def _read_nrrd(scene: Any, path: Path, folder: Path) -> FrameList:
-    index, items = read_volume_sequence(scene, path)
+def _read_nrrd(scene: Any, path: Path, folder: Path, on_warning: OnWarning) -> FrameList:
+    index, items = read_volume_sequence(scene, path, on_warning)
     frames = []
     for number, (value, volume) in enumerate(items):
         check_right_angles(volume, path, "series")

@@ -10,15 +10,19 @@ from typing import Any
 import slicer
 
 from ...core.errors import InputError
+from ...core.files.long_integers import holds_long_integers
 from ...core.files.nrrd import check_nrrd
-from ...core.files.text_header import NRRD_SUFFIXES
+from ...core.files.text_header import NRRD_SUFFIXES, read_text_header
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Volume
 from ..nodes.transforms import transform_from_field
 from ..nodes.volumes import convert_to_slicer_type, volume_from_node
-from .loading import check_file, report_os_errors
+from .loading import OnWarning, check_file, log_warning, report_os_errors
 from .messages import capture_messages
 from .saving import save_node
+
+_KINDS_OF_ONE_VOXEL = ("color", "complex", "matrix", "quaternion", "gradient", "normal")
+"""How the kinds of NRRD end that are several numbers of one voxel, and no frames."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,26 @@ class SequenceIndex:
     unit: str
 
 
-def read_volume_sequence(scene: Any, path: Path) -> tuple[SequenceIndex, Iterator[tuple[str, Volume]]]:
+def read_volume_sequence(
+    scene: Any, path: Path, on_warning: OnWarning = log_warning
+) -> tuple[SequenceIndex, Iterator[tuple[str, Volume]]]:
     """Read a 4-D NRRD file: its index, and each index value with its volume.
 
     Raises InputError, naming the path, for everything but a series of scalar volumes.
     """
     with report_os_errors(path):
         check_file(path, NRRD_SUFFIXES, "series")
-        check_nrrd(path)
+        warnings = check_nrrd(path)
+        header = read_text_header(path)
+    if holds_long_integers(header):
+        raise InputError(f"{path}: integers of 64 bits are not read from a series; save it as int32 or float.")
+    for kind in header.fields.get("kinds", "").lower().split():
+        if kind.endswith(_KINDS_OF_ONE_VOXEL):
+            raise InputError(f"{path}: its voxels are of the kind '{kind}', which is no series of volumes.")
+        if kind == "vector":
+            warnings.append("its voxels are vectors, whose numbers are taken as the frames of a series")
+    for line in warnings:
+        on_warning(f"{path}: {line}.")
     node = slicer.vtkMRMLSequenceNode()
     storage = slicer.vtkMRMLVolumeSequenceStorageNode()
     scene.AddNode(storage)
