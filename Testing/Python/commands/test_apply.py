@@ -94,6 +94,10 @@ def test_tables_of_itk_are_lps(registered: Run, points: np.ndarray, tmp_path: Pa
         apply_transforms([transform], source, target, is_lps=is_lps)
         moved[name] = np.loadtxt(target, delimiter=",", skiprows=1)
     np.testing.assert_allclose(moved["lps"] * LPS, moved["ras"], atol=1e-5)
+    np.savetxt(source, np.pad(points, ((0, 0), (0, 1))), delimiter=",", header="x,y,z,t", comments="", fmt="%.9f")
+    (line,) = apply_transforms([transform], source, tmp_path / "ants.csv")
+    assert "those of ANTs, with the columns x, y, z, t, are LPS mm: add --lps" in line
+    assert apply_transforms([transform], source, tmp_path / "again.csv", is_lps=True) == ()
 
 
 @pytest.mark.parametrize("name", ["surface.stl", "surface.ply", "surface.vtk", "surface.vtp"])

@@ -27,6 +27,8 @@ from .request import ApplyRequest, Kind
 COLUMNS = ("x", "y", "z")
 _DECIMALS = 6
 _LPS = np.array([-1.0, -1.0, 1.0])
+_ANTS_COLUMN = "t"
+"""The fourth column of point files of ANTs, which are LPS mm; the formats differ in nothing else."""
 
 
 def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: OnWarning) -> None:
@@ -35,6 +37,11 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
     geometry = load_reference(scene, request, on_warning)
     if request.kind == Kind.TABLE:
         header, rows, points = read_points(request.input, request.is_lps)
+        if not request.is_lps and _ANTS_COLUMN in map(str.casefold, header):
+            on_warning(
+                f"{request.input}: points were read as RAS mm; those of ANTs, with the columns x, y, z, t, are LPS mm: "
+                "add --lps for them."
+            )
         points = points * _LPS if request.is_lps else points
         moved = _move(chain, request, points, geometry, on_warning)
         write_points(target, header, rows, moved * _LPS if request.is_lps else moved)
