@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from .settings import FILES
@@ -77,21 +76,23 @@ def _read_words(stream: IO[bytes]) -> Iterator[list[bytes]]:
 
 def _fit(words: list[bytes], dtype: str, pattern: re.Pattern[bytes]) -> bool:
     """Tell whether words are numbers that a type can hold."""
-    if max(map(len, words), default=0) > FILES.max_header_word or not pattern.fullmatch(b" ".join(words)):
+    line = b" ".join(words)
+    if max(map(len, words), default=0) > FILES.max_header_word or not pattern.fullmatch(line):
         return False
-    return _fit_floats(words, dtype) if dtype.startswith("f") else _fit_integers(words, dtype)
+    if dtype in ("i8", "u8"):
+        return _fit_long_integers(words, dtype)
+    values = np.fromstring(line.decode(), sep=" ")
+    if not dtype.startswith("f"):
+        limits = np.iinfo(dtype)
+        return not len(values) or bool(limits.min <= values.min() and values.max() <= limits.max)
+    with np.errstate(over="ignore"):
+        are_infinite = np.isinf(values.astype(dtype))
+    return all(b"inf" in words[n].lower() for n in np.flatnonzero(are_infinite))
 
 
-def _fit_integers(words: list[bytes], dtype: str) -> bool:
-    limits = np.iinfo(dtype)
+def _fit_long_integers(words: list[bytes], dtype: str) -> bool:
     try:
-        values: NDArray = np.array(words, dtype=np.uint64 if dtype == "u8" else np.int64)
+        np.array(words, dtype=dtype)
     except (OverflowError, ValueError):
         return False
-    return not len(values) or bool(limits.min <= values.min() and values.max() <= limits.max)
-
-
-def _fit_floats(words: list[bytes], dtype: str) -> bool:
-    with np.errstate(over="ignore"):
-        are_infinite = np.isinf(np.array(words).astype(np.float64).astype(dtype)) if words else np.zeros(0, bool)
-    return all(b"inf" in words[n].lower() for n in np.flatnonzero(are_infinite))
+    return True

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
@@ -50,6 +51,7 @@ TRANSFORM_SUFFIXES = (".h5", ".tfm", ".txt", ".mat")
 
 _DISPLACEMENT_INTENTS = (1006, 1007)
 """Codes of NIfTI for displacements and for vectors; of others ITK takes the numbers for something else."""
+_MAX_COUNTED_VALUE = 1 << 16
 _MAX_EXACT_FLOAT32 = 2**24
 _MAX_EXACT_FLOAT64 = 2**53
 """Up to them, floating-point numbers of 32 and of 64 bits hold every whole number."""
@@ -353,9 +355,16 @@ def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
 
 def _list_empty_structures(node: Any, found: Segmentation) -> list[str]:
     """List the names of segments of a node without a voxel. found: what was read from the node."""
-    values = [set(np.unique(layer).tolist()) for layer in found.layers]
+    values = [_find_values(layer) for layer in found.layers]
     filled = Counter(segment.name for segment in found.segments if segment.value in values[segment.layer])
     return list((Counter(segment_names(node)) - filled).elements())
+
+
+def _find_values(layer: NDArray) -> set[int]:
+    """Find the label values of a layer; many times quicker than NumPy's `unique` for the usual small ones."""
+    if layer.min(initial=0) >= 0 and layer.max(initial=0) < _MAX_COUNTED_VALUE:
+        return set(np.flatnonzero(np.bincount(layer.ravel())).tolist())
+    return set(np.unique(layer).tolist())
 
 
 def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> tuple[int, int]:
