@@ -123,7 +123,7 @@ BAD_INPUTS: dict[str, tuple[MakeArguments, str]] = {
     "empty segmentation": (_with_file("--fixed-segmentation", lambda w: w.image(SMALL * 0)), "the label map is empty"),
     "unknown refinement": (_with_option("--refine", "turbo"), "turbo"),
     "missing mask": (_with_file("--fixed-mask", lambda w: w.folder / "absent.nii.gz"), "there is no such file"),
-    "empty mask": (_with_file("--moving-mask", lambda w: w.image(SMALL * 0)), "the label map is empty"),
+    "empty mask": (_with_file("--moving-mask", lambda w: w.image(SMALL * 0)), "the mask is empty"),
     "no segmentation to preserve": (_with_option("--keep-volume", "Tumor"), "give the moving segmentation"),
     "unknown structure to preserve": (
         lambda w: [
