@@ -149,7 +149,7 @@ def click(host: Any, panel: Any) -> Row:
             watch.seconds["first render"] = found[0] - drawing
 
     with (
-        watch.around(client, "encode_request", "copy to the worker"),
+        watch.around(client.WorkerClient, "_write_some", "copy to the worker"),
         watch.around(ResultViews, "show_preview", "publish the preview"),
         watch.around(logic_module, "publish_reply", "then: publish the result"),
         watch.around(ResultViews, "replace_preview", "then: show the result"),

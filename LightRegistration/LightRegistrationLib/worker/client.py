@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.torch_environment import TORCH_ENVIRONMENT
-from .exit_reason import describe_exit
+from .array_files import ArrayWriter
+from .exit_reason import describe_exit, describe_write_error
 from .protocol import (
     Finished,
+    IncomingMessage,
     Message,
     Refused,
     RegistrationRequest,
     WorkerExited,
-    decode_message,
-    encode_request,
     list_request_folders,
+    prepare_request,
 )
 from .session import WorkerSession
 
 _LIBRARY_PARENT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, eq=False)
+class _OutgoingRequest:
+    request_id: int
+    line: str
+    arrays: ArrayWriter
 
 
 class WorkerClient:
@@ -44,6 +54,8 @@ class WorkerClient:
         self._environment = _child_environment(os.environ if environment is None else environment, library_folder)
         self._session: WorkerSession | None = None
         self._last_id = 0
+        self._outgoing: deque[_OutgoingRequest] = deque()
+        self._incoming: deque[IncomingMessage] = deque()
 
     @property
     def is_running(self) -> bool:
@@ -60,6 +72,16 @@ class WorkerClient:
         """The private folder for messages and arrays, None if there is no worker."""
         return self._session.folder if self._session else None
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether arrays of a request are still to be written; they must not change before."""
+        return bool(self._outgoing)
+
+    @property
+    def is_transferring(self) -> bool:
+        """Whether arrays are still to be written or read, so that the next `poll` has work to do."""
+        return bool(self._outgoing or self._incoming)
+
     def start(self) -> None:
         """Start the worker if none runs; returns at once, a Ready message follows within seconds.
 
@@ -73,16 +95,18 @@ class WorkerClient:
     def submit(self, request: RegistrationRequest) -> int:
         """Request a registration and start the worker if none runs; returns the ID that its messages carry.
 
-        Raises OSError if the interpreter cannot be run or the temporary folder is full.
+        Returns before anything is written: `poll` does that. Raises OSError if the interpreter cannot be run, or if the
+        temporary folder cannot be used.
         """
         self.start()
         assert self._session is not None
         self._last_id += 1
-        self._session.send(encode_request(self._last_id, request, self._session.folder))
+        line, arrays = prepare_request(self._last_id, request, self._session.folder)
+        self._outgoing.append(_OutgoingRequest(self._last_id, line, arrays))
         return self._last_id
 
     def poll(self) -> list[Message]:
-        """Return the messages since the last call; never waits.
+        """Write and read some more bytes, and return the messages since the last call; never waits.
 
         After an unexpected exit of the worker the last message is WorkerExited; the next request starts a new worker.
         """
@@ -90,17 +114,46 @@ class WorkerClient:
         if session is None:
             return []
         exit_code = session.exit_code  # read first: a worker that has exited by now has written all its lines
-        messages = [decode_message(line, session.folder) for line in session.read_new_lines()]
-        for message in messages:
-            _remove_finished(message, session.folder)
-        if exit_code is not None:
+        self._incoming += [IncomingMessage(line, session.folder) for line in session.read_new_lines()]
+        messages = self._read_some(session)
+        if exit_code is None:
+            messages += self._write_some(session)
+        elif not self._incoming:
             log = session.read_log_tail()
             messages.append(WorkerExited(describe_exit(exit_code, log), log))
             self.kill()
         return messages
 
+    def _read_some(self, session: WorkerSession) -> list[Message]:
+        """Return the messages that are complete, at most one with arrays, because it takes time to check them."""
+        messages = []
+        while self._incoming and self._incoming[0].read_next():
+            incoming = self._incoming.popleft()
+            messages.append(incoming.decode())
+            _remove_finished(messages[-1], session.folder)
+            if incoming.has_arrays:
+                break
+        return messages
+
+    def _write_some(self, session: WorkerSession) -> list[Message]:
+        """Write some more of the oldest request, and send its line when all is written; returns why it cannot be."""
+        if not self._outgoing:
+            return []
+        request = self._outgoing[0]
+        try:
+            if request.arrays.write_next():
+                session.send(self._outgoing.popleft().line)
+        except OSError as error:
+            self._outgoing.popleft()
+            refused = Refused(request.request_id, describe_write_error(error, session.folder.parent))
+            _remove_finished(refused, session.folder)
+            return [refused]
+        return []
+
     def kill(self) -> None:
         """Kill the worker and remove its folder."""
+        self._outgoing.clear()
+        self._incoming.clear()
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -2,13 +2,15 @@
 
 Requests go to the worker's standard input, one line of JSON each. Messages are lines of JSON that the worker appends to
 one file in the session folder: such a file can be polled on every system without a thread. Arrays are .npy files beside
-it.
+it; the client writes and reads them in slices, because it must not stop the event loop of its owner.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from ..core.report.definition import Report
 from ..core.result.progress import ProgressUpdate, Stage
 from ..core.result.result import RegistrationResult
 from ..core.result.settings import RegistrationSettings
-from .serialization import load_value, save_value
+from .array_files import ArrayReader, ArrayWriter
+from .serialization import build_value, load_value, prepare_value, save_value
 
 MESSAGE_FILE = "messages.jsonl"
 LOG_FILE = "worker.log"
@@ -125,11 +128,11 @@ class WorkerExited:
 Message = Ready | ProgressMade | PreviewField | FieldFound | Finished | Refused | WorkerExited
 
 
-def encode_request(request_id: int, request: RegistrationRequest, session: Path) -> str:
-    """Write the request's arrays into the session folder and return the line for the worker's standard input."""
+def prepare_request(request_id: int, request: RegistrationRequest, session: Path) -> tuple[str, ArrayWriter]:
+    """Return the line for the worker's standard input, and what writes the arrays into the session folder before."""
     parts = [getattr(request, field.name) for field in fields(request)]
-    value = save_value(parts, _request_folder(session, request_id))
-    return json.dumps({"id": request_id, "value": value}) + "\n"
+    value, arrays = prepare_value(parts, _request_folder(session, request_id))
+    return json.dumps({"id": request_id, "value": value}) + "\n", arrays
 
 
 def read_request_id(line: str) -> int:
@@ -140,7 +143,7 @@ def read_request_id(line: str) -> int:
 def decode_request(line: str, session: Path) -> RegistrationRequest:
     """Return the request of one line, its arrays memory-mapped. Raises InputError for values that cannot be used."""
     folder = _request_folder(session, read_request_id(line))
-    return RegistrationRequest(*load_value(json.loads(line)["value"], folder, mapped=True))
+    return RegistrationRequest(*load_value(json.loads(line)["value"], folder))
 
 
 def encode_message(message: Message, session: Path) -> str:
@@ -159,9 +162,11 @@ def _encode_entry(message: Message, session: Path) -> tuple[MessageKind, dict[st
         case Refused(number_or_none, line):
             return MessageKind.REFUSED, {"id": number_or_none, "line": line}
         case PreviewField(number, field):
-            value = save_value(field, _preview_folder(session, number))
+            value = save_value(field.with_residual(), _preview_folder(session, number))
             return MessageKind.PREVIEW_FIELD, {"id": number, "value": value}
         case FieldFound(number, result, report):
+            # The transform node needs the residual; to compute it would stop the event loop of the client.
+            result = replace(result, field=result.field.with_residual())
             value = save_value(result, _field_folder(session, number))
             return MessageKind.FIELD, {"id": number, "value": value, "report": report}
         case Finished(number, warped, segmentation, report):
@@ -171,28 +176,52 @@ def _encode_entry(message: Message, session: Path) -> tuple[MessageKind, dict[st
             raise TypeError(f"a worker does not send {type(message).__name__}")
 
 
-def decode_message(line: str, session: Path) -> Message:
-    """Return the message of one line, its arrays read into memory. Raises ValueError for an unknown kind or stage."""
-    entry = json.loads(line)
-    match MessageKind(entry["kind"]):
-        case MessageKind.READY:
-            return Ready(tuple(entry["models"]))
-        case MessageKind.PROGRESS:
-            update = ProgressUpdate(entry["fraction"], Stage(entry["stage"]), entry["step"], entry["steps"])
-            return ProgressMade(entry["id"], update)
-        case MessageKind.REFUSED:
-            return Refused(entry["id"], entry["line"])
-        case MessageKind.PREVIEW_FIELD:
-            return PreviewField(entry["id"], _load(entry, _preview_folder(session, entry["id"])))
-        case MessageKind.FIELD:
-            return FieldFound(entry["id"], _load(entry, _field_folder(session, entry["id"])), entry["report"])
-        case MessageKind.FINISHED:
-            warped, segmentation = _load(entry, _reply_folder(session, entry["id"]))
-            return Finished(entry["id"], warped, segmentation, entry["report"])
+class IncomingMessage:
+    """The message of one line, whose arrays are read into memory; `decode` it when all are."""
+
+    def __init__(self, line: str, session: Path) -> None:
+        """Raises ValueError for an unknown kind."""
+        self._entry = json.loads(line)
+        self._kind = MessageKind(self._entry["kind"])
+        folder = _ARRAY_FOLDERS.get(self._kind)
+        self._arrays = None if folder is None else ArrayReader(folder(session, self._entry["id"]))
+
+    @property
+    def has_arrays(self) -> bool:
+        """Whether there is something to read."""
+        return self._arrays is not None
+
+    def read_next(self) -> bool:
+        """Read some more bytes of the arrays; returns whether all are read."""
+        return self._arrays is None or self._arrays.read_next()
+
+    def decode(self) -> Message:
+        """Return the message. Raises ValueError for an unknown stage."""
+        entry = self._entry
+        match self._kind:
+            case MessageKind.READY:
+                return Ready(tuple(entry["models"]))
+            case MessageKind.PROGRESS:
+                update = ProgressUpdate(entry["fraction"], Stage(entry["stage"]), entry["step"], entry["steps"])
+                return ProgressMade(entry["id"], update)
+            case MessageKind.REFUSED:
+                return Refused(entry["id"], entry["line"])
+            case MessageKind.PREVIEW_FIELD:
+                return PreviewField(entry["id"], self._build_value())
+            case MessageKind.FIELD:
+                return FieldFound(entry["id"], self._build_value(), entry["report"])
+            case MessageKind.FINISHED:
+                warped, segmentation = self._build_value()
+                return Finished(entry["id"], warped, segmentation, entry["report"])
+
+    def _build_value(self) -> Any:
+        assert self._arrays is not None
+        return build_value(self._entry["value"], self._arrays.arrays.__getitem__)
 
 
-def _load(entry: dict[str, Any], folder: Path) -> Any:
-    return load_value(entry["value"], folder, mapped=False)
+def remove_request(session: Path, request_id: int) -> None:
+    """Remove the arrays of a request that nobody reads any more."""
+    shutil.rmtree(_request_folder(session, request_id), ignore_errors=True)
 
 
 def list_request_folders(session: Path, request_id: int) -> tuple[Path, ...]:
@@ -215,3 +244,10 @@ def _field_folder(session: Path, request_id: int) -> Path:
 
 def _reply_folder(session: Path, request_id: int) -> Path:
     return session / f"reply-{request_id}"
+
+
+_ARRAY_FOLDERS: dict[MessageKind, Callable[[Path, int], Path]] = {
+    MessageKind.PREVIEW_FIELD: _preview_folder,
+    MessageKind.FIELD: _field_folder,
+    MessageKind.FINISHED: _reply_folder,
+}

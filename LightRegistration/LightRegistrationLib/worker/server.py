@@ -34,6 +34,7 @@ from .protocol import (
     decode_request,
     encode_message,
     read_request_id,
+    remove_request,
 )
 
 RunRequest = Callable[
@@ -82,19 +83,22 @@ def answer(line: str, session: Path, outbox: Outbox, run_request: RunRequest) ->
     """Run the request of one line and send its messages: progress, fields as soon as they are found, and the end."""
     request_id = read_request_id(line)
     try:
-        request = decode_request(line, session)
-        reply = run_request(
-            request,
-            lambda update: outbox.send(ProgressMade(request_id, update)),
-            lambda result, report: outbox.send(FieldFound(request_id, result, report)),
-            lambda field: outbox.send(PreviewField(request_id, field)),
-        )
+        end = _run(request_id, decode_request(line, session), outbox, run_request)
     except InputError as error:
-        outbox.send(Refused(request_id, str(error)))
-    else:
-        # Closes its memory-mapped files; Windows cannot remove a mapped file.
-        del request
-        outbox.send(Finished(request_id, reply.warped, reply.warped_segmentation, reply.report))
+        end = Refused(request_id, str(error))
+    # Here, because it takes long. No array is mapped any more: Windows cannot remove a mapped file.
+    remove_request(session, request_id)
+    outbox.send(end)
+
+
+def _run(request_id: int, request: RegistrationRequest, outbox: Outbox, run_request: RunRequest) -> Message:
+    reply = run_request(
+        request,
+        lambda update: outbox.send(ProgressMade(request_id, update)),
+        lambda result, report: outbox.send(FieldFound(request_id, result, report)),
+        lambda field: outbox.send(PreviewField(request_id, field)),
+    )
+    return Finished(request_id, reply.warped, reply.warped_segmentation, reply.report)
 
 
 class Outbox:

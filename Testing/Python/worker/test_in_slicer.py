@@ -18,7 +18,7 @@ from LightRegistrationLib.worker.protocol import (
     Ready,
     RegistrationReply,
     WorkerExited,
-    encode_request,
+    prepare_request,
 )
 from LightRegistrationLib.worker.server import answer
 
@@ -95,5 +95,9 @@ def test_a_request_is_released_before_the_client_may_remove_its_files(tmp_path, 
         on_field("result", {})
         return RegistrationReply("result", "warped", None, {})
 
-    answer(encode_request(1, request_of_blobs, tmp_path), tmp_path, Outbox(), run_request)
+    line, arrays = prepare_request(1, request_of_blobs, tmp_path)
+    while not arrays.write_next():
+        pass
+    answer(line, tmp_path, Outbox(), run_request)
     assert seen == [(ProgressMade, False), (FieldFound, False), (Finished, True)]
+    assert not list(tmp_path.glob("request-*")), "the client would need long to remove large files"

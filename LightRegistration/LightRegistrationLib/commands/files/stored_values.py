@@ -35,4 +35,4 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def load(folder: Path) -> Any:
     """Return the value of a folder, its arrays memory-mapped."""
-    return load_value((folder / _VALUE_FILE).read_text(encoding="utf-8"), folder / _ARRAYS_FOLDER, mapped=True)
+    return load_value((folder / _VALUE_FILE).read_text(encoding="utf-8"), folder / _ARRAYS_FOLDER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -71,6 +71,7 @@ class DisplacementField:
     whose axes are orthogonal (transform files cannot store sheared grids). Between its nodes the field is trilinear.
     outside: the transform of points outside the grid; the displacements at the border are those of this transform
     (`core.deformation.tapering`). None: outside the grid the displacement at its border is repeated.
+    residual: what `compute_residual` returns, float32, where it was computed before.
     Raises InputError for another shape, for values that are not finite, for a sheared grid, and if the displacements at
     the border are not those of `outside`.
     """
@@ -78,6 +79,7 @@ class DisplacementField:
     array: FloatArray
     affine: FloatArray
     outside: AffineTransform | None = None
+    residual: FloatArray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array, dtype=np.float32)
@@ -93,6 +95,8 @@ class DisplacementField:
         object.__setattr__(self, "affine", geometry.affine)
         if self.outside is not None and _measure_border_gap(geometry, array, self.outside) > _MAX_BORDER_GAP_MM:
             raise InputError("The displacement field does not end in an affine transform at the border of its grid.")
+        if self.residual is not None:
+            object.__setattr__(self, "residual", make_read_only(self.residual))
 
     @property
     def geometry(self) -> Geometry:
@@ -119,10 +123,18 @@ class DisplacementField:
 
         Raises ValueError if there is no transform outside.
         """
+        if self.residual is not None:
+            return self.residual
         residual = self.get_outside().inverse().displace(self.geometry, self.array)
         for face in find_border_faces():
             residual[face] = 0  # removes the rounding of the float32 displacements
         return residual
+
+    def with_residual(self) -> DisplacementField:
+        """Return the same field with its residual, so that later use does not wait for it."""
+        if self.outside is None:
+            return self
+        return replace(self, residual=self.compute_residual().astype(np.float32))
 
     def compute_inverse_grid(self) -> Geometry:
         """Compute a grid in moving space, of the field's spacing, that encloses the mapped grid of the field.
