@@ -18,6 +18,7 @@ from LightRegistrationLib.scene.nodes.segmentations import (
     segmentation_node_from_segmentation,
     set_segmentation,
 )
+from LightRegistrationLib.scene.nodes.sharing import share_segments
 from LightRegistrationLib.scene.nodes.volumes import image_data, volume_node_from_volume
 
 from ..analytic import nearest_warp, phantom, smooth_field
@@ -221,6 +222,17 @@ def test_an_output_segmentation_is_replaced_in_place(scene) -> None:
     again = segmentation_from_node(node)
     assert again.segments == (Segment("only", 5),)
     assert again.geometry.matches(second.geometry)
+
+
+def test_replacing_segments_keeps_the_voxels_that_another_node_shares(scene) -> None:
+    _, first = phantom(GEOMETRIES[0])
+    node = segmentation_node_from_segmentation(scene, first, "organs")
+    other = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "shares")
+    share_segments(node.GetSegmentation(), other.GetSegmentation())
+    set_segmentation(node, Segmentation(first.layers, first.affine, (Segment("only", 1),)))
+    again = segmentation_from_node(other)
+    assert again.segments == first.segments
+    assert all((again.mask(segment) == first.mask(segment)).all() for segment in first.segments)
 
 
 def test_layers_merge_into_one_label_map_without_losing_a_structure() -> None:

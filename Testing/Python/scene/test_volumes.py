@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
+import slicer
 import vtk
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,3 +158,20 @@ def test_color_images_and_single_slices_are_refused(scene) -> None:
         node.SetAndObserveImageData(image)
         with pytest.raises(InputError, match=f"odd: .*{message}"):
             volume_from_node(node)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.float32])
+def test_shared_voxels_are_not_copied_and_live_as_long_as_the_image(dtype) -> None:
+    volume = Volume(np.arange(60).reshape(3, 4, 5).astype(dtype), np.eye(4))
+    memory = weakref.ref(volume.array.base)
+    scene = slicer.vtkMRMLScene()
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "taken over")
+    set_volume(node, volume, shared=True)
+    assert np.shares_memory(vtk_to_numpy(node.GetImageData().GetPointData().GetScalars()), volume.array)
+    del volume
+    gc.collect()
+    assert memory() is not None
+    assert (volume_from_node(node).array == np.arange(60).reshape(3, 4, 5)).all()
+    set_volume(node, Volume(np.zeros((2, 2, 2), dtype), np.eye(4)))
+    gc.collect()
+    assert memory() is None

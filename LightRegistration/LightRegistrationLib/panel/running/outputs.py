@@ -41,7 +41,8 @@ def publish_reply(
 ) -> PublishedResult:
     """Add a reply to the scene, in the chosen output nodes, in those of a replaced result, or in new ones.
 
-    Raises InputError if an output node cannot take it; the scene is then not changed.
+    The nodes take over the memory of the reply. Raises InputError if an output node cannot take it; the scene is then
+    not changed.
     """
     nodes = publish_result(
         scene,
@@ -59,6 +60,7 @@ def publish_reply(
             )
         ),
         details=_make_details(reply.report),
+        shared=True,
     )
     return PublishedResult(nodes, reply.report)
 

@@ -21,12 +21,12 @@ def add_preview(
 ) -> RegistrationNodes:
     """Add a hidden volume with the moving volume's voxels, under a hidden transform with the field.
 
-    Slicer draws it warped at once. The voxels are shared, not copied; the user's nodes are not changed.
+    Slicer draws it warped at once. Voxels and displacements are shared, not copied; the user's nodes are not changed.
     moving_affine: 4x4, (i, j, k, 1) -> RAS mm, of the moving volume as it was registered. field: fixed -> moving, RAS
     mm. Returns the preview's nodes in the form of a registration's nodes.
     """
     transform = add_hidden_node(scene, "vtkMRMLTransformNode", f"{moving.GetName()} preview transform")
-    set_field(transform, field)
+    set_field(transform, field, shared=True)
     display = add_hidden_node(scene, "vtkMRMLScalarVolumeDisplayNode", f"{moving.GetName()} preview display")
     display.SetDefaultColorMap()
     # Before the voxels are set: an automatic window would first be computed from all of them.

@@ -65,12 +65,14 @@ def publish_result(
     moving_segmentation: Any = None,
     outputs: OutputNodes | None = None,
     details: Mapping[str, str] | None = None,
+    shared: bool = False,
 ) -> RegistrationNodes:
     """Add a result to the scene, on the fixed volume's grid in the world and without parent transforms.
 
     fixed, moving, fixed_segmentation, moving_segmentation: the user's nodes; they are referenced, not changed.
     field: fixed -> moving, RAS mm. warped, warped_segmentation: the moving image and labels on the fixed grid.
     details: how the result was made (model, weights hash, settings, seconds), stored on the transform.
+    shared: use the memory of the arrays in place of a copy. It must then be memory that nobody else uses later.
     Raises InputError if an output is an input, or if an input is under the output transform. After any failure the
     added nodes are removed again.
     """
@@ -81,12 +83,12 @@ def publish_result(
         segmentation_node = None
         if warped_segmentation is not None:
             segmentation_node = outputs.segmentation or _add_segmentation(scene, added, moving, moving_segmentation)
-            set_segmentation(segmentation_node, warped_segmentation, moving_segmentation)
+            set_segmentation(segmentation_node, warped_segmentation, moving_segmentation, shared=shared)
         volume_node = outputs.volume or _add(scene, added, "vtkMRMLScalarVolumeNode", f"{moving.GetName()} registered")
-        set_volume(volume_node, warped, moving)
+        set_volume(volume_node, warped, moving, shared=shared)
         title = f"{moving.GetName()} to {fixed.GetName()} transform"
         transform_node = outputs.transform or _add(scene, added, "vtkMRMLTransformNode", title)
-        set_field(transform_node, field, fixed, moving, details)
+        set_field(transform_node, field, fixed, moving, details, shared=shared)
         nodes = RegistrationNodes(
             fixed, moving, transform_node, volume_node, fixed_segmentation, moving_segmentation, segmentation_node
         )

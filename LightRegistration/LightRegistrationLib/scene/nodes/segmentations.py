@@ -15,6 +15,7 @@ from ...core.geometry.geometry import check_plausible
 from ...core.geometry.volume import Segment, Segmentation
 from .label_layers import BINARY_LABELMAP, convert_surfaces_to_labels, read_layers_on_common_grid
 from .matrices import parent_matrix, vtk_matrix
+from .removal import empty_segments
 from .volumes import image_array, image_data, world_affine
 
 SegmentStyles = dict[str, Any]
@@ -101,13 +102,17 @@ def segmentation_node_from_segmentation(scene: Any, segmentation: Segmentation, 
     return node
 
 
-def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None) -> None:
-    """Replace all segments of an existing segmentation node; its parent transform is removed."""
-    images = [_make_oriented_image(layer, segmentation) for layer in segmentation.layers]
+def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None, *, shared: bool = False) -> None:
+    """Replace all segments of an existing segmentation node; its parent transform is removed.
+
+    shared: see `image_data`.
+    """
+    images = [_make_oriented_image(layer, segmentation, shared) for layer in segmentation.layers]
     sources = _find_source_segments(segmentation, like)
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
     target = node.GetSegmentation()
+    empty_segments(node)
     target.RemoveAllSegments()
     target.SetSourceRepresentationName(BINARY_LABELMAP)
     for index, (segment, (source_id, source)) in enumerate(zip(segmentation.segments, sources, strict=True)):
@@ -128,15 +133,17 @@ def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None) ->
     node.CreateDefaultDisplayNodes()
 
 
-def _make_oriented_image(layer: NDArray, segmentation: Segmentation) -> Any:
+def _make_oriented_image(layer: NDArray, segmentation: Segmentation, shared: bool) -> Any:
     image = slicer.vtkOrientedImageData()
-    image.ShallowCopy(image_data(layer.astype(_choose_label_type(layer))))
+    image.ShallowCopy(image_data(layer.astype(_choose_label_type(layer), copy=not shared), shared=True))
     image.SetImageToWorldMatrix(vtk_matrix(segmentation.affine))
     return image
 
 
 def _choose_label_type(labels: NDArray) -> type[np.generic]:
     """Return the smallest integer type that Slicer's segmentations can store and edit."""
+    if labels.dtype == np.uint8:
+        return np.uint8
     low, high = (int(labels.min()), int(labels.max())) if labels.dtype.kind != "b" else (0, 1)
     for candidate in (np.uint8, np.int16, np.int32):
         if np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:

@@ -24,6 +24,7 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry, homogeneous
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from .matrices import numpy_matrix, vtk_matrix
+from .volumes import data_array
 
 FIXED_ROLE = "LightRegistration.Fixed"
 MOVING_ROLE = "LightRegistration.Moving"
@@ -53,13 +54,17 @@ def set_field(
     fixed_node: Any = None,
     moving_node: Any = None,
     details: Mapping[str, str] | None = None,
+    *,
+    shared: bool = False,
 ) -> None:
     """Replace the transform of a transform node with the field; nodes under it are transformed anew.
+
+    shared: see `transform_from_field`.
 
     details: how the result was made (model, weights hash, settings, seconds), stored as node attributes
     `LightRegistration.<key>`; attributes of an earlier result are removed.
     """
-    transform = transform_from_field(field)
+    transform = transform_from_field(field, shared=shared)
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
     node.SetAndObserveTransformFromParent(transform)
@@ -79,31 +84,33 @@ def read_result_details(node: Any) -> dict[str, str]:
     return {name.removeprefix(_ATTRIBUTE_PREFIX): node.GetAttribute(name) for name in names}
 
 
-def transform_from_field(field: DisplacementField) -> Any:
+def transform_from_field(field: DisplacementField, *, shared: bool = False) -> Any:
     """Copy the field into a vtkAbstractTransform, RAS mm.
+
+    shared: use the memory of its displacements in place of a copy. It must then be memory that nobody else uses later.
 
     A vtkOrientedGridTransform; with a transform outside the grid, a vtkGeneralTransform of the grid of the residual
     displacements and of that transform, applied in this order.
     """
     if field.outside is None:
-        return _make_grid_transform(field.array, field.geometry)
+        return _make_grid_transform(field.array, field.geometry, shared)
     linear = vtkTransform()
     linear.SetMatrix(vtk_matrix(field.outside.matrix))
     composite = vtkGeneralTransform()
     composite.PostMultiply()
-    composite.Concatenate(_make_grid_transform(field.compute_residual(), field.geometry))
+    composite.Concatenate(_make_grid_transform(field.compute_residual(), field.geometry, shared))
     composite.Concatenate(linear)
     return composite
 
 
-def _make_grid_transform(array: FloatArray, geometry: Geometry) -> Any:
-    """Copy displacements (k, j, i, 3) into a trilinear vtkOrientedGridTransform of type float."""
+def _make_grid_transform(array: FloatArray, geometry: Geometry, shared: bool) -> Any:
+    """Put displacements (k, j, i, 3) into a trilinear vtkOrientedGridTransform of type float."""
     image = vtkImageData()
     image.SetDimensions(*(int(n) for n in geometry.size_ijk))
     image.SetSpacing(*geometry.spacing_mm)
     image.SetOrigin(*geometry.affine[:3, 3])
     displacements = np.ascontiguousarray(array, dtype=np.float32).reshape(-1, 3)
-    image.GetPointData().SetScalars(numpy_to_vtk(displacements, deep=True))
+    image.GetPointData().SetScalars(data_array(displacements, shared=shared))
     grid = slicer.vtkOrientedGridTransform()
     grid.SetGridDirectionMatrix(vtk_matrix(homogeneous(geometry.affine[:3, :3] / geometry.spacing_mm, np.zeros(3))))
     grid.SetDisplacementGridData(image)

@@ -15,6 +15,7 @@ from vtkmodules.util.vtkConstants import (
     VTK_UNSIGNED_LONG,
     VTK_UNSIGNED_LONG_LONG,
 )
+from vtkmodules.vtkCommonCore import vtkCommand, vtkDataArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
@@ -113,9 +114,12 @@ def volume_node_from_volume(scene: Any, volume: Volume, name: str, like: Any = N
     return node
 
 
-def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
-    """Replace image, geometry, and display of an existing volume node; its parent transform is removed."""
-    image = image_data(volume.array)
+def set_volume(node: Any, volume: Volume, like: Any = None, *, shared: bool = False) -> None:
+    """Replace image, geometry, and display of an existing volume node; its parent transform is removed.
+
+    shared: see `image_data`.
+    """
+    image = image_data(volume.array, shared=shared)
     node.CreateDefaultDisplayNodes()
     if like is not None:
         # Before the voxels are set: an automatic window would first be computed from all of them.
@@ -127,8 +131,11 @@ def set_volume(node: Any, volume: Volume, like: Any = None) -> None:
     node.EndModify(modifying)
 
 
-def image_data(array: NDArray) -> vtkImageData:
-    """Copy an array (k, j, i) into a vtkImageData of unit spacing, as MRML volume nodes hold it."""
+def image_data(array: NDArray, *, shared: bool = False) -> vtkImageData:
+    """Copy an array (k, j, i) into a vtkImageData of unit spacing, as MRML volume nodes hold it.
+
+    shared: use its memory in place of a copy. It must then be memory that nobody else uses later, and no mapped file.
+    """
     voxels = np.ascontiguousarray(array)
     if voxels.dtype == np.bool_:
         voxels = voxels.view(np.uint8)
@@ -137,10 +144,31 @@ def image_data(array: NDArray) -> vtkImageData:
     image = vtkImageData()
     image.SetDimensions(*(int(n) for n in voxels.shape[::-1]))
     # Slicer's writers accept 8-bit signed voxels as char, not as the signed char that numpy_to_vtk would choose.
-    scalars = numpy_to_vtk(voxels.ravel(), deep=True, array_type=VTK_CHAR if voxels.dtype == np.int8 else None)
+    scalars = data_array(voxels.ravel(), shared=shared, vtk_type=VTK_CHAR if voxels.dtype == np.int8 else None)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
     return image
+
+
+def data_array(values: NDArray, *, shared: bool = False, vtk_type: int | None = None) -> vtkDataArray:
+    """Copy an array (n) or (n, components) into a vtkDataArray. shared: see `image_data`."""
+    result = numpy_to_vtk(values, deep=not shared, array_type=vtk_type)
+    if shared:
+        # An observer of an event that never comes dies with the VTK array, and the memory with it. By its own reference
+        # Python would keep the memory until later.
+        result.AddObserver(vtkCommand.UserEvent, _Keeper(result._numpy_reference))
+        del result._numpy_reference
+    return result
+
+
+class _Keeper:
+    """Keeps an array in memory as long as it exists itself."""
+
+    def __init__(self, values: NDArray) -> None:
+        self._values = values
+
+    def __call__(self, _caller: Any, _event: str) -> None:
+        """Do nothing."""
 
 
 def copy_display(source: Any, target: Any) -> None:
