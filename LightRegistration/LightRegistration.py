@@ -306,6 +306,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
                 preview=self._readPreviewContent,
                 replaced=find_replaced(self._parameterNode, selected),
                 check_consistency=self._parameterNode.checkConsistency,
+                on_result=self.onResult,
             )
         except InputError as error:
             self._showProblem(str(error), selected)
@@ -371,20 +372,20 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             report = report | {"landmarks": landmarks}
         return find_registration_nodes(self._parameterNode.result), report
 
+    def onResult(self, registered):
+        """Store the result in the parameter node, which shows its numbers."""
+        parameters = self.logic.getParameterNode()
+        self._followed = None  # also a result in the same nodes is a new one
+        store_seconds(registered.report)
+        self.refineBox.set_items(list_refinement_items(read_seconds()))
+        with slicer.util.NodeModify(parameters.parameterNode):  # one event, and one update of the panel
+            parameters.report = json.dumps(registered.report)
+            parameters.picture = Picture.AFTER.value
+            parameters.result = registered.nodes.transform
+
     def onEnd(self, registered, outcome):
-        """Store the result in the parameter node and show it."""
-        # Before the parameters change: the end of an attempt with other inputs is then forgotten.
-        line = self.logic.run_state.end.line
-        if registered is not None:
-            parameters = self.logic.getParameterNode()
-            self._followed = None  # also a result in the same nodes is a new one
-            store_seconds(registered.report)
-            self.refineBox.set_items(list_refinement_items(read_seconds()))
-            with slicer.util.NodeModify(parameters.parameterNode):  # one event, and one update of the panel
-                parameters.report = json.dumps(registered.report)
-                parameters.picture = Picture.AFTER.value
-                parameters.result = registered.nodes.transform
-        slicer.util.showStatusMessage(line, 5000)
+        """Show the result in the views, and how the registration ended."""
+        slicer.util.showStatusMessage(self.logic.run_state.end.line, 5000)
         if self._parameterNode is not None:
             self._updateViews()
             self.refresh()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import slicer
@@ -18,6 +18,7 @@ from ..core.geometry.transforms import DisplacementField
 from ..core.result.progress import Progress, ProgressUpdate, Stage, ignore_progress
 from ..core.result.settings import DEFAULT_SETTINGS, RegistrationSettings
 from ..scene.nodes.results import RegistrationNodes
+from ..worker.protocol import RegistrationReply
 from .checking.result_table import format_completion
 from .inputs.selected_nodes import SelectedNodes
 from .parameters import LightRegistrationParameterNode
@@ -34,6 +35,10 @@ from .views.view_content import ViewContent, adopt_earlier_switches
 def ask_for_no_preview() -> ViewContent | None:
     """Show nothing before the result is complete."""
     return None
+
+
+def ignore_result(published: PublishedResult) -> None:
+    """Do nothing with a result before the end."""
 
 
 class LightRegistrationLogic(ScriptedLoadableModuleLogic):
@@ -101,13 +106,15 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         preview: Callable[[], ViewContent | None] = ask_for_no_preview,
         replaced: RegistrationNodes | None = None,
         check_consistency: bool = False,
+        on_result: Callable[[PublishedResult], None] = ignore_result,
     ) -> None:
         """Start a registration and return; `on_end` is called once, with the new nodes or None.
 
         preview: called with each deformation (first the network's, then the refined one), seconds before the result is
         complete; returns what the views show beside the preview, or None for no preview. replaced: an earlier result
         whose nodes take the new one, unless others are selected. check_consistency: also register in the opposite
-        direction, and report how well both agree.
+        direction, and report how well both agree. on_result: called with the new nodes, in the turn of the event loop
+        before that of `on_end`.
         Raises InputError, with one line for the user, for nodes that cannot be registered.
         """
         problem = selected.find_problem()
@@ -115,22 +122,29 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
             raise InputError(problem)
         self._ensure_packages()
 
-        def publish_and_end(outcome: Outcome) -> None:
+        published: list[PublishedResult] = []
+        problems: list[str] = []
+
+        def publish(reply: RegistrationReply) -> Iterator[None]:
             try:
-                registered = None
-                if outcome.reply is not None:
-                    registered = publish_reply(slicer.mrmlScene, selected, outcome.reply, replaced)
+                published.append(publish_reply(slicer.mrmlScene, selected, reply, replaced))
             except InputError as error:
-                registered, outcome = None, Outcome(line=str(error))
-            line = outcome.line or format_completion(registered.report)
-            is_error = registered is None and not outcome.canceled
-            self._run_state = RunState(end=RunEnd(line, is_error, selected, registered is not None))
-            if registered is None:
+                problems.append(str(error))
+                return
+            yield
+            self._views.replace_preview(published[0].nodes)
+            yield
+            self._run_state = RunState(end=RunEnd(format_completion(reply.report), False, selected, has_result=True))
+            on_result(published[0])
+            yield
+
+        def end(outcome: Outcome) -> None:
+            outcome = Outcome(line=problems[0]) if problems else outcome
+            if not published:
+                self._run_state = RunState(end=RunEnd(outcome.line, not outcome.canceled, _find_remaining(selected)))
                 self._views.end_preview()
-            else:
-                self._views.replace_preview(registered.nodes)
             self._tell_change()
-            on_end(registered, outcome)
+            on_end(published[0] if published else None, outcome)
 
         def show_progress(update: ProgressUpdate) -> None:
             self._set_run_state(RunState(progress=update))
@@ -142,7 +156,7 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
                 self._views.show_preview(selected, request.moving.affine, field, content)
 
         request = selected.make_request(settings, check_consistency)
-        self._runner.start(request, publish_and_end, show_progress, show_preview, tuple(selected.list_inputs()))
+        self._runner.start(request, end, show_progress, show_preview, tuple(selected.list_inputs()), publish)
         self._set_run_state(RunState(progress=ProgressUpdate(0.0, Stage.STARTING)))
 
     def start_series(
@@ -168,7 +182,8 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
 
         def end(result: SeriesEnd) -> None:
             # has_result: what the panel shows of a pair stays valid.
-            shown = RunEnd(result.line, result.is_error, selected or SelectedNodes(), has_result=True)
+            remaining = _find_remaining(selected or SelectedNodes())
+            shown = RunEnd(result.line, result.is_error, remaining, has_result=True)
             self._set_run_state(RunState(end=shown))
             on_end(result)
 
@@ -258,3 +273,8 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         """End the worker and restore the views."""
         self._runner.close()
         self._views.close()
+
+
+def _find_remaining(selected: SelectedNodes) -> SelectedNodes:
+    """Return the selected nodes as they are when the panel shows them: after the scene is closed, none."""
+    return SelectedNodes() if slicer.mrmlScene.IsClosing() else selected

@@ -65,6 +65,8 @@ class Halt:
         held, self._held = self._held, []
         for message in held:
             self._handle(message)
+        if any(isinstance(message, Finished) for message in held):
+            self._opened.finish()  # the result is shown in some turns of the event loop
         self._opened.host.raise_slot_errors()
 
     def end_with(self, message):

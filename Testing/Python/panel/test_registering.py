@@ -201,3 +201,42 @@ def test_wait_times_out_and_the_registration_goes_on(opened):
     with pytest.raises(TimeoutError):
         opened.panel.logic.wait(0.05)
     assert opened.panel.logic.is_busy
+
+
+def test_the_end_is_done_in_parts_between_which_the_window_responds(opened):
+    opened.choose()
+    opened.ui.registerButton.click()
+    runner, parameters = opened.panel.logic._runner, opened.panel.logic.getParameterNode()
+    opened.host.process_events(
+        until=lambda: runner._run is not None and runner._run.parts is not None, timeout_s=PATIENCE_S
+    )
+    import slicer
+
+    assert slicer.util.getNode("moving registered").GetImageData() is not None
+    assert parameters.result is None, "its numbers are shown in a later turn"
+    assert opened.panel.logic.is_busy
+    assert opened.ui.registerButton.text == "Cancel"
+
+    opened.ui.registerButton.click()
+    assert not opened.panel.logic.is_busy
+    assert parameters.result is not None, "too late to cancel"
+    assert "mean Dice" in opened.status
+    opened.host.raise_slot_errors()
+
+
+def test_closing_the_scene_between_the_parts_of_the_end_leaves_nothing(opened):
+    import slicer
+
+    opened.choose()
+    opened.ui.registerButton.click()
+    runner = opened.panel.logic._runner
+    opened.host.process_events(
+        until=lambda: runner._run is not None and runner._run.parts is not None, timeout_s=PATIENCE_S
+    )
+    slicer.mrmlScene.Clear()
+    opened.host.process_events()
+    opened.host.raise_slot_errors()
+    assert not opened.panel.logic.is_busy
+    assert not slicer.util.getNodes("moving*")
+    assert opened.ui.registerButton.text == "Register"
+    assert not opened.ui.resultSection.visible

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
 from ...core.result.progress import Progress, ignore_progress
 from ...core.result.result import RegistrationResult
+from ...scene.nodes.voxel_watch import VoxelWatch
 from ...worker.client import WorkerClient
 from ...worker.protocol import (
     FieldFound,
@@ -35,9 +36,17 @@ POLL_MILLISECONDS = 15
 OnField = Callable[[DisplacementField], None]
 """Called with each deformation before anything is warped with it: first the network's, then the refined one."""
 
+OnReply = Callable[[RegistrationReply], Iterator[None]]
+"""Called with the reply; does what comes before the end in parts, each in a turn of its own of the event loop."""
+
 
 def ignore_field(field: DisplacementField) -> None:
     """Do nothing with a deformation; wait for the complete result."""
+
+
+def ignore_reply(reply: RegistrationReply) -> Iterator[None]:
+    """Do nothing with a reply before the end."""
+    return iter(())
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +62,14 @@ class Outcome:
 class _Run:
     request_id: int
     watched: tuple[Any, ...]
+    voxels: VoxelWatch
     on_progress: Progress
     on_field: OnField
+    on_reply: OnReply
     on_end: Callable[[Outcome], None]
     result: RegistrationResult | None = None
+    reply: RegistrationReply | None = None
+    parts: Iterator[None] | None = None
 
 
 class RegistrationRunner(VTKObservationMixin):
@@ -100,22 +113,29 @@ class RegistrationRunner(VTKObservationMixin):
         on_progress: Progress = ignore_progress,
         on_field: OnField = ignore_field,
         watched: tuple[Any, ...] = (),
+        on_reply: OnReply = ignore_reply,
     ) -> None:
-        """Start a registration and return; Qt's event loop then calls `on_field`, and finally `on_end` once.
+        """Start a registration and return; Qt's event loop then calls `on_field`, `on_reply` and finally `on_end` once.
 
-        watched: nodes whose removal from the scene cancels it. Raises InputError if another registration is running,
-        or if the worker cannot be started.
+        watched: nodes whose removal from the scene cancels it, and so does a change of their voxels while they are
+        written for the worker. Raises InputError if another registration is running, or if the worker cannot start.
         """
         if self.is_busy:
             raise InputError(
                 translate("LightRegistration", "A registration is already running: wait for it, or cancel it.")
             )
         request_id = self._report_start_error(lambda: self._client.submit(request))
-        self._run = _Run(request_id, watched, on_progress, on_field, on_end)
+        self._run = _Run(request_id, watched, VoxelWatch(watched), on_progress, on_field, on_reply, on_end)
+        self._timer.setInterval(0)
         self._timer.start()
 
     def cancel(self, line: str = "") -> None:
-        """Cancel the running registration at once by killing the worker; the next request starts a new worker."""
+        """Cancel the running registration at once by killing the worker; the next request starts a new worker.
+
+        Once the reply is there, it is too late: the rest is then done at once.
+        """
+        while self._run is not None and self._run.parts is not None:
+            self._go_on(self._run)
         if self.is_busy:
             self._client.kill()
             self._end(Outcome(line=line or translate("LightRegistration", "Canceled."), canceled=True))
@@ -153,8 +173,19 @@ class RegistrationRunner(VTKObservationMixin):
             raise InputError(line.format(error=error)) from error
 
     def _poll(self) -> None:
+        if self._run is not None and self._run.parts is not None:
+            self._go_on(self._run)
+            return
+        changed = self._run.voxels.find_changed() if self._run is not None and self._client.is_sending else None
+        if changed is not None:
+            line = translate("LightRegistration", "{name} was changed while it was read: press Register again.")
+            self.cancel(line.format(name=changed.GetName()))
+            return
         for message in self._client.poll():
             self._handle(message)
+        # What is left to write and to read goes on at once, after the events that wait.
+        is_waiting = self._run is None or self._run.parts is None
+        self._timer.setInterval(POLL_MILLISECONDS if is_waiting and not self._client.is_transferring else 0)
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, WorkerExited):
@@ -176,7 +207,22 @@ class RegistrationRunner(VTKObservationMixin):
         elif isinstance(message, Finished):
             assert self._run.result is not None
             reply = RegistrationReply(self._run.result, message.warped, message.warped_segmentation, message.report)
-            self._end(Outcome(reply))
+            self._run.reply, self._run.parts = reply, self._run.on_reply(reply)
+            self._go_on(self._run)
+
+    def _go_on(self, run: _Run) -> None:
+        """Do the next part of what is to be done with the reply; at last, end the run."""
+        parts, run.parts = run.parts, None
+        assert parts is not None
+        try:
+            next(parts)
+        except StopIteration:
+            self._end(Outcome(run.reply))
+        except BaseException:
+            self._clear()
+            raise
+        else:
+            run.parts = parts
 
     def _end(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
@@ -186,8 +232,13 @@ class RegistrationRunner(VTKObservationMixin):
                 run.on_end(outcome)
         finally:
             if not self.is_busy:  # otherwise `on_end` has started the next one
-                for loop in self._loops:
-                    loop.quit()
+                self._clear()
+
+    def _clear(self) -> None:
+        self._run = None
+        self._timer.stop()
+        for loop in self._loops:
+            loop.quit()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self.cancel(translate("LightRegistration", "The scene was closed: the registration was canceled."))

@@ -129,7 +129,7 @@ class LightRegistrationScenarios(CheckScenarios):
         self.assertIsNotNone(self._result())
 
     def test_scene_closed_during_registration(self) -> None:
-        """Closing the scene ends the registration and its process; the panel starts again."""
+        """Closing the scene ends the registration and its process; the panel says so and starts again."""
         self._choose(segmentations=False)
         self.ui.registerButton.click()
         process = self.panel.logic.worker_process_id
@@ -137,7 +137,8 @@ class LightRegistrationScenarios(CheckScenarios):
         self.assertFalse(self.panel.logic.is_busy)
         self.assertNotEqual(self.panel.logic.worker_process_id, process)
         self.panel.enter()
-        self.assertIn("fixed volume", self.ui.statusLabel.text)
+        self.assertIn("The scene was closed", self.ui.statusLabel.text)
+        self.assertFalse(self.ui.registerButton.enabled)
 
     def test_input_removed_during_registration(self) -> None:
         """Removing an input cancels the registration."""
