@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from .. import quick_model
 from ..core.body_phantoms import COVERS, add_model
 
 TORCH = "torch"
@@ -254,6 +255,25 @@ def test_a_chosen_model_for_other_images_gives_a_warning(own_models, opened):
     summary = opened.ui.summaryLabel.text
     assert "Model: lung-ct, chosen by name." in summary
     assert "fixed does not look like CT (no Hounsfield units), but the model 'lung-ct' was trained on CT" in summary
+
+
+def test_a_model_whose_weights_are_not_those_of_its_card_is_one_line(own_models, opened):
+    opened.use_own_worker()
+    quick_model.add_quick_model(own_models)
+    altered = (own_models / quick_model.NAME).rename(own_models / "altered")
+    weights = bytearray((altered / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (altered / "weights.safetensors").write_bytes(weights)
+    opened.choose(segmentations=False)
+    opened.panel.logic.getParameterNode().model = "altered"
+    opened.ui.registerButton.click()
+    opened.finish()
+    assert "'altered'" in opened.status
+    assert "damaged" in opened.status
+    assert "\n" not in opened.status
+    assert opened.panel.logic.getParameterNode().result is None
+    opened.panel.logic.getParameterNode().model = "brain-mri"
+    opened.registered(segmentations=False)
 
 
 def test_a_missing_model_is_shown_and_refused_in_one_line(opened):
