@@ -94,7 +94,7 @@ def _find_folds(
     array: FloatArray, affine: FloatArray, movable: NDArray[np.bool_] | None, box: Box, settings: DeformationSettings
 ) -> NDArray[np.bool_]:
     """Find the folded cells between the nodes of a box that have a movable node."""
-    folded = (compute_determinants(array, affine) < settings.min_determinant).any(axis=0)
+    folded: NDArray[np.bool_] = np.any(compute_determinants(array, affine) < settings.min_determinant, axis=0)
     return folded if movable is None else folded & _find_cells_with(movable[box])
 
 
