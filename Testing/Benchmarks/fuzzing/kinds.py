@@ -15,7 +15,8 @@ import numpy as np
 from LightRegistrationLib.core.files.landmark_table import read_landmarks
 from LightRegistrationLib.core.models.cards import BUNDLED_MODELS_FOLDER, list_cards, read_card
 from LightRegistrationLib.core.models.registry import load_student
-from LightRegistrationLib.scene.files.loading import load_mask, load_segmentation, load_volume
+from LightRegistrationLib.scene.files.segmentation_loading import load_mask, load_segmentation
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node

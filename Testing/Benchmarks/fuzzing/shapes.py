@@ -11,9 +11,9 @@ import vtk
 from numpy.typing import NDArray
 
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
-from LightRegistrationLib.scene.files.loading import load_segmentation
 from LightRegistrationLib.scene.files.messages import capture_messages
 from LightRegistrationLib.scene.files.saving import save_segmentation
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation
 from LightRegistrationLib.scene.files.shapes import load_surface, read_surface_points
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.removal import remove_new_nodes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from LightRegistrationLib.commands.apply.chain import load_chain
 from LightRegistrationLib.commands.apply.request import ApplyRequest, TransformFile
 from LightRegistrationLib.core.geometry.geometry import apply_affine
-from LightRegistrationLib.scene.files.loading import load_linear_transform
+from LightRegistrationLib.scene.files.transform_loading import load_linear_transform
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.transform_chain import TransformChain
 

@@ -16,8 +16,8 @@ from LightRegistrationLib.commands.fuse import evaluate_fusion, fuse_atlases
 from LightRegistrationLib.commands.phantom.pair import make_head
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation
-from LightRegistrationLib.scene.files.loading import load_segmentation
 from LightRegistrationLib.scene.files.saving import save_segmentation
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.removal import remove_new_nodes
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_node_from_segmentation

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.commands.apply import apply_transforms
 from LightRegistrationLib.core.geometry.geometry import Geometry
-from LightRegistrationLib.scene.files.loading import load_transform_node
+from LightRegistrationLib.scene.files.transform_loading import load_transform_node
 from LightRegistrationLib.scene.nodes.transforms import field_from_transform_node, transform_points
 
 from ..command_line import QUICK, run_command

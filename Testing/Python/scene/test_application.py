@@ -15,7 +15,7 @@ def test_importing_the_scene_layer_has_no_side_effects() -> None:
         "import os, sys\n"
         "environment = dict(os.environ)\n"
         "from LightRegistrationLib.scene.display import result_display\n"
-        "from LightRegistrationLib.scene.files import loading, saving\n"
+        "from LightRegistrationLib.scene.files import saving, segmentation_loading, transform_loading, volume_loading\n"
         "from LightRegistrationLib.scene.headless import application, pictures\n"
         "from LightRegistrationLib.scene.nodes import report_table, results\n"
         "import slicer\n"

@@ -14,7 +14,8 @@ import pytest
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.files import nifti
 from LightRegistrationLib.core.files.settings import FILES
-from LightRegistrationLib.scene.files.loading import load_segmentation, load_volume
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 HUGE = 100_000

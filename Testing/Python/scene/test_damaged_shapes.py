@@ -11,8 +11,10 @@ import SimpleITK as sitk
 import vtk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.scene.files.loading import load_segmentation, load_transform_node, load_volume
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation
 from LightRegistrationLib.scene.files.shapes import load_surface, read_surface_points
+from LightRegistrationLib.scene.files.transform_loading import load_transform_node
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 
 from .test_claimed_sizes import SMALL, meta

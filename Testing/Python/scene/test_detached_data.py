@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.scene.files.loading import load_segmentation, load_transform_node, load_volume
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation
 from LightRegistrationLib.scene.files.sequences import read_volume_sequence
+from LightRegistrationLib.scene.files.transform_loading import load_transform_node
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 from LightRegistrationLib.training.data.scans import read_image
 

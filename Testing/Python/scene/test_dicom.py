@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.scene.files.dicom import list_series
-from LightRegistrationLib.scene.files.loading import load_volume
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 AXES = Rotation.from_euler("xyz", (10, -20, 30), degrees=True).as_matrix()

@@ -14,14 +14,10 @@ from scipy.spatial.transform import Rotation
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
 from LightRegistrationLib.core.geometry.volume import Segment, Segmentation, Volume
-from LightRegistrationLib.scene.files.loading import (
-    load_linear_transform,
-    load_mask,
-    load_segmentation,
-    load_volume,
-    read_segmentation,
-)
 from LightRegistrationLib.scene.files.saving import save_node, save_scene, save_segmentation
+from LightRegistrationLib.scene.files.segmentation_loading import load_mask, load_segmentation, read_segmentation
+from LightRegistrationLib.scene.files.transform_loading import load_linear_transform
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node, volume_node_from_volume
 

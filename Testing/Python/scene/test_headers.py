@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.scene.files.loading import load_mask, load_segmentation, load_volume
 from LightRegistrationLib.scene.files.saving import save_node
+from LightRegistrationLib.scene.files.segmentation_loading import load_mask, load_segmentation
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 

@@ -13,7 +13,8 @@ import pytest
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.models.cards import list_cards
-from LightRegistrationLib.scene.files.loading import load_segmentation, load_volume, read_segmentation
+from LightRegistrationLib.scene.files.segmentation_loading import load_segmentation, read_segmentation
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 from LightRegistrationLib.training.configuration import load_config

@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.scene.files.loading import load_linear_transform, load_transform_node
 from LightRegistrationLib.scene.files.saving import save_node
 from LightRegistrationLib.scene.files.shapes import load_markups, read_control_points
+from LightRegistrationLib.scene.files.transform_loading import load_linear_transform, load_transform_node
 
 POINT = {"id": "1", "label": "F-1", "position": [1.0, 2.0, 3.0], "positionStatus": "defined"}
 LIST = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [POINT]}

@@ -12,7 +12,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.files import text_voxels
 from LightRegistrationLib.core.files.settings import FILES
 from LightRegistrationLib.core.files.text_voxels import check_text_voxels
-from LightRegistrationLib.scene.files.loading import load_volume
+from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
 
 WORDS = [str(number) for number in range(64)]

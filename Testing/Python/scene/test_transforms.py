@@ -7,8 +7,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import Geometry
-from LightRegistrationLib.scene.files.loading import load_transform_node
 from LightRegistrationLib.scene.files.saving import save_node, save_scene
+from LightRegistrationLib.scene.files.transform_loading import load_transform_node
 from LightRegistrationLib.scene.nodes.transforms import (
     field_from_transform_node,
     read_result_details,

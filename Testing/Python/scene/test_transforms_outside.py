@@ -15,8 +15,8 @@ from LightRegistrationLib.core.geometry.transforms import AffineTransform, Displ
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.sampling.warping import warp_volume
 from LightRegistrationLib.scene.display.deformation_grid import remove_rigid_motion
-from LightRegistrationLib.scene.files.loading import load_transform_node
 from LightRegistrationLib.scene.files.saving import save_node, save_scene
+from LightRegistrationLib.scene.files.transform_loading import load_transform_node
 from LightRegistrationLib.scene.nodes.transforms import (
     field_from_transform_node,
     transform_node_from_field,

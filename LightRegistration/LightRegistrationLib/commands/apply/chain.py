@@ -9,7 +9,9 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry, apply_affine
-from ...scene.files.loading import OnWarning, load_transform_node, load_volume
+from ...scene.files.file_checks import OnWarning
+from ...scene.files.transform_loading import load_transform_node
+from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.transform_chain import ChainLink, TransformChain
 from ...scene.nodes.transforms import transform_points
 from ...scene.nodes.volumes import volume_from_node

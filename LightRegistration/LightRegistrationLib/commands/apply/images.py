@@ -15,9 +15,11 @@ from ...core.sampling.coordinates import PointMap
 from ...core.sampling.resampling import resample_segmentation, resample_volume
 from ...core.sampling.settings import Interpolation
 from ...core.threads import limit_threads
-from ...scene.files.loading import OnWarning, load_segmentation, load_volume
+from ...scene.files.file_checks import OnWarning
 from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node, save_segmentation
+from ...scene.files.segmentation_loading import load_segmentation
+from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
 from ...scene.nodes.transform_chain import TransformChain

@@ -16,7 +16,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files.csv_table import check_points_table, read_coordinates, read_csv_table
 from ...core.geometry.geometry import FloatArray, Geometry
-from ...scene.files.loading import OnWarning
+from ...scene.files.file_checks import OnWarning
 from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node
 from ...scene.files.shapes import load_markups, load_surface, read_control_points, read_surface_points

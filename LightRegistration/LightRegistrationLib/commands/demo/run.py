@@ -71,7 +71,7 @@ def demo_phantom(
 
 def _compare_with_truth(pair: PhantomPair, folder: Path) -> KnownDeformationReport:
     """Compare the transform as it was saved with the truth, in the fixed brain (all structures) and the whole head."""
-    from ...scene.files.loading import load_transform_node
+    from ...scene.files.transform_loading import load_transform_node
     from ...scene.headless.application import headless_application
     from ...scene.nodes.transforms import field_from_transform_node
 

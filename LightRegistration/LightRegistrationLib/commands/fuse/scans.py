@@ -16,7 +16,9 @@ from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.label_fusion.structures import LabelList, Structures, unify_structures
 from ...core.sampling.warping import warp_segmentation
-from ...scene.files.loading import OnWarning, load_volume, read_segmentation
+from ...scene.files.file_checks import OnWarning
+from ...scene.files.segmentation_loading import read_segmentation
+from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.segmentations import SegmentStyles, merge_layers, read_styles
 from ...scene.nodes.volumes import volume_from_node

@@ -18,13 +18,10 @@ from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
 from ...core.result.settings import InitialAlignment
-from ...scene.files.loading import (
-    OnWarning,
-    load_linear_transform,
-    load_mask,
-    load_segmentation,
-    load_volume,
-)
+from ...scene.files.file_checks import OnWarning
+from ...scene.files.segmentation_loading import load_mask, load_segmentation
+from ...scene.files.transform_loading import load_linear_transform
+from ...scene.files.volume_loading import load_volume
 from ...scene.headless.application import HeadlessApplication, headless_application
 from ...scene.nodes.removal import remove_new_nodes, remove_with_display
 from ...scene.nodes.segmentations import segmentation_from_node

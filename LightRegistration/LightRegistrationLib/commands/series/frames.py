@@ -13,8 +13,9 @@ from ...core.errors import InputError
 from ...core.files.nifti_series import Timing, count_frames, iterate_frames, read_timing
 from ...core.files.text_header import NRRD_SUFFIXES
 from ...core.geometry.volume import Volume
-from ...scene.files.loading import OnWarning, load_volume
+from ...scene.files.file_checks import OnWarning
 from ...scene.files.sequences import SequenceIndex, read_volume_sequence
+from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.volumes import volume_from_node
 from ..files.stored_values import load, store

@@ -15,7 +15,8 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import Geometry
 from ...core.template.image import IntensityMap, find_foreground, find_intensity_map
 from ...core.template.settings import TEMPLATE
-from ...scene.files.loading import OnWarning, load_volume
+from ...scene.files.file_checks import OnWarning
+from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.volumes import volume_from_node
 from ..batch.task import describe_program, make_hasher

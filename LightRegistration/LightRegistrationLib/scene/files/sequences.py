@@ -17,7 +17,7 @@ from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Volume
 from ..nodes.transforms import transform_from_field
 from ..nodes.volumes import convert_to_slicer_type, volume_from_node
-from .loading import OnWarning, check_file, log_warning, report_os_errors
+from .file_checks import OnWarning, check_file, log_warning, report_os_errors
 from .messages import capture_messages
 from .saving import save_node
 

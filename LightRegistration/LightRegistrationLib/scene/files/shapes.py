@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ...core.files.markups_json import check_markups
 from ...core.files.ply import check_ply
 from ...core.geometry.geometry import FloatArray
-from .loading import check_file, report_os_errors
+from .file_checks import check_file, report_os_errors
 from .messages import capture_messages
 
 MARKUPS_SUFFIXES = (".mrk.json",)
