@@ -72,7 +72,7 @@ def _student(name: str, student: RecursiveCascade) -> TimedNetwork:
         flow, _ = student(*images)
         return warp(images[1], resize_flow(flow.float(), tuple(images[1].shape[2:])))
 
-    return TimedNetwork(name, student, lambda images: student._predict(student.networks[0], *images), cascade)
+    return TimedNetwork(name, student, lambda images: student.predict(student.networks[0], *images, {}), cascade)
 
 
 def _teacher(name: str, network: VolumeTweeningNetwork) -> TimedNetwork:

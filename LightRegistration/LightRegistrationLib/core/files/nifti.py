@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,7 @@ def check_nifti(path: Path) -> list[str]:
         raise InputError(f"{path}: the header is damaged (its voxel type does not have {header.bits} bits).")
     if min(header.size) < 1 or header.offset > FILES.max_offset_bytes:
         raise InputError(f"{path}: the header is damaged (its size or the place of its voxels is impossible).")
-    _check_scale(path, header.scale)
+    _check_scale(path, header)
     data = find_nifti_data(path, header)
     if data == path and header.offset < header.min_offset:
         raise InputError(f"{path}: the header is damaged (the voxels would begin inside it, at byte {header.offset}).")
@@ -67,18 +68,25 @@ def check_nifti(path: Path) -> list[str]:
     return warnings
 
 
-def _check_scale(path: Path, scale: tuple[float, float]) -> None:
-    """Raise InputError for a scale of the values that programs read differently. Without a scale the slope is 0 or NaN.
-
-    nifti1.h: a slope of 0 means no scale, also no offset; ITK would take it for 1. NaN is how nibabel says it.
-    """
-    slope, offset = scale
-    is_unscaled = slope == 0 or np.isnan(slope)
-    if not (offset == 0 or np.isnan(offset) if is_unscaled else np.isfinite(scale).all()):
+def _check_scale(path: Path, header: NiftiHeader) -> None:
+    """Raise InputError for a scale of the values that is not finite: programs read it differently."""
+    if not _has_no_scale(header) and not np.isfinite(header.scale).all():
+        slope, offset = header.scale
         raise InputError(
             f"{path}: programs read the header's scale of the values (scl_slope {slope:g}, scl_inter {offset:g}) "
             "differently; repair it."
         )
+
+
+def _has_no_scale(header: NiftiHeader) -> bool:
+    """Whether the values are as stored: by nifti1.h with a slope of 0, whatever the offset; nibabel writes NaN."""
+    slope = header.scale[0]
+    return bool(slope == 0 or np.isnan(slope))
+
+
+def _has_ignored_offset(header: NiftiHeader) -> bool:
+    """Whether an offset stands beside the slope that means no scale; ITK would add it to the values."""
+    return _has_no_scale(header) and header.scale[1] != 0 and not np.isnan(header.scale[1])
 
 
 def holds_only_finite_numbers(path: Path) -> bool:
@@ -110,11 +118,15 @@ def find_nifti_data(path: Path, header: NiftiHeader) -> Path:
 
 
 def needs_conversion(path: Path) -> bool:
-    """Tell whether ITK cannot read a sound NIfTI file: NIfTI-2, or compressed although its name ends in .nii."""
+    """Tell whether ITK cannot read a sound NIfTI file: NIfTI-2, compressed although its name ends in .nii, an offset.
+
+    The offset is one that does not count; see `_has_ignored_offset`.
+    """
     name = path.name.lower()
     if name.endswith(".nii.gz") != _is_compressed(path) and not name.endswith(".hdr"):
         return True
-    return read_nifti_header(path).version == 2
+    header = read_nifti_header(path)
+    return header.version == 2 or _has_ignored_offset(header)
 
 
 def convert_to_nifti1(path: Path, target: Path) -> None:
@@ -122,8 +134,9 @@ def convert_to_nifti1(path: Path, target: Path) -> None:
     header = read_nifti_header(path)
     with _report_damage(path), open_unpacked(find_nifti_data(path, header)) as source, target.open("wb") as out:
         remaining = header.offset + header.length
-        if header.version == 2:
-            out.write(make_nifti1_header(header, path))
+        if header.version == 2 or _has_ignored_offset(header):
+            scale = (0.0, 0.0) if _has_no_scale(header) else header.scale
+            out.write(make_nifti1_header(replace(header, scale=scale), path))
             source.seek(header.offset)
             remaining = header.length
         while chunk := source.read(min(FILES.read_bytes, remaining)):
