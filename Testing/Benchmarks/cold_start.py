@@ -131,6 +131,7 @@ def main() -> None:
     text = format_results(costs, measure_shares(LIBRARY, pair, arguments.labels))
     print(text)
     if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "cold_start.md").write_text(text + "\n", encoding="utf-8")
 
 
