@@ -58,9 +58,8 @@ def repair_margin(
 
     The border and the nodes of all cells that touch the volume stay bit-identical.
     """
-    shape = field.geometry.shape
     inside = find_nodes_of(view, field.geometry)
-    movable = np.zeros(shape, dtype=bool)
+    movable = np.zeros(field.geometry.shape, dtype=bool)
     movable[1:-1, 1:-1, 1:-1] = True
     movable[inside] = False
     limited = replace(settings, max_smoothing_rounds=settings.max_taper_smoothing_rounds)
@@ -72,7 +71,7 @@ def repair_margin(
     array = field.array.copy()
     array[movable] = field.get_outside()(points + repaired.array[movable]) - points
     is_folded = rounds == limited.max_smoothing_rounds and bool((compute_corner_determinants(repaired) <= 0).any())
-    return replace(field, array=array), is_folded
+    return replace(field, array=array, residual=None), is_folded
 
 
 def _iterate_shell(inside: Box) -> Iterator[Box]:

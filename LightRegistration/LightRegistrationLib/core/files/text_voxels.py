@@ -25,8 +25,7 @@ def check_text_voxels(
     """Raise InputError unless a file holds so many numbers from `start` on, separated by blanks, that fit their type.
 
     start: bytes. dtype: the voxel type as numpy names it. kind: as the header names it. skipped_lines: after `start`.
-    for_metaimage: its
-    reader takes no NaN and no infinity, and needs a blank after the last number.
+    for_metaimage: its reader takes no NaN and no infinity, and needs a blank after the last number.
     """
     number = _INTEGER if not dtype.startswith("f") else _FINITE if for_metaimage else _FLOAT
     # Possessive: a wrong word must not be looked for in every way to cut the words before it.

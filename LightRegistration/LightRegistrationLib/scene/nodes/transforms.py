@@ -60,7 +60,6 @@ def set_field(
     """Replace the transform of a transform node with the field; nodes under it are transformed anew.
 
     shared: see `transform_from_field`.
-
     details: how the result was made (model, weights hash, settings, seconds), stored as node attributes
     `LightRegistration.<key>`; attributes of an earlier result are removed.
     """
@@ -88,7 +87,6 @@ def transform_from_field(field: DisplacementField, *, shared: bool = False) -> A
     """Copy the field into a vtkAbstractTransform, RAS mm.
 
     shared: use the memory of its displacements in place of a copy. It must then be memory that nobody else uses later.
-
     A vtkOrientedGridTransform; with a transform outside the grid, a vtkGeneralTransform of the grid of the residual
     displacements and of that transform, applied in this order.
     """

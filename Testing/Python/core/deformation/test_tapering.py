@@ -90,6 +90,8 @@ def test_folds_in_the_margin_are_repaired_and_the_volume_stays() -> None:
     assert compute_corner_determinants(repaired).min() > 0
     assert np.array_equal(repaired.array[kept], tapered.array[kept])
     assert repair_margin(tapered, volume) == (tapered, False)
+    with_residual, _ = repair_margin(folded.with_residual(), volume)
+    assert np.abs(with_residual.compute_residual() - repaired.compute_residual()).max() < 1e-3
 
 
 def test_a_fold_at_the_nodes_that_have_to_stay_is_said() -> None:
