@@ -41,8 +41,8 @@ def make_data(folder: Path) -> Path:
     """Make a data folder with two hippocampus pairs that are phantoms."""
     folder.mkdir()
     for seed in range(3):
-        stretch = np.diag(4.0 + 0.4 * np.random.default_rng(seed).uniform(-1, 1, 3))
-        image, labels = phantom(Geometry((30, 30, 30), homogeneous(stretch, (-58, -58, -58))), seed)
+        stretch = np.diag(3.0 + 0.3 * np.random.default_rng(seed).uniform(-1, 1, 3))
+        image, labels = phantom(Geometry((20, 20, 20), homogeneous(stretch, (-29, -29, -29))), seed)
         sitk.WriteImage(to_sitk_image(image), str(folder / f"{seed}.nii.gz"))
         sitk.WriteImage(to_sitk_image(Volume(labels.layers[0], image.affine)), str(folder / f"{seed}_labels.nii.gz"))
     pairs = [

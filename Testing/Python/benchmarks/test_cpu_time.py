@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     folder, records = tmp_path / "data", []
     folder.mkdir()
     for seed in range(2):
-        image, labels = phantom(Geometry((30, 30, 30), homogeneous(np.eye(3) * 4.0, (-58, -58, -58))), seed)
+        image, labels = phantom(Geometry((20, 20, 20), homogeneous(np.eye(3) * 3.0, (-29, -29, -29))), seed)
         files = {"image": f"{seed}.nii.gz", "labels": f"{seed}_labels.nii.gz"}
         sitk.WriteImage(to_sitk_image(image), str(folder / files["image"]))
         sitk.WriteImage(to_sitk_image(Volume(labels.layers[0], image.affine)), str(folder / files["labels"]))

@@ -18,6 +18,8 @@ from LightRegistrationLib.core.models.registry import ModelRegistry
 from LightRegistrationLib.core.network import cascade, flows, grid
 from LightRegistrationLib.core.network.light_network import LightNetwork
 
+from .. import quick_model
+
 
 def numpy_product_gflops(size: int = 1000) -> float:
     """The yardstick on this machine: the fastest of three matrix products, 10^9 operations a second."""
@@ -32,7 +34,8 @@ def numpy_product_gflops(size: int = 1000) -> float:
 def test_a_small_pair_is_profiled(tmp_path, capsys):
     before = [vars(module).copy() for module in (flows, cascade, grid)], cascade.RecursiveCascade.predict
     file = tmp_path / "profile.json"
-    assert main(["profile", "--size", "40", "--repeat", "1", "--threads", "1", "--json", str(file)]) == 0
+    options = ("--model", quick_model.NAME, "--size", "40", "--repeat", "1", "--threads", "1")
+    assert main(["profile", *options, "--json", str(file)]) == 0
     assert ([vars(module) for module in (flows, cascade, grid)], cascade.RecursiveCascade.predict) == before
     printed, report = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
     steps = {step["name"]: step for step in report["steps"]}

@@ -35,7 +35,7 @@ from LightRegistrationLib.core.result.settings import RegistrationSettings
 threads, precision, file = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 inference.has_fast_bfloat16 = lambda: precision == "bfloat16"
 torch.set_num_threads(threads)
-pair = make_phantom_pair(spacing_mm=2.5)
+pair = make_phantom_pair(spacing_mm=4.0)
 result = register(pair.fixed, pair.moving, RegistrationSettings("quick", threads=threads))
 np.save(file, result.field.array)
 """

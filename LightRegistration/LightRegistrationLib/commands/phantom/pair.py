@@ -75,10 +75,12 @@ class HeadDeformation:
         """The inverse of `find_anatomy_points`, by fixed-point iteration; exact to 0.001 mm."""
         target = np.asarray(fixed_mm, dtype=np.float64)
         rigid = target.copy()
+        unsettled = np.ones(target.shape[:-1], dtype=bool)
         for _ in range(60):
-            step = target - self._compute_local(rigid) - rigid
-            rigid += step
-            if np.abs(step).max() < 5e-4:
+            step = target[unsettled] - self._compute_local(rigid[unsettled]) - rigid[unsettled]
+            rigid[unsettled] += step
+            unsettled[unsettled] = np.abs(step).max(-1) >= 5e-4
+            if not unsettled.any():
                 break
         return rigid @ self.rotation.T + self.shift_mm
 

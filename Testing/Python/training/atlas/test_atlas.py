@@ -407,6 +407,10 @@ SETTINGS = AtlasSettings(
 )
 
 
+COARSE_MM = 4.0
+"""The grid where what is learned does not matter: an eighth of the voxels."""
+
+
 def write(array: np.ndarray, path: Path, origin: tuple[float, float, float] = (0, 0, 0)) -> None:
     image = sitk.GetImageFromArray(array)
     image.SetSpacing((2, 2, 2))
@@ -453,15 +457,15 @@ def test_a_source_is_opened_from_files_and_then_from_the_cache(data, tmp_path):
 
 def test_other_settings_or_files_are_learned_again(data, tmp_path):
     cache, two = tmp_path / "cache", replace(SETTINGS, scans="scan_[ab].nii.gz")
-    AtlasSource.open(two, data, cache, 2.0)
+    AtlasSource.open(two, data, cache, COARSE_MM)
     seen = folders(cache)
     for settings in (replace(two, spatial_smoothness=2.0), replace(two, intensity={"high": 95.0})):
-        AtlasSource.open(settings, data, cache, 2.0)
+        AtlasSource.open(settings, data, cache, COARSE_MM)
         assert len(folders(cache) - seen) == 1
         seen = folders(cache)
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "scan_a.nii.gz")))
     write(array + 1, data / "scan_a.nii.gz")
-    AtlasSource.open(two, data, cache, 2.0)
+    AtlasSource.open(two, data, cache, COARSE_MM)
     assert len(folders(cache) - seen) == 1
 
 
@@ -475,17 +479,17 @@ def test_scans_are_aligned_to_the_atlas_and_have_their_field_of_view(data, tmp_p
 
 
 def test_a_damaged_cache_is_named(data, tmp_path):
-    AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
+    AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
     (file,) = (tmp_path / "cache").glob("*/transforms.safetensors")
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"transforms\.safetensors: this file is damaged; delete it"):
-        AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
+        AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
 
 
 def test_a_cache_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match=r"this folder cannot be made"):
-        AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
+        AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
 
 
 @pytest.mark.parametrize(

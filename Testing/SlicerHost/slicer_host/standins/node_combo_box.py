@@ -105,6 +105,10 @@ class _NodeSelection(QtWidgets.QWidget):
             self._combo.addItem("menu", "menu")
         self._combo.setCurrentIndex(index)
 
+    def can_list(self, node: Any) -> bool:
+        """Tell whether the node is of a listed type, visible or not."""
+        return self._filter.is_candidate(node)
+
     def sync(self, leaving: Any = None) -> None:
         """Update the rows to the scene's nodes, one row at a time."""
         if self._scene is None:

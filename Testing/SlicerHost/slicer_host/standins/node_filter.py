@@ -21,7 +21,10 @@ class NodeFilter:
         if scene is None:
             return []
         nodes = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
-        return [node for node in nodes if any(node.IsA(t) for t in self.types)]
+        return [node for node in nodes if self.is_candidate(node)]
+
+    def is_candidate(self, node: Any) -> bool:
+        return any(node.IsA(node_type) for node_type in self.types)
 
     def accepts(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.show_hidden:

@@ -12,7 +12,10 @@ import vtk
 
 
 class SceneObservation:
-    """Calls ``sync()``, ``sync(leaving=node)`` and ``fill()`` of its selector, which it references weakly."""
+    """Calls ``sync()``, ``sync(leaving=node)`` and ``fill()`` of its selector, which it references weakly.
+
+    A node that comes or goes matters only if the selector's ``can_list(node)`` is true.
+    """
 
     def __init__(self, selector: Any) -> None:
         self._selector = weakref.ref(selector)
@@ -26,7 +29,7 @@ class SceneObservation:
             return
         events = slicer.vtkMRMLScene
         pairs = [
-            (events.NodeAddedEvent, self._callback(lambda selector: scene.IsImporting() or selector.sync())),
+            (events.NodeAddedEvent, self._addition_callback()),
             (events.NodeAboutToBeRemovedEvent, self._removal_callback()),
             (events.EndCloseEvent, self._callback(lambda selector: selector.fill())),
             (events.EndImportEvent, self._callback(lambda selector: selector.sync())),
@@ -66,11 +69,20 @@ class SceneObservation:
 
         return on_event
 
+    def _addition_callback(self) -> Callable[[Any, str, Any], None]:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_addition(scene: Any, _event: str, node: Any) -> None:
+            selector = self._living_selector()
+            if selector is not None and not scene.IsImporting() and selector.can_list(node):
+                selector.sync()
+
+        return on_addition
+
     def _removal_callback(self) -> Callable[[Any, str, Any], None]:
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def on_removal(scene: Any, _event: str, node: Any) -> None:
             selector = self._living_selector()
-            if selector is not None and not scene.IsClosing():
+            if selector is not None and not scene.IsClosing() and selector.can_list(node):
                 selector.sync(leaving=node)
 
         return on_removal
