@@ -133,7 +133,7 @@ def main() -> None:
     """Run the command."""
     parser = benchmark_parser(__doc__, Path("runs/breathing"))
     parser.add_argument("--work", type=Path, default=Path("runs/breathing/work"), help="finished rows are kept here")
-    parser.add_argument("--rises", nargs="+", type=float, default=[0, 10, 20, 30, 40], help="of the diaphragm, mm")
+    parser.add_argument("--rises", nargs="+", type=float, default=[0, 10, 20, 40], help="of the diaphragm, mm")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(DEFAULT_METHODS))
     arguments = parse(parser)
     print_and_write(measure(arguments), arguments.output, NAME, format_report, plot)
