@@ -20,6 +20,7 @@ from ...core.files.transform_parameters import (
 from ...core.geometry.transforms import AffineTransform
 from ..nodes.transforms import affine_from_transform_node, is_finite_transform, use_linear_interpolation
 from .file_checks import TRANSFORM_SUFFIXES, VOLUME_SUFFIXES, check_file, get_stem, report_os_errors
+from .hdf5_links import check_hdf5_links
 from .messages import capture_messages
 from .volume_loading import check_header
 
@@ -41,6 +42,7 @@ def load_transform_node(scene: Any, path: str | Path) -> Any:
             check_header(path)
             _check_vectors(path)
         else:
+            check_hdf5_links(path)
             check_hdf5_transform(path)
     node = slicer.vtkMRMLTransformNode()
     node.SetName(get_stem(path))
