@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from ..core.deformation.inverse_check import measure_consistency
 from ..core.errors import InputError, ModelError
 from ..core.geometry.segmentation_checks import check_place, list_place_warnings
@@ -185,7 +187,11 @@ def _list_drawings(request: RegistrationRequest) -> Iterator[tuple[Segmentation,
 
 
 def _list_input_warnings(request: RegistrationRequest) -> Iterator[str]:
-    """Yield warnings about the segmentations and masks: their place, and how their structures are paired."""
+    """Yield warnings about the initial transform, and about the place and the paired structures of segmentations."""
+    initial = request.settings.initial
+    if isinstance(initial, AffineTransform) and np.linalg.det(initial.matrix[:3, :3]) < 0:
+        name = f"{initial.name}: the" if initial.name else "The"
+        yield f"{name} initial transform mirrors the moving volume; left and right may be exchanged."
     for drawing, volume, title in _list_drawings(request):
         yield from list_place_warnings(drawing, volume, title)
     fixed, moving = request.fixed_segmentation, request.moving_segmentation

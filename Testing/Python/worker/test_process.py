@@ -178,6 +178,14 @@ def test_masks_and_structures_to_preserve_reach_the_registration(watched_shared,
     assert "Label_1" in refused.line
 
 
+def test_an_initial_transform_that_mirrors_is_said(watched_shared, request_of_blobs):
+    for matrix, expected in ((np.diag([-1.0, 1, 1, 1]), 1), (np.diag([-1.0, -1, 1, 1]), 0)):
+        settings = replace(request_of_blobs.settings, initial=AffineTransform(matrix, "flip.tfm"))
+        number = watched_shared.client.submit(replace(request_of_blobs, settings=settings))
+        lines = watched_shared.wait(request_id=number).report["warnings"]
+        assert sum(line.startswith("flip.tfm: the initial transform mirrors the moving") for line in lines) == expected
+
+
 def test_progress_rises_to_one_and_names_stages(watched_shared, request_of_blobs):
     number = watched_shared.client.submit(request_of_blobs)
     watched_shared.wait(Finished, number)

@@ -14,7 +14,6 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files.landmark_table import read_landmarks
 from ...core.geometry.geometry import FloatArray
-from ...core.geometry.transforms import AffineTransform
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
 from ...core.result.settings import InitialAlignment
@@ -94,9 +93,6 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         moving_mask,
         request.consistency,
     )
-    alignment = values.settings.initial
-    if isinstance(alignment, AffineTransform) and np.linalg.det(alignment.matrix[:3, :3]) < 0:
-        warnings.append(f"{initial}: the transform mirrors the moving volume; left and right may be exchanged.")
     landmarks = _read_landmarks(request.landmarks, values, warnings.append)
     build_guidance(values)  # raises its errors before torch is imported, which takes seconds
     return LoadedInputs(
