@@ -17,6 +17,7 @@ import slicer
 from LightRegistrationLib.commands.phantom.anatomy import evaluate_anatomy
 from LightRegistrationLib.commands.series import register_series
 from LightRegistrationLib.commands.series.frames import find_missing_values
+from LightRegistrationLib.commands.series.points import read_series_points
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.removal import remove_new_nodes
@@ -210,6 +211,17 @@ def test_a_sequence_of_slicer_goes_to_its_mean(files: SeriesFiles, tmp_path: Pat
     spread = np.linalg.norm(np.array(back) - np.mean(back, axis=0), axis=-1).mean()
     loaded = [move_back(points, a) for a in (0.0, 4.0, 8.0, 5.0)]
     assert spread < 0.6 * np.linalg.norm(np.array(loaded) - np.mean(loaded, axis=0), axis=-1).mean()
+
+
+def test_points_of_ants_are_said_unless_the_user_calls_them_lps(tmp_path: Path) -> None:
+    path, lines = tmp_path / "points.csv", []
+    path.write_text("x,y,z,t,label\n1,2,3,0,a\n")
+    scene = headless_application().scene
+    assert read_series_points(scene, path, True, lines.append).positions_mm.tolist() == [[-1, -2, 3]]
+    assert lines == []
+    assert read_series_points(scene, path, False, lines.append).positions_mm.tolist() == [[1, 2, 3]]
+    (line,) = lines
+    assert line.startswith(f"{path}: points were read as RAS mm; those of ANTs")
 
 
 # Wrong series

@@ -16,7 +16,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files.csv_table import check_points_table, read_coordinates, read_csv_table
 from ...core.geometry.geometry import FloatArray, Geometry
-from ...scene.files.file_checks import OnWarning
+from ...scene.files.file_checks import OnWarning, log_warning
 from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node
 from ...scene.files.shapes import load_markups, load_surface, read_control_points, read_surface_points
@@ -36,12 +36,7 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
     chain = load_chain(scene, request)
     geometry = load_reference(scene, request, on_warning)
     if request.kind == Kind.TABLE:
-        header, rows, points = read_points(request.input, request.is_lps)
-        if not request.is_lps and _ANTS_COLUMN in map(str.casefold, header):
-            on_warning(
-                f"{request.input}: points were read as RAS mm; those of ANTs, with the columns x, y, z, t, are LPS mm: "
-                "add --lps for them."
-            )
+        header, rows, points = read_points(request.input, request.is_lps, on_warning=on_warning)
         points = points * _LPS if request.is_lps else points
         moved = _move(chain, request, points, geometry, on_warning)
         write_points(target, header, rows, moved * _LPS if request.is_lps else moved)
@@ -79,11 +74,13 @@ def _move(
     return moved
 
 
-def read_points(path: Path, is_lps: bool = False) -> tuple[list[str], list[list[str]], FloatArray]:
+def read_points(
+    path: Path, is_lps: bool = False, *, on_warning: OnWarning = log_warning
+) -> tuple[list[str], list[list[str]], FloatArray]:
     """Read a CSV file with the columns x, y, z and any others: its header, its rows, and the points (n, 3).
 
-    is_lps: what the user says of the points; they are returned as stored.
-    Raises InputError with file and line.
+    is_lps: what the user says of the points; they are returned as stored. A warning if they look like points of ANTs,
+    which are LPS, and the user does not say so. Raises InputError with file and line.
     """
     header, rows = read_csv_table(path)
     columns = _find_columns(path, header)
@@ -93,6 +90,11 @@ def read_points(path: Path, is_lps: bool = False) -> tuple[list[str], list[list[
         points.append(read_coordinates(f"{path}, line {number}", cells, columns, "a point"))
     if not points:
         raise InputError(f"{path}: there is no point in this file.")
+    if not is_lps and _ANTS_COLUMN in map(str.casefold, header):
+        on_warning(
+            f"{path}: points were read as RAS mm; those of ANTs, with the columns x, y, z, t, are LPS mm: add --lps "
+            "for them."
+        )
     return header, [cells for _, cells in rows], np.array(points)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.geometry.geometry import FloatArray
+from ...scene.files.file_checks import OnWarning
 from ...scene.files.shapes import load_markups, read_control_points
 from ...scene.nodes.removal import remove_new_nodes
 from ..apply.shapes import read_points
@@ -34,10 +35,10 @@ class Points:
     positions_mm: FloatArray
 
 
-def read_series_points(scene: Any, path: Path, is_lps: bool) -> Points:
+def read_series_points(scene: Any, path: Path, is_lps: bool, on_warning: OnWarning) -> Points:
     """Read a CSV file with the columns x, y, z and maybe label, name or id, or a .mrk.json file. Raises InputError."""
     if path.name.lower().endswith(".csv"):
-        header, rows, positions = read_points(path, is_lps)
+        header, rows, positions = read_points(path, is_lps, on_warning=on_warning)
         columns = [header.index(name) for name in header if name.casefold() in _LABEL_COLUMNS][:1]
         names = [rows[n][columns[0]] if columns else str(n + 1) for n in range(len(rows))]
         return Points(tuple(names), positions * _LPS if is_lps else positions)

@@ -68,7 +68,7 @@ def register_series_into(scene: Any, request: SeriesRequest, folder: Path, show:
     work.mkdir()
     points = None
     if request.points is not None:
-        points = read_series_points(scene, request.points, request.is_lps)
+        points = read_series_points(scene, request.points, request.is_lps, warnings.append)
     show(0.0, "reading")
     frames = read_frames(scene, request.inputs, work, warnings.append)
     warnings += frames.list_warnings()
