@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,12 @@ from .pair_files import PairFiles
 
 @pytest.fixture
 def pairs(pair_files: PairFiles, tmp_path: Path) -> Path:
-    """A list of one good pair and one whose moving volume is cut off."""
+    """A list of one good pair, whose fixed volume needs a warning, and one whose moving volume is cut off."""
     (tmp_path / "cut.nii.gz").write_bytes(pair_files.moving.read_bytes()[:5000])
-    files = (pair_files.fixed, pair_files.moving, pair_files.fixed_segmentation, pair_files.moving_segmentation)
+    two_places = bytearray(gzip.decompress(pair_files.fixed.read_bytes()))
+    struct.pack_into("<f", two_places, 268, 500.0)  # the qform lies elsewhere
+    (tmp_path / "fixed.nii").write_bytes(two_places)
+    files = (tmp_path / "fixed.nii", pair_files.moving, pair_files.fixed_segmentation, pair_files.moving_segmentation)
     path = tmp_path / "pairs.csv"
     path.write_text(
         "id,fixed,moving,fixed_labels,moving_labels\n"
@@ -34,7 +39,8 @@ def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pai
     arguments = ("evaluate", pairs, "--output", output, "--cascades", "1", "2", "--threads", "1", "--pictures")
     done = run_command(*arguments)
     assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    warning, line = done.stderr.splitlines()
+    assert "fixed.nii: the two positions in the header (qform and sform) disagree" in warning
     assert "1 of 2 pairs could not be evaluated" in line
     assert "FAILED" in next(row for row in done.stdout.splitlines() if row.startswith("| cut "))
     assert "cut.nii.gz" in done.stdout
@@ -46,6 +52,7 @@ def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pai
     assert dice["before"] < dice["affine"] < dice["auto, 2 cascades"]
     assert rows["good", "auto, 2 cascades"]["folding_percent"] == "0.0"
     assert "cut.nii.gz" in rows["cut", ""]["error"]
+    assert [method for (_, method), row in rows.items() if "qform and sform" in row["warnings"]] == ["before"]
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     assert summary["groups"][""]["affine"]["mean"]["dice"] == pytest.approx(dice["affine"])
     assert list(summary["failed"]) == ["cut"]
@@ -55,7 +62,7 @@ def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pai
     before = (output / "pairs" / "good.json").read_text(encoding="utf-8")
     pairs.write_text("\n".join(pairs.read_text(encoding="utf-8").splitlines()[:2]))
     again = run_command(*arguments)
-    assert (again.returncode, again.stderr) == (0, "")
+    assert (again.returncode, again.stderr.splitlines()) == (0, [warning])
     assert (output / "pairs" / "good.json").read_text(encoding="utf-8") == before
 
 

@@ -13,7 +13,7 @@ from LightRegistrationLib.scene.files.sequences import read_volume_sequence
 from LightRegistrationLib.scene.files.transform_loading import load_transform_node
 from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
-from LightRegistrationLib.training.data.scans import read_image
+from LightRegistrationLib.training.data.image_files import read_image
 
 SIZE = 8
 ARRAY = np.arange(SIZE**3, dtype=np.int16).reshape(SIZE, SIZE, SIZE)
@@ -72,9 +72,11 @@ def test_a_sequence_and_a_segmentation_open_no_file_outside_of_their_folder(scen
         load_segmentation(scene, path)
 
 
-def test_a_nrrd_file_of_another_name_opens_no_file_outside_of_its_folder(tmp_path: Path) -> None:
-    path = write_header(tmp_path, "a.dat", "../other/x.raw")
-    with pytest.raises(InputError, match=ONLY_BESIDE):
+@pytest.mark.parametrize("name", ["a.dat", "a.mha", "a.nii"])
+def test_a_nrrd_file_of_another_name_opens_no_file_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    path = write_header(tmp_path, "a.nrrd", "../other/x.raw")
+    path = path.rename(path.with_name(name))
+    with pytest.raises(InputError, match=r"this kind of file|this is a NRRD file|not a NIfTI image"):
         read_image(path)
 
 

@@ -15,6 +15,7 @@ from ...core.result.settings import AUTO_MODEL, RefinementPreset, RegistrationSe
 from ...core.thread_count import check_threads
 from ..register.help_texts import MODEL, THREADS
 from ..register.options import parse_path
+from ..terminal.messages import print_warning
 from ..terminal.progress_bar import ShowProgress, ignore_progress, open_progress_bar
 from ..terminal.versions import read_versions
 from . import help_texts as texts
@@ -63,6 +64,8 @@ def _run(options: argparse.Namespace) -> None:
             threads=options.threads,
             progress=progress,
         )
+    for line in dict.fromkeys(line for record in records for line in record.warnings):
+        print_warning(line)
     print(format_tables(records))
     failed = sum(bool(record.error) for record in records)
     if failed:

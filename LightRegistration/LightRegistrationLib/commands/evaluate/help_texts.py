@@ -18,7 +18,8 @@ the list of pairs:
 what is written to DIR:
   results.csv     a line for each pair and method: dice, jaccard, hd95_mm (means over the structures), tre_mm (mean over
                   the landmarks), folding_percent, std_log_jacobian, seconds, grid_seconds (of the network), structures,
-                  below_affine (1: worse than the affine stage on this pair), warnings, error
+                  below_affine (1: worse than the affine stage on this pair), warnings (those about the files in the
+                  first line of their pair), error
   summary.json    mean and standard deviation over the pairs, dice30 (30 % quantile), the worst pair, pairs below affine
   pairs/*.json    each pair, with the Dice of each structure
   pictures/*.png  with --pictures: middle slices fixed, moving after affine and model, differences, outlines

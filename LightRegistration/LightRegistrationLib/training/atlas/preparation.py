@@ -25,7 +25,7 @@ from ...core.network.grid import compute_affine_coordinates, compute_network_gri
 from ...core.network.intensity import IntensityNormalization
 from ...core.network.settings import GridSettings
 from ...core.sampling.warping import warp_segmentation
-from ..data.scans import read_image
+from ..data.image_files import read_image
 from ..state import first_line
 from .learning import AtlasTransforms, LearningSettings, learn_transforms
 from .networks import AlignedScan, Atlas

@@ -1,4 +1,4 @@
-"""Lists of scan files (a folder, a CSV table, a manifest), and reading of image files."""
+"""Lists of scan files: a folder, a CSV table, a manifest."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import SimpleITK as sitk
-
 from ...core.errors import InputError
-from ...core.files.metaimage import check_meta
-from ...core.files.nifti import check_nifti
-from ...core.files.nrrd import check_nrrd
-from ...core.files.text_header import META_SUFFIXES, is_nrrd
-from ...core.geometry.geometry import check_plausible, homogeneous
-from ...core.geometry.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 COLUMNS = ("image", "labels", "subject")
@@ -108,32 +99,3 @@ def _scan(table: Path, line: int, row: dict[Any, Any]) -> Scan:
         raise InputError(f"{table}, line {line}: the image is missing.")
     path = table.parent / image
     return Scan(path, table.parent / labels if labels else None, row.get("subject") or str(path))
-
-
-def read_image(path: Path) -> Volume:
-    """Read a volume of any format that SimpleITK supports; its name is that of the file.
-
-    Raises InputError, naming the file, if it is damaged, truncated or not a 3-D image with one component.
-    """
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        if path.name.lower().endswith(META_SUFFIXES) and path.is_file():
-            check_meta(path)  # of a compressed one that is cut off, ITK would read other values
-        elif path.is_file() and is_nrrd(path):
-            check_nrrd(path)
-        image = sitk.ReadImage(str(path))
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as a volume; it is damaged or in an unknown format.") from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(
-            f"{path}: a 3-D scalar volume is needed, but this has {image.GetDimension()} dimensions and "
-            f"{image.GetNumberOfComponentsPerPixel()} components in each voxel."
-        )
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        check_nifti(path)
-    to_ras = np.diag([-1.0, -1.0, 1.0])
-    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine = homogeneous(to_ras @ direction, to_ras @ np.array(image.GetOrigin()))
-    volume = Volume(sitk.GetArrayFromImage(image), affine, path.name)
-    check_plausible(volume.geometry, str(path))
-    return volume

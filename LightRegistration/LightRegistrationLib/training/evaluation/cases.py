@@ -8,8 +8,9 @@ standard deviation of its logarithm; and Jaccard, as in Tran et al., IEEE TMI 20
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ...core.deformation.jacobian import summarize_jacobian
 from ...core.errors import InputError
 from ...core.files.landmark_table import read_landmarks
 from ...core.geometry.geometry import FloatArray, Geometry
+from ...core.geometry.segmentation_checks import check_place, list_place_warnings
 from ...core.geometry.transforms import AffineTransform, DisplacementField
 from ...core.geometry.volume import Segment, Segmentation, Volume, match_segments
 from ...core.metrics.landmarks import measure_landmark_errors
@@ -32,7 +34,10 @@ BEFORE, AFFINE = "before", "affine"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A loaded pair. Labels have only the compared structures; landmarks (n, 2, 3), fixed and moving, RAS mm."""
+    """A loaded pair. Labels have only the compared structures; landmarks (n, 2, 3), fixed and moving, RAS mm.
+
+    warnings: about the files, one line each.
+    """
 
     pair: EvaluationPair
     fixed: Volume
@@ -41,6 +46,7 @@ class Case:
     moving_labels: Segmentation | None = None
     landmarks: FloatArray | None = None
     structures_left_out: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,18 +120,42 @@ class Scores:
 def load_case(pair: EvaluationPair, minimum_voxels: int = 100) -> Case:
     """Read the files of a pair; structures with fewer voxels than the minimum in one of the two are left out.
 
-    Raises InputError, naming the file, for a file that cannot be used, and if no structure can be compared.
+    Raises InputError, naming the file, for a file that cannot be used, for labels that lie outside of their volume, and
+    if no structure can be compared.
     """
-    case = Case(pair, read_volume(pair.fixed), read_volume(pair.moving))
+    warnings: list[str] = []
+    case = Case(pair, read_volume(pair.fixed, warnings.append), read_volume(pair.moving, warnings.append))
     if pair.landmarks is not None:
         case = replace(case, landmarks=read_landmarks(pair.landmarks))
-    if pair.fixed_labels is None or pair.moving_labels is None:
-        return case
-    fixed, moving = read_labels(pair.fixed_labels), read_labels(pair.moving_labels)
+        warnings += _list_landmarks_outside(case, pair.landmarks)
+    if pair.fixed_labels is not None and pair.moving_labels is not None:
+        fixed, moving = (read_labels(path, warnings.append) for path in (pair.fixed_labels, pair.moving_labels))
+        for title, labels, volume in (
+            ("fixed label map", fixed, case.fixed),
+            ("moving label map", moving, case.moving),
+        ):
+            check_place(labels, volume, title)
+            warnings += [f"{labels.name}: {line}" for line in list_place_warnings(labels, volume, title)]
+        case = _add_labels(case, fixed, moving, minimum_voxels)
+    return replace(case, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _list_landmarks_outside(case: Case, path: Path) -> Iterator[str]:
+    """Yield a warning for each volume that does not contain all of its landmarks."""
+    assert case.landmarks is not None
+    for role, volume, points in zip(
+        ("fixed", "moving"), (case.fixed, case.moving), case.landmarks.swapaxes(0, 1), strict=True
+    ):
+        outside = int((~volume.geometry.contains(points)).sum())
+        if outside:
+            yield f"{path}: {outside} of {len(points)} {role} landmarks lie outside of the volume; are they RAS mm?"
+
+
+def _add_labels(case: Case, fixed: Segmentation, moving: Segmentation, minimum_voxels: int) -> Case:
     compared = find_comparable_structures(fixed, moving, minimum_voxels)
     if not compared:
         raise InputError(
-            f"{pair.fixed_labels}: no structure has {minimum_voxels} voxels both here and in {pair.moving_labels}; "
+            f"{fixed.name}: no structure has {minimum_voxels} voxels both here and in {moving.name}; "
             "check the label values or lower the minimum."
         )
     return replace(

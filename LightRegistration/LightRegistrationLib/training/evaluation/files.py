@@ -10,19 +10,19 @@ import SimpleITK as sitk
 
 from ...core.errors import InputError
 from ...core.geometry.volume import Segmentation, Volume
-from ..data.scans import read_image
+from ..data.image_files import OnWarning, log_warning_once, read_image
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_volume(path: Path) -> Volume:
-    """Read a scalar volume of any format that SimpleITK supports. Raises InputError, naming the file."""
-    return replace(read_image(path), name=str(path))
+def read_volume(path: Path, on_warning: OnWarning = log_warning_once) -> Volume:
+    """Read a scalar volume from a file, as `read_image` does. Raises InputError, naming the file."""
+    return replace(read_image(path, on_warning), name=str(path))
 
 
-def read_labels(path: Path) -> Segmentation:
-    """Read a label map of any format that SimpleITK supports. Raises InputError, naming the file."""
-    volume = read_image(path)
+def read_labels(path: Path, on_warning: OnWarning = log_warning_once) -> Segmentation:
+    """Read a label map from a file, as `read_image` does. Raises InputError, naming the file."""
+    volume = read_image(path, on_warning)
     labels = Segmentation.from_labels(volume.array, volume.affine, str(path))
     if not labels.segments:
         raise InputError(f"{path}: the label map is empty; it has no label other than 0.")

@@ -30,7 +30,7 @@ def ignore_pair_progress(fraction: float, pair: str) -> None:
 class PairRecord:
     """The result of one pair: the scores by method, in order, or an error message.
 
-    key: a hash of everything that the scores depend on.
+    key: a hash of everything that the scores depend on. warnings: about the files, one line each.
     """
 
     name: str
@@ -38,6 +38,7 @@ class PairRecord:
     key: str = ""
     scores: Mapping[str, Scores] = field(default_factory=dict)
     structures_left_out: int = 0
+    warnings: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -102,7 +103,7 @@ def _evaluate(
     scores, outcomes = evaluate_case(case, methods, surfaces=options.surfaces)
     if options.pictures:
         _draw(case, outcomes, picture_file(output, pair))
-    return PairRecord(pair.name, pair.group, key, scores, case.structures_left_out)
+    return PairRecord(pair.name, pair.group, key, scores, case.structures_left_out, case.warnings)
 
 
 def _draw(case: Case, outcomes: Mapping[str, Outcome], file: Path) -> None:
@@ -122,7 +123,8 @@ def _read_record(output: Path, pair: EvaluationPair, key: str, options: Evaluati
         if values["key"] != key or values["error"]:
             return None
         scores = {name: _scores(value) for name, value in values["scores"].items()}
-        return PairRecord(pair.name, pair.group, key, scores, values["structures_left_out"])
+        left_out, warnings = values["structures_left_out"], tuple(values["warnings"])
+        return PairRecord(pair.name, pair.group, key, scores, left_out, warnings)
     except (ValueError, KeyError, TypeError):  # another program or version wrote it
         return None
 

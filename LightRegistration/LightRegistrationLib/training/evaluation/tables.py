@@ -103,14 +103,17 @@ def write_results(
 
 
 def format_results_csv(records: Iterable[PairRecord]) -> str:
-    """All scores as CSV, one row for each pair and method; a failed pair has one row with its error."""
+    """All scores as CSV, one row for each pair and method; a failed pair has one row with its error.
+
+    Warnings about the files stand in the first row of their pair.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for record in records:
         if record.error:
             writer.writerow({"pair": record.name, "group": record.group, "error": record.error})
-        for method, scores in record.scores.items():
+        for number, (method, scores) in enumerate(record.scores.items()):
             writer.writerow(
                 {
                     "pair": record.name,
@@ -120,7 +123,7 @@ def format_results_csv(records: Iterable[PairRecord]) -> str:
                     **{name: _csv_value(getattr(scores, name)) for name in MEASURES},
                     "structures": len(scores.structures),
                     "below_affine": int(method in find_methods_below_affine(record)),
-                    "warnings": " ".join(scores.warnings),
+                    "warnings": " ".join((*([] if number else record.warnings), *scores.warnings)),
                 }
             )
     return stream.getvalue().rstrip("\n")

@@ -23,7 +23,8 @@ from ...core.geometry.volume import Volume
 from ...core.network.grid import ShrunkImage, compute_network_grid, shrink
 from ...core.network.intensity import IntensityNormalization
 from ...core.network.settings import GridSettings
-from ..data.scans import Scan, image_stem, read_image
+from ..data.image_files import read_image
+from ..data.scans import Scan, image_stem
 from .settings import ImageSettings
 
 logger = logging.getLogger(__name__)

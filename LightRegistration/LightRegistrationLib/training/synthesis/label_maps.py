@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray
-from ..data.scans import read_image
+from ..data.image_files import read_image
 from .anatomies import Anatomy, Structure
 from .landmarks import (
     MIN_LANDMARKS,

@@ -3,16 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.core.geometry.geometry import apply_affine
-from LightRegistrationLib.training.data.scans import image_stem, list_scans, read_image, read_manifest, read_table
+from LightRegistrationLib.training.data.scans import image_stem, list_scans, read_manifest, read_table
 from LightRegistrationLib.training.sources import ImageSourceConfig
-
-from ..scan_files import header, to_itk, write
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -24,10 +19,6 @@ def _touch(folder: Path, *names: str) -> None:
 def _table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     (folder / "scans.csv").write_bytes(text.encode(encoding))
     return folder / "scans.csv"
-
-
-def _ramp(shape: tuple[int, ...] = (6, 5, 4)) -> np.ndarray:
-    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
 def _refusal(call, *arguments: object) -> str:
@@ -162,57 +153,3 @@ def test_a_manifest_that_cannot_be_used(tmp_path):
     for text in ("{", "{}", "[]", '{"records": [{"image": "train.nrrd"}]}'):
         (tmp_path / "manifest.json").write_text(text)
         assert "manifest.json" in _refusal(read_manifest, tmp_path / "manifest.json", "brain")
-
-
-@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
-@pytest.mark.parametrize(
-    "affine",
-    [
-        header((12, -20, 7), (1.0, 2.0, 3.5), (6, 5, 4), (120, -40, 900)),
-        header((0, 0, 0), (1.5, 1.0, 4.0), (6, 5, 4), (-3, 8, 2), (-2, 3, 1)),
-        header((5, 4, -9), (2.0, 2.0, 2.0), (6, 5, 4), (0, 0, 0), (-1, 2, 3)),
-    ],
-    ids=["oblique", "permuted", "left-handed"],
-)
-def test_an_image_has_the_geometry_of_its_header(tmp_path, affine, ending):
-    volume = read_image(write(tmp_path / f"scan{ending}", _ramp(), affine))
-    assert volume.name == f"scan{ending}"
-    np.testing.assert_array_equal(volume.array, _ramp())
-    indices = [(0, 0, 0), (3, 0, 0), (0, 4, 0), (1, 2, 5)]
-    itk = sitk.ReadImage(str(tmp_path / f"scan{ending}"))
-    expected = np.array([itk.TransformIndexToPhysicalPoint(index) for index in indices]) * [-1, -1, 1]
-    np.testing.assert_allclose(apply_affine(volume.affine, indices), expected, atol=1e-3)
-    np.testing.assert_allclose(volume.affine, affine, atol=1e-3)
-
-
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
-@pytest.mark.parametrize("share", [0.5, 0.98])
-def test_a_file_that_is_cut_off_is_refused(tmp_path, ending, share):
-    noise = np.random.default_rng(1).normal(size=(12, 12, 12)).astype(np.float32)
-    path = write(tmp_path / f"scan{ending}", noise, header(shape=(12, 12, 12)))
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    assert str(path) in _refusal(read_image, path)
-
-
-def test_other_data_than_a_scalar_volume_are_refused(tmp_path):
-    four = sitk.GetImageFromArray(np.zeros((3, 4, 4, 4), np.float32), isVector=False)
-    vector = sitk.GetImageFromArray(np.zeros((4, 4, 4, 3), np.float32), isVector=True)
-    flat = sitk.GetImageFromArray(np.zeros((4, 4), np.float32))
-    for name, image, said in (("four", four, "4 dimensions"), ("vector", vector, "3 comp"), ("flat", flat, "2 dim")):
-        path = tmp_path / f"{name}.nii.gz"
-        sitk.WriteImage(image, str(path))
-        message = _refusal(read_image, path)
-        assert str(path) in message
-        assert said in message
-
-
-def test_a_file_that_is_no_image_is_refused(tmp_path):
-    (tmp_path / "scan.nii.gz").write_text("not an image")
-    (tmp_path / "scan.nrrd").mkdir()
-    for name in ("scan.nii.gz", "scan.nrrd", "absent.nii.gz"):
-        assert name in _refusal(read_image, tmp_path / name)
-
-
-def test_not_a_number_is_named(tmp_path):
-    sitk.WriteImage(to_itk(np.full((6, 5, 4), np.nan, np.float32), header(shape=(6, 5, 4))), str(tmp_path / "a.nii.gz"))
-    assert "a.nii.gz" in _refusal(read_image, tmp_path / "a.nii.gz")

@@ -153,6 +153,23 @@ def test_small_structures_are_left_out_and_counted(pair):
         load_case(pair, minimum_voxels=1_000_000)
 
 
+def test_labels_and_landmarks_at_another_place_are_said(pair):
+    assert load_case(pair).warnings == ()
+    labels = sitk.ReadImage(str(pair.moving_labels))
+    place = labels.GetOrigin()
+    labels.SetOrigin((place[0] + 40, *place[1:]))
+    sitk.WriteImage(labels, str(pair.moving_labels))
+    with pair.landmarks.open("a") as stream:
+        stream.write("\n900,0,0," + ",".join(map(str, FIXED.center_mm)))
+    outside, elsewhere = load_case(pair).warnings
+    assert outside.startswith(f"{pair.landmarks}: 1 of 41 fixed landmarks lie outside of the volume")
+    assert elsewhere.startswith(f"{pair.moving_labels}: ")
+    labels.SetOrigin((place[0] + 4000, *place[1:]))
+    sitk.WriteImage(labels, str(pair.moving_labels))
+    with pytest.raises(InputError, match=r"moving_labels.nii.gz: the moving label map lies wholly outside"):
+        load_case(pair)
+
+
 def test_a_model_registers_as_in_the_product_and_shares_the_affine_stage(pair):
     registry = ModelRegistry()
     methods = [
@@ -320,9 +337,9 @@ def test_files_that_cannot_be_used_are_named(pair, tmp_path):
     marks.write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z,fixed_x\n1,2,3,4,5,6,7\n")
     with pytest.raises(InputError, match=r"marks.csv, line 1: the header names the column fixed_x twice"):
         read_landmarks(marks)
-    flat = tmp_path / "flat.png"
+    flat = tmp_path / "flat.nii"
     sitk.WriteImage(sitk.Image(8, 8, sitk.sitkUInt8), str(flat))
-    with pytest.raises(InputError, match=r"flat.png: a 3-D scalar volume is needed"):
+    with pytest.raises(InputError, match=r"flat.nii: a 3-D volume is needed"):
         read_volume(flat)
     cut = tmp_path / "cut.nii"
     sitk.WriteImage(sitk.ReadImage(str(pair.fixed)), str(cut))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from LightRegistrationLib.core.errors import InputError
-from LightRegistrationLib.training.data.scans import read_image
+from LightRegistrationLib.training.data.image_files import read_image
 from LightRegistrationLib.training.images.settings import ImageVariation
 from LightRegistrationLib.training.sources import ImageSourceConfig
 

@@ -15,8 +15,8 @@ from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine, 
 from LightRegistrationLib.core.network.grid import compute_network_grid
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.network.settings import GridSettings
+from LightRegistrationLib.training.data.image_files import read_image
 from LightRegistrationLib.training.data.pairs import Pair
-from LightRegistrationLib.training.data.scans import read_image
 from LightRegistrationLib.training.images.preparation import PreparedScan
 from LightRegistrationLib.training.images.settings import ImageVariation
 from LightRegistrationLib.training.images.source import ImageSource
