@@ -21,10 +21,16 @@ from ...core.errors import InputError
 
 _TAGS = [
     "SOPClassUID",
+    "ImageType",
+    "PatientID",
+    "FrameOfReferenceUID",
     "SeriesInstanceUID",
     "SeriesNumber",
     "SeriesDescription",
     "Modality",
+    "InstanceNumber",
+    "SliceThickness",
+    "EchoTime",
     "Rows",
     "Columns",
     "NumberOfFrames",
@@ -45,8 +51,10 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
-_SEGMENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
-_PIXEL_DATA_TAG, _UNDEFINED_LENGTH = b"\xe0\x7f\x10\x00", 0xFFFFFFFF
+_SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""Segmentations of bits or fractions, and label maps."""
+_FLOAT_VOXELS = ("FloatPixelData", "DoubleFloatPixelData")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _DAMAGE = (
     AttributeError,
     EOFError,
@@ -119,7 +127,7 @@ def list_series(folder: Path) -> list[DicomSeries]:
         raise InputError(f"{folder}: the folder holds no DICOM image (subfolders are not searched).")
     files = [file for path in candidates if (file := read_header(path)) is not None]
     if not files:
-        raise InputError(f"{folder}: no DICOM file in the folder holds an image.")
+        raise InputError(f"{folder}: no DICOM file in the folder holds an image ({_list_modalities(candidates)}).")
     by_uid: dict[str, list[DicomFile]] = {}
     for file in files:
         by_uid.setdefault(file.uid, []).append(file)
@@ -133,6 +141,7 @@ def find_series(folder: Path, series: str | None = None) -> DicomSeries:
     Raises InputError if there is no such series, or several without a choice; the message lists them.
     """
     found = list_series(folder)
+    series = None if series is None else series.strip()
     chosen = found if series is None else [one for one in found if series in (one.number, one.uid)]
     if len(chosen) == 1:
         return chosen[0]
@@ -142,7 +151,7 @@ def find_series(folder: Path, series: str | None = None) -> DicomSeries:
     if chosen:
         uids = ", ".join(one.uid for one in chosen)
         raise InputError(f"{folder}: {len(chosen)} DICOM series have the number {series}; choose by UID: {uids}.")
-    raise InputError(f"{folder}: there is no DICOM series {series}; there are: {listed}.")
+    raise InputError(f"{folder}: there is no DICOM series {series or 'without a number'}; there are: {listed}.")
 
 
 def list_left_out(folder: Path) -> list[str]:
@@ -172,17 +181,16 @@ def read_header(path: Path) -> DicomFile | None:
         try:
             # From memory: a file object would reserve what a damaged header claims.
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=_TAGS, force=True)
-            has_image = bool(header.get("Rows") and header.get("Columns") and header.get("SeriesInstanceUID"))
-            file = DicomFile(path, header, str(header.get("SeriesInstanceUID")).strip())
+            has_image = bool(header.get("Rows") and header.get("Columns"))
+            file = DicomFile(path, header, str(header.get("SeriesInstanceUID") or "").strip())
             _ = file.frames, file.size if has_image else None, [header.get(name) for name in _TAGS]
-            is_segmentation = header.get("SOPClassUID") == _SEGMENTATION_CLASS
+            is_segmentation = header.get("SOPClassUID") in _SEGMENTATION_CLASSES
         except _DAMAGE as error:
             raise InputError(f"{path}: the DICOM header is damaged; copy or download the file again.") from error
     if not has_image:
         return None
     if is_segmentation:
         raise InputError(f"{path}: this is a DICOM segmentation, not an image; save it as .seg.nrrd in Slicer first.")
-    _check_complete(content, path)
     if file.frames < 1 or file.frames * file.size[0] * file.size[1] > len(content) * _MAX_PIXELS_PER_BYTE:
         raise InputError(f"{path}: the DICOM header is damaged (it claims more pixels than the file can hold).")
     _check_voxels(content, file)
@@ -221,23 +229,25 @@ def _quiet_pydicom() -> Iterator[None]:
         log.setLevel(level)
 
 
+def _list_modalities(paths: Sequence[Path]) -> str:
+    """Name what files without an image hold, such as RTSTRUCT or SR, by their modality."""
+    found: set[str] = set()
+    for path in paths:
+        with _quiet_pydicom(), contextlib.suppress(*_DAMAGE):
+            header = pydicom.dcmread(io.BytesIO(path.read_bytes()), specific_tags=["Modality"], force=True)
+            found.add(str(header.get("Modality") or ""))
+    return ", ".join(sorted(found - {""})) or "their modality is not given"
+
+
 def _make_series(files: list[DicomFile]) -> DicomSeries:
     header = files[0].header
-    number, description = (str(header.get(name) or "").strip() for name in ("SeriesNumber", "SeriesDescription"))
+    values = (get_value(header, name) for name in ("SeriesNumber", "SeriesDescription"))
+    number, description = ("" if value is None else str(value).strip() for value in values)
     return DicomSeries(files[0].uid, number, " ".join(description.split()), tuple(files))
 
 
-def _check_complete(content: bytes, path: Path) -> None:
-    """Raise InputError if the uncompressed voxels of a file are incomplete; the reader would return random values."""
-    tag = content.find(_PIXEL_DATA_TAG)
-    start = tag + (12 if content[tag + 4 : tag + 6] in (b"OB", b"OW") else 8)
-    length = int.from_bytes(content[start - 4 : start], "little")
-    if tag >= 0 and length != _UNDEFINED_LENGTH and start + length > len(content):
-        raise InputError(f"{path}: the file is cut off; copy or download it again.")
-
-
 def _check_voxels(content: bytes, file: DicomFile) -> None:
-    """Raise InputError without voxels, or if uncompressed ones do not fill what the header describes.
+    """Raise InputError without voxels, or if those that are not compressed are not what the header describes.
 
     The reader would return random values.
     """
@@ -245,17 +255,24 @@ def _check_voxels(content: bytes, file: DicomFile) -> None:
     is_subsampled = str(get_value(file.header, "PhotometricInterpretation")).startswith("YBR")
     with _quiet_pydicom():
         try:
-            dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=["PixelData"], force=True)
+            dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=["PixelData", *_FLOAT_VOXELS], force=True)
             element = dataset.get_item("PixelData")
-            stored = 0 if element is None or not element.value else element.length
+            has_floats = any(dataset.get_item(name) is not None for name in _FLOAT_VOXELS)
             needed = file.frames * file.size[0] * file.size[1] * int(bits or 0) * int(samples or 1) // 8
         except _DAMAGE:
             return
-    if stored == 0:
-        raise InputError(f"{file.path}: this DICOM file describes an image, but holds no voxels (PixelData).")
-    if stored == _UNDEFINED_LENGTH or is_subsampled or not needed:
+    if has_floats:
+        raise InputError(f"{file.path}: the voxels of this DICOM file are floating-point numbers; save it as .nrrd.")
+    if element is None or not element.value:
+        raise InputError(
+            f"{file.path}: this DICOM file describes an image, but holds no voxels (PixelData), or is cut off in them."
+        )
+    stored = element.length
+    if stored == _UNDEFINED_LENGTH:
         return
-    if not needed <= stored < 2 * needed:
+    if stored > len(element.value):
+        raise InputError(f"{file.path}: the file is cut off; copy or download it again.")
+    if needed and not is_subsampled and not needed <= stored < 2 * needed:
         raise InputError(
             f"{file.path}: the DICOM header is damaged (it describes {needed} bytes of voxels, but there are {stored})."
         )

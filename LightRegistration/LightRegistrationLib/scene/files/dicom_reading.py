@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as DicomSequence
 
 from ...core.errors import InputError
 from ..nodes.matrices import vtk_matrix
 from ..nodes.volumes import image_array, image_data, volume_from_node
 from .dicom import DicomFile, describe_names, find_series, get_value, list_left_out, read_header, read_numbers
+from .dicom_mixture import list_gap_warnings, list_mixture_warnings
 from .dicom_stack import SlicePlanes, compute_affine, order_slices
 from .dicom_values import check_scale, check_values
 from .itk_reading import read_files
@@ -28,22 +29,39 @@ def read_dicom(path: Path, series: str | None, on_warning: Callable[[str], None]
     InputError for a series that is not one evenly spaced stack of slices.
     """
     files = _choose_files(path, series, on_warning)
-    for line in check_values(files, path):
+    for line in (*check_values(files, path), *list_mixture_warnings(files)):
         on_warning(f"{path}: {line}.")
     if any(file.frames > 1 for file in files):
         return _read_frames(files, path)
     planes = _list_slice_planes(files, path)
     if planes is None:
-        return read_files([files[0].path], path)
+        return _read_files(files, path)
     order = order_slices(planes)
-    node, storage = read_files([files[number].path for number in order], path)
+    ordered = [files[number] for number in order]
+    node, storage = _read_files(ordered, path)
     # The reader may take the slice distance from two of the slices only.
     affine = compute_affine(planes, order)
+    for line in list_gap_warnings(ordered, float(np.linalg.norm(affine[:3, 2]))):
+        on_warning(f"{path}: {line}.")
     geometry = volume_from_node(node).geometry
     last = np.array([0, 0, len(order) - 1, 1.0])
     if np.abs((geometry.affine - affine) @ last).max() > _POSITION_TOLERANCE_MM:
         node.SetIJKToRASMatrix(vtk_matrix(affine))
     return node, storage
+
+
+def _read_files(files: Sequence[DicomFile], path: Path) -> tuple[Any, Any]:
+    """Read the voxels of files in this order. Raises InputError, which names the compression if they have one."""
+    try:
+        return read_files([file.path for file in files], path)
+    except InputError as error:
+        syntax = getattr(getattr(files[0].header, "file_meta", None), "TransferSyntaxUID", None)
+        if syntax is None or not syntax.is_compressed:
+            raise
+        raise InputError(
+            f"{path}: the voxels, which are compressed as {syntax.name}, cannot be read; they are damaged, or this "
+            "compression is not known: decompress them first."
+        ) from error
 
 
 def _choose_files(path: Path, series: str | None, on_warning: Callable[[str], None]) -> tuple[DicomFile, ...]:
@@ -54,6 +72,8 @@ def _choose_files(path: Path, series: str | None, on_warning: Callable[[str], No
             on_warning(f"{path}: DICOM by the name alone, and left out: {names}; slices may be missing.")
         return chosen.files
     file = read_header(path)
+    if file is None and path.name.upper() == "DICOMDIR":
+        raise InputError(f"{path}: a DICOMDIR only lists files; name the folder that holds the series.")
     if file is None:
         raise InputError(f"{path}: this DICOM file holds no image.")
     if file.frames > 1:
@@ -95,13 +115,18 @@ def _count_finite(numbers: NDArray[np.float64]) -> int:
 def _read_frames(files: tuple[DicomFile, ...], path: Path) -> tuple[Any, Any]:
     """Read one multi-frame file; its frames are brought into spatial order."""
     if len(files) > 1:
-        raise InputError(f"{path}: the DICOM series consists of {len(files)} multi-frame files; name one of the files.")
+        count = sum(file.frames > 1 for file in files)
+        others = "" if count == len(files) else f" and {len(files) - count} other files"
+        raise InputError(
+            f"{path}: the DICOM series consists of {count} multi-frame file{'' if count == 1 else 's'}{others}; name "
+            "one multi-frame file."
+        )
     file = files[0]
     planes = _list_frame_planes(file)
     order = order_slices(planes)
     if len(order) == 1:
         raise InputError(f"{path}: a 3-D volume is needed, but this DICOM file holds a single slice.")
-    node, storage = read_files([file.path], path)
+    node, storage = _read_files([file], path)
     array = image_array(node)
     if array.shape != (file.frames, *file.size[::-1]):
         raise InputError(f"{path}: the DICOM file does not hold the frames that its header lists.")
@@ -153,7 +178,7 @@ def _read_nested(dataset: Any, sequence: str, name: str) -> NDArray[np.float64]:
 
 def _get_first(dataset: Any, sequence: str) -> Any:
     items = None if dataset is None else get_value(dataset, sequence)
-    return items[0] if isinstance(items, Sequence) and items else None
+    return items[0] if isinstance(items, DicomSequence) and items else None
 
 
 def _check_same_scale(file: DicomFile) -> None:

@@ -17,10 +17,17 @@ def check_values(files: Sequence[DicomFile], path: Path) -> Iterator[str]:
     """Yield warnings about the values of a series. Raises InputError, naming `path`, if they would be read wrongly."""
     for file in files:
         _check_type(file, path)
+        if "MOSAIC" in np.atleast_1d(get_value(file.header, "ImageType") or ()):
+            raise InputError(
+                f"{path}: these DICOM images are mosaics, with all slices of a volume in one image; convert them by "
+                "dcm2niix first."
+            )
         for name in ("RescaleSlope", "RescaleIntercept"):
             check_scale(file.numbers(name).tolist(), name, path)
     if len({tuple(get_value(file.header, name) for name in _TYPE) for file in files}) > 1:
         raise InputError(f"{path}: the slices of the DICOM series have several voxel types; keep those of one type.")
+    if 0 < sum(len(file.numbers("RescaleSlope")) == 0 for file in files) < len(files):
+        yield "some of its slices have a scale of their values (RescaleSlope), and others have none"
     if any(str(get_value(file.header, "PhotometricInterpretation")).strip() == "MONOCHROME1" for file in files):
         yield "its values are stored with white as the lowest one (MONOCHROME1), and were read inverted"
     scale = files[0].numbers("DoseGridScaling").tolist()
