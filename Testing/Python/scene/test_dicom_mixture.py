@@ -131,3 +131,11 @@ def test_a_series_of_number_0_and_one_without_uid_are_chosen(scene, tmp_path: Pa
     save(folder, others, prefix="OT")
     for series in ("0", " 7 "):
         check_voxels(load_volume(scene, folder, series=series))
+
+
+def test_a_voxel_type_that_is_several_numbers_is_no_other_error(scene, tmp_path: Path) -> None:
+    """Found by the made-up damage of `Testing/Benchmarks/fuzz.py`."""
+    slices = make_slices()
+    _set(slice(3, 4), BitsStored=[16, 16])(slices)
+    with pytest.raises(InputError, match="the DICOM header is damaged"):
+        load_volume(scene, save(tmp_path / "scan", slices))

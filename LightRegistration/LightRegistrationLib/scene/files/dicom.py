@@ -51,6 +51,7 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+_WHOLE_NUMBERS = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel")
 _SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentations of bits or fractions, and label maps."""
 _FLOAT_VOXELS = ("FloatPixelData", "DoubleFloatPixelData")
@@ -183,7 +184,8 @@ def read_header(path: Path) -> DicomFile | None:
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=_TAGS, force=True)
             has_image = bool(header.get("Rows") and header.get("Columns"))
             file = DicomFile(path, header, str(header.get("SeriesInstanceUID") or "").strip())
-            _ = file.frames, file.size if has_image else None, [header.get(name) for name in _TAGS]
+            values = {name: header.get(name) for name in _TAGS}
+            _ = file.frames, file.size if has_image else None, [int(values[name] or 0) for name in _WHOLE_NUMBERS]
             is_segmentation = header.get("SOPClassUID") in _SEGMENTATION_CLASSES
         except _DAMAGE as error:
             raise InputError(f"{path}: the DICOM header is damaged; copy or download the file again.") from error
