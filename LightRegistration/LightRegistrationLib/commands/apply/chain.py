@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, Geometry, apply_affine
-from ...scene.files.file_checks import OnWarning
+from ...scene.files.file_checks import OnWarning, log_warning
 from ...scene.files.transform_loading import load_transform_node
 from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.transform_chain import ChainLink, TransformChain
@@ -24,11 +24,11 @@ _CHECKED_POINTS_PER_AXIS = 20
 _MIN_DETERMINANT = 1e-6
 
 
-def load_chain(scene: Any, request: ApplyRequest) -> TransformChain:
+def load_chain(scene: Any, request: ApplyRequest, on_warning: OnWarning = log_warning) -> TransformChain:
     """Load the transforms. Raises InputError, naming the file, for one that cannot be read or has no inverse."""
     links = []
     for file in request.transforms:
-        node = load_transform_node(scene, file.path)
+        node = load_transform_node(scene, file.path, on_warning=on_warning)
         if node.IsLinear():
             _check_invertible(node, file.path)
         links.append(ChainLink(node, file.is_inverted))

@@ -33,7 +33,7 @@ _SLAB_SLICES = 8
 
 def apply_to_image(scene: Any, request: ApplyRequest, target: Path, on_warning: OnWarning) -> None:
     """Resample the input on the reference's grid and write it to `target`. Raises InputError."""
-    chain = load_chain(scene, request)
+    chain = load_chain(scene, request, on_warning)
     geometry = load_reference(scene, request, on_warning)
     assert geometry is not None
     work = _Resampling(scene, request, chain, geometry, on_warning)

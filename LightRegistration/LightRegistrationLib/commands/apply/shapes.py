@@ -33,7 +33,7 @@ _ANTS_COLUMN = "t"
 
 def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: OnWarning) -> None:
     """Transform the points of the input and write it to `target`. Raises InputError."""
-    chain = load_chain(scene, request)
+    chain = load_chain(scene, request, on_warning)
     geometry = load_reference(scene, request, on_warning)
     if request.kind == Kind.TABLE:
         header, rows, points = read_points(request.input, request.is_lps, on_warning=on_warning)

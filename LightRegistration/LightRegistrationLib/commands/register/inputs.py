@@ -81,7 +81,9 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
     initial = request.initial_file
     settings = replace(
         request.settings,
-        initial=InitialAlignment(str(request.initial)) if initial is None else load_linear_transform(scene, initial),
+        initial=InitialAlignment(str(request.initial))
+        if initial is None
+        else load_linear_transform(scene, initial, on_warning=warnings.append),
     )
     values = RegistrationRequest(
         replace(volume_from_node(fixed_node), name=request.fixed.name),

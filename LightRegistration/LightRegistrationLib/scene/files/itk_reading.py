@@ -10,6 +10,7 @@ import slicer
 
 from ...core.errors import InputError
 from .messages import CapturedMessages, capture_messages, decode_text
+from .reader_limits import explain_refusal
 
 
 def read_files(files: list[Path], path: Path, *, as_vectors: bool = False) -> tuple[Any, Any]:
@@ -30,12 +31,12 @@ def read_files(files: list[Path], path: Path, *, as_vectors: bool = False) -> tu
     with capture_messages() as messages:
         complete = storage.ReadData(node)
     if not complete or node.GetImageData() is None:
-        raise InputError(f"{path}: {explain_messages(messages, storage)}.")
+        raise InputError(f"{path}: {explain_messages(messages, storage, path)}.")
     return node, storage
 
 
-def explain_messages(messages: CapturedMessages, storage: Any) -> str:
-    """Return what the messages of a storage node and of its libraries mean, in words for the user."""
+def explain_messages(messages: CapturedMessages, storage: Any, path: Path) -> str:
+    """Return what the messages of a storage node and of its libraries about a file mean, in words for the user."""
     text = messages.text + decode_text(storage.GetUserMessages().GetAllMessagesAsString())
     four_d = re.search(r"contains a (\d+)D image \(size: ([\dx ]+)\)", text)
     components = re.search(r"only 1 allowed\): (\d+)", text)
@@ -53,4 +54,5 @@ def explain_messages(messages: CapturedMessages, storage: Any) -> str:
         return "the header gives an axis the length zero; repair its voxel spacing"
     if "orthonormal" in text or "non-singular" in text or "determinant" in text.lower():
         return "the axes in the header are not at right angles, or one has the length zero; repair its geometry"
-    return "the file cannot be read; it is damaged, or its name has the wrong extension"
+    reason = explain_refusal(path)
+    return reason or "the file cannot be read; it is damaged, of a kind that is not read, or has the wrong extension"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
-from ...core.files.text_header import read_text_header
+from ...core.files.text_header import DATA_FILE, TextHeader, read_text_header
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segment_names, segmentation_from_node, segmentation_node_from_segmentation
@@ -22,9 +24,12 @@ from ..nodes.volumes import volume_from_node
 from .file_checks import OnWarning, check_file, get_stem, log_warning, report_os_errors
 from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
-from .volume_loading import read_volume_node
+from .volume_loading import check_header, read_volume_node
 
 _MAX_COUNTED_VALUE = 1 << 16
+_FIELDS_OF_VOXELS = ("type", "endian", "encoding", "line skip", "byte skip")
+_MAIN_FORMS = ("Master", "Source")
+"""How the key of the main representation begins, by the version of Slicer."""
 
 
 def load_segmentation(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
@@ -81,6 +86,8 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
         labels = (labels >= MASK_THRESHOLD).astype(np.uint8)
     elif is_mask and bool((labels < 0).any()):
         on_warning(f"{path}: voxels below 0 count as inside of the mask, as all values except 0 do.")
+    elif bool((labels < 0).any()):
+        on_warning(f"{path}: label values below 0 count as structures, as all values except 0 do.")
     segmentation = Segmentation.from_labels(labels, volume.affine, str(path))
     if not segmentation.segments:
         holds_others = path.name.lower().endswith(NIFTI_SUFFIXES) and not holds_only_finite_numbers(path)
@@ -102,6 +109,10 @@ def _has_segments(path: Path) -> bool:
 
 def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
     stored = read_stored_segments(path)
+    for line in check_header(path):
+        on_warning(f"{path}: {line}.")
+    if _is_fractional(path):
+        raise InputError(f"{path}: its segments are fractional; convert them to binary label maps in Slicer first.")
     labeled, left_out = _count_stored_voxels(path, stored)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
@@ -110,7 +121,7 @@ def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
         with capture_messages() as messages:
             complete = storage.ReadData(node)
         if not complete:
-            raise InputError(f"{path}: {explain_messages(messages, storage)}.")
+            raise InputError(f"{path}: {explain_messages(messages, storage, path)}.")
         found = _read_complete(node, path, labeled if stored else None)
     except InputError:
         remove_with_display(scene, node)
@@ -124,6 +135,12 @@ def _load_segments(scene: Any, path: Path, on_warning: OnWarning) -> Any:
         count = f"{left_out} voxel{'' if left_out == 1 else 's'}"
         on_warning(f"{path}: labels that belong to no segment of its header are left out ({count}).")
     return node
+
+
+def _is_fractional(path: Path) -> bool:
+    """Whether the voxels are shares of a structure and no labels, as the header says."""
+    values = read_text_header(path).key_values
+    return any("fractional" in values.get(f"Segmentation_{key}Representation", "").lower() for key in _MAIN_FORMS)
 
 
 def _list_empty_structures(node: Any, found: Segmentation) -> list[str]:
@@ -147,15 +164,35 @@ def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> tup
 
     Slicer's reader of segmentations ends the program at a damaged file; that of volumes reports it.
     """
-    is_layered = read_text_header(path).number("dimension", 3) > 3
-    image = read_files([path], path, as_vectors=is_layered)[0].GetImageData()
+    header = read_text_header(path)
+    is_layered = header.number("dimension", 3) > 3
+    if is_layered and header.number("sizes", 0) == 1 and DATA_FILE not in header.fields:
+        image = _read_only_layer(header)
+    else:
+        image = read_files([path], path, as_vectors=is_layered)[0].GetImageData()
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetNumberOfPoints(), -1)
+    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
+        raise InputError(f"{path}: its voxels are no labels (they are not whole numbers); save it again in Slicer.")
     count = labeled = 0
     for layer in range(array.shape[1]):
         values = [segment.value for segment in segments if segment.layer == layer]
         count += int(np.count_nonzero(np.isin(array[:, layer], values)))
         labeled += int(np.count_nonzero(array[:, layer]))
     return count, labeled - count
+
+
+def _read_only_layer(header: TextHeader) -> Any:
+    """Read the voxels of a file with a list of one layer, which ITK takes neither for a volume nor for vectors."""
+    names = [name for name in _FIELDS_OF_VOXELS if name in header.fields]
+    lines = [f"{name}: {header.fields[name]}" for name in names]
+    sizes = header.fields["sizes"].split()[1:]
+    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
+        copy = Path(folder) / "layer.nrrd"
+        with header.path.open("rb") as source, copy.open("wb") as target:
+            target.write("\n".join(["NRRD0004", f"dimension: 3\nsizes: {' '.join(sizes)}", *lines, "\n"]).encode())
+            source.seek(header.length)
+            shutil.copyfileobj(source, target)
+        return read_files([copy], header.path)[0].GetImageData()
 
 
 def _read_complete(node: Any, path: Path, labeled: int | None) -> Segmentation:

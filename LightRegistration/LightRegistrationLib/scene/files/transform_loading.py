@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +23,122 @@ from ...core.files.transform_parameters import (
     check_transform_parameters,
 )
 from ...core.geometry.transforms import AffineTransform
-from ..nodes.transforms import affine_from_transform_node, is_finite_transform, use_linear_interpolation
-from .file_checks import TRANSFORM_SUFFIXES, VOLUME_SUFFIXES, check_file, get_stem, report_os_errors
+from ..nodes.transforms import affine_from_transform_node, find_grid, is_finite_transform, use_linear_interpolation
+from .file_checks import (
+    TRANSFORM_SUFFIXES,
+    VOLUME_SUFFIXES,
+    OnWarning,
+    check_file,
+    get_stem,
+    log_warning,
+    report_os_errors,
+)
 from .hdf5_links import check_hdf5_links
 from .messages import capture_messages
+from .plain_names import copy_to_plain_name, has_plain_name
+from .positions import list_position_warnings
 from .volume_loading import check_header
 
+_AFFINE_BASE, _AFFINE = b"MatrixOffsetTransformBase_", b"AffineTransform_"
+_LPS_NAMES = ("lps", "left-posterior-superior")
 _DISPLACEMENT_INTENTS = (1006, 1007)
 """Codes of NIfTI for displacements and for vectors; of others ITK takes the numbers for something else."""
 
 
-def load_transform_node(scene: Any, path: str | Path) -> Any:
+def load_transform_node(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
     """Load an ITK transform file as vtkMRMLTransformNode; displacement fields are interpolated trilinearly.
 
     Raises InputError, naming the path, if it cannot be read.
     """
     path = Path(path)
+    warnings: list[str] = []
     with report_os_errors(path):
         check_file(path, (*TRANSFORM_SUFFIXES, ".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"), "transform")
         if path.name.lower().endswith((*TEXT_TRANSFORM_SUFFIXES, MATLAB_TRANSFORM_SUFFIX)):
             check_transform_parameters(path)
         elif path.name.lower().endswith(VOLUME_SUFFIXES):
-            check_header(path)
+            warnings += check_header(path)
             _check_vectors(path)
         else:
             check_hdf5_links(path)
             check_hdf5_transform(path)
-    node = slicer.vtkMRMLTransformNode()
-    node.SetName(get_stem(path))
-    storage = slicer.vtkMRMLTransformStorageNode()
-    storage.SetFileName(str(path))
-    with capture_messages():
-        complete = storage.ReadData(node)
-    if not complete:
-        raise InputError(f"{path}: cannot be read as a transform; it is damaged or of another type.")
+        node = _read_node(path)
     if not is_finite_transform(node):
         raise InputError(f"{path}: the transform has numbers that are not finite; it is damaged.")
     use_linear_interpolation(node)
+    for line in (*warnings, *_list_field_warnings(path, node)):
+        on_warning(f"{path}: {line}.")
     scene.AddNode(node)
     return node
 
 
-def load_linear_transform(scene: Any, path: str | Path) -> AffineTransform:
+def _read_node(path: Path) -> Any:
+    node = slicer.vtkMRMLTransformNode()
+    node.SetName(get_stem(path))
+    storage = slicer.vtkMRMLTransformStorageNode()
+    with _readable_copy(path) as file, capture_messages():
+        storage.SetFileName(str(file))
+        complete = storage.ReadData(node)
+    if not complete:
+        raise InputError(
+            f"{path}: cannot be read as a transform; it is damaged, of a type that is not read, or holds several that "
+            "are not one composite."
+        )
+    return node
+
+
+@contextlib.contextmanager
+def _readable_copy(path: Path) -> Iterator[Path]:
+    """Yield the file, or a copy if Slicer's reader does not know its extension in capitals, or its class by name."""
+    suffix = next((suffix for suffix in TRANSFORM_SUFFIXES if path.name.lower().endswith(suffix)), None)
+    content = path.read_bytes() if suffix in (*TEXT_TRANSFORM_SUFFIXES, MATLAB_TRANSFORM_SUFFIX) else b""
+    if _AFFINE_BASE not in content and (path.name.endswith(suffix) if suffix else has_plain_name(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
+        if suffix is None:
+            copy = copy_to_plain_name(path, Path(folder))
+        else:
+            copy = Path(folder) / f"transform{suffix}"
+            shutil.copyfile(path, copy)
+        if _AFFINE_BASE in content:
+            copy.write_bytes(_name_affine(content, is_text=suffix != MATLAB_TRANSFORM_SUFFIX))
+        yield copy
+
+
+def _name_affine(content: bytes, *, is_text: bool) -> bytes:
+    """Call transforms of the base class of affine ones, which old versions of ANTs write, by the name of these.
+
+    Both have the same parameters. In a file of MATLAB 4, the length of the name is the number before it.
+    """
+    if is_text:
+        return content.replace(_AFFINE_BASE, _AFFINE)
+    before, *parts = content.split(_AFFINE_BASE)
+    for part in parts:
+        (length,) = struct.unpack("<i", before[-4:])
+        before = before[:-4] + struct.pack("<i", length - len(_AFFINE_BASE) + len(_AFFINE)) + _AFFINE + part
+    return before
+
+
+def _list_field_warnings(path: Path, node: Any) -> Iterator[str]:
+    """Yield warnings about the place of a displacement field, and the system of its displacements."""
+    grid = find_grid(node) if path.name.lower().endswith(VOLUME_SUFFIXES) else None
+    if grid is None:
+        return
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        yield from list_position_warnings(read_nifti_header(path), grid)
+    elif path.name.lower().endswith(".nrrd"):
+        space = read_text_header(path).fields.get("space", "")
+        if space and space.lower() not in _LPS_NAMES:
+            yield f"the displacements are taken as LPS mm, as ITK does, whatever the space of the header ({space})"
+
+
+def load_linear_transform(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> AffineTransform:
     """Read a linear ITK transform file (.h5, .tfm, .txt, .mat: fixed -> moving, LPS mm) as fixed -> moving, RAS mm.
 
     Raises InputError, naming the path, if it cannot be read or is not linear. The scene is not changed.
     """
-    node = load_transform_node(scene, path)
+    node = load_transform_node(scene, path, on_warning=on_warning)
     scene.RemoveNode(node)
     if not node.IsLinear():
         raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")

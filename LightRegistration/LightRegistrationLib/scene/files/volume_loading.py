@@ -20,7 +20,9 @@ from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
 from .file_checks import VOLUME_SUFFIXES, OnWarning, check_file, get_stem, log_warning, report_os_errors
 from .itk_reading import read_files
 from .messages import capture_messages
+from .plain_names import copy_to_plain_name, has_plain_name
 from .positions import list_position_warnings
+from .reader_limits import check_reader_limits
 
 _MAX_EXACT_FLOAT32 = 2**24
 _MAX_EXACT_FLOAT64 = 2**53
@@ -71,6 +73,7 @@ def read_volume_node(path: Path, series: str | None, on_warning: OnWarning) -> t
     header_warnings = check_header(path)
     with _readable_copy(path) as file:
         node, storage = read_files([file], path)
+    _check_overflow(path, node)
     _restore_long_integers(path, node)
     rounding_warnings = list(_list_rounding_warnings(node))
     convert_to_slicer_type(node)
@@ -84,10 +87,21 @@ def check_header(path: Path) -> list[str]:
     """Raise InputError if the header shows that the file would be read wrongly; returns warnings about it."""
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
-        return check_nifti(path)
-    if name.endswith(NRRD_SUFFIXES):
-        return check_nrrd(path)
-    return check_meta(path)
+        warnings = check_nifti(path)
+    else:
+        warnings = check_nrrd(path) if name.endswith(NRRD_SUFFIXES) else check_meta(path)
+    return [*warnings, *check_reader_limits(path)]
+
+
+def _check_overflow(path: Path, node: Any) -> None:
+    """Raise InputError if the scale of a NIfTI file has made values too large for 32-bit numbers.
+
+    The reader puts 0 for voxels that are not finite in the file.
+    """
+    array = volume_from_node(node).array
+    is_nifti = path.name.lower().endswith(NIFTI_SUFFIXES)
+    if is_nifti and array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+        raise InputError(f"{path}: the header's scale makes the values too large (scl_slope); save them as float.")
 
 
 def _restore_long_integers(path: Path, node: Any) -> None:
@@ -126,13 +140,17 @@ def _check_positions(path: Path, node: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _readable_copy(path: Path) -> Iterator[Path]:
-    """Yield the file, or a converted copy in a folder of the user's own if ITK cannot read the file."""
-    if not path.name.lower().endswith(NIFTI_SUFFIXES) or not needs_conversion(path):
+    """Yield the file, or a copy in a folder of the user's own, converted or renamed, if ITK cannot read the file."""
+    must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
+    if not must_convert and has_plain_name(path):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
-        copy = Path(folder) / "volume.nii"
-        convert_to_nifti1(path, copy)
+        if must_convert:
+            copy = Path(folder) / "volume.nii"
+            convert_to_nifti1(path, copy)
+        else:
+            copy = copy_to_plain_name(path, Path(folder))
         yield copy
 
 
