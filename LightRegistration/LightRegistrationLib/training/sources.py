@@ -163,8 +163,11 @@ SOURCES: dict[str, type[SourceConfig]] = {
 
 def find_files(data: Path, pattern: str, skip: str = "", least: int = 2) -> list[Path]:
     """The files that match a pattern below the data folder, sorted; InputError if fewer than `least`."""
-    skipped = set(data.glob(skip)) if skip else set()
-    paths = [p for p in sorted(data.glob(pattern)) if p not in skipped]
+    try:
+        skipped = set(data.glob(skip)) if skip else set()
+        paths = [p for p in sorted(data.glob(pattern)) if p not in skipped]
+    except (NotImplementedError, ValueError) as error:  # an absolute path, or ** inside of a name
+        raise InputError(f"{data}: files = '{pattern}', skip = '{skip}': {error}; patterns start there.") from error
     if len(paths) < least:
         needed = "a pair needs two different subjects" if least == 2 else "check the pattern and the data folder"
         raise InputError(f"{data}: {len(paths)} files match files = '{pattern}'; {needed}.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import slicer
 
 from LightRegistrationLib.commands.phantom.anatomy import evaluate_anatomy
 from LightRegistrationLib.commands.series import register_series
-from LightRegistrationLib.commands.series.frames import find_missing_values
+from LightRegistrationLib.commands.series.frames import find_missing_values, read_frames
 from LightRegistrationLib.commands.series.points import read_series_points
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.scene.headless.application import headless_application
@@ -222,6 +224,49 @@ def test_points_of_ants_are_said_unless_the_user_calls_them_lps(tmp_path: Path) 
     assert read_series_points(scene, path, False, lines.append).positions_mm.tolist() == [[1, 2, 3]]
     (line,) = lines
     assert line.startswith(f"{path}: points were read as RAS mm; those of ANTs")
+
+
+def read_series(path: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """Read the frames of a series: their values, and warnings."""
+    lines: list[str] = []
+    folder.mkdir()
+    found = read_frames(headless_application().scene, [path], folder, lines.append)
+    return [frame.value for frame in found.frames], lines
+
+
+def test_what_the_header_of_a_series_says_of_its_frames_is_heeded(files: SeriesFiles, tmp_path: Path) -> None:
+    content = bytearray(gzip.decompress(files.nifti.read_bytes()))
+    path = tmp_path / "a.nii"
+    path.write_bytes(bytes(content) + bytes(GRID.shape[0] * GRID.shape[1] * GRID.shape[2] * 2))
+    assert any("a.nii holds" in line for line in read_series(path, tmp_path / "surplus")[1])
+    struct.pack_into("<f", content, 92, float("inf"))  # the time between frames
+    path.write_bytes(content)
+    assert read_series(path, tmp_path / "time")[0] == ["0", "1", "2", "3", "4"]
+    struct.pack_into("<f", content, 112, 1e-30)  # the scale
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"frames that can be used, but there is none\. Frame 0: .*so small a scale"):
+        read_series(path, tmp_path / "scale")
+    path = path.rename(tmp_path / "a.mha")
+    with pytest.raises(InputError, match="a series is one 4-D file"):
+        read_series(path, tmp_path / "kind")
+
+
+def test_points_that_were_not_placed_are_left_out_and_said(tmp_path: Path) -> None:
+    """Slicer writes a position, mostly 0, 0, 0, for a point of a list that still waits for one."""
+    points = [
+        {"label": label, "position": place, "positionStatus": status}
+        for label, place, status in (("a", [1, 2, 3], "defined"), ("b", [0, 0, 0], "undefined"))
+    ]
+    path, lines = tmp_path / "points.mrk.json", []
+    markups = {"type": "Fiducial", "coordinateSystem": "RAS", "controlPoints": points}
+    path.write_text(json.dumps({"markups": [markups]}))
+    found = read_series_points(headless_application().scene, path, False, lines.append)
+    assert (found.names, found.positions_mm.tolist()) == (("a",), [[1, 2, 3]])
+    assert lines == [f"{path}: 1 of 2 points were not placed, and are left out."]
+    del points[0]
+    path.write_text(json.dumps({"markups": [markups]}))
+    with pytest.raises(InputError, match="there is no point that was placed in this file"):
+        read_series_points(headless_application().scene, path, False, lines.append)
 
 
 # Wrong series

@@ -58,3 +58,44 @@ def test_several_numbers_of_one_voxel_are_no_series(scene, tmp_path: Path, kind:
 def test_integers_of_64_bits_are_refused_by_name(scene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="integers of 64 bits are not read from a series"):
         read(scene, write(tmp_path / "a.nrrd", FRAMES.astype(np.int64), type_name="int64"))
+
+
+def write_indexed(path: Path, values: str) -> Path:
+    content = write(path).read_bytes()
+    path.write_bytes(content.replace(b"encoding", f"axis 0 index values:={values}\nencoding".encode()))
+    return path
+
+
+@pytest.mark.parametrize("values", ["1 1", "1"])
+def test_index_values_that_would_lose_a_frame_are_refused(scene, tmp_path: Path, values: str) -> None:
+    with pytest.raises(InputError, match="its 2 frames do not have 2 different index values"):
+        read(scene, write_indexed(tmp_path / "a.seq.nrrd", values))
+
+
+def test_frames_in_another_order_than_in_the_file_are_said(scene, tmp_path: Path) -> None:
+    arrays, lines = read(scene, write_indexed(tmp_path / "a.seq.nrrd", "3 1.5"))
+    np.testing.assert_array_equal(arrays[0], FRAMES[..., 1])
+    (line,) = lines
+    assert "in the order of their index values" in line
+    assert read(scene, write_indexed(tmp_path / "b.seq.nrrd", "1.5 3"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"kinds: list", b"kinds: time", "no axis of the kind 'list'"),
+        (
+            b"dimension: 4\nspace: RAS\nsizes: 2 6 5 4",
+            b"dimension: 3\nspace: RAS\nsizes: 6 5 4",
+            "only one frame in it",
+        ),
+    ],
+)
+def test_what_is_no_series_is_named(scene, tmp_path: Path, old: bytes, new: bytes, says: str) -> None:
+    path = write(tmp_path / "a.nrrd")
+    content = path.read_bytes().replace(old, new)
+    if b"dimension: 3" in content:
+        content = content.replace(b"none ", b"").replace(b"list ", b"")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        read(scene, path)

@@ -19,6 +19,7 @@ from ...scene.files.file_checks import OnWarning
 from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node, save_segmentation
 from ...scene.files.segmentation_loading import load_segmentation
+from ...scene.files.sequences import list_series_surplus
 from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.segmentations import segmentation_from_node, segmentation_node_from_segmentation
@@ -100,6 +101,8 @@ class _Resampling:
         if not target.name.lower().endswith((".nii", ".nii.gz")):
             raise InputError(f"{self._request.output}: a 4-D series is written as .nii or .nii.gz.")
         frames = count_frames(self._request.input)
+        for line in list_series_surplus(self._request.input):
+            self._on_warning(f"{self._request.input}: {line}.")
         with tempfile.TemporaryDirectory(prefix="light-registration-", dir=target.parent) as folder:
             source, result = Path(folder) / "frame.nii", Path(folder) / "result.nii"
             with SeriesWriter(target, read_timing(self._request.input), frames) as writer:

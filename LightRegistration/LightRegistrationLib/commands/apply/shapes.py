@@ -42,16 +42,19 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
         write_points(target, header, rows, moved * _LPS if request.is_lps else moved)
         return
     load, read_of = _LOADERS[request.kind]
-    node = load(scene, request.input)
+    node = load(scene, request.input, on_warning)
     _move(chain, request, read_of(node), geometry, on_warning)
     with capture_messages():
         node.ApplyTransform(chain.backward)
     save_node(node, target)
 
 
-_LOADERS: dict[Kind, tuple[Callable[[Any, Path], Any], Callable[[Any], FloatArray]]] = {
-    Kind.MARKUPS: (load_markups, read_control_points),
-    Kind.SURFACE: (load_surface, read_surface_points),
+_LOADERS: dict[Kind, tuple[Callable[[Any, Path, OnWarning], Any], Callable[[Any], FloatArray]]] = {
+    Kind.MARKUPS: (
+        lambda scene, path, on_warning: load_markups(scene, path, on_warning=on_warning),
+        read_control_points,
+    ),
+    Kind.SURFACE: (lambda scene, path, _: load_surface(scene, path), read_surface_points),
 }
 
 

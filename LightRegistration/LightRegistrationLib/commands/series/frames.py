@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.files.nifti import NIFTI_SUFFIXES
 from ...core.files.nifti_series import Timing, count_frames, iterate_frames, read_timing
 from ...core.files.text_header import NRRD_SUFFIXES
 from ...core.geometry.volume import Volume
 from ...scene.files.file_checks import OnWarning
-from ...scene.files.sequences import SequenceIndex, read_volume_sequence
+from ...scene.files.sequences import SequenceIndex, list_series_surplus, read_volume_sequence
 from ...scene.files.volume_loading import load_volume
 from ...scene.nodes.removal import remove_new_nodes
 from ...scene.nodes.volumes import volume_from_node
@@ -22,6 +24,7 @@ from ..files.stored_values import load, store
 from ..register.inputs import check_right_angles
 
 MIN_FRAMES = 2
+_SERIES_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES)
 _GAP = 1.5
 """A time step this many times longer than the median one lacks a time point."""
 _MAX_NAMED = 10
@@ -93,12 +96,18 @@ def read_frames(scene: Any, inputs: Sequence[Path], folder: Path, on_warning: On
         result = FrameList(tuple(frames), SequenceIndex("frame", ""), Timing())
     elif inputs[0].name.lower().endswith(NRRD_SUFFIXES):
         result = _read_nrrd(scene, inputs[0], folder, on_warning)
-    else:
+    elif inputs[0].is_file() and inputs[0].name.lower().endswith(NIFTI_SUFFIXES):
         result = _read_nifti(scene, inputs[0], folder, on_warning)
-    if len(result.usable) < MIN_FRAMES:
+    else:
         raise InputError(
-            f"{inputs[0]}: a series needs {MIN_FRAMES} or more frames that show something, but there is "
-            f"{len(result.usable) or 'none'}; name one 4-D file, or a file for each frame."
+            f"{inputs[0]}: a series is one 4-D file ({', '.join(_SERIES_SUFFIXES)}), or a file or DICOM folder for "
+            "each frame; name all of them."
+        )
+    if len(result.usable) < MIN_FRAMES:
+        problem = next((f" Frame {f.number}: {f.problem}" for f in result.frames if f.problem), "")
+        raise InputError(
+            f"{inputs[0]}: a series needs {MIN_FRAMES} or more frames that can be used, but there is "
+            f"{len(result.usable) or 'none'}.{problem}"
         )
     return result
 
@@ -114,9 +123,10 @@ def _read_nifti(scene: Any, path: Path, folder: Path, on_warning: OnWarning) -> 
     if count_frames(path) < MIN_FRAMES:
         raise InputError(f"{path}: there is only one frame in it; name a 4-D file with more, or a file for each frame.")
     timing = read_timing(path)
-    step_s = timing.step_s
+    step_s = timing.step_s if math.isfinite(timing.step) else None
+    timing = timing if math.isfinite(timing.step) else Timing()
     frames = []
-    warnings: list[str] = []
+    warnings = [f"{path}: {line}." for line in list_series_surplus(path)]
     for number, file in enumerate(iterate_frames(path, folder / "frame.nii")):
         value = str(number) if step_s is None else f"{number * step_s:.6g}"
         try:

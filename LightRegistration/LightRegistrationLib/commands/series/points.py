@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.geometry.geometry import FloatArray
 from ...scene.files.file_checks import OnWarning
-from ...scene.files.shapes import load_markups, read_control_points
+from ...scene.files.shapes import list_placed_points, load_markups, read_control_points
 from ...scene.nodes.removal import remove_new_nodes
 from ..apply.shapes import read_points
 from .frames import Frame
@@ -43,9 +43,9 @@ def read_series_points(scene: Any, path: Path, is_lps: bool, on_warning: OnWarni
         names = [rows[n][columns[0]] if columns else str(n + 1) for n in range(len(rows))]
         return Points(tuple(names), positions * _LPS if is_lps else positions)
     with remove_new_nodes(scene):
-        node = load_markups(scene, path)
+        node = load_markups(scene, path, on_warning=on_warning)
         positions = read_control_points(node)
-        labels = [node.GetNthControlPointLabel(n) or str(n + 1) for n in range(len(positions))]
+        labels = [node.GetNthControlPointLabel(n) or str(n + 1) for n in list_placed_points(node)]
     return Points(tuple(labels), positions)
 
 

@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ...core.files.markups_json import check_markups
 from ...core.files.ply import check_ply
 from ...core.geometry.geometry import FloatArray
-from .file_checks import check_file, report_os_errors
+from .file_checks import OnWarning, check_file, log_warning, report_os_errors
 from .messages import capture_messages
 
 MARKUPS_SUFFIXES = (".mrk.json",)
@@ -22,10 +22,11 @@ _CUT_OFF = "Error reading"
 """What VTK's readers say of fewer numbers than the file claims, before they go on with whatever is in memory."""
 
 
-def load_markups(scene: Any, path: str | Path) -> Any:
+def load_markups(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
     """Load a .mrk.json file with one list of markups (points, line, curve …) as vtkMRMLMarkupsNode.
 
-    Raises InputError, naming the path, for a file that cannot be used and for one with several lists.
+    A warning if some of the points were not placed. Raises InputError, naming the path, for a file that cannot be used
+    and for one with several lists.
     """
     path = Path(path)
     with report_os_errors(path):
@@ -37,14 +38,24 @@ def load_markups(scene: Any, path: str | Path) -> Any:
         node = storage.AddNewMarkupsNodeFromFile(str(path))
     if node is None:
         raise InputError(f"{path}: cannot be read as markups; it is damaged or of another kind.")
-    if node.GetNumberOfControlPoints() == 0:
-        raise InputError(f"{path}: there is no point in this file.")
+    count, placed = node.GetNumberOfControlPoints(), len(list_placed_points(node))
+    if placed == 0:
+        raise InputError(f"{path}: there is no point {'that was placed ' if count else ''}in this file.")
+    if placed < count:
+        on_warning(f"{path}: {count - placed} of {count} points were not placed, and are left out.")
     return node
 
 
+def list_placed_points(node: Any) -> list[int]:
+    """List the numbers of the control points of a markups node that have a position; others wait for one."""
+    placed = slicer.vtkMRMLMarkupsNode.PositionDefined
+    count = node.GetNumberOfControlPoints()
+    return [n for n in range(count) if node.GetNthControlPointPositionStatus(n) == placed]
+
+
 def read_control_points(node: Any) -> FloatArray:
-    """Return the control points of a markups node, (n, 3) RAS mm."""
-    return np.array([node.GetNthControlPointPosition(n) for n in range(node.GetNumberOfControlPoints())])
+    """Return the control points of a markups node that were placed, (n, 3) RAS mm."""
+    return np.array([node.GetNthControlPointPosition(n) for n in list_placed_points(node)])
 
 
 def load_surface(scene: Any, path: str | Path) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
+from ...core.files.claimed_size import is_file
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 COLUMNS = ("image", "labels", "subject")
@@ -44,7 +45,7 @@ def list_scans(paths: Sequence[Path], labels: str) -> list[Scan]:
     scans = []
     for path in paths:
         label_file = path.parent / labels.replace("{stem}", image_stem(path)) if labels else None
-        if label_file is not None and not label_file.is_file():
+        if label_file is not None and not is_file(label_file):
             raise InputError(f"{path}: its label map {label_file.name} is missing; add it or leave the image out.")
         scans.append(Scan(path, label_file, str(path)))
     return scans
@@ -59,10 +60,10 @@ def read_table(path: Path) -> list[Scan]:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
-    if "image" not in columns or not set(columns) <= set(COLUMNS):
+    if "image" not in columns or not set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
         raise InputError(
-            f"{path}: a table needs the column image, and optionally labels and subject, separated by commas; its "
-            f"first line is '{','.join(columns)}'."
+            f"{path}: a table needs the column image, and optionally labels and subject, each once, separated by "
+            f"commas; its first line is '{','.join(columns)}'."
         )
     if not rows:
         raise InputError(f"{path}: the table is empty; it needs a line for each image.")
@@ -78,12 +79,12 @@ def read_manifest(path: Path, anatomy: str) -> list[Scan]:
             Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
             for r in chosen
         ]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, RecursionError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
     if not scans:
         raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
     for file in (file for scan in scans for file in scan.files):
-        if not file.is_file():
+        if not is_file(file):
             raise InputError(f"{path}: it names {file.name}, which is missing.")
     return scans
 
@@ -93,7 +94,7 @@ def _scan(table: Path, line: int, row: dict[Any, Any]) -> Scan:
         raise InputError(f"{table}, line {line}: it has more values than there are columns; quote names with commas.")
     image, labels = row["image"] or "", row.get("labels") or ""
     for name in filter(None, (image, labels)):
-        if not (table.parent / name).is_file():
+        if not is_file(table.parent / name):
             raise InputError(f"{table}, line {line}: there is no file {name}.")
     if not image:
         raise InputError(f"{table}, line {line}: the image is missing.")

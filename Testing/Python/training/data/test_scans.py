@@ -69,6 +69,12 @@ def test_no_image_matches(tmp_path):
     assert str(tmp_path) in message
 
 
+@pytest.mark.parametrize("pattern", ["/data/*.nii.gz", "a**b.nii.gz"])
+def test_a_pattern_that_is_none_is_named(tmp_path, pattern):
+    message = _refusal(ImageSourceConfig(files=pattern).list_scans, tmp_path)
+    assert message.startswith(f"{tmp_path}: files = '{pattern}'")
+
+
 def test_a_table_of_another_program_with_relative_paths_and_subjects(tmp_path):
     _touch(tmp_path, "scans/a 1.nrrd", "scans/a2.nrrd", "labels/a.nrrd", "über.nrrd")
     lines = ["subject,labels,image", "anna,labels/a.nrrd,scans/a 1.nrrd", "", 'anna,,"scans/a2.nrrd"', ",,über.nrrd"]
@@ -98,6 +104,8 @@ def test_a_table_may_have_images_only(tmp_path):
         ("image,labels\na.nrrd,c.nrrd\n", "line 2: there is no file c.nrrd"),
         ("image,labels\na.nrrd,\n,a.nrrd\n", "line 3: the image is missing"),
         ("image\na.nrrd\na.nrrd,a.nrrd\n", "line 3: it has more values"),
+        ("image,image\na.nrrd,a.nrrd\n", "image,image"),
+        (f"image\n{'x' * 300}\n", "line 2: there is no file xxx"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path, text, said):
@@ -150,6 +158,6 @@ def test_a_manifest_that_cannot_be_used(tmp_path):
     _touch(tmp_path, "train.nrrd", "train_labels.nrrd")
     assert "second.nrrd" in _refusal(read_manifest, _records(tmp_path), "brain")
     assert "'knee'" in _refusal(read_manifest, _records(tmp_path), "knee")
-    for text in ("{", "{}", "[]", '{"records": [{"image": "train.nrrd"}]}'):
-        (tmp_path / "manifest.json").write_text(text)
+    for text in ("{", "{}", "[]", '{"records": [{"image": "train.nrrd"}]}', "\xe4", "[" * 100_000):
+        (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
         assert "manifest.json" in _refusal(read_manifest, tmp_path / "manifest.json", "brain")
