@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..core.errors import InputError
 from ..core.torch_environment import TORCH_ENVIRONMENT
+from ..worker.exit_reason import has_memory_error
 from .apply.command import add_apply
 from .batch.command import add_batch
 from .demo.command import add_demo
@@ -61,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except (MemoryError, RuntimeError) as error:  # PyTorch raises the second
+        if not has_memory_error(f"{type(error).__name__}: {error}"):
+            raise
+        print_error("The memory is full: close other programs, or use smaller inputs.")
+        return BAD_INPUT
     return DONE
 
 

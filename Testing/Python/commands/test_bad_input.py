@@ -224,6 +224,18 @@ def test_wrong_usage_is_one_line(arguments: list[str]) -> None:
     assert "--help" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["register", "a", "b", "--refine", "turbo"], "none, fast, best"),
+        (["apply", "a", "--interpolation", "turbo"], "linear, nearest, label-smooth"),
+        (["train", "turbo"], "teacher, student, toy-data"),
+    ],
+)
+def test_a_wrong_choice_is_named_with_the_right_ones(arguments: list[str], choices: str) -> None:
+    assert f": invalid choice: 'turbo' (choose from {choices}) (see " in run_command(*arguments).stderr
+
+
 def test_simple_mistakes_are_reported_without_slow_imports(pair_files: PairFiles, tmp_path: Path) -> None:
     arguments = ("register", tmp_path / "absent.nii", pair_files.moving, "--output", tmp_path / "output")
     command = [sys.executable, "-X", "importtime", *COMMAND[1:], *map(str, arguments)]

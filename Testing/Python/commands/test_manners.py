@@ -50,6 +50,28 @@ def test_a_closed_pipe_is_silent(tmp_path: Path) -> None:
     assert done.returncode == 141
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")
+def test_a_full_memory_is_one_line(tmp_path: Path) -> None:
+    """A list of a gigabyte, in a process that may have half of it."""
+    import resource
+
+    pairs = tmp_path / "pairs.csv"
+    with pairs.open("wb") as stream:
+        stream.truncate(1 << 30)
+    done = subprocess.run(
+        [*COMMAND, "evaluate", str(pairs), "--output", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env=ONE_THREAD,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29)),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "light-registration: error: The memory is full: close other programs, or use smaller inputs."
+    ]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 def test_output_that_cannot_be_written_is_one_line() -> None:
     with open("/dev/full", "w") as full:

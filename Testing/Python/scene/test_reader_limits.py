@@ -204,6 +204,17 @@ def test_what_the_header_of_displacements_leaves_open_is_said(scene, tmp_path: P
     assert system.startswith(f"{text}: the displacements are taken as LPS mm")
 
 
+@pytest.mark.parametrize(("name", "says"), [(b"Mapping", "a deformation of SPM"), (b"NREG_TRANS", "of NiftyReg")])
+def test_vectors_of_other_programs_are_no_displacements(scene, tmp_path: Path, name: bytes, says: str) -> None:
+    """They have the form of ITK's displacement fields, but hold positions."""
+    path = tmp_path / "y.nii"
+    sitk.WriteImage(vectors(3, 4.0), str(path))
+    content = path.read_bytes()
+    path.write_bytes(content[:328] + name.ljust(16, b"\0") + content[344:])
+    with pytest.raises(InputError, match=rf"its vectors are those of .*{says} \(intent_name {name.decode()}\)"):
+        load_transform_node(scene, path)
+
+
 def test_transforms_that_are_not_one_composite_are_named(scene, tmp_path: Path) -> None:
     path = tmp_path / "a.tfm"
     sitk.WriteTransform(sitk.TranslationTransform(3, (1, 2, 3)), str(path))

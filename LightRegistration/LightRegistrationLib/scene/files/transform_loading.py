@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 
 from ...core.errors import InputError
-from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers, read_nifti_header
+from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers, open_unpacked, read_nifti_header
 from ...core.files.text_header import read_text_header
 from ...core.files.transform_parameters import (
     MATLAB_TRANSFORM_SUFFIX,
@@ -41,6 +41,9 @@ from .volume_loading import check_header
 
 _AFFINE_BASE, _AFFINE = b"MatrixOffsetTransformBase_", b"AffineTransform_"
 _LPS_NAMES = ("lps", "left-posterior-superior")
+_OTHER_VECTORS = {"Mapping": "a deformation of SPM", "NREG_TRANS": "a transform of NiftyReg"}
+"""By the names in their headers: vectors of positions, or of displacements in RAS mm."""
+_INTENT_NAME_NIFTI1, _INTENT_NAME_NIFTI2 = 328, 508
 _DISPLACEMENT_INTENTS = (1006, 1007)
 """Codes of NIfTI for displacements and for vectors; of others ITK takes the numbers for something else."""
 
@@ -148,6 +151,13 @@ def load_linear_transform(scene: Any, path: str | Path, *, on_warning: OnWarning
         raise InputError(f"{path}: {error}") from error
 
 
+def _read_intent_name(path: Path, version: int) -> str:
+    """Read the name of what the vectors of a NIfTI file mean."""
+    with open_unpacked(path) as stream:
+        stream.seek(_INTENT_NAME_NIFTI2 if version == 2 else _INTENT_NAME_NIFTI1)
+        return stream.read(16).split(b"\0")[0].decode("latin-1")
+
+
 def _check_vectors(path: Path) -> None:
     """Raise InputError for an image that has not three finite numbers in each voxel: no displacement field."""
     if path.name.lower().endswith(NIFTI_SUFFIXES):
@@ -157,6 +167,12 @@ def _check_vectors(path: Path) -> None:
             raise InputError(
                 f"{path}: this image is no displacement field by its header, whose intent_code is {nifti.intent}, not "
                 "1006 or 1007."
+            )
+        name = _read_intent_name(path, nifti.version)
+        if name in _OTHER_VECTORS:
+            raise InputError(
+                f"{path}: by the header, its vectors are those of {_OTHER_VECTORS[name]} (intent_name {name}), and no "
+                "displacements in LPS mm; convert it to an ITK transform."
             )
         slope, offset = np.nan_to_num(nifti.scale)
         if nifti.unit_mm != 1 or slope not in (0, 1) or offset != 0:
