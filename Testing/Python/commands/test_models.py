@@ -90,6 +90,15 @@ def test_a_card_is_shown_as_text(capsys, arguments):
         assert words in out
 
 
+def test_control_characters_of_a_card_do_not_reach_the_terminal(capsys, knee):
+    change(knee, title="Knee \x1b[31m\nred", covers=[])
+    assert run(capsys, "add", knee)[0] == 0
+    for arguments in (["list"], ["show", "knee"]):
+        out = run(capsys, *arguments)[1]
+        assert "Knee  [31m red" in out
+        assert all(line.isprintable() for line in out.split("\n"))
+
+
 def test_an_intact_model_is_verified(capsys, knee):
     run(capsys, "add", knee)
     status, out, err = run(capsys, "verify", "knee")

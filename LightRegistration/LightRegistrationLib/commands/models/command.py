@@ -62,7 +62,13 @@ def format_models_table(cards: Cards) -> str:
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
-    return "\n".join([*lines, *(f"{name}  damaged: {reason}" for name, reason in cards.damaged.items())])
+    damaged = (f"{name}  damaged: {reason}" for name, reason in cards.damaged.items())
+    return "\n".join(map(_keep_printable, (*lines, *damaged)))
+
+
+def _keep_printable(line: str) -> str:
+    """Replace what a card from elsewhere could send to the terminal, such as other colors, by blanks."""
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def _list_columns(card: ModelCard) -> tuple[str, ...]:
@@ -103,7 +109,7 @@ def format_card(card: ModelCard) -> str:
     details = {key: value for key, value in card.details.items() if key != "covers"}
     network = {"network": card.network, "grid": card.grid, "intensity": card.intensity}
     end = {"weights_sha256": card.sha256, "folder": str(card.folder)}
-    return "\n".join(_format_values({**head, "covers": covers, **details, **network, **end}))
+    return "\n".join(map(_keep_printable, _format_values({**head, "covers": covers, **details, **network, **end})))
 
 
 def _format_coverage(entry: Coverage) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,13 +99,23 @@ def _read(path: Path) -> sitk.Image:
 
 @contextlib.contextmanager
 def _readable_copy(path: Path) -> Iterator[Path]:
-    """Yield the file, or a converted copy in a folder of the user's own if ITK cannot read the file."""
-    if not path.name.lower().endswith(NIFTI_SUFFIXES) or not needs_conversion(path):
+    """Yield the file, or a copy in a folder of the user's own if ITK cannot read it as it is, or under its name.
+
+    ITK knows some extensions in lower case only. Raises InputError for one of a file that belongs to others.
+    """
+    must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
+    if not must_convert and path.name.endswith(IMAGE_SUFFIXES):
         yield path
         return
+    suffix = ".nii" if must_convert else next(s for s in (".nii.gz", *IMAGE_SUFFIXES) if path.name.lower().endswith(s))
+    if suffix in (".hdr", ".nhdr", ".mhd"):
+        raise InputError(f"{path}: the extension of this file is known in lower case only; rename it to '{suffix}'.")
     with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
-        copy = Path(folder) / "volume.nii"
-        convert_to_nifti1(path, copy)
+        copy = Path(folder) / f"volume{suffix}"
+        if must_convert:
+            convert_to_nifti1(path, copy)
+        else:
+            shutil.copyfile(path, copy)
         yield copy
 
 

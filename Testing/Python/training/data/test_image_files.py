@@ -179,6 +179,13 @@ def _to_nifti2(first: bytes) -> bytes:
     return bytes(content) + first[352:]
 
 
+@pytest.mark.parametrize("name", ["A.MHA", "A.Nii", "A.Nii.Gz", "A.NRRD"])
+def test_an_extension_in_capitals_is_known(tmp_path, capfd, name):
+    path = _write(tmp_path, name.lower()).rename(tmp_path / name)
+    np.testing.assert_array_equal(read_image(path).array, _ramp())
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("name", ["a.dcm", "a.png", "a.tif", "a.dat"])
 def test_a_file_whose_geometry_is_not_known_is_refused(tmp_path, name):
     """ITK would read them: frames of DICOM 1 mm apart, pictures as one slice."""
