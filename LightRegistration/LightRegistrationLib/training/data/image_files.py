@@ -104,11 +104,12 @@ def _readable_copy(path: Path) -> Iterator[Path]:
     ITK knows some extensions in lower case only. Raises InputError for one of a file that belongs to others.
     """
     must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
-    if not must_convert and path.name.endswith(IMAGE_SUFFIXES):
+    is_nrrd = path.name.lower().endswith(NRRD_SUFFIXES)
+    if is_nrrd or (not must_convert and path.name.endswith(IMAGE_SUFFIXES)):
         yield path
         return
     suffix = ".nii" if must_convert else next(s for s in (".nii.gz", *IMAGE_SUFFIXES) if path.name.lower().endswith(s))
-    if suffix in (".hdr", ".nhdr", ".mhd"):
+    if suffix in (".hdr", ".mhd"):
         raise InputError(f"{path}: the extension of this file is known in lower case only; rename it to '{suffix}'.")
     with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
         copy = Path(folder) / f"volume{suffix}"
