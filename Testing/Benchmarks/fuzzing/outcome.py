@@ -8,7 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -45,12 +45,11 @@ def try_input(kind: str, random: Random) -> Outcome:
     A fault is: another error than InputError, a message of several lines or with control characters, a sound input
     that is refused or read wrongly, something printed, and a file left in the folder or in the working folder.
     """
-    with tempfile.TemporaryDirectory() as name, _capture_output() as printed:
-        folder = Path(name)
-        before = _list_files(Path.cwd())
-        outcome = _read(kind, random, folder)
-        headless_application().scene.Clear(0)
-        left = _list_files(Path.cwd()) - before
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as here, _capture_output() as printed:
+        with chdir(here):
+            outcome = _read(kind, random, Path(name))
+            headless_application().scene.Clear(0)
+            left = os.listdir()
         printed.seek(0)
         text = printed.read().decode(errors="replace")
     if outcome.result != FAULT and text:
@@ -78,10 +77,6 @@ def _read(kind: str, random: Random, folder: Path) -> Outcome:
         places = [line.strip() for line in lines if line.startswith("  File")]
         return Outcome(FAULT, f"{lines[-1][:300]} ({' '.join(places[-2:])})")
     return Outcome(READ)
-
-
-def _list_files(folder: Path) -> set[str]:
-    return set(os.listdir(folder))
 
 
 @contextmanager
