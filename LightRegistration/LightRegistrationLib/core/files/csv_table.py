@@ -11,9 +11,9 @@ from pathlib import Path
 from ..errors import InputError
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_SYSTEM_COLUMNS = ("space", "system", "coordinatesystem", "coordinatespace")
-_SYSTEMS = ("RAS", "LPS", "LAS")
+_SYSTEM_COLUMN = re.compile(r"(fixed|moving)?(space|system|coordinatesystem|coordinatespace)")
 """Names of columns that tell the coordinate system, without blanks."""
+_AXES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 _SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -47,7 +47,7 @@ def check_points_table(
     Rows are too long where decimal commas cut the numbers. A column may tell the system. is_lps: what the user says.
     """
     system = "LPS" if is_lps else "RAS"
-    columns = [n for n, name in enumerate(header) if re.sub(r"[\s_-]", "", name).casefold() in _SYSTEM_COLUMNS]
+    columns = [n for n, name in enumerate(header) if _SYSTEM_COLUMN.fullmatch(re.sub(r"[\s_-]", "", name).casefold())]
     for number, cells in rows:
         if any(cells[len(header) :]):
             raise InputError(
@@ -55,11 +55,16 @@ def check_points_table(
                 "with a decimal point."
             )
         for other in (cells[n].upper() for n in columns if n < len(cells)):
-            if other in _SYSTEMS and other != system:
+            if _is_system(other) and other != system:
                 raise InputError(
                     f"{path}, line {number}: the coordinate system is {other}, but points are read as {system} mm; "
                     "convert them."
                 )
+
+
+def _is_system(text: str) -> bool:
+    """Whether a text names a coordinate system by its axes, such as LPS or PIR."""
+    return sorted(_AXES.get(letter, -1) for letter in text) == [0, 1, 2]
 
 
 def read_named_rows(path: Path, required: Sequence[str], known: Sequence[str]) -> list[tuple[str, dict[str, str]]]:

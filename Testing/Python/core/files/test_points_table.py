@@ -31,7 +31,7 @@ def test_empty_fields_at_the_end_of_a_row_are_none(tmp_path: Path) -> None:
     assert read_landmarks(write(tmp_path, HEADER, "1,2,3,4,5,6,,")).tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
-@pytest.mark.parametrize("column", ["space", "coordinateSystem", "Coordinate System", "coordinate_system"])
+@pytest.mark.parametrize("column", ["space", "coordinateSystem", "Coordinate System", "fixed_space"])
 def test_points_of_another_coordinate_system_are_refused(tmp_path: Path, column: str) -> None:
     path = write(tmp_path, f"{HEADER},{column}", "1,2,3,4,5,6,ras", "1,2,3,4,5,6,LPS")
     with pytest.raises(InputError, match="line 3: the coordinate system is LPS, but points are read as RAS mm"):
@@ -42,5 +42,12 @@ def test_points_of_another_coordinate_system_are_refused(tmp_path: Path, column:
     assert read_points(path, is_lps=True)[2].tolist() == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("system", ["PIR", "asl", "LAI"])
+def test_any_order_of_axes_names_a_coordinate_system(tmp_path: Path, system: str) -> None:
+    with pytest.raises(InputError, match=f"the coordinate system is {system.upper()}, but points are read as RAS mm"):
+        read_landmarks(write(tmp_path, f"{HEADER},space", f"1,2,3,4,5,6,{system}"))
+
+
 def test_another_column_of_that_name_is_none_of_a_coordinate_system(tmp_path: Path) -> None:
     assert len(read_landmarks(write(tmp_path, f"{HEADER},system", "1,2,3,4,5,6,nervous"))) == 1
+    assert len(read_landmarks(write(tmp_path, f"{HEADER},system", "1,2,3,4,5,6,RRS"))) == 1
