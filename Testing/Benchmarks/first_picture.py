@@ -175,7 +175,13 @@ def _render() -> None:
 
 
 def measure(
-    host: Any, panel: Any, pair: tuple[Labelled, Labelled], runs: int, refine: str, with_segmentations: bool
+    host: Any,
+    panel: Any,
+    pair: tuple[Labelled, Labelled],
+    runs: int,
+    refine: str,
+    with_segmentations: bool,
+    model: str = "auto",
 ) -> list[Row]:
     """Register a pair several times; return one row for each run, the first one in a fresh worker."""
     import slicer
@@ -192,7 +198,7 @@ def measure(
         if with_segmentations:
             labels = segmentation_node_from_segmentation(slicer.mrmlScene, segmentation, f"{role} structures")
             getattr(panel.ui, f"{role}SegmentationSelector").setCurrentNode(labels)
-    panel._parameterNode.refine = refine
+    panel._parameterNode.refine, panel._parameterNode.model = refine, model
     _render()
     wait_until_warm(host, panel)
     return [click(host, panel) for _run in range(runs + 1)]
@@ -223,6 +229,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="besides the first one (default: 3)")
     parser.add_argument("--pairs", nargs="+", choices=("mr", "ct"), default=["mr", "ct"])
     parser.add_argument("--refine", choices=list(RefinementPreset), default="none")
+    parser.add_argument("--model", default="auto")
     parser.add_argument("--segmentations", action="store_true", help="both volumes come with their structures")
     options = parser.parse_args()
     host = start_slicer_host([ROOT / "LightRegistration"])
@@ -230,7 +237,7 @@ def main() -> None:
     titles = {"mr": ("256³ MRI", mr_pair), "ct": ("512 x 512 x 200 CT", ct_pair)}
     for name in options.pairs:
         title, pair = titles[name]
-        rows = measure(host, panel, pair(), options.runs, options.refine, options.segmentations)
+        rows = measure(host, panel, pair(), options.runs, options.refine, options.segmentations, options.model)
         print(f"\n{title}\n\n{table(rows)}", flush=True)
     panel.logic.close()
     host.shutdown()

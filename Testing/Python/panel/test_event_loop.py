@@ -35,6 +35,8 @@ def test_a_stop_is_measured_and_redrawing_told_apart(slicer_host):
     assert stop.total_ms >= stop.own_ms + stop.redraw_ms - 0.1
     assert stop.redraw_ms == pytest.approx(drawn[0], rel=0.5)
     assert 0 < stop.processor_ms <= stop.total_ms + 5
+    assert 0 < stop.redraw_processor_ms < stop.processor_ms
+    assert stop.own_processor_ms == pytest.approx(stop.processor_ms - stop.redraw_processor_ms)
     assert "redrawing" in str(stop)
 
 

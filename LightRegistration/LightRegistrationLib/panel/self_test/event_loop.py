@@ -21,6 +21,7 @@ class Stop:
 
     before, after: what was shown when it began and ended. total_ms: how long. redraw_ms: of that, drawing of views.
     processor_ms: processor time of the thread; less than total_ms where it waited, as on a busy machine.
+    redraw_processor_ms: of that, drawing of views.
     """
 
     before: str
@@ -28,17 +29,23 @@ class Stop:
     total_ms: float
     redraw_ms: float
     processor_ms: float
+    redraw_processor_ms: float = 0.0
 
     @property
     def own_ms(self) -> float:
         """What is not redrawing: this module, and what Slicer does at once when a node changes."""
         return max(self.total_ms - self.redraw_ms, 0.0)
 
+    @property
+    def own_processor_ms(self) -> float:
+        """Processor time of what is not redrawing: on a busy machine, this is what can be compared."""
+        return max(self.processor_ms - self.redraw_processor_ms, 0.0)
+
     def __str__(self) -> str:
         """One line for the log."""
         return (
             f"stopped for {self.total_ms:.0f} ms, of these {self.redraw_ms:.0f} ms redrawing; "
-            f"{self.processor_ms:.0f} ms of processor time"
+            f"{self.processor_ms:.0f} ms of processor time, of these {self.redraw_processor_ms:.0f} ms redrawing"
         )
 
 
@@ -54,8 +61,8 @@ class EventLoopWatch(VTKObservationMixin):
         self._timer = qt.QTimer()
         self._timer.setInterval(_INTERVAL_MS)
         self._timer.connect("timeout()", self._tick)
-        self._last = self._last_processor = self._redraw_s = 0.0
-        self._drawing: dict[Any, float] = {}
+        self._last = self._last_processor = self._redraw_s = self._redraw_processor_s = 0.0
+        self._drawing: dict[Any, tuple[float, float]] = {}
         self._shown = ""
         self.stops: list[Stop] = []
 
@@ -64,8 +71,7 @@ class EventLoopWatch(VTKObservationMixin):
         for window in _list_render_windows():
             self.addObserver(window, vtk.vtkCommand.StartEvent, self._on_drawing)
             self.addObserver(window, vtk.vtkCommand.EndEvent, self._on_drawn)
-        self._last, self._redraw_s, self._shown = time.perf_counter(), 0.0, self._describe()
-        self._last_processor = time.thread_time()
+        self._begin(time.perf_counter(), time.thread_time(), self._describe())
         self._timer.start()
         return self
 
@@ -102,17 +108,24 @@ class EventLoopWatch(VTKObservationMixin):
         total_ms = 1000 * (now - self._last) - _INTERVAL_MS
         if total_ms > _INTERVAL_MS or shown != self._shown:
             processor_ms = 1000 * (processor - self._last_processor)
-            self.stops.append(Stop(self._shown, shown, max(total_ms, 0.0), 1000 * self._redraw_s, processor_ms))
-        self._last, self._last_processor, self._redraw_s, self._shown = now, processor, 0.0, shown
+            redraw_ms, redraw_processor_ms = 1000 * self._redraw_s, 1000 * self._redraw_processor_s
+            stop = Stop(self._shown, shown, max(total_ms, 0.0), redraw_ms, processor_ms, redraw_processor_ms)
+            self.stops.append(stop)
+        self._begin(now, processor, shown)
+
+    def _begin(self, now: float, processor: float, shown: str) -> None:
+        self._last, self._last_processor, self._shown = now, processor, shown
+        self._redraw_s = self._redraw_processor_s = 0.0
 
     def _on_drawing(self, window: Any, _event: Any) -> None:
-        self._drawing[window] = time.perf_counter()
+        self._drawing[window] = time.perf_counter(), time.thread_time()
 
     def _on_drawn(self, window: Any, _event: Any) -> None:
-        start = self._drawing.pop(window, None)
+        start, processor = self._drawing.pop(window, (None, 0.0))
         if start is not None:
             # From the latest tick on: a window that is drawn may have begun before it.
             self._redraw_s += time.perf_counter() - max(start, self._last)
+            self._redraw_processor_s += time.thread_time() - max(processor, self._last_processor)
 
 
 def describe_picture() -> str:
