@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..core.report.definition import Report
 from ..core.result.progress import ProgressUpdate, Stage
 from ..core.result.result import RegistrationResult
 from ..core.result.settings import RegistrationSettings
+from ..scene.nodes.cropped_segmentation import CroppedSegmentation
 from .array_files import ArrayReader, ArrayWriter
 from .serialization import build_value, load_value, prepare_value, save_value
 
@@ -45,6 +46,8 @@ class RegistrationRequest:
 
     Masks: where the volumes are compared. The structures that `settings.keep_volume` names are in the moving
     segmentation. check_consistency: also register the fixed volume to the moving one, and report how well both agree.
+    cropped: segmentations and masks, by the name of their value here, that are still to be completed, which takes time.
+    warnings: about the segmentations and masks.
     """
 
     fixed: Volume
@@ -55,6 +58,20 @@ class RegistrationRequest:
     fixed_mask: Segmentation | None = None
     moving_mask: Segmentation | None = None
     check_consistency: bool = False
+    cropped: Mapping[str, CroppedSegmentation] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def complete(self) -> RegistrationRequest:
+        """Complete the cropped segmentations, and warn of empty structures. Raises InputError for label maps."""
+        if not self.cropped:
+            return self
+        found: dict[str, Any] = {name: cropped.complete() for name, cropped in self.cropped.items()}
+        warnings = [
+            f"{cropped.name}: the structure '{name}' is empty; it has no voxel."
+            for cropped in self.cropped.values()
+            for name in cropped.list_empty_names()
+        ]
+        return replace(self, **found, cropped={}, warnings=(*self.warnings, *dict.fromkeys(warnings)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +147,7 @@ Message = Ready | ProgressMade | PreviewField | FieldFound | Finished | Refused 
 
 def prepare_request(request_id: int, request: RegistrationRequest, session: Path) -> tuple[str, ArrayWriter]:
     """Return the line for the worker's standard input, and what writes the arrays into the session folder before."""
-    parts = [getattr(request, field.name) for field in fields(request)]
+    parts = [getattr(request, part.name) for part in fields(request)]
     value, arrays = prepare_value(parts, _request_folder(session, request_id))
     return json.dumps({"id": request_id, "value": value}) + "\n", arrays
 
@@ -141,9 +158,12 @@ def read_request_id(line: str) -> int:
 
 
 def decode_request(line: str, session: Path) -> RegistrationRequest:
-    """Return the request of one line, its arrays memory-mapped. Raises InputError for values that cannot be used."""
+    """Return the request of one line, complete, its arrays memory-mapped if whole.
+
+    Raises InputError for values that cannot be used.
+    """
     folder = _request_folder(session, read_request_id(line))
-    return RegistrationRequest(*load_value(json.loads(line)["value"], folder))
+    return RegistrationRequest(*load_value(json.loads(line)["value"], folder)).complete()
 
 
 def encode_message(message: Message, session: Path) -> str:

@@ -26,6 +26,7 @@ from ..core.result.result import (
     RegistrationResult,
 )
 from ..core.result.settings import InitialAlignment, RefinementPreset, RegistrationSettings
+from ..scene.nodes.cropped_segmentation import CroppedSegmentation
 from .array_files import ArrayWriter
 
 _VALUE_TYPES: dict[str, type] = {
@@ -33,6 +34,7 @@ _VALUE_TYPES: dict[str, type] = {
     for cls in (
         AffineTransform,
         ChangedPlace,
+        CroppedSegmentation,
         DisplacementField,
         DisplacementSummary,
         JacobianSummary,

@@ -187,7 +187,8 @@ def _list_drawings(request: RegistrationRequest) -> Iterator[tuple[Segmentation,
 
 
 def _list_input_warnings(request: RegistrationRequest) -> Iterator[str]:
-    """Yield warnings about the initial transform, and about the place and the paired structures of segmentations."""
+    """Yield warnings about the initial transform, and about content, place and paired structures of segmentations."""
+    yield from request.warnings
     initial = request.settings.initial
     if isinstance(initial, AffineTransform) and np.linalg.det(initial.matrix[:3, :3]) < 0:
         name = f"{initial.name}: the" if initial.name else "The"

@@ -127,6 +127,23 @@ def test_a_volume_that_is_changed_while_it_is_read_is_one_line(opened):
     assert opened.panel.logic.getParameterNode().result is None
 
 
+def test_a_segmentation_that_is_changed_while_it_is_read_is_one_line(opened):
+    opened.choose()
+    opened.ui.registerButton.click()
+    segmentation = opened.moving_segmentation.GetSegmentation()
+    segmentation.GetLayerDataObject(0, "Binary labelmap").Modified()
+    opened.finish()
+    assert opened.status == "moving organs was changed while it was read: press Register again."
+    assert opened.panel.logic.getParameterNode().result is None
+
+
+def test_an_empty_structure_is_said_with_the_result(opened):
+    opened.fixed_segmentation.GetSegmentation().AddEmptySegment("tumor", "tumor")
+    opened.registered()
+    assert "fixed organs: the structure 'tumor' is empty; it has no voxel." in opened.ui.summaryLabel.text
+    assert "moving organs: the structure" not in opened.ui.summaryLabel.text
+
+
 def test_an_image_that_replaces_another_while_that_is_read_does_not_matter(opened):
     opened.choose(segmentations=False)
     opened.ui.registerButton.click()

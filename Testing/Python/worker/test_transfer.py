@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from LightRegistrationLib.core.geometry.volume import Volume
+from LightRegistrationLib.core.geometry.volume import Segment, Volume
 from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.scene.nodes.cropped_segmentation import CroppedSegmentation
 from LightRegistrationLib.worker.array_files import SLICE_BYTES, ArrayReader, ArrayWriter
 from LightRegistrationLib.worker.protocol import Finished, ProgressMade, Refused, RegistrationRequest, WorkerExited
 
@@ -91,6 +92,7 @@ def test_cancel_in_the_middle_of_writing_leaves_nothing(watched, request_of_slic
     process, session = client.process_id, client.session_folder
     client.kill()
     assert ends(process)
+    watched.clean()
     assert not session.exists()
     assert not client.is_transferring
     assert client.poll() == []
@@ -104,6 +106,7 @@ def test_a_worker_that_dies_in_the_middle_of_writing_is_noticed(watched, request
     session = client.session_folder
     os.kill(client.process_id, signal.SIGKILL)
     assert "memory ran out" in watched.wait(WorkerExited).line
+    watched.clean()
     assert not session.exists()
     assert not client.is_transferring
     assert isinstance(watched.wait(request_id=client.submit(request_of_blobs)), Finished)
@@ -116,3 +119,35 @@ def test_requests_are_sent_in_order(watched, request_of_slices, request_of_blobs
     numbers = [m.request_id for m in watched.messages if isinstance(m, (ProgressMade, Finished))]
     assert numbers == sorted(numbers)
     assert first in numbers
+
+
+def test_cropped_segmentations_are_completed_by_the_worker_which_says_what_is_empty(watched_shared, request_of_blobs):
+    """What the panel would have to copy and to look at voxel by voxel."""
+    fixed, moving = request_of_blobs.fixed_segmentation, request_of_blobs.moving_segmentation
+    low, high = (find(np.nonzero(fixed.layers[0]), axis=1) for find in (np.min, np.max))
+    box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
+    segments = (*fixed.segments, Segment("absent", 7))
+    shape = fixed.layers[0].shape
+    cropped = {
+        "fixed_segmentation": CroppedSegmentation(
+            (fixed.layers[0][box],), (tuple(int(n) for n in low),), shape, fixed.affine, segments, "organs", ("bare",)
+        ),
+        "moving_segmentation": CroppedSegmentation(
+            moving.layers, ((0, 0, 0),), moving.layers[0].shape, moving.affine, None, "label map"
+        ),
+    }
+    request = replace(request_of_blobs, fixed_segmentation=None, moving_segmentation=None, cropped=cropped)
+    complete = request.complete()
+    assert (complete.fixed_segmentation.layers[0] == fixed.layers[0]).all()
+    whole = watched_shared.wait(Finished, watched_shared.client.submit(request_of_blobs)).report
+    report = watched_shared.wait(Finished, watched_shared.client.submit(request)).report
+    assert report["structures"][0]["before"] == whole["structures"][0]["before"]
+    for name in ("absent", "bare"):
+        assert f"organs: the structure '{name}' is empty; it has no voxel." in report["warnings"]
+    assert not any("label map" in line for line in report["warnings"])
+
+    blank = replace(cropped["moving_segmentation"], layers=(np.zeros_like(moving.layers[0]),))
+    refused = watched_shared.wait(
+        Refused, watched_shared.client.submit(replace(request, cropped=cropped | {"moving_segmentation": blank}))
+    )
+    assert "label map: the label map is empty" in refused.line

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.geometry.volume import Segmentation
 from ...core.report.definition import InitialChoice
 from ...core.result.settings import RegistrationSettings
 from ...scene.nodes.landmarks import is_under
 from ...scene.nodes.results import RegistrationNodes
-from ...scene.nodes.segmentations import segment_names, segmentation_from_node
+from ...scene.nodes.segmentations import cropped_segmentation_from_node, segment_names
 from ...scene.nodes.transforms import affine_from_transform_node
 from ...scene.nodes.volumes import find_volume_problem, volume_from_node
 from ...worker.protocol import RegistrationRequest
@@ -111,19 +110,18 @@ class SelectedNodes:
         return None
 
     def make_request(self, settings: RegistrationSettings, check_consistency: bool = False) -> RegistrationRequest:
-        """Read the nodes in world coordinates. Raises InputError for nodes that cannot be registered.
+        """Read the nodes in world coordinates; the segmentations are left cropped, for the worker to complete.
 
-        check_consistency: also register in the opposite direction.
+        The request shares the memory of the nodes: they must not change before it is sent. check_consistency: also
+        register in the opposite direction. Raises InputError for nodes that cannot be registered.
         """
+        drawings = {name: getattr(self, name) for name in _DRAWINGS}
         return RegistrationRequest(
             fixed=volume_from_node(self.fixed),
             moving=volume_from_node(self.moving),
             settings=settings,
-            fixed_segmentation=_read_segmentation(self.fixed_segmentation),
-            moving_segmentation=_read_segmentation(self.moving_segmentation),
-            fixed_mask=_read_segmentation(self.fixed_mask),
-            moving_mask=_read_segmentation(self.moving_mask),
             check_consistency=check_consistency,
+            cropped={name: cropped_segmentation_from_node(node) for name, node in drawings.items() if node is not None},
         )
 
 
@@ -140,6 +138,9 @@ _PARAMETERS = {
     "initial_transform": "initialTransform",
 }
 """Fields of `SelectedNodes` and the names of their values in the parameter node."""
+
+_DRAWINGS = ("fixed_segmentation", "moving_segmentation", "fixed_mask", "moving_mask")
+"""Fields of `SelectedNodes` and of the request."""
 
 _PAIRED_PARAMETERS = (
     ("fixedVolume", "movingVolume"),
@@ -207,7 +208,3 @@ def list_preservable_segments(parameters: Any) -> list[str]:
     """Return the segment names of the moving segmentation: their volume can be preserved."""
     node = parameters.movingSegmentation
     return [] if node is None else segment_names(node)
-
-
-def _read_segmentation(node: Any) -> Segmentation | None:
-    return None if node is None else segmentation_from_node(node)

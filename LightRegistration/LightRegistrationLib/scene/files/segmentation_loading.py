@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import slicer
-from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
@@ -18,6 +17,7 @@ from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
 from ...core.files.text_header import DATA_FILE, TextHeader, read_text_header
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
+from ..nodes.cropped_segmentation import find_missing_values
 from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segment_names, segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.volumes import volume_from_node
@@ -26,7 +26,6 @@ from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
 from .volume_loading import check_header, read_volume_node
 
-_MAX_COUNTED_VALUE = 1 << 16
 _FIELDS_OF_VOXELS = ("type", "endian", "encoding", "line skip", "byte skip")
 _MAIN_FORMS = ("Master", "Source")
 """How the key of the main representation begins, by the version of Slicer."""
@@ -145,16 +144,12 @@ def _is_fractional(path: Path) -> bool:
 
 def _list_empty_structures(node: Any, found: Segmentation) -> list[str]:
     """List the names of segments of a node without a voxel. found: what was read from the node."""
-    values = [_find_values(layer) for layer in found.layers]
-    filled = Counter(segment.name for segment in found.segments if segment.value in values[segment.layer])
+    missing = [
+        find_missing_values(layer, (s.value for s in found.segments if s.layer == number))
+        for number, layer in enumerate(found.layers)
+    ]
+    filled = Counter(segment.name for segment in found.segments if segment.value not in missing[segment.layer])
     return list((Counter(segment_names(node)) - filled).elements())
-
-
-def _find_values(layer: NDArray) -> set[int]:
-    """Find the label values of a layer; many times quicker than NumPy's `unique` for the usual small ones."""
-    if layer.min(initial=0) >= 0 and layer.max(initial=0) < _MAX_COUNTED_VALUE:
-        return set(np.flatnonzero(np.bincount(layer.ravel())).tolist())
-    return set(np.unique(layer).tolist())
 
 
 def _count_stored_voxels(path: Path, segments: tuple[StoredSegment, ...]) -> tuple[int, int]:

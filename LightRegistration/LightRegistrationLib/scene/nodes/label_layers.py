@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ...core.errors import InputError
 from ...core.geometry.geometry import FloatArray, homogeneous
+from .cropped_segmentation import Index
 from .matrices import numpy_matrix, vtk_matrix
 
 BINARY_LABELMAP = "Binary labelmap"
@@ -23,16 +25,31 @@ _MAX_SHIFT = 1 << 31
 _Box = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[NDArray], FloatArray]:
-    """Read all non-empty layers from a vtkSegmentation with binary labelmaps; it is not changed.
+@dataclass(frozen=True, eq=False)
+class GridLayers:
+    """Label layers on one voxel grid, each cropped to its content.
 
-    Returns the list position of each layer index, the arrays (k, j, i), and their common affine (i, j, k, 1) -> mm of
-    the segmentation node. Layers with the same voxels are copied onto the union of their extents and of the reference
-    geometry; only layers on different grids are resampled (nearest neighbor).
+    positions: of each filled layer, by its index in the segmentation, its place in `arrays`. arrays: (k, j, i), views
+    of the voxels of the segmentation. starts: index (k, j, i) of the first voxel of each in the grid. shape: of the
+    grid, (k, j, i). affine: (i, j, k, 1) -> mm of the segmentation node.
+    """
+
+    positions: dict[int, int]
+    arrays: tuple[NDArray, ...]
+    starts: tuple[Index, ...]
+    shape: Index
+    affine: FloatArray
+
+
+def read_layers_on_common_grid(segmentation: Any) -> GridLayers | None:
+    """Read all non-empty layers from a vtkSegmentation with binary labelmaps, None without one; it is not changed.
+
+    The grid of layers with the same voxels is the union of their extents and of the reference geometry; no voxel is
+    copied. Only layers on different grids are resampled (nearest neighbor).
     """
     numbers, images = _find_filled_layers(segmentation)
     if not images:
-        return {}, [], np.eye(4)
+        return None
     reference = _read_reference_geometry(segmentation)
     base = _read_affine(images[0])
     if not np.isfinite(base).all() or np.linalg.det(base) == 0:
@@ -41,15 +58,29 @@ def read_layers_on_common_grid(segmentation: Any) -> tuple[dict[int, int], list[
         images = _resample(segmentation, images)
         base = _read_affine(images[0])
     boxes = [_find_box(image, base) for image in images]
+    grid_boxes = list(boxes)
     if reference is not None and _find_whole_voxel_shift(base, _read_affine(reference)) is not None:
-        boxes.append(_find_box(reference, base))
-    lower = np.min([low for low, _ in boxes], axis=0)
-    upper = np.max([high for _, high in boxes], axis=0)
+        grid_boxes.append(_find_box(reference, base))
+    lower = np.min([low for low, _ in grid_boxes], axis=0)
+    upper = np.max([high for _, high in grid_boxes], axis=0)
     if math.prod(int(n) for n in upper - lower + 1) > MAX_REFERENCE_VOXELS:
         raise InputError("the parts of the segmentation lie too far apart; export it again from Slicer.")
-    arrays = [_paste(image, box, lower, upper) for image, box in zip(images, boxes, strict=False)]
-    affine = base @ homogeneous(np.eye(3), lower)
-    return {number: place for place, number in enumerate(numbers)}, arrays, affine
+    return GridLayers(
+        {number: place for place, number in enumerate(numbers)},
+        tuple(_read_voxels(image) for image in images),
+        tuple(_to_index(low - lower) for low, _ in boxes),
+        _to_index(upper - lower + 1),
+        base @ homogeneous(np.eye(3), lower),
+    )
+
+
+def _to_index(along_ijk: NDArray[np.int64]) -> Index:
+    i, j, k = (int(n) for n in along_ijk)
+    return k, j, i
+
+
+def _read_voxels(image: Any) -> NDArray:
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
 def convert_surfaces_to_labels(segmentation: Any) -> Any:
@@ -132,16 +163,6 @@ def _find_box(image: Any, base: FloatArray) -> _Box:
     shift = np.round(np.linalg.inv(base) @ _read_affine(image)[:, 3])[:3].astype(np.int64)
     extent = np.array(image.GetExtent(), dtype=np.int64)
     return extent[::2] + shift, extent[1::2] + shift
-
-
-def _paste(image: Any, box: _Box, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> NDArray:
-    source = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    if source.dtype.kind == "f":
-        source = source.astype(np.int32)
-    result = np.zeros(tuple(int(n) for n in (upper - lower + 1)[::-1]), dtype=source.dtype)
-    start = (box[0] - lower)[::-1]
-    result[tuple(slice(s, s + n) for s, n in zip(start, source.shape, strict=True))] = source
-    return result
 
 
 def _resample(segmentation: Any, images: list[Any]) -> list[Any]:

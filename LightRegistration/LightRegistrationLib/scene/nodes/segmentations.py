@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from ...core.errors import InputError
 from ...core.geometry.geometry import check_plausible
 from ...core.geometry.volume import Segment, Segmentation
+from .cropped_segmentation import CroppedSegmentation
 from .label_layers import BINARY_LABELMAP, convert_surfaces_to_labels, read_layers_on_common_grid
 from .matrices import parent_matrix, vtk_matrix
 from .removal import empty_segments
 from .volumes import image_array, image_data, world_affine
 
+_LABEL_TYPES = (np.uint8, np.int16, np.int32)
+"""Types of labels that Slicer's segmentations can store and edit."""
 SegmentStyles = dict[str, Any]
 """Name, color and terminology of structures, as vtkSegments without voxels, by their name in lower case."""
 
@@ -26,29 +29,44 @@ def segmentation_from_node(node: Any) -> Segmentation:
     """Read a vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode in world coordinates.
 
     Linear parent transforms become part of the affine. Overlapping segments are in several layers. The grid is that of
-    the labels, extended to the reference geometry if both have the same voxels. A segmentation stored as surfaces is
-    converted on a copy. The node is not changed.
+    the labels, extended to the reference geometry if both have the same voxels. Layers may share the node's memory,
+    read-only. A segmentation stored as surfaces is converted on a copy. The node is not changed.
     Raises InputError for an empty segmentation, for voxels of an impossible size or place, and under a nonlinear
     transform.
     """
+    return cropped_segmentation_from_node(node).complete()
+
+
+def cropped_segmentation_from_node(node: Any) -> CroppedSegmentation:
+    """Do the part of `segmentation_from_node` that takes no time, however large the segmentation is.
+
+    Layers share the node's memory. Takes time only for a segmentation that is stored as surfaces, or on several grids.
+    Raises InputError as `segmentation_from_node` does, but for a label map's labels, which are not looked at.
+    """
     name = node.GetName() or "segmentation"
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return _from_label_map(node, name)
+        labels = image_array(node)
+        return CroppedSegmentation((labels,), ((0, 0, 0),), labels.shape, world_affine(node), None, name)
     segmentation = node.GetSegmentation()
     if segmentation is None or segmentation.GetNumberOfSegments() == 0:
         raise InputError(f"{name}: the segmentation is empty; segment at least one structure.")
     if not segmentation.ContainsRepresentation(BINARY_LABELMAP):
         segmentation = convert_surfaces_to_labels(segmentation)
-    indices, arrays, affine = read_layers_on_common_grid(segmentation)
-    if not arrays:
+    found = read_layers_on_common_grid(segmentation)
+    if found is None:
         raise InputError(f"{name}: no segment contains a voxel; segment at least one structure.")
-    segments = []
+    segments, bare_names = [], []
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
-        layer = indices.get(segmentation.GetLayerIndex(segment_id, BINARY_LABELMAP))
-        if layer is not None:
+        layer = found.positions.get(segmentation.GetLayerIndex(segment_id, BINARY_LABELMAP))
+        if layer is None:
+            bare_names.append(segment.GetName())
+        else:
             segments.append(Segment(segment.GetName(), segment.GetLabelValue(), layer))
-    result = Segmentation(tuple(arrays), parent_matrix(node) @ affine, tuple(segments), name)
+    affine = parent_matrix(node) @ found.affine
+    result = CroppedSegmentation(
+        found.arrays, found.starts, found.shape, affine, tuple(segments), name, tuple(bare_names)
+    )
     check_plausible(result.geometry, name)
     return result
 
@@ -84,13 +102,6 @@ def segmentation_node_in_style(scene: Any, segmentation: Segmentation, name: str
     return segmentation_node_from_segmentation(scene, segmentation, name, legend)
 
 
-def _from_label_map(node: Any, name: str) -> Segmentation:
-    segmentation = Segmentation.from_labels(image_array(node), world_affine(node), name)
-    if not segmentation.segments:
-        raise InputError(f"{name}: the label map is empty; it holds no label other than 0.")
-    return segmentation
-
-
 def segmentation_node_from_segmentation(scene: Any, segmentation: Segmentation, name: str, like: Any = None) -> Any:
     """Add a vtkMRMLSegmentationNode that holds a copy of the segmentation, without a parent transform.
 
@@ -105,7 +116,7 @@ def segmentation_node_from_segmentation(scene: Any, segmentation: Segmentation, 
 def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None, *, shared: bool = False) -> None:
     """Replace all segments of an existing segmentation node; its parent transform is removed.
 
-    shared: see `image_data`.
+    shared: see `image_data`; labels of a type that Slicer can store keep it, as to find the smallest one takes time.
     """
     images = [_make_oriented_image(layer, segmentation, shared) for layer in segmentation.layers]
     sources = _find_source_segments(segmentation, like)
@@ -135,7 +146,9 @@ def set_segmentation(node: Any, segmentation: Segmentation, like: Any = None, *,
 
 def _make_oriented_image(layer: NDArray, segmentation: Segmentation, shared: bool) -> Any:
     image = slicer.vtkOrientedImageData()
-    image.ShallowCopy(image_data(layer.astype(_choose_label_type(layer), copy=not shared), shared=True))
+    keeps_type = shared and layer.dtype in _LABEL_TYPES
+    labels = layer if keeps_type else layer.astype(_choose_label_type(layer), copy=not shared)
+    image.ShallowCopy(image_data(labels, shared=True))
     image.SetImageToWorldMatrix(vtk_matrix(segmentation.affine))
     return image
 
@@ -145,7 +158,7 @@ def _choose_label_type(labels: NDArray) -> type[np.generic]:
     if labels.dtype == np.uint8:
         return np.uint8
     low, high = (int(labels.min()), int(labels.max())) if labels.dtype.kind != "b" else (0, 1)
-    for candidate in (np.uint8, np.int16, np.int32):
+    for candidate in _LABEL_TYPES:
         if np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
             return candidate
     raise InputError(f"Label values up to {high} do not fit into a segmentation; use values below 2147483648.")
