@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from .protocol import (
     list_request_folders,
     prepare_request,
 )
+from .removal import remove_some
 from .session import WorkerSession
 
 _LIBRARY_PARENT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,8 @@ class WorkerClient:
         self._last_id = 0
         self._outgoing: deque[_OutgoingRequest] = deque()
         self._incoming: deque[IncomingMessage] = deque()
+        self._leftovers: deque[Path] = deque()
+        self._killed: list[WorkerSession] = []
 
     @property
     def is_running(self) -> bool:
@@ -82,6 +84,11 @@ class WorkerClient:
         """Whether arrays are still to be written or read, so that the next `poll` has work to do."""
         return bool(self._outgoing or self._incoming)
 
+    @property
+    def is_cleaning(self) -> bool:
+        """Whether files of finished or canceled work are still to be removed, which `poll` does."""
+        return bool(self._leftovers or self._killed)
+
     def start(self) -> None:
         """Start the worker if none runs; returns at once, a Ready message follows within seconds.
 
@@ -106,10 +113,11 @@ class WorkerClient:
         return self._last_id
 
     def poll(self) -> list[Message]:
-        """Write and read some more bytes, and return the messages since the last call; never waits.
+        """Write, read, and remove some more bytes, and return the messages since the last call; never waits.
 
         After an unexpected exit of the worker the last message is WorkerExited; the next request starts a new worker.
         """
+        self._clean_some()
         session = self._session
         if session is None:
             return []
@@ -130,7 +138,7 @@ class WorkerClient:
         while self._incoming and self._incoming[0].read_next():
             incoming = self._incoming.popleft()
             messages.append(incoming.decode())
-            _remove_finished(messages[-1], session.folder)
+            self._remove_finished(messages[-1], session.folder)
             if incoming.has_arrays:
                 break
         return messages
@@ -146,19 +154,36 @@ class WorkerClient:
         except OSError as error:
             self._outgoing.popleft()
             refused = Refused(request.request_id, describe_write_error(error, session.folder.parent))
-            _remove_finished(refused, session.folder)
+            self._remove_finished(refused, session.folder)
             return [refused]
         return []
 
+    def _remove_finished(self, message: Message, session: Path) -> None:
+        if isinstance(message, (Finished, Refused)) and message.request_id is not None:
+            folders = list_request_folders(session, message.request_id)
+            self._leftovers += [folder for folder in folders if not remove_some(folder)]
+
+    def _clean_some(self) -> None:
+        if self._leftovers and remove_some(self._leftovers[0]):
+            self._leftovers.popleft()
+        self._killed = [session for session in self._killed if not session.clean_next()]
+
     def kill(self) -> None:
-        """Kill the worker and remove its folder."""
+        """Kill the worker and return; further calls of `poll` remove its folder."""
         self._outgoing.clear()
         self._incoming.clear()
+        self._leftovers.clear()
         if self._session is not None:
-            self._session.close()
+            self._session.kill()
+            self._killed.append(self._session)
             self._session = None
 
-    close = kill
+    def close(self) -> None:
+        """Kill the worker and remove all folders at once."""
+        self.kill()
+        for session in self._killed:
+            session.close()
+        self._killed.clear()
 
 
 def _child_environment(environment: Mapping[str, str], library_folder: Path) -> dict[str, str]:
@@ -171,9 +196,3 @@ def _child_environment(environment: Mapping[str, str], library_folder: Path) -> 
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _remove_finished(message: Message, session: Path) -> None:
-    if isinstance(message, (Finished, Refused)) and message.request_id is not None:
-        for folder in list_request_folders(session, message.request_id):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One worker process and its session folder; closing the session kills the process and removes the folder."""
+"""One worker process and its session folder; the end of the session kills the process and removes the folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .protocol import LOG_FILE, MESSAGE_FILE
+from .removal import remove_some
 
 _REAP_SECONDS = 0.3
 _LOG_TAIL_CHARACTERS = 4000
@@ -76,8 +77,20 @@ class WorkerSession:
         text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
         return text[-_LOG_TAIL_CHARACTERS:].strip()
 
+    def kill(self) -> None:
+        """Kill the process and return; `clean_next` removes what it leaves."""
+        _kill(self._process)
+
+    def clean_next(self) -> bool:
+        """Remove some of the folder of a killed process; returns whether nothing is left. Never waits."""
+        # The memory of a large process takes a while to be freed, and what it writes until then comes back.
+        if self._process.poll() is None or not remove_some(self.folder):
+            return False
+        self._finalizer.detach()
+        return True
+
     def close(self) -> None:
-        """Kill the process and remove the folder."""
+        """Kill the process and remove the folder, all at once."""
         self._finalizer()
 
 
@@ -106,11 +119,7 @@ def _new_process_group() -> dict[str, Any]:
 
 def _close(process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + _REAP_SECONDS
-    if process.poll() is None:
-        _kill_tree(process)
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):  # the process may have exited
-        process.stdin.close()
+    _kill(process)
     with contextlib.suppress(subprocess.TimeoutExpired):  # killed, but its memory is still being freed
         process.wait(timeout=_REAP_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
@@ -118,6 +127,14 @@ def _close(process: subprocess.Popen[bytes], folder: Path) -> None:
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        _kill_tree(process)
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # the process may have exited
+        process.stdin.close()
 
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:

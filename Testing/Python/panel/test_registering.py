@@ -240,3 +240,34 @@ def test_closing_the_scene_between_the_parts_of_the_end_leaves_nothing(opened):
     assert not slicer.util.getNodes("moving*")
     assert opened.ui.registerButton.text == "Register"
     assert not opened.ui.resultSection.visible
+
+
+def test_cancel_leaves_no_files_and_the_panel_stops_looking_for_them(opened):
+    """They are removed in later turns of the event loop."""
+    opened.use_own_worker()
+    opened.choose(segmentations=False)
+    opened.panel._warmUp = lambda choice: None
+    opened.start()
+    folder, runner = opened.own_client.session_folder, opened.panel.logic._runner
+    opened.ui.registerButton.click()
+    assert opened.own_client.is_cleaning
+    opened.host.process_events(until=lambda: not folder.exists(), timeout_s=PATIENCE_S)
+    opened.host.process_events(until=lambda: not runner._timer.active, timeout_s=PATIENCE_S)
+    opened.host.raise_slot_errors()
+    assert not opened.panel.logic.is_busy
+
+    nodes = opened.registered(segmentations=False)
+    assert nodes.warped is not None
+
+
+def test_quitting_after_cancel_leaves_no_files(opened):
+    import slicer
+
+    opened.use_own_worker()
+    opened.choose(segmentations=False)
+    opened.panel._warmUp = lambda choice: None
+    opened.start()
+    folder = opened.own_client.session_folder
+    opened.ui.registerButton.click()
+    slicer.app._native.aboutToQuit.emit()
+    assert not folder.exists()

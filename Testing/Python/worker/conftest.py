@@ -72,6 +72,13 @@ class WatchedClient:
             time.sleep(0.02)
         raise AssertionError(f"nothing came in {seconds} s; so far: {self.messages}")
 
+    def clean(self, seconds=PATIENCE_S):
+        """Poll until the files of killed processes are removed."""
+        deadline = time.monotonic() + seconds
+        while self.client.is_cleaning and time.monotonic() < deadline:
+            assert self.client.poll() == []
+            time.sleep(0.02)
+
     def field(self, request_id):
         """The one FieldFound message of a request that came before it was done."""
         (found,) = [m for m in self.messages if isinstance(m, FieldFound) and m.request_id == request_id]

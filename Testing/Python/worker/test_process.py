@@ -231,6 +231,7 @@ def test_cancel_ends_a_computation_at_once_and_the_next_request_works(watched, l
     with paused(process):
         watched.client.kill()
         assert ends(process)
+    watched.clean()
     assert not folder.exists()
     assert watched.client.poll() == []
 
@@ -247,6 +248,7 @@ def test_a_killed_worker_is_one_line_and_recovers(watched, long_request, request
     assert "press Register again" in exited.line
     assert "\n" not in exited.line
     assert watched.client.poll() == []
+    watched.clean()
     assert not folder.exists()
     assert isinstance(watched.wait(Finished, watched.client.submit(request_of_blobs)), Finished)
 

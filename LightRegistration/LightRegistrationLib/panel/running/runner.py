@@ -105,6 +105,7 @@ class RegistrationRunner(VTKObservationMixin):
     def warm_up(self) -> None:
         """Start the worker in the background, so that the first registration does not wait for it."""
         self._report_start_error(self._client.start)
+        self._clean_up()
 
     def start(
         self,
@@ -162,6 +163,7 @@ class RegistrationRunner(VTKObservationMixin):
     def close(self) -> None:
         """End the run and the worker, and stop observing the scene."""
         self.cancel()
+        self._timer.stop()
         self._client.close()
         self.removeObservers()
 
@@ -183,9 +185,12 @@ class RegistrationRunner(VTKObservationMixin):
             return
         for message in self._client.poll():
             self._handle(message)
+        if self._run is None:
+            self._clean_up()
+            return
         # What is left to write and to read goes on at once, after the events that wait.
-        is_waiting = self._run is None or self._run.parts is None
-        self._timer.setInterval(POLL_MILLISECONDS if is_waiting and not self._client.is_transferring else 0)
+        is_waiting = self._run.parts is None and not self._client.is_transferring
+        self._timer.setInterval(POLL_MILLISECONDS if is_waiting else 0)
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, WorkerExited):
@@ -237,8 +242,17 @@ class RegistrationRunner(VTKObservationMixin):
     def _clear(self) -> None:
         self._run = None
         self._timer.stop()
+        self._clean_up()
         for loop in self._loops:
             loop.quit()
+
+    def _clean_up(self) -> None:
+        """Let the client remove its files, also without a run: gigabytes at once would stop the event loop."""
+        if self._client.is_cleaning and self._run is None:
+            self._timer.setInterval(POLL_MILLISECONDS)
+            self._timer.start()
+        elif self._run is None:
+            self._timer.stop()
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self.cancel(translate("LightRegistration", "The scene was closed: the registration was canceled."))
