@@ -107,6 +107,37 @@ def test_cancel_ends_a_series_and_leaves_nothing(chosen):
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
 
 
+@pytest.mark.parametrize("event", ["scene closed", "sequence removed", "cancel"])
+def test_an_end_in_the_turns_after_the_last_frame(chosen, event):
+    """The nodes of a frame are made in the turns of the event loop after it; the last one is an empty frame."""
+    series, nodes = chosen.panel.logic.getParameterNode().series, slicer.mrmlScene.GetNumberOfNodes()
+    runner = chosen.panel.logic._runner
+    chosen.ui.seriesWarpedBox.click()
+    chosen.ui.seriesButton.click()
+    chosen.host.process_events(
+        until=lambda: runner._run is not None and runner._run.parts is not None, timeout_s=PATIENCE_S
+    )
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes, "nothing is in the scene before all are done"
+    if event == "scene closed":
+        slicer.mrmlScene.Clear()
+    elif event == "sequence removed":
+        slicer.mrmlScene.RemoveNode(series)
+    else:
+        chosen.ui.registerButton.click()
+    wait(chosen)
+    found = [node for node in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if node is not series]
+    assert len(found) == (2 if event == "cancel" else 0)
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode") is None or event == "cancel"
+    assert chosen.ui.registerButton.text == "Register"
+    if event == "cancel":
+        assert chosen.status.startswith("2 of 3 frames"), "too late to cancel"
+        warped = next(node for node in found if "warped" in node.GetName())
+        own = slicer.util.arrayFromVolume(warped.GetNthDataNode(0))
+        frame = slicer.util.arrayFromVolume(series.GetNthDataNode(0))
+        assert (own == frame).all()
+        assert not np.shares_memory(own, frame), "the reference frame is the user's own"
+
+
 def test_a_sequence_that_is_no_series_of_volumes_is_one_line(opened):
     ui = opened.ui
     assert not ui.seriesButton.enabled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +18,15 @@ from ...scene.nodes.landmarks import list_point_labels, read_points_mm
 from ...scene.nodes.sequences import (
     add_point_plot,
     add_sequence,
+    add_transform,
+    add_warped,
     find_series_problem,
+    make_sequence,
     make_still_field,
-    make_transform_sequence,
-    make_warped_sequence,
     measure_points,
     read_frame,
 )
-from ...worker.protocol import RegistrationRequest
+from ...worker.protocol import RegistrationReply, RegistrationRequest
 from ..translation import translate
 from .runner import Outcome, RegistrationRunner
 
@@ -70,6 +71,7 @@ class SeriesEnd:
 class SeriesRun:
     """Registers the frames one after the other; nothing is in the scene before all are done.
 
+    The nodes of a frame are made in the turns of the event loop after it: all of them at the end would stop it.
     on_progress: called with the number of the frame and its progress within the whole series. on_end: called once.
     """
 
@@ -86,7 +88,8 @@ class SeriesRun:
         self._settings = replace(settings, initial=InitialAlignment.NONE, keep_volume=(), follow_up=False)
         self._on_progress, self._on_end = on_progress, on_end
         self._fields: dict[int, DisplacementField] = {}
-        self._warped: dict[int, Volume] = {}
+        self._transforms = make_sequence(choice.sequence)
+        self._warped = make_sequence(choice.sequence) if choice.adds_warped else None
         self._problems: list[str] = []
         self._count = choice.sequence.GetNumberOfDataNodes()
         self._fixed: Volume = read_frame(choice.sequence, choice.reference)
@@ -99,8 +102,10 @@ class SeriesRun:
         """Register this frame, or the first one after it that can be."""
         while number < self._count:
             if number == self._choice.reference:
-                self._fields[number] = make_still_field(self._fixed.geometry)
-                self._keep_warped(number, self._fixed)
+                # The voxels are those of the user's node.
+                own = replace(self._fixed, array=self._fixed.array.copy()) if self._choice.adds_warped else self._fixed
+                for _part in self._keep(number, make_still_field(self._fixed.geometry), own):
+                    pass
             elif self._start_frame(number):
                 return
             number += 1
@@ -117,6 +122,7 @@ class SeriesRun:
             lambda outcome: self._on_frame(number, outcome),
             lambda update: self._show_progress(number, update),
             watched=(self._choice.sequence,),
+            on_reply=lambda reply: self._keep_reply(number, reply),
         )
         return True
 
@@ -129,36 +135,45 @@ class SeriesRun:
             return
         if outcome.reply is None:
             self._problems.append(f"frame {number}: {outcome.line}")
-        else:
-            self._fields[number] = outcome.reply.result.field
-            self._keep_warped(number, outcome.reply.warped)
         try:
             self._go_on(number + 1)
         except InputError as error:  # the worker cannot be started again
             self._on_end(SeriesEnd(str(error), True))
 
-    def _keep_warped(self, number: int, volume: Volume) -> None:
-        if self._choice.adds_warped:
-            self._warped[number] = volume
+    def _keep_reply(self, number: int, reply: RegistrationReply) -> Iterator[None]:
+        return self._keep(number, reply.result.field, reply.warped)
+
+    def _keep(self, number: int, field: DisplacementField, warped: Volume) -> Iterator[None]:
+        """Keep what was found for a frame, in two parts."""
+        series = self._choice.sequence
+        self._fields[number] = field
+        add_transform(self._transforms, series, number, field)
+        yield
+        if self._warped is not None:
+            add_warped(self._warped, series, number, warped)
+        yield
 
     def _finish(self) -> None:
+        scene = self._choice.sequence.GetScene()
+        if scene is None or scene.IsClosing():
+            self._on_end(SeriesEnd(translate("LightRegistration", "Canceled."), False))
+            return
         if len(self._fields) < 2:
             line = translate("LightRegistration", "No frame could be registered: {reason}")
             self._on_end(SeriesEnd(line.format(reason=self._problems[0]), True))
             return
         series = self._choice.sequence
         name = self._make_name(translate("LightRegistration", "{series} to frame {number} transforms"))
-        transforms = make_transform_sequence(series, self._fields, name)
         logic = slicer.app.applicationLogic().GetModuleLogic("Sequences")
-        add_sequence(series, transforms, logic)
-        warped = None
-        if self._warped:
-            warped_name = self._make_name(translate("LightRegistration", "{series} warped to frame {number}"))
-            warped = make_warped_sequence(series, self._warped, warped_name)
-            add_sequence(series, warped, logic)
+        self._transforms.SetName(name)
+        add_sequence(series, self._transforms, logic)
+        if self._warped is not None:
+            self._warped.SetName(self._make_name(translate("LightRegistration", "{series} warped to frame {number}")))
+            add_sequence(series, self._warped, logic)
         line = translate("LightRegistration", "{done} of {count} frames are registered to frame {number}: {name}.")
         line = line.format(done=len(self._fields), count=self._count, number=self._choice.reference, name=name)
-        end = SeriesEnd(" ".join([line, *self._problems]), False, transforms, self._plot_points(), warped)
+        text = " ".join([line, *self._problems])
+        end = SeriesEnd(text, False, self._transforms, self._plot_points(), self._warped)
         if end.chart is not None:
             show_chart(slicer.app.applicationLogic(), end.chart)
         self._on_end(end)

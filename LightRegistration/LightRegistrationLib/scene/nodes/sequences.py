@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import slicer
@@ -17,8 +17,6 @@ from ...core.geometry.volume import Volume
 from .matrices import vtk_matrix
 from .transforms import transform_from_field
 from .volumes import image_data, volume_from_node
-
-T = TypeVar("T")
 
 MIN_FRAMES = 2
 _DISTANCE_AXIS = "distance (mm)"
@@ -52,47 +50,39 @@ def make_still_field(grid: Geometry) -> DisplacementField:
     return DisplacementField(np.zeros((2, 2, 2, 3), np.float32), affine, AffineTransform.identity())
 
 
-def make_transform_sequence(series: Any, fields: Mapping[int, DisplacementField], name: str) -> Any:
-    """Return a vtkMRMLSequenceNode with the transforms of frames, at their index values; it is not in the scene yet.
-
-    series: the sequence of the frames. fields: of each frame, from the reference to the frame.
-    """
-    sequence = _make_sequence(series, fields, _make_transform_node, name)
-    sequence.SetDefaultSequenceStorageNodeClassName("vtkMRMLSequenceStorageNode")
-    return sequence
-
-
-def make_warped_sequence(series: Any, volumes: Mapping[int, Volume], name: str) -> Any:
-    """Return a vtkMRMLSequenceNode with volumes, at the index values of their frames; it is not in the scene yet.
-
-    series: the sequence of the frames. volumes: of each frame, on the grid of the reference.
-    """
-    return _make_sequence(series, volumes, _make_volume_node, name)
-
-
-def _make_sequence(series: Any, values: Mapping[int, T], make_node: Callable[[T], Any], name: str) -> Any:
-    """Return a sequence with a node for the value of each frame, at the index value of the frame."""
+def make_sequence(series: Any) -> Any:
+    """Return an empty vtkMRMLSequenceNode for values of the frames of a series; it is not in the scene yet."""
     sequence = slicer.vtkMRMLSequenceNode()
-    sequence.SetName(name)
     sequence.CopySequenceIndex(series)
-    for number, value in sorted(values.items()):
-        sequence.SetDataNodeAtValue(make_node(value), series.GetNthIndexValue(number))
     return sequence
 
 
-def _make_transform_node(field: DisplacementField) -> Any:
-    node = slicer.vtkMRMLTransformNode()
-    node.SetName("transform")
-    node.SetAndObserveTransformFromParent(transform_from_field(field))
-    return node
+def add_transform(sequence: Any, series: Any, number: int, field: DisplacementField) -> None:
+    """Add the transform of a frame to a sequence, at the index value of the frame.
+
+    series: the sequence of the frames. field: from the reference to the frame; the node shares its memory.
+    """
+    sequence.SetDefaultSequenceStorageNodeClassName("vtkMRMLSequenceStorageNode")
+    node = _add_item(sequence, series, number, slicer.vtkMRMLTransformNode(), "transform")
+    node.SetAndObserveTransformFromParent(transform_from_field(field, shared=True))
 
 
-def _make_volume_node(volume: Volume) -> Any:
-    node = slicer.vtkMRMLScalarVolumeNode()
-    node.SetName("warped")
+def add_warped(sequence: Any, series: Any, number: int, volume: Volume) -> None:
+    """Add the warped volume of a frame to a sequence, at the index value of the frame.
+
+    series: the sequence of the frames. volume: on the grid of the reference; the node shares its memory.
+    """
+    node = _add_item(sequence, series, number, slicer.vtkMRMLScalarVolumeNode(), "warped")
     node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
-    node.SetAndObserveImageData(image_data(volume.array))
-    return node
+    node.SetAndObserveImageData(image_data(volume.array, shared=True))
+
+
+def _add_item(sequence: Any, series: Any, number: int, empty: Any, name: str) -> Any:
+    """Return the sequence's own node at the index value of a frame; a node with content would be copied."""
+    value = series.GetNthIndexValue(number)
+    empty.SetName(name)
+    sequence.SetDataNodeAtValue(empty, value)
+    return sequence.GetDataNodeAtValue(value)
 
 
 def add_sequence(series: Any, sequence: Any, logic: Any) -> Any:
