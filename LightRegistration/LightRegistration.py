@@ -161,6 +161,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         slicer.app.connect("aboutToQuit()", self.logic.close)
         self.ui.registerButton.connect("clicked()", self.onRegisterButton)
         self.logic.on_change = self.refresh
+        self.logic.on_view_error = self.onViewError
         self.ui.showButton.connect("clicked()", self.onShowButton)
         self.ui.fadeSlider.connect("valueChanged(int)", lambda value: self.logic.set_foreground_opacity(value / 100))
         self.ui.swapButton.connect("clicked()", lambda: swap_inputs(self._parameterNode))
@@ -185,7 +186,7 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self.logic is None:  # setup() has failed
             return
         slicer.app.disconnect("aboutToQuit()", self.logic.close)
-        self.logic.on_change = None
+        self.logic.on_change = self.logic.on_view_error = None
         self._refreshTimer.stop()
         self.setParameterNode(None)
         self.removeObservers()
@@ -245,9 +246,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self._followed = self._readViewState()
             self.onParametersModified()
 
-    def onNodeRemoved(self, caller, event):
-        """Show that a node of the result is gone."""
-        if not slicer.mrmlScene.IsClosing():
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, caller, event, node):
+        """Show that a node of the result is gone; the many hidden nodes of a display are no part of it."""
+        isOfDisplay = node.GetHideFromEditors() and not node.GetSaveWithScene()
+        if not slicer.mrmlScene.IsClosing() and not isOfDisplay:
             self.refresh()
 
     def onNodeAdded(self, caller, event):
@@ -430,6 +433,11 @@ class LightRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.logic.show(*wanted)
         except InputError as error:
             self._showProblem(str(error), read_selected_nodes(self._parameterNode))
+
+    def onViewError(self, line):
+        """Say why the views do not show what the switches say."""
+        if self._parameterNode is not None:
+            self._showProblem(line, read_selected_nodes(self._parameterNode))
 
     def _setter(self, parameter):
         def setParameter(value):

@@ -51,8 +51,10 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._runner = RegistrationRunner(slicer.mrmlScene, environment.find_python_executable())
         self.on_change: Callable[[], None] | None = None
+        self.on_view_error: Callable[[str], None] | None = None
         self._run_state = RunState()
-        self._views = ResultViews(slicer.mrmlScene, slicer.app.applicationLogic(), self._tell_change)
+        application_logic = slicer.app.applicationLogic()
+        self._views = ResultViews(slicer.mrmlScene, application_logic, self._tell_change, self._tell_view_error)
 
     def getParameterNode(self):
         """Return the module's parameters, typed."""
@@ -72,6 +74,10 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
     def _tell_change(self) -> None:
         if self.on_change is not None:
             self.on_change()
+
+    def _tell_view_error(self, line: str) -> None:
+        if self.on_view_error is not None:
+            self.on_view_error(line)
 
     def note_problem(self, line: str, selected: SelectedNodes) -> None:
         """Keep one line on an attempt that failed before anything was registered."""
@@ -237,8 +243,16 @@ class LightRegistrationLogic(ScriptedLoadableModuleLogic):
         return registered
 
     def show(self, transform: vtkMRMLTransformNode | None, content: ViewContent) -> None:
-        """Show a result in the slice views: picture, overlay and deformation grid."""
+        """Show a result in the slice views: picture, overlay and deformation grid.
+
+        With many structures or voxels the rest is shown in further turns of the event loop. Raises InputError for what
+        cannot be shown; in a later turn, `on_view_error` is called.
+        """
         self._views.show(transform, content)
+
+    def finish_showing(self) -> None:
+        """Show at once what is left for later turns of the event loop, as before a screenshot. Raises InputError."""
+        self._views.finish()
 
     def show_opaque(self, on: bool) -> None:
         """Show the moving or warped volume of the shown result alone; off: over the fixed one, as before."""

@@ -155,22 +155,22 @@ class LightRegistrationScenarios(CheckScenarios):
         composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
         after = composite.GetForegroundVolumeID()
         self.assertEqual(composite.GetBackgroundVolumeID(), self.fixed.GetID())
-        self.ui.beforeButton.click()
+        self._click(self.ui.beforeButton)
         self.assertEqual(composite.GetForegroundVolumeID(), self.moving.GetID())
-        self.ui.afterButton.click()
+        self._click(self.ui.afterButton)
         self.assertEqual(composite.GetForegroundVolumeID(), after)
 
         for _turn in range(2):
-            self.ui.gridBox.click()
+            self._click(self.ui.gridBox)
             grids = slicer.util.getNodesByClass("vtkMRMLTransformDisplayNode")
             drawn = any(grid.GetVisibility() and grid.GetVisibility2D() for grid in grids)
             self.assertEqual(drawn, self.ui.gridBox.checked)
-        self.ui.matchButton.click()
+        self._click(self.ui.matchButton)
         self.assertIsNotNone(composite.GetLabelVolumeID())
         self.assertFalse(self.ui.outlinesButton.checked, "one overlay replaces the other")
-        self.ui.noOverlayButton.click()
+        self._click(self.ui.noOverlayButton)
         self.assertIsNone(composite.GetLabelVolumeID())
-        self.ui.fixedButton.click()
+        self._click(self.ui.fixedButton)
         self.assertIsNone(composite.GetForegroundVolumeID())
 
     def test_script_waits_for_completion(self) -> None:
@@ -265,6 +265,11 @@ class LightRegistrationScenarios(CheckScenarios):
             self.ui.fixedSegmentationSelector.setCurrentNode(self.fixed_segmentation)
             self.ui.movingSegmentationSelector.setCurrentNode(self.moving_segmentation)
         self.assertTrue(self.ui.registerButton.enabled, self.ui.statusLabel.text)
+
+    def _click(self, switch: Any) -> None:
+        """Press a switch, and show all of what it says."""
+        switch.click()
+        self.panel.logic.finish_showing()
 
     def _result(self) -> Any:
         result = self.panel.logic.getParameterNode().result

@@ -15,16 +15,17 @@ from slicer.util import VTKObservationMixin
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
 from ...scene.display.comparison import Comparison
-from ...scene.display.deformation_grid import GridKind
-from ...scene.display.deformation_maps import MapKind
 from ...scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
+from ...scene.display.parts import Parts
 from ...scene.display.preview import add_preview, remove_preview
 from ...scene.display.result_display import ResultDisplay
 from ...scene.nodes.results import RegistrationNodes, find_registration_nodes
+from ...scene.nodes.transforms import set_field
 from ..inputs.selected_nodes import SelectedNodes
-from ..translation import translate
 from .comparisons import Comparisons
-from .view_content import Overlay, Picture, ViewContent
+from .drawing import draw_overlay, draw_picture, make_grid_title
+from .turns import Turns
+from .view_content import Overlay, ViewContent
 
 _NOTHING = ViewContent(overlay=Overlay.NONE)
 """What a display that was just made, or that replaced a preview, draws on the picture."""
@@ -33,10 +34,18 @@ _NOTHING = ViewContent(overlay=Overlay.NONE)
 class ResultViews(VTKObservationMixin):
     """Shows one result or preview at a time in all slice views, and restores the views afterwards.
 
-    on_change: called when the views show something else, also when the user has chosen it.
+    What takes long with many structures or voxels is done in several turns of Qt's event loop. on_change: called when
+    the views show something else, also when the user has chosen it. on_error: called with one line for the user when
+    something cannot be shown and `show` has returned already.
     """
 
-    def __init__(self, scene: Any, application_logic: Any, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        scene: Any,
+        application_logic: Any,
+        on_change: Callable[[], None] = lambda: None,
+        on_error: Callable[[str], None] = lambda line: None,
+    ) -> None:
         VTKObservationMixin.__init__(self)
         self._on_change = on_change
         self._changes = 0
@@ -44,8 +53,12 @@ class ResultViews(VTKObservationMixin):
         self._logic = application_logic
         self._display: ResultDisplay | None = None
         self._shown = _NOTHING
+        self._turns = Turns(on_error)
+        self._is_complete = True
         self._preview: RegistrationNodes | None = None
         self._replaced: tuple[Any, ViewContent] | None = None
+        self._wanted: RegistrationNodes | None = None
+        self._wanted_content = _NOTHING
         self._comparisons = Comparisons(scene)
         self._hidden = HiddenSegmentations(scene)
         self._timer = qt.QTimer()
@@ -62,6 +75,7 @@ class ResultViews(VTKObservationMixin):
         return (
             self._display is not None
             and self._preview is None
+            and self._is_complete
             and self._display.nodes.transform is transform
             and self._shown == content
             and self._display.is_in_views
@@ -70,39 +84,56 @@ class ResultViews(VTKObservationMixin):
     def show(self, transform: Any, content: ViewContent) -> None:
         """Show the result that belongs to a transform; restore the views for None or a transform without a result.
 
-        Raises InputError if the segmentations have no structure in common.
+        With many structures or voxels the rest is shown in further turns of the event loop. Raises InputError if the
+        segmentations have no structure in common.
         """
-        nodes = None if transform is None else find_registration_nodes(transform)
-        if self._display is not None and (nodes is None or self._display.nodes.transform is not nodes.transform):
-            self.clear()
-        if nodes is None:
-            return
-        is_new = self._display is None
-        if self._display is None:
-            self._display, self._shown = ResultDisplay(self._logic, nodes), _NOTHING
+        self._turns.stop()
+        if self._preview is None:
+            self._replaced = None
+        self._wanted, self._wanted_content = None if transform is None else find_registration_nodes(transform), content
+        if self._display is not None or self._wanted is not None:
+            self._turns.start(self._draw_and_tell(self._wanted, content))
+
+    def finish(self) -> None:
+        """Show at once what is left for later turns. Raises InputError for what cannot be shown."""
+        self._turns.finish()
+
+    def _draw_and_tell(self, nodes: RegistrationNodes | None, content: ViewContent) -> Parts[None]:
         with self._change():
+            everything = not self._is_complete
+            self._is_complete = False
+            if self._display is not None and (nodes is None or self._display.nodes.transform is not nodes.transform):
+                yield from self._display.hide_overlays()
+                self._restore()
+            if nodes is None:
+                return
+            if self._display is None:
+                self._display, self._shown, everything = ResultDisplay(self._logic, nodes), _NOTHING, True
+            everything = everything or not self._display.is_in_views
             try:
-                self._draw(self._display, content, is_new or not self._display.is_in_views)
+                with self._display.keep_hidden():
+                    yield from self._draw(self._display, content, everything)
+                self._is_complete = True
             finally:
                 self._observe_views()
 
-    def _draw(self, display: ResultDisplay, content: ViewContent, everything: bool) -> None:
-        """Draw what changed, or everything; a match map of a large volume takes time.
-
-        What cannot be drawn is not in `_shown` afterwards.
-        """
+    def _draw(self, display: ResultDisplay, content: ViewContent, everything: bool) -> Parts[None]:
+        """Draw what changed, or everything, in parts. What cannot be drawn is not in `_shown` afterwards."""
         earlier = self._shown
-        if everything or content.overlay != earlier.overlay:
-            _show_overlay(display, earlier.overlay, False)
+        if everything:
+            yield from display.hide_overlays()
             self._shown = replace(self._shown, overlay=Overlay.NONE)
+        elif content.overlay != earlier.overlay:
+            self._shown = replace(self._shown, overlay=Overlay.NONE)
+            yield from draw_overlay(display, earlier.overlay, False)
         if everything or content.picture != earlier.picture:
-            _show_picture(display, content.picture)
+            yield from draw_picture(display, content.picture)
             self._shown = replace(self._shown, picture=content.picture)
-        if (content.grid, content.grid_kind) != (earlier.grid, earlier.grid_kind):
-            display.show_grid(content.grid, content.grid_kind, _make_grid_title(content.grid_kind))
+        if everything or (content.grid, content.grid_kind) != (earlier.grid, earlier.grid_kind):
+            yield from display.draw_grid(content.grid, content.grid_kind, make_grid_title(content.grid_kind))
             self._shown = replace(self._shown, grid=content.grid, grid_kind=content.grid_kind)
         if content.overlay != self._shown.overlay:
-            _show_overlay(display, content.overlay, True)
+            yield from draw_overlay(display, content.overlay, True)
             self._shown = replace(self._shown, overlay=content.overlay)
         self._comparisons.show(content.combination)
         self._shown = replace(self._shown, comparison=content.comparison)
@@ -156,29 +187,54 @@ class ResultViews(VTKObservationMixin):
         moving_affine, field: as for `scene.display.preview.add_preview`. content: of the result; if it will hide
         the segmentations, the preview hides them too.
         """
+        if self._preview is None:
+            self._replaced = self._replaced or self._find_replaced()
+            self._turns.start(self._draw_preview(selected, moving_affine, field, content))
+            return
+        with self._change():  # the refined deformation, after that of the network
+            set_field(self._preview.transform, field, shared=True)
+            self._hide_segmentations(selected, content)
+
+    def _draw_preview(
+        self, selected: SelectedNodes, moving_affine: FloatArray, field: DisplacementField, content: ViewContent
+    ) -> Parts[None]:
         with self._change():
-            replaced = None if self._display is None or self._preview else (self._display.nodes.transform, self._shown)
-            self.clear()
+            if self._display is not None:
+                self._is_complete = False
+                yield from self._display.hide_overlays()
+            replaced = self._replaced
+            self._restore()
             self._preview = add_preview(self._scene, selected.fixed, selected.moving, moving_affine, field)
             self._replaced = replaced
-            segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
-            covers = content.grid or content.overlay != Overlay.NONE
-            self._hidden.hide([node for node in segmentations if node is not None and covers])
+            self._hide_segmentations(selected, content)
             self._display = ResultDisplay(self._logic, self._preview)
             self._display.show_after()
 
+    def _find_replaced(self) -> tuple[Any, ViewContent] | None:
+        """Return what the views show of a result, or will show when they are complete."""
+        if self._turns.is_busy:
+            return None if self._wanted is None else (self._wanted.transform, self._wanted_content)
+        return None if self._display is None else (self._display.nodes.transform, self._shown)
+
+    def _hide_segmentations(self, selected: SelectedNodes, content: ViewContent) -> None:
+        segmentations = (selected.fixed_segmentation, selected.moving_segmentation)
+        covers = content.grid or content.overlay != Overlay.NONE
+        self._hidden.hide([node for node in segmentations if node is not None and covers])
+
     def replace_preview(self, nodes: RegistrationNodes) -> None:
         """Show a result in place of its preview, if there is a preview."""
+        if self._replaced is not None and self._preview is None:
+            self._turns.finish()  # the preview is on its way
         if self._preview is not None:
             with self._change():
                 self._display.replace_nodes(nodes)
                 self._remove_preview()
-                self._shown = _NOTHING
+                self._shown, self._is_complete = _NOTHING, True
                 self._comparisons.hide()
 
     def end_preview(self) -> None:
         """Remove the preview of a registration without a result, and show again what the preview had replaced."""
-        if self._preview is None:
+        if self._preview is None and self._replaced is None:
             return
         replaced = self._replaced
         self.clear()
@@ -187,7 +243,12 @@ class ResultViews(VTKObservationMixin):
 
     def clear(self) -> None:
         """Restore what the views showed before the result."""
+        self._turns.stop()
+        self._restore()
+
+    def _restore(self) -> None:
         with self._change():
+            self._wanted = None
             self._comparisons.hide()
             display, self._display = self._display, None
             if display is not None:
@@ -208,7 +269,8 @@ class ResultViews(VTKObservationMixin):
 
     def _on_scene_close(self, _caller: Any, _event: Any) -> None:
         self._comparisons.hide()
-        self._display = self._preview = self._replaced = None
+        self._display = self._preview = self._replaced = self._wanted = None
+        self._turns.stop()
 
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
         # A scene that an earlier version saved with outlines comes back without them, but with hidden segmentations.
@@ -230,48 +292,6 @@ class ResultViews(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, _caller: Any, _event: Any, node: Any) -> None:
-        if self._display is not None and node in vars(self._display.nodes).values():
+        shown = None if self._display is None else self._display.nodes
+        if any(node in vars(nodes).values() for nodes in (shown, self._wanted) if nodes is not None):
             self.clear()
-
-
-_MAPS = {Overlay.DISPLACEMENT: MapKind.LENGTHS, Overlay.JACOBIAN: MapKind.DETERMINANTS}
-
-
-def _show_overlay(display: ResultDisplay, overlay: Overlay, on: bool) -> None:
-    if overlay == Overlay.OUTLINES:
-        display.show_outlines(on, _make_outline_titles())
-    elif overlay == Overlay.MATCH:
-        display.show_match(on)
-    elif overlay in _MAPS and on:
-        display.show_map(_MAPS[overlay], _make_map_title(overlay), translate("LightRegistration", "folded"))
-    else:
-        display.hide_map()
-
-
-def _make_grid_title(kind: GridKind) -> str:
-    if kind == GridKind.GRID:
-        return translate("LightRegistration", "mm\ncells:\n{spacing} mm")
-    return translate("LightRegistration", "mm")
-
-
-def _make_outline_titles() -> tuple[str, str, str]:
-    return (
-        translate("LightRegistration", "fixed: white"),
-        translate("LightRegistration", "moving: colors"),
-        translate("LightRegistration", "warped: colors"),
-    )
-
-
-def _make_map_title(overlay: Overlay) -> str:
-    if overlay == Overlay.DISPLACEMENT:
-        return translate("LightRegistration", "Displacement, mm")
-    return translate("LightRegistration", "Jacobian")
-
-
-def _show_picture(display: ResultDisplay, picture: Picture) -> None:
-    if picture == Picture.FIXED:
-        display.show_fixed()
-    elif picture == Picture.BEFORE:
-        display.show_before()
-    else:
-        display.show_after()

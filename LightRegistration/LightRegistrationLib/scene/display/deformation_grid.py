@@ -15,12 +15,15 @@ from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
 from .deformation_maps import find_round_width
 from .legends import add_legend
+from .parts import Parts
 
 _CELLS_ALONG_LONGEST_SIDE = 20
 _MOST_SAMPLES = 50_000
 """Points of a field that its rigid motion is fitted to, about. Chosen, so that it takes some milliseconds."""
 _MOST_CONTOURS = 8
 """Lengths for which contours are drawn, at most. Chosen for legibility."""
+_PART_NUMBERS = 1 << 20
+"""Fields of more numbers are drawn in parts. Chosen: ten milliseconds of processor time."""
 _LEGEND_NUMBERS = 10
 _LEGEND_COLORS = 64
 
@@ -47,13 +50,16 @@ class DeformationGrid:
         self._legend: Any = None
         self._title = ""
 
-    def show(self, field_of_view: Geometry, kind: GridKind = GridKind.GRID) -> None:
+    def draw(self, field_of_view: Geometry, kind: GridKind = GridKind.GRID) -> Parts[None]:
         """Draw a grid, or arrows, about 20 along the longest side of the field of view; or contours of round lengths.
 
-        field_of_view: grid of the fixed volume in the world.
+        In parts where the field is large. field_of_view: grid of the fixed volume in the world.
         """
         if self._grid_node is None:
             field = remove_rigid_motion(field_from_transform_node(self._transform), field_of_view)
+            is_large = field.array.size > _PART_NUMBERS
+            if is_large:
+                yield
             self._grid_node = slicer.vtkMRMLTransformNode()
             self._grid_node.SetName(f"{self._transform.GetName()} grid")
             self._grid_node.SetHideFromEditors(True)
@@ -64,6 +70,8 @@ class DeformationGrid:
             self._longest_mm = float(np.linalg.norm(displacements, axis=-1).max(initial=0.0))
             self._grid_node.CreateDefaultDisplayNodes()
             _make_hidden_colors(self._grid_node.GetDisplayNode())
+            if is_large:
+                yield
         display = self._grid_node.GetDisplayNode()
         spacing = grid_spacing_mm(field_of_view)
         modifying = display.StartModify()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import slicer
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.removal import remove_segmentation_silently, remove_with_display
 from ..nodes.segmentations import segmentation_from_node, set_segmentation
-from ..nodes.sharing import share_segments
+from ..nodes.sharing import list_segment_ids, share_segments
+from ..nodes.voxel_watch import VoxelWatch
 from .legends import add_legend
+from .parts import Parts, do_at_once
 
 Color = tuple[float, float, float]
 
@@ -29,6 +31,41 @@ class LineStyle:
 FIXED_LINE = LineStyle(4, 0.9, (1.0, 1.0, 1.0))
 """A broad, white line: where both segmentations agree, the narrow line of the other one lies inside it."""
 OTHER_LINE = LineStyle(2, 1.0)
+MOST_SEGMENTS = 40
+"""Segments that one hidden node draws, at most. Chosen, so that to add or to remove it takes a few ten milliseconds."""
+
+
+class _Drawing:
+    """The hidden nodes that draw the outlines of a node in a style."""
+
+    def __init__(self, source: Any, style: LineStyle) -> None:
+        self.source = source
+        self.style = style
+        self.nodes: list[Any] = []
+        self._segment_ids = list_segment_ids(source)
+        self._voxels = VoxelWatch([source])
+        self._is_complete = False
+
+    def add(self, scene: Any) -> Parts[None]:
+        """Add the nodes, one in each part; few segments are no part of their own."""
+        for segment_ids in _divide(self._segment_ids):
+            self.nodes.append(_add_outline_node(scene, self.source, segment_ids, self.style))
+            if len(segment_ids) == MOST_SEGMENTS:
+                yield
+        self._is_complete = True
+
+    def remove(self, scene: Any) -> Parts[None]:
+        """Remove the nodes, one in each part; few segments are no part of their own."""
+        while self.nodes:
+            is_large = self.nodes[-1].GetSegmentation().GetNumberOfSegments() == MOST_SEGMENTS
+            remove_segmentation_silently(scene, self.nodes.pop())
+            if is_large:
+                yield
+
+    def still_draws(self, source: Any, style: LineStyle) -> bool:
+        """Whether these are the outlines of a node, as it is now, in a style."""
+        is_same = self._is_complete and self.source is source and self.style == style
+        return is_same and self._segment_ids == list_segment_ids(source) and self._voxels.find_changed() is None
 
 
 class Outlines:
@@ -40,15 +77,27 @@ class Outlines:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._nodes: list[Any] = []
+        self._drawings: list[_Drawing] = []
         self._legend: list[Any] = []
         self._titles: tuple[str, ...] = ()
 
-    def show(self, lines: Sequence[tuple[Any, LineStyle]]) -> None:
-        """Draw each node's outlines in its style."""
-        self.hide()
+    def draw(self, lines: Sequence[tuple[Any, LineStyle]]) -> Parts[None]:
+        """Draw each node's outlines in its style, and no others, in parts. Those that are drawn already stay."""
+        yield from self.keep(lines)
         for node, style in lines:
-            self._nodes.append(_add_outline_node(self._scene, node, style))
+            if not any(drawing.still_draws(node, style) for drawing in self._drawings):
+                self._drawings.append(_Drawing(node, style))
+                yield from self._drawings[-1].add(self._scene)
+        sources = [node for node, _ in lines]
+        self._drawings.sort(key=lambda drawing: sources.index(drawing.source))
+
+    def keep(self, lines: Sequence[tuple[Any, LineStyle]]) -> Parts[None]:
+        """Remove all outlines but those of these nodes in these styles, in parts."""
+        self._remove_legend()
+        for drawing in list(self._drawings):
+            if not any(drawing.still_draws(node, style) for node, style in lines):
+                yield from drawing.remove(self._scene)
+                self._drawings.remove(drawing)
 
     def add_legend(self, titles: Sequence[str]) -> None:
         """Add a legend of the outlines that are drawn, in place of an earlier one. titles: what each node shows.
@@ -57,7 +106,7 @@ class Outlines:
         """
         self._remove_legend()
         self._titles = tuple(titles)
-        first = [next(_iterate_segments(node), None) for node in self._nodes]
+        first = [next(_iterate_segments(drawing.nodes), None) for drawing in self._drawings]
         entries = [(title, segment.GetColor()) for title, segment in zip(titles, first, strict=True) if segment]
         if not entries:
             return
@@ -84,14 +133,17 @@ class Outlines:
 
     def hide(self) -> None:
         """Remove the outlines and their legend."""
-        self._remove_legend()
-        for node in self._nodes:
-            remove_segmentation_silently(self._scene, node)
-        self._nodes = []
+        do_at_once(self.keep([]))
 
 
-def _add_outline_node(scene: Any, node: Any, style: LineStyle) -> Any:
-    """Add a hidden segmentation node that draws the outlines of the given node at the same position.
+def _divide(segment_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the IDs of segments in groups for one node each; of a label map, which has none, one empty group."""
+    for start in range(0, max(len(segment_ids), 1), MOST_SEGMENTS):
+        yield segment_ids[start : start + MOST_SEGMENTS]
+
+
+def _add_outline_node(scene: Any, node: Any, segment_ids: Sequence[str], style: LineStyle) -> Any:
+    """Add a hidden segmentation node that draws the outlines of segments of the given node at the same position.
 
     It is complete before it enters the scene: for each later change of a segmentation that is not in its data tree,
     Slicer writes an error to the application log.
@@ -104,10 +156,10 @@ def _add_outline_node(scene: Any, node: Any, style: LineStyle) -> Any:
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         set_segmentation(outline_node, segmentation_from_node(node))
     else:
-        share_segments(node.GetSegmentation(), outline_node.GetSegmentation())
+        share_segments(node.GetSegmentation(), outline_node.GetSegmentation(), segment_ids)
         outline_node.SetAndObserveTransformNodeID(node.GetTransformNodeID())
     if style.color is not None:
-        for segment in _iterate_segments(outline_node):
+        for segment in _iterate_segments([outline_node]):
             segment.SetColor(style.color)
     _show_outlines_only(outline_node, style)
     return scene.AddNode(outline_node)
@@ -125,10 +177,11 @@ def _show_outlines_only(node: Any, style: LineStyle) -> None:
     display.SetOpacity2DOutline(style.opacity)
 
 
-def _iterate_segments(node: Any) -> Iterator[Any]:
-    segmentation = node.GetSegmentation()
-    for number in range(segmentation.GetNumberOfSegments()):
-        yield segmentation.GetNthSegment(number)
+def _iterate_segments(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
+        segmentation = node.GetSegmentation()
+        for number in range(segmentation.GetNumberOfSegments()):
+            yield segmentation.GetNthSegment(number)
 
 
 def _add_legend_carrier(scene: Any, colors: Any) -> Any:

@@ -5,20 +5,20 @@ Uses nodes and the application logic only, so that the same code works in Slicer
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from ...core.geometry.geometry import Geometry
-from ..nodes.hidden_nodes import add_hidden_node
-from ..nodes.matrices import vtk_matrix
 from ..nodes.removal import remove_with_display
 from ..nodes.results import RegistrationNodes
-from ..nodes.segmentations import segmentation_from_node
-from ..nodes.volumes import image_array, image_data, world_affine
+from ..nodes.volumes import image_array, world_affine
 from .deformation_grid import DeformationGrid, GridKind
 from .deformation_maps import MAP_OPACITY, MapDisplay, MapKind
 from .hidden_segmentations import HiddenSegmentations
-from .match import MATCH, MISMATCH, compute_match_map
-from .outlines import FIXED_LINE, OTHER_LINE, Outlines
+from .match import add_match_map
+from .outlines import FIXED_LINE, OTHER_LINE, LineStyle, Outlines
+from .parts import Parts, do_at_once
 from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, iterate_composite_nodes, iterate_slice_logics
 
 OutlineTitles = tuple[str, str, str]
@@ -33,6 +33,9 @@ class ResultDisplay:
     Each part (grid, outlines, match map, map of the deformation) is switched on and off separately and is readable
     alone: while one is drawn, the views do not draw the segmentations themselves, whose fills would cover it. Switching
     it off restores what the views showed before. A scene that is saved meanwhile holds the user's nodes as they were.
+
+    What takes long with many structures or voxels can be done in parts (`draw_...`); when it is left in the middle,
+    `hide_overlays` removes what was drawn.
     """
 
     def __init__(self, logic: Any, nodes: RegistrationNodes) -> None:
@@ -51,6 +54,7 @@ class ResultDisplay:
         self._outline_titles: OutlineTitles | None = None
         self._match_map: list[Any] = []
         self._map = MapDisplay(self._scene, nodes.transform)
+        self._keeps_hidden = False
 
     @property
     def nodes(self) -> RegistrationNodes:
@@ -82,16 +86,28 @@ class ResultDisplay:
             node.SetForegroundOpacity(opacity)
 
     def show_before(self) -> None:
-        """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
-        self._show_volumes(self._nodes.moving, after=False)
+        """Do `draw_before` at once."""
+        do_at_once(self.draw_before())
 
     def show_after(self) -> None:
-        """Show the warped volume over the fixed one, half transparent, and its outlines and match map."""
-        self._show_volumes(self._nodes.warped, after=True)
+        """Do `draw_after` at once."""
+        do_at_once(self.draw_after())
 
     def show_fixed(self) -> None:
+        """Do `draw_fixed` at once."""
+        do_at_once(self.draw_fixed())
+
+    def draw_before(self) -> Parts[None]:
+        """Show the unregistered moving volume over the fixed one, half transparent, and its outlines and match map."""
+        return self._draw_volumes(self._nodes.moving, after=False)
+
+    def draw_after(self) -> Parts[None]:
+        """Show the warped volume over the fixed one, half transparent, and its outlines and match map."""
+        return self._draw_volumes(self._nodes.warped, after=True)
+
+    def draw_fixed(self) -> Parts[None]:
         """Show the fixed volume alone; outlines and match map are those of the warped structures."""
-        self._show_volumes(None, after=True)
+        return self._draw_volumes(None, after=True)
 
     def show_opaque(self, on: bool) -> None:
         """Show the moving or warped volume without the fixed one below it; off: as transparent as before."""
@@ -99,11 +115,11 @@ class ResultDisplay:
 
     def replace_nodes(self, nodes: RegistrationNodes) -> None:
         """Display other nodes of the same registration; `restore` still restores what the views showed at first."""
-        self._hide_overlays()
+        self._hide_everything()
         self._nodes = nodes
         self._grid = DeformationGrid(self._scene, nodes.transform)
         self._map = MapDisplay(self._scene, nodes.transform)
-        self._show_volumes(nodes.warped if self._after else nodes.moving, after=self._after)
+        do_at_once(self._draw_volumes(nodes.warped if self._after else nodes.moving, after=self._after))
 
     def show_in_new_views(self) -> None:
         """Show the same in the slice views that were opened meanwhile; the others are not changed."""
@@ -125,6 +141,10 @@ class ResultDisplay:
         self._foreground.restore()
 
     def show_grid(self, on: bool, kind: GridKind = GridKind.GRID, title: str = "") -> None:
+        """Do `draw_grid` at once."""
+        do_at_once(self.draw_grid(on, kind, title))
+
+    def draw_grid(self, on: bool, kind: GridKind = GridKind.GRID, title: str = "") -> Parts[None]:
         """Draw the deformation in the slice views, colored by displacement. title: of the legend, see
         `DeformationGrid.add_legend`; without one none.
 
@@ -133,7 +153,7 @@ class ResultDisplay:
         Raises InputError if the transform is no longer a displacement field.
         """
         if on:
-            self._grid.show(self._fixed_geometry(), kind)
+            yield from self._grid.draw(self._fixed_geometry(), kind)
             if title:
                 self._grid.add_legend(title)
         else:
@@ -142,24 +162,33 @@ class ResultDisplay:
         self._hide_or_show_segmentations()
 
     def show_outlines(self, on: bool, titles: OutlineTitles | None = None) -> None:
+        """Do `draw_outlines` at once."""
+        do_at_once(self.draw_outlines(on, titles))
+
+    def draw_outlines(self, on: bool, titles: OutlineTitles | None = None) -> Parts[None]:
         """Draw the fixed structures as broad, white lines, the moving or warped ones as narrow lines in their colors.
 
         The moving structures after `show_before`, the warped ones after `show_after`. Missing ones are skipped.
         titles: words of the legend; without them none. Raises InputError for label maps that cannot be read.
         """
         self._outlines_on, self._outline_titles = on, titles
-        if on:
-            fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
-            styles = ((fixed, FIXED_LINE, 0), (other, OTHER_LINE, 2 if self._after else 1))
-            drawn = [(node, style, number) for node, style, number in styles if node is not None]
-            self._outlines.show([(node, style) for node, style, _ in drawn])
-            if titles is not None:
-                self._outlines.add_legend([titles[number] for _, _, number in drawn])
-        else:
-            self._outlines.hide()
+        lines = self._list_lines() if on else {}
+        yield from self._outlines.draw(list(lines.values()))
+        if titles is not None:
+            self._outlines.add_legend([titles[number] for number in lines])
         self._hide_or_show_segmentations()
 
+    def _list_lines(self) -> dict[int, tuple[Any, LineStyle]]:
+        """Return the segmentations whose outlines belong to the picture, by the number of their title."""
+        fixed, other = self._nodes.fixed_segmentation, self._other_segmentation()
+        lines = {0: (fixed, FIXED_LINE), 2 if self._after else 1: (other, OTHER_LINE)}
+        return {number: (node, style) for number, (node, style) in lines.items() if node is not None}
+
     def show_match(self, on: bool) -> None:
+        """Do `draw_match` at once."""
+        do_at_once(self.draw_match(on))
+
+    def draw_match(self, on: bool) -> Parts[None]:
         """Show the match map: white where fixed and moving (or warped) structures agree, red where they differ.
 
         Shows nothing unless there are both segmentations. Raises InputError if they have no structure in common.
@@ -173,7 +202,9 @@ class ResultDisplay:
         self._match_map = []
         other = self._other_segmentation()
         if on and self._nodes.fixed_segmentation is not None and other is not None:
-            self._match_map = self._add_match_map(other)
+            self._match_map = yield from add_match_map(
+                self._scene, self._nodes.fixed_segmentation, other, self._fixed_geometry()
+            )
             self._labels.show(self._match_map[0], MATCH_OPACITY)
         self._hide_or_show_segmentations()
 
@@ -199,21 +230,28 @@ class ResultDisplay:
 
     def restore(self) -> None:
         """Switch everything off: the views and the user's nodes are again as they were before."""
-        self._hide_overlays()
+        self._hide_everything()
         self.restore_volumes()
 
-    def _hide_overlays(self) -> None:
-        self.show_match(False)
-        self.hide_map()
-        self.show_outlines(False)
+    def _hide_everything(self) -> None:
+        do_at_once(self.hide_overlays())
         self.show_grid(False)
 
-    def _show_volumes(self, foreground: Any, after: bool) -> None:
+    def hide_overlays(self) -> Parts[None]:
+        """Hide outlines, match map and map of the deformation, in parts; the grid stays."""
+        yield from self.draw_match(False)
+        self.hide_map()
+        yield from self.draw_outlines(False)
+
+    def _draw_volumes(self, foreground: Any, after: bool) -> Parts[None]:
+        switched, has_match = after != self._after, bool(self._match_map)
+        if switched:  # what belongs to one volume is not drawn over the other
+            yield from self._outlines.keep([line for number, line in self._list_lines().items() if number == 0])
+            yield from self.draw_match(False)
         fixed_id = self._nodes.fixed.GetID()
         is_new_background = any(
             node.GetBackgroundVolumeID() != fixed_id for node in iterate_composite_nodes(self._logic)
         )
-        switched = after != self._after
         self._after = after
         self._foreground_node = foreground
         self._background.show(self._nodes.fixed)
@@ -222,9 +260,9 @@ class ResultDisplay:
             for slice_logic in iterate_slice_logics(self._logic):
                 self._fit(slice_logic)
         if switched and self._outlines_on:
-            self.show_outlines(True, self._outline_titles)
-        if switched and self._match_map:
-            self.show_match(True)
+            yield from self.draw_outlines(True, self._outline_titles)
+        if switched and has_match:
+            yield from self.draw_match(True)
 
     def _fit(self, slice_logic: Any) -> None:
         width, height, _ = slice_logic.GetSliceNode().GetDimensions()
@@ -232,6 +270,8 @@ class ResultDisplay:
 
     def _hide_or_show_segmentations(self) -> None:
         """Do not draw the segmentations while there is something that their fills would cover."""
+        if self._keeps_hidden:
+            return
         if not (self._grid_on or self._outlines_on or self._match_map or self._map.node):
             self._hidden.restore()
             return
@@ -239,28 +279,22 @@ class ResultDisplay:
         segmentations = (nodes.fixed_segmentation, nodes.moving_segmentation, nodes.warped_segmentation)
         self._hidden.hide([node for node in segmentations if node is not None])
 
+    @contextlib.contextmanager
+    def keep_hidden(self) -> Iterator[None]:
+        """Draw the segmentations again, or not, at the end of the block: with many structures, each change takes long.
+
+        What is drawn in the block may cover them, or be covered, until then.
+        """
+        self._keeps_hidden = True
+        try:
+            yield
+        finally:
+            self._keeps_hidden = False
+            self._hide_or_show_segmentations()
+
     def _other_segmentation(self) -> Any:
         return self._nodes.warped_segmentation if self._after else self._nodes.moving_segmentation
 
     def _fixed_geometry(self) -> Geometry:
         shape = image_array(self._nodes.fixed).shape
         return Geometry(shape, world_affine(self._nodes.fixed))
-
-    def _add_match_map(self, other: Any) -> list[Any]:
-        geometry = self._fixed_geometry()
-        fixed = segmentation_from_node(self._nodes.fixed_segmentation)
-        labels = compute_match_map(fixed, segmentation_from_node(other), geometry)
-        colors = add_hidden_node(self._scene, "vtkMRMLColorTableNode", "Match and mismatch colors")
-        colors.SetTypeToUser()
-        colors.SetNumberOfColors(3)
-        colors.SetColor(0, "background", 0, 0, 0, 0)
-        colors.SetColor(MATCH, "match", 1, 1, 1, 1)
-        colors.SetColor(MISMATCH, "mismatch", 1, 0, 0, 1)
-        node = add_hidden_node(self._scene, "vtkMRMLLabelMapVolumeNode", "Match and mismatch")
-        node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
-        node.SetAndObserveImageData(image_data(labels))
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-        node.GetDisplayNode().SetHideFromEditors(True)
-        node.GetDisplayNode().SetSaveWithScene(False)
-        return [node, colors]
