@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from ..geometry.geometry import FloatArray, Geometry, apply_affine, homogeneous
 from ..geometry.transforms import DisplacementField
+from ..parts import Parts, do_at_once
 from .settings import REVIEW
 
 _SLICES_AT_ONCE = 16
+_PART_VOXELS = 1 << 18
+"""Voxels or cells that are looked at in one part. Chosen, so that it takes a few ten milliseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,19 @@ def compute_deformation_maps(field: DisplacementField, volume: Geometry) -> Defo
 
     No folded cell whose center lies in the volume is lost on a coarser grid.
     """
+    return do_at_once(compute_deformation_maps_in_parts(field, volume))
+
+
+def compute_deformation_maps_in_parts(field: DisplacementField, volume: Geometry) -> Parts[DeformationMaps]:
+    """Do `compute_deformation_maps` in parts of some slices."""
     geometry = coarsen_geometry(volume, REVIEW.most_map_voxels)
     lengths, determinants = np.empty((2, *geometry.shape), dtype=np.float32)
+    slices = max(1, _PART_VOXELS // (geometry.shape[1] * geometry.shape[2]))
     for k in range(geometry.shape[0]):
         lengths[k], determinants[k] = _sample_slice(field, geometry, k)
-    _mark_folds(determinants, geometry, field)
+        if k % slices == slices - 1:
+            yield
+    yield from _mark_folds(determinants, geometry, field)
     return DeformationMaps(geometry, lengths, determinants)
 
 
@@ -126,9 +137,9 @@ def _compute_determinants(m: FloatArray) -> FloatArray:
     )
 
 
-def _mark_folds(determinants: FloatArray, geometry: Geometry, field: DisplacementField) -> None:
+def _mark_folds(determinants: FloatArray, geometry: Geometry, field: DisplacementField) -> Parts[None]:
     """Lower the determinants to the smallest of the folded cell around a voxel, or of those with their center in it."""
-    cells, values = find_folded_cells(field)
+    cells, values = yield from _find_folded_cells_in_parts(field)
     if not len(cells):
         return
     centers = apply_affine(field.affine, cells[:, ::-1] + 0.5)
@@ -150,17 +161,27 @@ def find_folded_cells(field: DisplacementField) -> tuple[NDArray[np.int64], Floa
 
     Returns their indices (n, 3) in the order k, j, i and the smallest determinant of each (n).
     """
+    return do_at_once(_find_folded_cells_in_parts(field))
+
+
+def _find_folded_cells_in_parts(field: DisplacementField) -> Parts[tuple[NDArray[np.int64], FloatArray]]:
     residual = field.array if field.outside is None else field.compute_residual()
     scale = 1.0 if field.outside is None else float(np.linalg.det(field.outside.matrix[:3, :3]))
     to_cells = np.linalg.inv(field.affine[:3, :3]).astype(np.float32)
     cells, values = [np.empty((0, 3), dtype=np.int64)], [np.empty(0, dtype=np.float32)]
+    done = 0
     for first in range(0, len(residual) - 1, _SLICES_AT_ONCE):
         slab = residual[first : first + _SLICES_AT_ONCE + 1]
-        suspects = np.argwhere(_may_fold(slab, field.geometry.spacing_mm))
+        steep = _may_fold(slab, field.geometry.spacing_mm)
+        suspects = np.argwhere(steep)
         smallest = _find_smallest_determinants(slab, suspects, to_cells) * scale
         folded = smallest <= 0
         cells.append(suspects[folded] + (first, 0, 0))
         values.append(smallest[folded])
+        done += steep.size
+        if done >= _PART_VOXELS:
+            done = 0
+            yield
     return np.concatenate(cells), np.concatenate(values)
 
 

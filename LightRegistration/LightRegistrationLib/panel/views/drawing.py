@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...core.parts import Parts
 from ...scene.display.deformation_grid import GridKind
 from ...scene.display.deformation_maps import MapKind
-from ...scene.display.parts import Parts
 from ...scene.display.result_display import ResultDisplay
 from ..translation import translate
 from .view_content import Overlay, Picture
@@ -19,7 +19,8 @@ def draw_overlay(display: ResultDisplay, overlay: Overlay, on: bool) -> Parts[No
     elif overlay == Overlay.MATCH:
         yield from display.draw_match(on)
     elif overlay in _MAPS and on:
-        display.show_map(_MAPS[overlay], _make_map_title(overlay), translate("LightRegistration", "folded"))
+        folded_name = translate("LightRegistration", "folded")
+        yield from display.draw_map(_MAPS[overlay], _make_map_title(overlay), folded_name)
     else:
         display.hide_map()
 

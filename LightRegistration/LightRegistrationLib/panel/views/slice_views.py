@@ -14,9 +14,9 @@ from slicer.util import VTKObservationMixin
 
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.transforms import DisplacementField
+from ...core.parts import Parts
 from ...scene.display.comparison import Comparison
 from ...scene.display.hidden_segmentations import HiddenSegmentations, restore_hidden_segmentations
-from ...scene.display.parts import Parts
 from ...scene.display.preview import add_preview, remove_preview
 from ...scene.display.result_display import ResultDisplay
 from ...scene.nodes.results import RegistrationNodes, find_registration_nodes

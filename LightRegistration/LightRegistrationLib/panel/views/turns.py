@@ -8,7 +8,7 @@ from typing import Any
 import qt
 
 from ...core.errors import InputError
-from ...scene.display.parts import Parts
+from ...core.parts import Parts
 
 
 class Turns:

@@ -11,11 +11,11 @@ import slicer
 
 from ...core.geometry.geometry import FloatArray, Geometry, homogeneous
 from ...core.geometry.transforms import AffineTransform, DisplacementField
+from ...core.parts import Parts
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node, set_field
 from .deformation_maps import find_round_width
 from .legends import add_legend
-from .parts import Parts
 
 _CELLS_ALONG_LONGEST_SIDE = 20
 _MOST_SAMPLES = 50_000

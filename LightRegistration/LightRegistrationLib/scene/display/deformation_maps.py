@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.geometry.geometry import FloatArray, Geometry
-from ...core.review.deformation_maps import DeformationMaps, compute_deformation_maps
+from ...core.parts import Parts
+from ...core.review.deformation_maps import DeformationMaps, compute_deformation_maps_in_parts
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.matrices import vtk_matrix
 from ..nodes.removal import remove_with_display
@@ -68,14 +69,14 @@ class MapDisplay:
         """The label map of the bands, for the label layer of the views; None while no map is shown."""
         return self._nodes[0] if self._nodes else None
 
-    def show(self, kind: MapKind, folded_name: str, fixed_geometry: Geometry) -> None:
-        """Add the nodes of a map in place of an earlier one. folded_name: of the folded band.
+    def draw(self, kind: MapKind, folded_name: str, fixed_geometry: Geometry) -> Parts[None]:
+        """Add the nodes of a map in place of an earlier one, in parts. folded_name: of the folded band.
 
         fixed_geometry: grid of the fixed volume in the world. Raises InputError for a transform that is not a
         displacement field.
         """
         self.hide()
-        maps = self._compute(fixed_geometry)
+        maps = yield from self._compute(fixed_geometry)
         if kind is MapKind.LENGTHS:
             values, bands = maps.lengths_mm, make_length_bands(float(maps.lengths_mm.max()))
         else:
@@ -104,11 +105,12 @@ class MapDisplay:
             remove_with_display(self._scene, node)
         self._nodes = []
 
-    def _compute(self, fixed_geometry: Geometry) -> DeformationMaps:
+    def _compute(self, fixed_geometry: Geometry) -> Parts[DeformationMaps]:
         time = self._transform.GetTransformToWorldMTime()
         if self._computed is None or self._computed[0] != time:
             field = field_from_transform_node(self._transform)
-            self._computed = time, compute_deformation_maps(field, fixed_geometry)
+            maps = yield from compute_deformation_maps_in_parts(field, fixed_geometry)
+            self._computed = time, maps
         return self._computed[1]
 
 

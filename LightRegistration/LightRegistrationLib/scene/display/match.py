@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ...core.errors import InputError
 from ...core.geometry.geometry import Geometry
 from ...core.geometry.volume import Segment, Segmentation, match_segments
+from ...core.parts import Parts, do_at_once
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.matrices import vtk_matrix
 from ..nodes.segmentations import segmentation_from_node
 from ..nodes.volumes import image_data
-from .parts import Parts, do_at_once
 
 MATCH, MISMATCH = 1, 2
 _MOST_LOOKED_UP = 1 << 16

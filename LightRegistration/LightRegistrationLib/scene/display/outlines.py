@@ -8,13 +8,13 @@ from typing import Any
 
 import slicer
 
+from ...core.parts import Parts, do_at_once
 from ..nodes.hidden_nodes import add_hidden_node
 from ..nodes.removal import remove_segmentation_silently, remove_with_display
 from ..nodes.segmentations import segmentation_from_node, set_segmentation
 from ..nodes.sharing import list_segment_ids, share_segments
 from ..nodes.voxel_watch import VoxelWatch
 from .legends import add_legend
-from .parts import Parts, do_at_once
 
 Color = tuple[float, float, float]
 

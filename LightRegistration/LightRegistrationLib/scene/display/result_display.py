@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...core.geometry.geometry import Geometry
+from ...core.parts import Parts, do_at_once
 from ..nodes.removal import remove_with_display
 from ..nodes.results import RegistrationNodes
 from ..nodes.volumes import image_array, world_affine
@@ -18,7 +19,6 @@ from .deformation_maps import MAP_OPACITY, MapDisplay, MapKind
 from .hidden_segmentations import HiddenSegmentations
 from .match import add_match_map
 from .outlines import FIXED_LINE, OTHER_LINE, LineStyle, Outlines
-from .parts import Parts, do_at_once
 from .slice_layers import BACKGROUND, FOREGROUND, LABEL, SliceLayers, iterate_composite_nodes, iterate_slice_logics
 
 OutlineTitles = tuple[str, str, str]
@@ -209,14 +209,18 @@ class ResultDisplay:
         self._hide_or_show_segmentations()
 
     def show_map(self, kind: MapKind, title: str, folded_name: str) -> None:
+        """Do `draw_map` at once."""
+        do_at_once(self.draw_map(kind, title, folded_name))
+
+    def draw_map(self, kind: MapKind, title: str, folded_name: str) -> Parts[None]:
         """Show a map of the deformation with its legend. title: of the legend. folded_name: of the folded band in it.
 
         The whole displacement is meant, the initial alignment included; determinants are those of the map fixed ->
         moving. Raises InputError if the transform is no longer a displacement field.
         """
-        self.show_match(False)
+        yield from self.draw_match(False)
         self.hide_map()
-        self._map.show(kind, folded_name, self._fixed_geometry())
+        yield from self._map.draw(kind, folded_name, self._fixed_geometry())
         self._labels.show(self._map.node, MAP_OPACITY)
         self._map.add_legend(title)
         self._hide_or_show_segmentations()

@@ -11,6 +11,7 @@ from LightRegistrationLib.core.geometry.transforms import AffineTransform, Displ
 from LightRegistrationLib.core.review.deformation_maps import (
     coarsen_geometry,
     compute_deformation_maps,
+    compute_deformation_maps_in_parts,
     find_folded_cells,
 )
 
@@ -41,6 +42,16 @@ def test_lengths_and_determinants_of_an_affine_field(has_outside: bool) -> None:
     lengths = np.linalg.norm(apply_affine(MATRIX, points) - points, axis=-1)
     np.testing.assert_allclose(maps.lengths_mm, lengths, atol=2e-3)
     np.testing.assert_allclose(maps.determinants, np.linalg.det(MATRIX[:3, :3]), atol=1e-3)
+
+
+def test_maps_of_a_large_volume_come_in_several_parts() -> None:
+    grid = Geometry((6, 7, 8), np.diag([10.0, 12.0, 14.0, 1.0]))
+    field = field_of(MATRIX, grid)
+    small, large = (Geometry((n, n, n), homogeneous(np.eye(3) * 60 / n, (5, 5, 5))) for n in (12, 80))
+    assert len(list(compute_deformation_maps_in_parts(field, small))) == 0
+    assert len(list(compute_deformation_maps_in_parts(field, large))) > 1
+    maps = compute_deformation_maps(field, large)
+    np.testing.assert_allclose(maps.determinants[::9, ::9, ::9], np.linalg.det(MATRIX[:3, :3]), atol=1e-3)
 
 
 def test_determinants_of_a_curved_field() -> None:
