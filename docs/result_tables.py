@@ -2,15 +2,15 @@
 
     .venv/bin/python docs/result_tables.py
 
-Reads what comparison.py, cpu_time.py, ablation.py, critic_forms.py and student_sizes.py left in
+Reads what comparison.py, cpu_time.py, ablation.py, breathing.py, critic_forms.py and student_sizes.py left in
 Testing/Benchmarks/results.
 Between the comments `<!-- results KIND -->` and `<!-- end -->` stands what KIND names:
 
 - `overview`: the main measure of each set, a row for each method; `overview short` leaves out the second rows of the
   peers, which start from our affine stage;
 - `set NAME: COLUMNS`: measures of one set;
-- `words`, `cpu time`, `ablation`, `critic forms`, `student sizes`: taken over from comparison.md, cpu_time.md,
-  ablation.md, critic_forms.md and student_sizes.md.
+- `words`, `cpu time`, `ablation`, `breathing`, `critic forms`, `student sizes`: taken over from comparison.md,
+  cpu_time.md, ablation.md, breathing.md, critic_forms.md and student_sizes.md.
 
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
@@ -27,7 +27,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "Testing" / "Benchmarks" / "results"
 RESEARCHER = REPOSITORY / "docs" / "researcher"
 PAGES = (REPOSITORY / "README.md", RESEARCHER / "results.md", RESEARCHER / "training.md")
-WHOLE_FILES = {name: f"{name.replace(' ', '_')}.md" for name in ("ablation", "critic forms", "student sizes")}
+WHOLE_FILES = {
+    name: f"{name.replace(' ', '_')}.md" for name in ("ablation", "breathing", "critic forms", "student sizes")
+}
 BLOCK = re.compile(r"(?P<begin><!-- results (?P<kind>[^\n]+) -->\n)(?P<content>.*?)(?P<end><!-- end -->)", re.DOTALL)
 SETS = {
     "brain": ("brain T1, Dice", "dice"),

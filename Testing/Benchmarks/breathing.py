@@ -123,8 +123,9 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> Any:
         rises = sorted({row["rise_mm"] for row in own})
         means = [np.mean([row["tre_mm"] for row in own if row["rise_mm"] == rise]) for rise in rises]
         axes.plot(rises, means, "o-", label=METHODS[method].title)
-    axes.set(xlabel="rise of the diaphragm, mm", ylabel="TRE in the lungs, mm", yscale="log")
-    axes.grid(alpha=0.3, which="both")
+    axes.set(xlabel="rise of the diaphragm, mm", ylabel="TRE in the lungs, mm")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
 
