@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import weakref
 from typing import Any
 
 from PySide6 import QtCore
@@ -11,9 +12,18 @@ from .contract import ClassContract, get_argument_types
 from .signals import list_native_signals
 from .values import convert_value
 
+_derived: weakref.WeakKeyDictionary[type, ClassContract] = weakref.WeakKeyDictionary()
+
 
 def derive_contract(native: QtCore.QObject) -> ClassContract:
-    """Derive the contract of a class that the listing lacks (QHeaderView, QEventLoop ...) from PySide."""
+    """Derive the contract of a class that the listing lacks (QHeaderView, QEventLoop ...) from PySide, once."""
+    contract = _derived.get(type(native))
+    if contract is None:
+        contract = _derived[type(native)] = _derive(native)
+    return contract
+
+
+def _derive(native: QtCore.QObject) -> ClassContract:
     meta = native.metaObject()
     properties = {
         meta.property(i).name(): (meta.property(i).typeName(), "rw" if meta.property(i).isWritable() else "r")
