@@ -22,6 +22,7 @@ from ...core.files.transform_parameters import (
     check_hdf5_transform,
     check_transform_parameters,
 )
+from ...core.geometry.nifti_positions import list_position_warnings
 from ...core.geometry.transforms import AffineTransform
 from ..nodes.transforms import affine_from_transform_node, find_grid, is_finite_transform, use_linear_interpolation
 from .file_checks import (
@@ -36,7 +37,6 @@ from .file_checks import (
 from .hdf5_links import check_hdf5_links
 from .messages import capture_messages
 from .plain_names import copy_to_plain_name, has_plain_name
-from .positions import list_position_warnings
 from .volume_loading import check_header
 
 _AFFINE_BASE, _AFFINE = b"MatrixOffsetTransformBase_", b"AffineTransform_"

@@ -16,12 +16,12 @@ from ...core.files.metaimage import check_meta
 from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
 from ...core.files.nrrd import check_nrrd
 from ...core.files.text_header import NRRD_SUFFIXES, read_text_header
+from ...core.geometry.nifti_positions import list_position_warnings
 from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
 from .file_checks import VOLUME_SUFFIXES, OnWarning, check_file, get_stem, log_warning, report_os_errors
 from .itk_reading import read_files
 from .messages import capture_messages
 from .plain_names import copy_to_plain_name, has_plain_name
-from .positions import list_position_warnings
 from .reader_limits import check_reader_limits
 
 _MAX_EXACT_FLOAT32 = 2**24

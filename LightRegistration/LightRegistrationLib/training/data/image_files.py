@@ -18,12 +18,11 @@ from ...core.files.metaimage import check_meta
 from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
 from ...core.files.nrrd import check_nrrd
 from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES
-from ...core.geometry.geometry import Geometry, apply_affine, check_plausible, homogeneous
+from ...core.geometry.geometry import Geometry, check_plausible, homogeneous
+from ...core.geometry.nifti_positions import list_position_warnings
 from ...core.geometry.volume import Volume
 
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
-_MAX_DIFFERENCE_VOXELS = 0.5
-"""Positions that differ by less, at the corners, count as equal, as where `register` reads them."""
 
 OnWarning = Callable[[str], None]
 """Called with one line for the user, which names the file, if something in a file may be read wrongly."""
@@ -121,31 +120,5 @@ def _readable_copy(path: Path) -> Iterator[Path]:
 
 
 def _list_position_warnings(path: Path, geometry: Geometry) -> Iterator[str]:
-    """Yield a warning if the positions of a NIfTI file disagree with each other or with the grid as it was read.
-
-    The same as `scene.files.positions`, which training must not import.
-    """
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        return
-    header = read_nifti_header(path)
-    to_mm = np.diag([header.unit_mm] * 3 + [1.0])
-    forms = {"qform": header.qform, "sform": header.sform}
-    given = {name: to_mm @ form for name, form in forms.items() if form is not None}
-    if not given or min(header.spacing) < 0:  # has a warning of its own
-        return
-    corners = apply_affine(geometry.inverse_affine, geometry.corners_mm)
-    distances = {
-        name: float(np.linalg.norm(apply_affine(form, corners) - geometry.corners_mm, axis=1).max())
-        for name, form in given.items()
-    }
-    tolerance = _MAX_DIFFERENCE_VOXELS * float(geometry.spacing_mm.min())
-    used = min(distances, key=lambda name: distances[name])
-    if distances[used] > tolerance:
-        yield f"the header contradicts itself; the volume was read {distances[used]:.1f} mm away from its {used}"
-    elif max(distances.values()) > tolerance:
-        sides = {np.sign(np.linalg.det(form[:3, :3])) for form in given.values()}
-        exchanged = ", and left and right may be exchanged" if len(sides) > 1 else ""
-        yield (
-            f"the two positions in the header (qform and sform) disagree by up to {max(distances.values()):.1f} mm; "
-            f"the {used} was used{exchanged}"
-        )
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        yield from list_position_warnings(read_nifti_header(path), geometry)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.files.nifti_header import NiftiHeader
-from ...core.geometry.geometry import Geometry
+from ..files.nifti_header import NiftiHeader
+from .geometry import Geometry
 
 MAX_DIFFERENCE_VOXELS = 0.5
 """Positions that differ by less, at the corners, count as equal. Chosen: headers hold seven digits."""
