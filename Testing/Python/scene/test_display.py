@@ -471,8 +471,8 @@ def test_without_segmentations_there_is_an_overlay_only(application, scene, view
 
 
 @pytest.mark.parametrize("leaving", ["fixed", "warped", "fixed_segmentation", "warped_segmentation", "transform"])
-def test_a_displayed_node_can_be_removed(application, scene, view, leaving: str) -> None:
-    """The panel restores the views when a node of the result is about to be removed."""
+def test_a_displayed_node_can_be_removed(application, scene, view, leaving: str, capfd) -> None:
+    """Views are restored when any node is about to be removed, also one that draws: VTK prints what fails in that."""
     _, nodes = registered(scene, share=0.5)
     display = ResultDisplay(application.logic, nodes)
     display.show_after()
@@ -489,6 +489,7 @@ def test_a_displayed_node_can_be_removed(application, scene, view, leaving: str)
     assert composite.GetLabelVolumeID() is None
     display.restore()
     assert not [i for i in node_ids(scene) if scene.GetNodeByID(i).GetName().endswith("outlines")]
+    assert "Error" not in capfd.readouterr().err
 
 
 def test_switching_many_times_is_safe(application, scene, view) -> None:

@@ -114,12 +114,12 @@ class DeformationGrid:
     def hide(self) -> None:
         """Remove the grid from the slice views."""
         self._remove_legend()
-        if self._grid_node is not None:
-            colors = self._grid_node.GetDisplayNode().GetColorNode()
-            remove_with_display(self._scene, self._grid_node)
+        node, self._grid_node = self._grid_node, None
+        if node is not None:
+            colors = node.GetDisplayNode().GetColorNode()
+            remove_with_display(self._scene, node)
             if colors is not None:  # made for this grid only
                 self._scene.RemoveNode(colors)
-        self._grid_node = None
 
 
 def _make_hidden_colors(display: Any) -> None:

@@ -101,9 +101,9 @@ class MapDisplay:
 
     def hide(self) -> None:
         """Remove the map and its legend."""
-        for node in self._nodes:
+        nodes, self._nodes = self._nodes, []
+        for node in nodes:
             remove_with_display(self._scene, node)
-        self._nodes = []
 
     def _compute(self, fixed_geometry: Geometry) -> Parts[DeformationMaps]:
         time = self._transform.GetTransformToWorldMTime()

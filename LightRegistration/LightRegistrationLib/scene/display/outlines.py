@@ -97,7 +97,8 @@ class Outlines:
         for drawing in list(self._drawings):
             if not any(drawing.still_draws(node, style) for node, style in lines):
                 yield from drawing.remove(self._scene)
-                self._drawings.remove(drawing)
+                if drawing in self._drawings:  # an observer of the scene may have removed the rest
+                    self._drawings.remove(drawing)
 
     def add_legend(self, titles: Sequence[str]) -> None:
         """Add a legend of the outlines that are drawn, in place of an earlier one. titles: what each node shows.
@@ -127,9 +128,9 @@ class Outlines:
             self.add_legend(self._titles)
 
     def _remove_legend(self) -> None:
-        for node in self._legend:
+        nodes, self._legend = self._legend, []
+        for node in nodes:
             remove_with_display(self._scene, node)
-        self._legend = []
 
     def hide(self) -> None:
         """Remove the outlines and their legend."""

@@ -195,11 +195,11 @@ class ResultDisplay:
         """
         if on:
             self.hide_map()
-        if self._match_map:
+        nodes, self._match_map = self._match_map, []  # first, since an observer of the scene may call this again
+        if nodes:
             self._labels.restore()
-        for node in self._match_map:
+        for node in nodes:
             remove_with_display(self._scene, node)
-        self._match_map = []
         other = self._other_segmentation()
         if on and self._nodes.fixed_segmentation is not None and other is not None:
             self._match_map = yield from add_match_map(
