@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import expm
 from scipy.special import expit
 
+from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.images.settings import ImageVariation
@@ -94,3 +97,12 @@ def make_generator(seed: int = 0) -> torch.Generator:
 def pairs_of(source: ImageSource, count: int) -> list[Pair]:
     generator = make_generator()
     return [source.draw(generator) for _ in range(count)]
+
+
+def refusal(call: Callable[..., object], *arguments: object) -> str:
+    """Call what has to refuse its arguments; its line."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message

@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.parts import Parts
 from ...core.review.deformation_maps import DeformationMaps, compute_deformation_maps_in_parts
-from ..nodes.hidden_nodes import add_hidden_node
-from ..nodes.matrices import vtk_matrix
+from ..nodes.hidden_nodes import add_hidden_label_map
 from ..nodes.removal import remove_with_display
 from ..nodes.transforms import field_from_transform_node
-from ..nodes.volumes import image_data
 from .legends import add_legend
 
 Color = tuple[float, float, float]
@@ -81,7 +79,9 @@ class MapDisplay:
             values, bands = maps.lengths_mm, make_length_bands(float(maps.lengths_mm.max()))
         else:
             values, bands = maps.determinants, make_determinant_bands(folded_name)
-        self._nodes = _add_nodes(self._scene, find_bands(values, bands), maps.geometry, bands)
+        colors = [(" ", 0, 0, 0, 0), *((band.name, *band.color, band.opacity) for band in bands)]
+        labels = find_bands(values, bands)
+        self._nodes = add_hidden_label_map(self._scene, "Deformation map", labels, maps.geometry, colors)
 
     def add_legend(self, title: str) -> None:
         """Add the legend. Call it when the views show the map: they draw legends of what they show at that moment."""
@@ -155,21 +155,3 @@ def find_bands(values: FloatArray, bands: Sequence[Band]) -> NDArray[np.uint8]:
     """Return for each value the number of its band, from 1."""
     edges = np.array([band.upper for band in bands[:-1]], dtype=np.float32)
     return (np.searchsorted(edges, values, side="right") + 1).astype(np.uint8)
-
-
-def _add_nodes(scene: Any, labels: NDArray[np.uint8], geometry: Geometry, bands: Sequence[Band]) -> list[Any]:
-    colors = add_hidden_node(scene, "vtkMRMLColorTableNode", "Deformation map colors")
-    colors.SetTypeToUser()
-    colors.SetNumberOfColors(len(bands) + 1)
-    colors.SetColor(0, " ", 0, 0, 0, 0)
-    for number, band in enumerate(bands, start=1):
-        colors.SetColor(number, band.name, *band.color, band.opacity)
-    node = add_hidden_node(scene, "vtkMRMLLabelMapVolumeNode", "Deformation map")
-    node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
-    node.SetAndObserveImageData(image_data(labels))
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
-    display.SetHideFromEditors(True)
-    display.SetSaveWithScene(False)
-    return [node, colors]

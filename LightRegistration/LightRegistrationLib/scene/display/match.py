@@ -12,12 +12,11 @@ from ...core.errors import InputError
 from ...core.geometry.geometry import Geometry
 from ...core.geometry.volume import Segment, Segmentation, match_segments
 from ...core.parts import Parts, do_at_once
-from ..nodes.hidden_nodes import add_hidden_node
-from ..nodes.matrices import vtk_matrix
+from ..nodes.hidden_nodes import LabelColor, add_hidden_label_map
 from ..nodes.segmentations import segmentation_from_node
-from ..nodes.volumes import image_data
 
 MATCH, MISMATCH = 1, 2
+_COLORS: Sequence[LabelColor] = (("background", 0, 0, 0, 0), ("match", 1, 1, 1, 1), ("mismatch", 1, 0, 0, 1))
 _MOST_LOOKED_UP = 1 << 16
 """Label values below are looked up in a table; larger ones, which are rare, are searched for."""
 PART_VOXELS = 1 << 19
@@ -70,20 +69,7 @@ def add_match_map(scene: Any, fixed_node: Any, other_node: Any, geometry: Geomet
     """
     fixed, other = segmentation_from_node(fixed_node), segmentation_from_node(other_node)
     labels = yield from compute_match_map_in_parts(fixed, other, geometry)
-    colors = add_hidden_node(scene, "vtkMRMLColorTableNode", "Match and mismatch colors")
-    colors.SetTypeToUser()
-    colors.SetNumberOfColors(3)
-    colors.SetColor(0, "background", 0, 0, 0, 0)
-    colors.SetColor(MATCH, "match", 1, 1, 1, 1)
-    colors.SetColor(MISMATCH, "mismatch", 1, 0, 0, 1)
-    node = add_hidden_node(scene, "vtkMRMLLabelMapVolumeNode", "Match and mismatch")
-    node.SetIJKToRASMatrix(vtk_matrix(geometry.affine))
-    node.SetAndObserveImageData(image_data(labels, shared=True))
-    node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-    node.GetDisplayNode().SetHideFromEditors(True)
-    node.GetDisplayNode().SetSaveWithScene(False)
-    return [node, colors]
+    return add_hidden_label_map(scene, "Match and mismatch", labels, geometry, _COLORS)
 
 
 def _group_by_layers(pairs: Sequence[tuple[Segment, Segment]]) -> dict[tuple[int, int], list[tuple[int, int]]]:

@@ -11,23 +11,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine
 from LightRegistrationLib.training.data.image_files import read_image
 
-from ..scan_files import header, to_itk, write
+from ..scan_files import header, refusal, to_itk, write
 
 
 def _ramp(shape: tuple[int, ...] = (6, 5, 4)) -> np.ndarray:
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-
-
-def _refusal(call, *arguments: object) -> str:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
@@ -57,7 +48,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, ending, share):
     noise = np.random.default_rng(1).normal(size=(12, 12, 12)).astype(np.float32)
     path = write(tmp_path / f"scan{ending}", noise, header(shape=(12, 12, 12)))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    assert str(path) in _refusal(read_image, path)
+    assert str(path) in refusal(read_image, path)
 
 
 def test_other_data_than_a_scalar_volume_are_refused(tmp_path):
@@ -67,7 +58,7 @@ def test_other_data_than_a_scalar_volume_are_refused(tmp_path):
     for name, image, said in (("four", four, "4 dimensions"), ("vector", vector, "5 dim"), ("flat", flat, "2 dim")):
         path = tmp_path / f"{name}.nii.gz"
         sitk.WriteImage(image, str(path))
-        message = _refusal(read_image, path)
+        message = refusal(read_image, path)
         assert str(path) in message
         assert said in message
 
@@ -76,12 +67,12 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "scan.nii.gz").write_text("not an image")
     (tmp_path / "scan.nrrd").mkdir()
     for name in ("scan.nii.gz", "scan.nrrd", "absent.nii.gz"):
-        assert name in _refusal(read_image, tmp_path / name)
+        assert name in refusal(read_image, tmp_path / name)
 
 
 def test_not_a_number_is_named(tmp_path):
     sitk.WriteImage(to_itk(np.full((6, 5, 4), np.nan, np.float32), header(shape=(6, 5, 4))), str(tmp_path / "a.nii.gz"))
-    assert "a.nii.gz" in _refusal(read_image, tmp_path / "a.nii.gz")
+    assert "a.nii.gz" in refusal(read_image, tmp_path / "a.nii.gz")
 
 
 SMALL = header(spacing_mm=(1.0, 2.0, 3.0), shape=(6, 5, 4))
@@ -190,5 +181,5 @@ def test_an_extension_in_capitals_is_known(tmp_path, capfd, name):
 def test_a_file_whose_geometry_is_not_known_is_refused(tmp_path, name):
     """ITK would read them: frames of DICOM 1 mm apart, pictures as one slice."""
     (tmp_path / name).write_bytes(bytes(128) + b"DICM")
-    message = _refusal(read_image, tmp_path / name)
+    message = refusal(read_image, tmp_path / name)
     assert message.startswith(f"{tmp_path / name}: a volume cannot be read from this kind of file; use .nii")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training.data.scans import image_stem, list_scans, read_manifest, read_table
 from LightRegistrationLib.training.sources import ImageSourceConfig
+
+from ..scan_files import refusal
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -19,14 +20,6 @@ def _touch(folder: Path, *names: str) -> None:
 def _table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     (folder / "scans.csv").write_bytes(text.encode(encoding))
     return folder / "scans.csv"
-
-
-def _refusal(call, *arguments: object) -> str:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("name", ["a.b.nii.gz", "a.b.nii", "a.b.NRRD", "a.b.mha"])
@@ -57,21 +50,21 @@ def test_a_folder_for_each_subject_with_equal_file_names_holds_different_subject
 def test_an_image_without_its_label_map_is_named(tmp_path):
     _touch(tmp_path, "a.nii.gz", "a_seg.nii.gz", "b.nii.gz")
     paths = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
-    message = _refusal(list_scans, paths, "{stem}_seg.nii.gz")
+    message = refusal(list_scans, paths, "{stem}_seg.nii.gz")
     assert message.startswith(f"{tmp_path / 'b.nii.gz'}: ")
     assert " b_seg.nii.gz " in message
-    assert "{case}_seg" in _refusal(list_scans, paths, "{case}_seg.nii.gz")
+    assert "{case}_seg" in refusal(list_scans, paths, "{case}_seg.nii.gz")
 
 
 def test_no_image_matches(tmp_path):
-    message = _refusal(ImageSourceConfig(files="*.mha").list_scans, tmp_path)
+    message = refusal(ImageSourceConfig(files="*.mha").list_scans, tmp_path)
     assert "*.mha" in message
     assert str(tmp_path) in message
 
 
 @pytest.mark.parametrize("pattern", ["/data/*.nii.gz", "a**b.nii.gz"])
 def test_a_pattern_that_is_none_is_named(tmp_path, pattern):
-    message = _refusal(ImageSourceConfig(files=pattern).list_scans, tmp_path)
+    message = refusal(ImageSourceConfig(files=pattern).list_scans, tmp_path)
     assert message.startswith(f"{tmp_path}: files = '{pattern}'")
 
 
@@ -111,14 +104,14 @@ def test_a_table_may_have_images_only(tmp_path):
 def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path, text, said):
     _touch(tmp_path, "a.nrrd")
     table = _table(tmp_path, text)
-    message = _refusal(read_table, table)
+    message = refusal(read_table, table)
     assert message.startswith(str(table))
     assert said in message
 
 
 def test_a_table_that_is_no_text_or_missing(tmp_path):
-    assert "scans.csv" in _refusal(read_table, _table(tmp_path, "image\nü.nrrd\n", "utf-16"))
-    assert "none.csv" in _refusal(read_table, tmp_path / "none.csv")
+    assert "scans.csv" in refusal(read_table, _table(tmp_path, "image\nü.nrrd\n", "utf-16"))
+    assert "none.csv" in refusal(read_table, tmp_path / "none.csv")
 
 
 def test_keys_of_a_folder_are_refused_beside_a_table():
@@ -156,8 +149,8 @@ def test_only_training_records_of_a_manifest_are_used(tmp_path):
 
 def test_a_manifest_that_cannot_be_used(tmp_path):
     _touch(tmp_path, "train.nrrd", "train_labels.nrrd")
-    assert "second.nrrd" in _refusal(read_manifest, _records(tmp_path), "brain")
-    assert "'knee'" in _refusal(read_manifest, _records(tmp_path), "knee")
+    assert "second.nrrd" in refusal(read_manifest, _records(tmp_path), "brain")
+    assert "'knee'" in refusal(read_manifest, _records(tmp_path), "knee")
     for text in ("{", "{}", "[]", '{"records": [{"image": "train.nrrd"}]}', "\xe4", "[" * 100_000):
         (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
-        assert "manifest.json" in _refusal(read_manifest, tmp_path / "manifest.json", "brain")
+        assert "manifest.json" in refusal(read_manifest, tmp_path / "manifest.json", "brain")
