@@ -9,8 +9,8 @@ Between the comments `<!-- results KIND -->` and `<!-- end -->` stands what KIND
 - `overview`: the main measure of each set, a row for each method; `overview short` leaves out the second rows of the
   peers, which start from our affine stage;
 - `set NAME: COLUMNS`: measures of one set;
-- `words`, `cpu time`, `ablation`, `breathing`, `critic forms`, `student sizes`: taken over from comparison.md,
-  cpu_time.md, ablation.md, breathing.md, critic_forms.md and student_sizes.md.
+- `words`, `cpu time`, `ablation`, `ablation own`, `breathing`, `critic forms`, `student sizes`: taken over from
+  comparison.md, cpu_time.md, ablation.md, ablation_own/ablation.md, breathing.md, critic_forms.md and student_sizes.md.
 
 Testing/Python/packaging/test_documents.py fails while a page differs from the results.
 """
@@ -29,7 +29,7 @@ RESEARCHER = REPOSITORY / "docs" / "researcher"
 PAGES = (REPOSITORY / "README.md", RESEARCHER / "results.md", RESEARCHER / "training.md")
 WHOLE_FILES = {
     name: f"{name.replace(' ', '_')}.md" for name in ("ablation", "breathing", "critic forms", "student sizes")
-}
+} | {"ablation own": "ablation_own/ablation.md"}
 BLOCK = re.compile(r"(?P<begin><!-- results (?P<kind>[^\n]+) -->\n)(?P<content>.*?)(?P<end><!-- end -->)", re.DOTALL)
 SETS = {
     "brain": ("brain T1, Dice", "dice"),

@@ -8,7 +8,10 @@ seeds. Conditions: `none` (l_rec alone), and for each teacher `distance` (plain 
 Teachers: `network`, trained as ablation-teacher.toml says, `refinement`, the product's refinement of the noise-free
 images, and `refreshed`, the same, whose fields are refined anew from the student's deformations after half of the
 steps. Everything but the condition, the number of cascades and the seed is the same in all runs: data, steps, rates,
-and the pairs, which all runs read from a store. The configurations are training/configs/ablation-*.toml.
+and the pairs, which all runs read from a store. The configurations are training/configs/ablation-*.toml. --setting
+says how the students are trained: as published (l_rec of the whole images, one cascade), or as brain-mri is (`own`:
+local correlation and tissues of the noise-free images, local z-scores, cascades from coarse to fine); each setting
+needs a folder --runs and --output of its own.
 
 The command can be stopped and run again. Finished runs are kept in --output (ablation.csv, ablation_curves.csv) and are
 reused by the hash of all that they depend on, also without the folder --runs; so seeds, cascades and conditions can be
@@ -60,7 +63,7 @@ from LightRegistrationLib.training.configuration import (
     RunConfig,
     StudentRunConfig,
     TeacherTrainingConfig,
-    load_config,
+    load_config_as,
 )
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS, KnowledgeConfig
@@ -80,6 +83,8 @@ from LightRegistrationLib.training.trainers.teacher import train_teacher
 from LightRegistrationLib.training.trainers.teachers import open_teacher
 
 CONFIGS = Path(configuration.__file__).parent / "configs"
+PUBLISHED = "published"
+SETTINGS = {PUBLISHED: "ablation-student.toml", "own": "ablation-own-student.toml"}
 REFRESHED = "refreshed"
 TEACHERS = ("network", "refinement", REFRESHED)
 NETWORK = Run(TEACHER, "network", 0, 0)
@@ -317,17 +322,10 @@ def report(plan: Plan, results: Sequence[Finished], output: Path) -> str:
     return text
 
 
-def configs_in(folder: Path) -> tuple[TeacherTrainingConfig, DistillationConfig]:
-    """Find the teacher's and the student's configuration among ablation-*.toml; InputError if one is missing."""
-    found = [load_config(path) for path in sorted(folder.glob("ablation-*.toml"))]
-    teachers = [config for config in found if isinstance(config, TeacherTrainingConfig)]
-    students = [config for config in found if isinstance(config, DistillationConfig)]
-    if len(teachers) != 1 or len(students) != 1:
-        raise InputError(
-            f"{folder}: one ablation-*.toml of a teacher and one of a distillation are needed, found "
-            f"{len(teachers)} and {len(students)}."
-        )
-    return teachers[0], students[0]
+def configs_in(folder: Path, setting: str) -> tuple[TeacherTrainingConfig, DistillationConfig]:
+    """Load the teacher's and the student's configuration of a setting; InputError if one is missing."""
+    teacher = load_config_as(folder / "ablation-teacher.toml", TeacherTrainingConfig)
+    return teacher, load_config_as(folder / SETTINGS[setting], DistillationConfig)
 
 
 def pairs_of(data: Path, group: str | None) -> list[EvaluationPair]:
@@ -372,6 +370,7 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options that `make_plan` needs."""
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the training runs")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of ablation-*.toml")
+    parser.add_argument("--setting", choices=SETTINGS, default=PUBLISHED, help="of the students, default: published")
     parser.add_argument("--steps", type=int, help="of each student, default: as configured")
     parser.add_argument("--teacher-steps", type=int, help="of the network, default: as configured")
     parser.add_argument("--group", help="anatomy of the validation pairs in manifest.json; default: the brain ring")
@@ -381,7 +380,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def make_plan(arguments: Namespace, pairs_from: str) -> Plan:
     """Make the plan of a command line. Raises InputError."""
-    teacher, student = configs_in(arguments.configs)
+    teacher, student = configs_in(arguments.configs, arguments.setting)
     return Plan(
         replace(stretch_stages(teacher, arguments.teacher_steps), validate_minutes=0.0),
         stretch_stages(student, arguments.steps),

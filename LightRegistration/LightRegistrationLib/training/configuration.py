@@ -63,15 +63,38 @@ class TeacherStage(TrainingStage):
 class DistillationStage(TrainingStage):
     """A stage of distillation. smoothness: weight of the diffusion of the student's predictions (0 as published).
 
-    window: as for a teacher. refresh: whether the stage is taught by fields that are refined anew from the deformations
-    of the student as it is when the stage begins; otherwise by those of the teacher. It needs a store and the teacher
-    `refinement`.
+    window: as for a teacher. tissue, dice, unfold: as for a student, 0 as published; tissue and dice belong to l_rec,
+    so that gamma weighs them too, and need `clean`. refresh: whether the stage is taught by fields that are refined
+    anew from the deformations of the student as it is when the stage begins; otherwise by those of the teacher. It
+    needs a store and the teacher `refinement`.
     """
 
     cascades: int = 1
     smoothness: float = 0.0
     window: int = 0
+    tissue: float = 0.0
+    dice: float = 0.0
+    unfold: float = 0.0
     refresh: bool = False
+
+    @property
+    def uses_structures(self) -> bool:
+        """Whether the loss needs the tissues or structures of the pairs."""
+        return self.tissue > 0 or self.dice > 0
+
+    def as_student_stage(self) -> StudentStage:
+        """The stage of a student's training that has the same losses on images, structures and deformation."""
+        return StudentStage(
+            steps=self.steps,
+            cascades=self.cascades,
+            local_correlation=1.0 if self.window else 0.0,
+            global_correlation=0.0 if self.window else 1.0,
+            window=self.window or StudentStage.window,
+            tissue=self.tissue,
+            dice=self.dice,
+            smoothness=self.smoothness,
+            unfold=self.unfold,
+        )
 
 
 StageT = TypeVar("StageT", bound=TrainingStage)
@@ -182,6 +205,16 @@ class DistillationConfig(StudentRunConfig[DistillationStage]):
     store: StoreConfig = field(default_factory=StoreConfig)
     batch: int = 1
     clean: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.uses_structures and not self.clean:
+            raise InputError(f"{self.name}: tissue and dice in [[stage]] need clean = true.")
+
+    @property
+    def uses_structures(self) -> bool:
+        """Whether a stage needs the tissues or structures of the pairs."""
+        return any(stage.uses_structures for stage in self.stages)
 
 
 AnyConfig = StudentTrainingConfig | TeacherTrainingConfig | DistillationConfig

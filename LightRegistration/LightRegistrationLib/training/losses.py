@@ -58,6 +58,10 @@ class RegistrationLoss(nn.Module):
 
     def forward(self, pair: Pair, flow: Tensor, predictions: list[Tensor]) -> dict[str, Tensor]:
         """Return the loss terms, weighted, by name; their sum is minimized. flow: (N, 3, ...) in voxels of its grid."""
+        return self.compute_similarity(pair, flow) | self.compute_regularity(flow, predictions)
+
+    def compute_similarity(self, pair: Pair, flow: Tensor) -> dict[str, Tensor]:
+        """The terms that compare images, tissues and structures; as `forward`."""
         stage = self.stage
         full = resize_flow(flow, tuple(pair.fixed.shape[2:]))
         warped, target = warp(pair.moving_clean, full), pair.fixed_clean
@@ -70,6 +74,12 @@ class RegistrationLoss(nn.Module):
             terms["tissue"] = stage.tissue * F.mse_loss(warped[:, 1:], target[:, 1:]) / target[:, 1:].var()
         if stage.dice and pair.fixed_labels is not None and pair.moving_labels is not None:
             terms["dice"] = stage.dice * self._dice(warp(pair.moving_labels, full), pair.fixed_labels)
+        return terms
+
+    def compute_regularity(self, flow: Tensor, predictions: list[Tensor]) -> dict[str, Tensor]:
+        """The terms that concern the deformation alone; as `forward`."""
+        stage = self.stage
+        terms: dict[str, Tensor] = {}
         if stage.unfold:
             terms["folding"] = stage.unfold * folding(flow)
         if stage.smoothness:

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ RESOLUTIONS = ("half", "full")
 PAIRS_PER_SHARD = 8
 """Pairs in one file; an interrupted run computes at most this many again."""
 INDEX_FILE = "index.json"
+LABELS = ("fixed_labels", "moving_labels")
+IMAGES = tuple(f.name for f in fields(Pair))
 Draw = Callable[[int], Pair]
 Teach = Callable[[Pair, int], Lesson]
 
@@ -59,15 +61,39 @@ class StoreConfig:
             raise ValueError(f"resolution has to be half or full, got {self.resolution!r}")
 
 
+@dataclass(frozen=True)
+class StoredImages:
+    """What a store holds of a pair beside the network's input images.
+
+    clean: the images without noise; otherwise the network's input images are used in their place. structures: their
+    projections of the structures too, and the labels where the pair has them; needs `clean`.
+    """
+
+    clean: bool = False
+    structures: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images of `Pair` that every stored pair has."""
+        return ("fixed", "moving", "fixed_clean", "moving_clean") if self.clean else ("fixed", "moving")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values that differ between stores that hold something else."""
+        return {"images": self.names} | ({"structures": True} if self.structures else {})
+
+
+INPUT_IMAGES = StoredImages()
+
+
 class KnowledgeStore:
     """A folder of pairs and the teacher's deformations for them.
 
     identity: plain values that identify the origin of the store (teacher, sources, seed, spacing); a folder with
-    another store is refused with an InputError that names the differences. clean: whether the images without noise are
-    stored too; otherwise the network's input images are used in their place. images_of: a store of the same pairs, from
-    which the images are read; this one then has deformations alone. After `open`, `shapes` are the grids of the pairs,
-    `untaught` is the number of pairs that the teacher does not teach, and `cpu_seconds` is what drawing the pairs and
-    asking the teacher cost.
+    another store is refused with an InputError that names the differences. content: which images are stored. images_of:
+    a store of the same pairs, from which the images are read; this one then has deformations alone. After `open`,
+    `shapes` are the grids of the pairs, `untaught` is the number of pairs that the teacher does not teach, and
+    `cpu_seconds` is what drawing the pairs and asking the teacher cost.
     """
 
     def __init__(
@@ -75,15 +101,15 @@ class KnowledgeStore:
         folder: Path,
         config: StoreConfig,
         identity: Mapping[str, Any],
-        clean: bool = False,
+        content: StoredImages = INPUT_IMAGES,
         images_of: KnowledgeStore | None = None,
     ) -> None:
         self.folder = folder
         self.config = config
+        self.content = content
         self.images_of = images_of
-        stored = ("fixed", "moving", "fixed_clean", "moving_clean") if clean else ("fixed", "moving")
-        self.images = () if images_of is not None else stored
-        settings = {"format": FORMAT, "resolution": config.resolution, "images": self.images, **identity}
+        stored = content.identity if images_of is None else {"images": ()}
+        settings = {"format": FORMAT, "resolution": config.resolution, **stored, **identity}
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.shapes: list[tuple[int, ...]] = []
         self.untaught = 0
@@ -175,8 +201,12 @@ class KnowledgeStore:
 
     def read(self, number: int) -> tuple[Pair, Lesson]:
         """A pair (N = 1) and what the teacher said of it. Raises InputError."""
-        tensors = self._read(number, (*self.images, "flow", "is_taught"))
-        pair = _pair_of(tensors) if self.images_of is None else self.images_of.read_pair(number)
+        if self.images_of is None:
+            tensors = self._read(number, (*IMAGES, "flow", "is_taught"))
+            pair = _pair_of(tensors)
+        else:
+            tensors = self._read(number, ("flow", "is_taught"))
+            pair = self.images_of.read_pair(number)
         flow = resize_flow(tensors["flow"].float(), tuple(pair.fixed.shape[2:]))
         return pair, Lesson(flow, tensors["is_taught"])
 
@@ -184,13 +214,15 @@ class KnowledgeStore:
         """A pair (N = 1) alone. Raises InputError."""
         if self.images_of is not None:
             return self.images_of.read_pair(number)
-        return _pair_of(self._read(number, self.images))
+        return _pair_of(self._read(number, IMAGES))
 
     def _read(self, number: int, names: Iterable[str]) -> dict[str, Tensor]:
+        """Those of these tensors of a pair that are stored."""
         file, place = self._file(number // PAIRS_PER_SHARD), number % PAIRS_PER_SHARD
         try:
             with safe_open(file, framework="pt") as shard:
-                return {name: shard.get_tensor(f"{place}.{name}") for name in names}
+                stored = set(shard.keys())
+                return {name: shard.get_tensor(f"{place}.{name}") for name in names if f"{place}.{name}" in stored}
         except (OSError, SafetensorError) as error:
             raise InputError(f"{file}: cannot be read ({first_line(error)}); delete it and run again.") from error
 
@@ -198,7 +230,12 @@ class KnowledgeStore:
         flow = lesson.flow
         if self.config.resolution == "half":
             flow = resize_flow(flow, tuple(max(n // 2, 1) for n in flow.shape[2:]))
-        images = {name: getattr(pair, name)[:, :1] for name in self.images}
+        names = () if self.images_of is not None else self.content.names
+        images = {name: getattr(pair, name) for name in names}
+        if self.content.structures and self.images_of is None:
+            images |= {name: labels for name in LABELS if (labels := getattr(pair, name)) is not None}
+        else:
+            images = {name: image[:, :1] for name, image in images.items()}
         halves = {name: tensor.half().cpu().contiguous() for name, tensor in {"flow": flow, **images}.items()}
         return {**halves, "is_taught": lesson.is_taught.cpu()}
 
@@ -235,7 +272,8 @@ class KnowledgeStore:
             raise InputError(f"{index}: cannot be read ({error}); choose another folder for the store.") from error
         if not isinstance(found, dict):
             found = {}
-        different = [key for key in self.settings if found.get(key) != self.settings[key]]
+        keys = dict.fromkeys((*self.settings, *found))
+        different = [key for key in keys if found.get(key) != self.settings.get(key)]
         if different:
             raise InputError(
                 f"{index}: this store was computed with another {', '.join(different)}; choose another folder for the "
@@ -245,9 +283,9 @@ class KnowledgeStore:
 
 def _pair_of(tensors: Mapping[str, Tensor]) -> Pair:
     """A pair from what is stored of it; without noise-free images the network's input images stand in for them."""
-    images = {name: tensor.float() for name, tensor in tensors.items() if name not in ("flow", "is_taught")}
-    clean = {f"{name}_clean": images.get(f"{name}_clean", images[name]) for name in ("fixed", "moving")}
-    return Pair(images["fixed"], images["moving"], **clean)
+    images = {name: tensors[name].float() for name in IMAGES if name in tensors}
+    clean = {f"{name}_clean": images[name] for name in INPUT_IMAGES.names}
+    return Pair(**(clean | images))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from LightRegistrationLib.core.network.flows import warp
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     DistillationStage,
+    StudentStage,
     StudentTrainingConfig,
     TeacherStage,
     TeacherTrainingConfig,
@@ -21,8 +22,10 @@ from LightRegistrationLib.training.configuration import (
 )
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
+from LightRegistrationLib.training.distillation.store import StoreConfig
 from LightRegistrationLib.training.distillation.teacher import NetworkTeacher, Teacher, TeacherConfig
 from LightRegistrationLib.training.export import export_model
+from LightRegistrationLib.training.losses import RegistrationLoss
 from LightRegistrationLib.training.state import load_state
 from LightRegistrationLib.training.trainers.distillation import DistillationTrainer
 from LightRegistrationLib.training.trainers.student import StudentTrainer
@@ -93,7 +96,7 @@ STUDENTS = {
 def test_the_adversarial_term_reaches_the_first_layer_of_every_student_network(student, tmp_path, teacher):
     trainer = DistillationTrainer(config(student=student), teacher, tmp_path, tmp_path / "run")
     pair = drawn()
-    flow, _ = trainer.predict_student_flow(pair, 2)
+    flow, *_ = trainer.predict_student_flow(pair, 2)
     adversarial_loss(trainer.discriminator, flow, trainer.teacher.teach(pair).flow).backward()
     for network in trainer.student.networks:
         slope = network.encoder[0].weight.grad
@@ -110,7 +113,7 @@ def test_the_loss_of_a_velocity_student_is_on_the_grid_of_its_images(tmp_path, t
     torch.nn.init.zeros_(head.weight)
     head.bias.data = torch.tensor([1.0, 0.0, 0.0])
     pair = drawn()
-    flow, _ = trainer.predict_student_flow(pair, 1)
+    flow, *_ = trainer.predict_student_flow(pair, 1)
     bounded = 12 * np.tanh(1 / 12)
     assert flow.shape == trainer.teacher.teach(pair).flow.shape == (1, 3, 16, 16, 16)
     torch.testing.assert_close(flow[:, 0], torch.full((1, 16, 16, 16), float(2 * bounded)), atol=1e-4, rtol=0)
@@ -121,7 +124,7 @@ def test_the_students_loss_has_the_terms_of_the_article(trainer):
     trainer.step = 1
     pair = RepeatedPair().pair
     with torch.no_grad():
-        flow, _ = trainer.predict_student_flow(pair, 1)
+        flow, *_ = trainer.predict_student_flow(pair, 1)
         gap = trainer.discriminator.features(flow) - trainer.discriminator.features(trainer.teacher.teach(pair).flow)
         warped = warp(pair.moving, flow)
     correlation = np.corrcoef(warped.flatten().numpy(), pair.fixed.flatten().numpy())[0, 1]
@@ -143,6 +146,32 @@ def test_the_three_kinds_differ_only_in_the_knowledge_term(kind, tmp_path, teach
     assert terms.keys() == {"reconstruction"} | expected
     if kind == "distance":
         assert terms["knowledge"] == pytest.approx(0.7 * float((flow - taught).square().mean()), rel=1e-4)
+
+
+def test_a_student_can_be_taught_beside_the_losses_of_a_student_without_a_teacher(tmp_path, teacher):
+    """The terms are those of `RegistrationLoss`, with the similarity weighted by gamma; here by hand from the store."""
+    stage = DistillationStage(steps=1, spacing_mm=6, window=7, tissue=0.5, dice=0.5, smoothness=0.35, unfold=20.0)
+    settings = config(stages=(stage,), clean=True, store=StoreConfig(pairs=1), knowledge=replace(ALWAYS, gamma=0.7))
+    trainer = DistillationTrainer(settings, teacher, tmp_path, tmp_path / "run", store=tmp_path / "store")
+    pairs = mixture()
+    trainer.start_stage(stage, pairs)
+    pair, _ = trainer.store.read(0)
+    with torch.no_grad():
+        _, flow, predictions = trainer.predict_student_flow(pair, 1)
+    own = StudentStage(steps=1, window=7, tissue=0.5, dice=0.5, smoothness=0.35, unfold=20.0)
+    expected = {name: float(term) for name, term in RegistrationLoss(own)(pair, flow, predictions).items()}
+    assert expected.keys() == {"correlation", "tissue", "dice", "smoothness", "folding"}
+    terms = trainer.train_step(pairs, stage)
+    similarity = sum(expected[name] for name in ("correlation", "tissue", "dice"))
+    assert terms["reconstruction"] == pytest.approx(0.7 * similarity, rel=1e-4)
+    assert terms["smoothness"] == pytest.approx(expected["smoothness"], rel=1e-4, abs=1e-9)
+    assert terms["folding"] == pytest.approx(expected["folding"], rel=1e-4, abs=1e-9)
+
+
+def test_structures_in_the_loss_need_the_images_without_noise():
+    stage = DistillationStage(steps=1, tissue=0.5)
+    with pytest.raises(InputError, match="tissue and dice in .* need clean = true"):
+        config(stages=(stage,))
 
 
 def adam_steps(optimizer: torch.optim.Optimizer) -> int:

@@ -15,7 +15,12 @@ from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
 from LightRegistrationLib.training.distillation.lesson import Lesson, hash_weights
-from LightRegistrationLib.training.distillation.store import PAIRS_PER_SHARD, KnowledgeStore, StoreConfig
+from LightRegistrationLib.training.distillation.store import (
+    PAIRS_PER_SHARD,
+    KnowledgeStore,
+    StoreConfig,
+    StoredImages,
+)
 from LightRegistrationLib.training.distillation.teacher import NetworkTeacher, Teacher, TeacherConfig
 from LightRegistrationLib.training.export import build_card
 from LightRegistrationLib.training.state import load_state
@@ -67,13 +72,32 @@ def test_a_store_returns_the_pairs_and_the_teachers_deformations(tmp_path, resol
 
 
 def test_clean_images_are_stored_only_on_request(tmp_path):
-    made = KnowledgeStore(tmp_path, StoreConfig(1), {}, clean=True)
+    made = KnowledgeStore(tmp_path, StoreConfig(1), {}, StoredImages(clean=True))
     made.claim()
     made.fill(drawn, teach)
     made.open()
     torch.testing.assert_close(made.read(0)[0].fixed_clean, drawn(0).fixed_clean[:, :1], atol=1e-3, rtol=0)
     pair, _ = filled(tmp_path / "seen", pairs=1).read(0)
     assert torch.equal(pair.fixed_clean, pair.fixed)
+
+
+def test_structures_are_stored_only_on_request(tmp_path):
+    def draw_labeled(number: int) -> Pair:
+        pair = drawn(number)
+        return pair if number else replace(pair, fixed_labels=None, moving_labels=None)
+
+    made = KnowledgeStore(tmp_path, StoreConfig(2), {}, StoredImages(clean=True, structures=True))
+    made.claim()
+    made.fill(draw_labeled, teach)
+    made.open()
+    (unlabeled, _), (labeled, _) = made.read(0), made.read(1)
+    assert labeled.fixed_clean.shape[1] > 1
+    torch.testing.assert_close(labeled.fixed_clean, drawn(1).fixed_clean, atol=4e-3, rtol=1e-3)
+    torch.testing.assert_close(labeled.moving_labels, drawn(1).moving_labels, atol=1e-3, rtol=0)
+    assert unlabeled.fixed_labels is None
+    plain = KnowledgeStore(tmp_path, StoreConfig(2), {}, StoredImages(clean=True))
+    with pytest.raises(InputError, match="another structures"):
+        plain.claim()
 
 
 def test_a_batch_holds_different_pairs_and_the_same_generator_draws_the_same(tmp_path):
