@@ -170,7 +170,7 @@ def test_a_student_can_be_taught_beside_the_losses_of_a_student_without_a_teache
 
 def test_structures_in_the_loss_need_the_images_without_noise():
     stage = DistillationStage(steps=1, tissue=0.5)
-    with pytest.raises(InputError, match="tissue and dice in .* need clean = true"):
+    with pytest.raises(InputError, match=r"tissue and dice in .* need clean = true"):
         config(stages=(stage,))
 
 
