@@ -23,7 +23,8 @@ def foregrounds() -> set[str]:
 
 def names_of_nodes() -> list[str]:
     """The names of all nodes, without the numbers that make them unique."""
-    return sorted(node.GetName().rstrip("_0123456789") for node in slicer.util.getNodes("*", useLists=False).values())
+    nodes = (slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes()))
+    return sorted((node.GetName() or "").rstrip("_0123456789") for node in nodes)
 
 
 def preview_nodes() -> list[str]:
