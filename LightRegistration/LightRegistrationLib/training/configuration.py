@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..core.errors import InputError
+from ..core.files.plain_file import read_plain_text
 from ..core.network.cascade import CascadeConfig
 from .distillation.aldk import KnowledgeConfig
 from .distillation.discriminator import DiscriminatorConfig
@@ -322,10 +323,9 @@ def load_config_as(path: Path, expected: type[ConfigT]) -> ConfigT:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    text = read_plain_text(path, "configuration")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: the configuration cannot be read ({error.strerror}).") from error
+        return tomllib.loads(text)
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: this is not valid TOML ({error}).") from error
 

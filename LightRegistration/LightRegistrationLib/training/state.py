@@ -12,12 +12,15 @@ from typing import Any
 import torch
 
 from ..core.errors import InputError
+from ..core.files.plain_file import check_plain_file, is_there, report_os_errors
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read a state file of any trainer, to the CPU; InputError if it is missing or damaged."""
-    if not path.is_file():
+    if not is_there(path):
         raise InputError(f"{path}: there is no such file; give the state.pt of a training run.")
+    with report_os_errors(path):
+        check_plain_file(path, "training state")
     if not zipfile.is_zipfile(path):  # torch would read it as its older format and fail in many different ways
         raise InputError(f"{path}: this is not a readable training state (it is cut off, or another kind of file).")
     try:

@@ -85,7 +85,7 @@ def test_a_wrong_list_of_pairs_is_one_line(pairs: Path, tmp_path: Path) -> None:
         ({"output": "pairs.csv"}, "this is a file"),
         ({"groups": ["brain"]}, "no pair of 'brain'"),
         ({"minimum_voxels": -1}, "least number of voxels is 0 or more, got -1"),
-        ({"pairs": "none.csv"}, "none.csv: cannot be read"),
+        ({"pairs": "none.csv"}, "none.csv: there is no such file"),
     ],
 )
 def test_wrong_choices_are_refused_before_any_computation(pairs: Path, tmp_path: Path, changes, message) -> None:

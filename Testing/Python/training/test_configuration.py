@@ -92,5 +92,5 @@ def test_a_configuration_of_another_kind_is_refused(tmp_path):
 
 
 def test_a_missing_configuration_is_reported(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere.toml: the configuration cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere.toml: there is no such file"):
         load_config(tmp_path / "nowhere.toml")

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ...core.errors import InputError
+from ...core.files.plain_file import check_plain_file, report_os_errors
 from ...training.evaluation.pairs import EvaluationPair
 from ..files.bids_names import BidsName, DerivativeNames, make_derivative_names, parse_bids_name
 from ..register.derivatives import DESCRIPTION_FILE, write_description, write_pair
@@ -29,11 +30,15 @@ def list_bids_pairs(folder: Path, filters: Sequence[str], fixed: Path | None, sh
     scan. With PAIRS, the later scans of each person are registered to the first one. Raises InputError for a folder
     that is not BIDS, and if no scan is left.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: this is no folder; choose the top folder of a BIDS data set.")
     if not (folder / DESCRIPTION_FILE).is_file():
         raise InputError(f"{folder}: there is no {DESCRIPTION_FILE} in it; choose the top folder of a BIDS data set.")
-    if fixed is not None and (shape != Shape.ALL_TO_ONE or not fixed.is_file()):
-        what = "there is no such file" if shape == Shape.ALL_TO_ONE else "--fixed needs --shape all-to-one"
-        raise InputError(f"{fixed}: {what}.")
+    if fixed is not None and shape != Shape.ALL_TO_ONE:
+        raise InputError(f"{fixed}: --fixed needs --shape all-to-one.")
+    if fixed is not None:
+        with report_os_errors(fixed):
+            check_plain_file(fixed, "volume")
     wanted = dict(_parse_filter(text) for text in filters)
     found = [
         (path, name)

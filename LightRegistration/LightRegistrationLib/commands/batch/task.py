@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import __version__
 from ...core.errors import FullDiskError, InputError
+from ...core.files.plain_file import hash_file
 from ...core.models.cards import find_card, list_cards
 from ...core.result.progress import ignore_progress
 from ...core.result.settings import AUTO_MODEL, RegistrationSettings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 KEY_FILE = "batch.json"
 """Beside the report of a pair: what the result was made from."""
 PAIR_ENTRIES = (*RESULT_ENTRIES, KEY_FILE)
-_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,10 @@ def make_hasher() -> Callable[[Path], str]:
 
     @functools.cache
     def compute_hash(path: Path) -> str:
-        digest = hashlib.sha256()
-        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-            with file.open("rb") as stream:
-                while block := stream.read(_READ_BYTES):
-                    digest.update(block)
-        return digest.hexdigest()
+        if not path.is_dir():
+            return hash_file(path)
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return hashlib.sha256("".join(map(hash_file, files)).encode()).hexdigest()
 
     return compute_hash
 

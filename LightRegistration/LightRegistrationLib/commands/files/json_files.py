@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...core.files.plain_file import read_plain_text
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file; empty if it is missing, not ours, or half written by a killed process."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_plain_text(path))
+    except ValueError:  # an InputError is one too
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -83,6 +83,8 @@ def _list_columns(card: ModelCard) -> tuple[str, ...]:
 
 def _count_parameters(card: ModelCard) -> str:
     """The number of weights, from the header of the weights file."""
+    if not card.weights_file.is_file():
+        return "damaged"
     try:
         with card.weights_file.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -153,7 +155,8 @@ def _verify(name: str | None) -> None:
 
 def _add(folder: Path, replace: bool) -> None:
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder.")
+        reason = "this is no folder" if folder.exists() else "there is no such folder"
+        raise InputError(f"{folder}: {reason}; a model is a folder with card.json and weights.safetensors.")
     bundled = {card.name for card in list_cards().values() if card.is_bundled}
     from ...core.models.store import add_model
 

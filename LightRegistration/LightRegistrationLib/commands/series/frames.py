@@ -13,7 +13,9 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES
 from ...core.files.nifti_series import Timing, count_frames, iterate_frames, read_timing
+from ...core.files.plain_file import report_os_errors
 from ...core.files.text_header import NRRD_SUFFIXES
+from ...core.files.volume_header import check_file
 from ...core.geometry.volume import Volume
 from ...scene.files.file_checks import OnWarning
 from ...scene.files.sequences import SequenceIndex, list_series_surplus, read_volume_sequence
@@ -96,7 +98,7 @@ def read_frames(scene: Any, inputs: Sequence[Path], folder: Path, on_warning: On
         result = FrameList(tuple(frames), SequenceIndex("frame", ""), Timing())
     elif inputs[0].name.lower().endswith(NRRD_SUFFIXES):
         result = _read_nrrd(scene, inputs[0], folder, on_warning)
-    elif inputs[0].is_file() and inputs[0].name.lower().endswith(NIFTI_SUFFIXES):
+    elif inputs[0].name.lower().endswith(NIFTI_SUFFIXES):
         result = _read_nifti(scene, inputs[0], folder, on_warning)
     else:
         raise InputError(
@@ -120,6 +122,8 @@ def _read_file(scene: Any, path: Path, number: int, folder: Path, on_warning: On
 
 
 def _read_nifti(scene: Any, path: Path, folder: Path, on_warning: OnWarning) -> FrameList:
+    with report_os_errors(path):
+        check_file(path, NIFTI_SUFFIXES, "series")
     if count_frames(path) < MIN_FRAMES:
         raise InputError(f"{path}: there is only one frame in it; name a 4-D file with more, or a file for each frame.")
     timing = read_timing(path)

@@ -63,6 +63,8 @@ def check_installed() -> None:
 def check_paths(request: TrainingRequest) -> None:
     """Raise InputError for folders and files that are missing or of the wrong kind."""
     with report_path_errors(request.data):
+        if request.data.exists() and not request.data.is_dir():
+            raise InputError(f"{request.data}: this is no folder; --data names the folder of the training data.")
         if not request.data.is_dir():
             raise InputError(f"{request.data}: there is no such folder; --data names the folder of the training data.")
     with report_path_errors(request.output):
@@ -132,7 +134,7 @@ def check_teacher(file: Path, config: DistillationConfig, request: TrainingReque
     if kind == "stored" and request.store is None:
         raise InputError(f"{file}: stored fields belong to the pairs of a store; give --store too.")
     found = find_teacher(config, request.teacher)
-    if kind != "stored" and found is not None and not found.is_file():
+    if kind != "stored" and found is not None and not found.exists():
         raise InputError(f"{request.teacher}: there is no teacher here; give the folder of a teacher's run.")
 
 

@@ -71,19 +71,3 @@ def check_sizes(path: Path, sizes: Sequence[float], dimension: float) -> tuple[i
     if not all(math.isfinite(size) and size == int(size) and size >= 1 for size in sizes):
         raise InputError(f"{path}: the header is damaged (its size is not given in whole numbers above 0).")
     return tuple(int(size) for size in sizes)
-
-
-def is_folder(path: Path) -> bool:
-    """Tell whether there is a folder; False for what cannot be a name (too long, a null character)."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether there is a file; False for what cannot be a name (too long, a null character)."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

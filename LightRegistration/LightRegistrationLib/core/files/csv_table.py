@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .plain_file import read_plain_text
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SYSTEM_COLUMN = re.compile(r"(fixed|moving)?(space|system|coordinatesystem|coordinatespace)")
@@ -22,14 +24,11 @@ _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header and the non-blank rows with their line numbers. Raises InputError if it cannot be read."""
+    reader = csv.reader(io.StringIO(read_plain_text(path, "CSV"), newline=""))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: this is not a CSV file of text in UTF-8; save it as UTF-8 ({error}).") from error
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InputError(f"{path}: this is not a CSV file of text; save the table as CSV ({error}).") from error
     if not rows:
         raise InputError(f"{path}: the file is empty; its first line names the columns.")
     (_, header), *_ = rows

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from .claimed_size import is_file
+from .plain_file import check_plain_file, is_file, is_there, report_os_errors
 
 LIST = "LIST"
 """What a header says in place of a name if the names are in the lines after it."""
@@ -28,10 +28,12 @@ def find_data_file(header: Path, name: str) -> Path:
             "file beside the header, and write its name alone."
         )
     data = header.parent / name
-    if not is_file(data):
+    if not is_there(data):
         is_windows_path = is_file(header.parent / name.replace("\\", "/"))
         hint = "; it is a Windows path: write it with /" if is_windows_path else ""
         raise InputError(f"{header}: the file with the voxels, {name}, is missing{hint}.")
+    with report_os_errors(data):
+        check_plain_file(data, "data")
     if data.samefile(header):
         raise InputError(f"{header}: the header names itself as the file with the voxels; repair it.")
     return data

@@ -7,9 +7,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from .claimed_size import is_file
 from .metaimage import META_TYPES, is_true
 from .nrrd import NRRD_TYPES
+from .plain_file import is_file
 from .text_header import DATA_FILE, NRRD_SUFFIXES, TextHeader
 
 _SKIPS = ("line skip", "byte skip")

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import InputError
 from .claimed_size import check_claimed_size, list_surplus_warnings
 from .nifti_header import GZIP_MAGIC, NiftiHeader, list_header_warnings, make_nifti1_header, parse_nifti_header
+from .plain_file import check_plain_file, is_there, report_os_errors
 from .settings import FILES
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
@@ -112,7 +113,9 @@ def find_nifti_data(path: Path, header: NiftiHeader) -> Path:
         raise InputError(f"{path}: this is a whole NIfTI file; give its name the extension .nii.")
     for suffix in (".img", ".IMG", ".img.gz"):
         data = path.with_suffix(suffix)
-        if data.exists():
+        if is_there(data):
+            with report_os_errors(data):
+                check_plain_file(data, "data")
             return data
     raise InputError(f"{path}: the file with the voxels, {path.with_suffix('.img').name}, is missing beside it.")
 

@@ -15,7 +15,6 @@ with the card. Fields that a table leaves out have their defaults; a model with 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -25,7 +24,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
+from ..files.plain_file import hash_file, read_plain_text
 from .coverage import MODALITIES, Coverage, parse_coverages
 
 BUNDLED_MODELS_FOLDER = Path(__file__).resolve().parents[3] / "Resources" / "Models"
@@ -78,11 +78,9 @@ class ModelCard:
         """Raise ModelError unless the weights file exists and has the SHA-256 of the card."""
         advice = "install the extension again" if self.is_bundled else "add the model again"
         try:
-            found = hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
-        except FileNotFoundError as error:
-            raise ModelError(f"Model '{self.name}': {self.weights_file} is missing; {advice}.") from error
-        except OSError as error:
-            raise ModelError(f"Model '{self.name}': {self.weights_file}: {error.strerror}.") from error
+            found = hash_file(self.weights_file)
+        except InputError as error:
+            raise ModelError(f"Model '{self.name}': {str(error).removesuffix('.')}; {advice}.") from error
         if found != self.sha256:
             raise ModelError(
                 f"Model '{self.name}': {self.weights_file} is damaged or was exchanged (SHA-256 {found[:12]}…, "
@@ -120,8 +118,12 @@ def read_card(folder: Path) -> ModelCard:
     """Read the card of a model folder. Raises ModelError with the file and the wrong key."""
     file = folder / CARD_FILE
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
+        text = read_plain_text(file, "card")
+    except InputError as error:
+        raise ModelError(str(error)) from error
+    try:
+        values = json.loads(text)
+    except (RecursionError, ValueError) as error:
         raise ModelError(f"{file}: cannot be read as a model card ({error}).") from error
     _check_keys(values, file)
     covers = parse_coverages(values.get("covers", []), file)

@@ -9,8 +9,8 @@ from typing import Any
 import slicer
 
 from ...core.errors import InputError
+from ...core.files.reader_limits import explain_refusal
 from .messages import CapturedMessages, capture_messages, decode_text
-from .reader_limits import explain_refusal
 
 
 def read_files(files: list[Path], path: Path, *, as_vectors: bool = False) -> tuple[Any, Any]:

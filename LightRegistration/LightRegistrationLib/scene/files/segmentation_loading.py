@@ -14,17 +14,19 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers
+from ...core.files.plain_file import report_os_errors
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
 from ...core.files.text_header import DATA_FILE, TextHeader, read_text_header
+from ...core.files.volume_header import check_file, check_header
 from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.cropped_segmentation import find_missing_values
 from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segment_names, segmentation_from_node, segmentation_node_from_segmentation
 from ..nodes.volumes import volume_from_node
-from .file_checks import OnWarning, check_file, get_stem, log_warning, report_os_errors
+from .file_checks import OnWarning, get_stem, log_warning
 from .itk_reading import explain_messages, read_files
 from .messages import capture_messages
-from .volume_loading import check_header, read_volume_node
+from .volume_loading import read_volume_node
 
 _FIELDS_OF_VOXELS = ("type", "endian", "encoding", "line skip", "byte skip")
 _MAIN_FORMS = ("Master", "Source")

@@ -16,12 +16,14 @@ from ...core.files.long_integers import holds_long_integers
 from ...core.files.nifti import find_nifti_data, read_nifti_header
 from ...core.files.nifti_header import GZIP_MAGIC
 from ...core.files.nrrd import check_nrrd
+from ...core.files.plain_file import report_os_errors
 from ...core.files.text_header import NRRD_SUFFIXES, TextHeader, is_finite, parse_number, read_text_header
+from ...core.files.volume_header import check_file
 from ...core.geometry.transforms import DisplacementField
 from ...core.geometry.volume import Volume
 from ..nodes.transforms import transform_from_field
 from ..nodes.volumes import convert_to_slicer_type, volume_from_node
-from .file_checks import OnWarning, check_file, log_warning, report_os_errors
+from .file_checks import OnWarning, log_warning
 from .messages import capture_messages
 from .saving import save_node
 

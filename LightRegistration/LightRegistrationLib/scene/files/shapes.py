@@ -11,9 +11,11 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
 from ...core.files.markups_json import check_markups
+from ...core.files.plain_file import report_os_errors
 from ...core.files.ply import check_ply
+from ...core.files.volume_header import check_file
 from ...core.geometry.geometry import FloatArray
-from .file_checks import OnWarning, check_file, log_warning, report_os_errors
+from .file_checks import OnWarning, log_warning
 from .messages import capture_messages
 
 MARKUPS_SUFFIXES = (".mrk.json",)

@@ -15,6 +15,8 @@ import slicer
 
 from ...core.errors import InputError
 from ...core.files.nifti import NIFTI_SUFFIXES, holds_only_finite_numbers, open_unpacked, read_nifti_header
+from ...core.files.plain_file import report_os_errors
+from ...core.files.readable_copy import copy_to_plain_name, has_plain_name
 from ...core.files.text_header import read_text_header
 from ...core.files.transform_parameters import (
     MATLAB_TRANSFORM_SUFFIX,
@@ -22,22 +24,13 @@ from ...core.files.transform_parameters import (
     check_hdf5_transform,
     check_transform_parameters,
 )
+from ...core.files.volume_header import VOLUME_SUFFIXES, check_file, check_header
 from ...core.geometry.nifti_positions import list_position_warnings
 from ...core.geometry.transforms import AffineTransform
 from ..nodes.transforms import affine_from_transform_node, find_grid, is_finite_transform, use_linear_interpolation
-from .file_checks import (
-    TRANSFORM_SUFFIXES,
-    VOLUME_SUFFIXES,
-    OnWarning,
-    check_file,
-    get_stem,
-    log_warning,
-    report_os_errors,
-)
+from .file_checks import TRANSFORM_SUFFIXES, OnWarning, get_stem, log_warning
 from .hdf5_links import check_hdf5_links
 from .messages import capture_messages
-from .plain_names import copy_to_plain_name, has_plain_name
-from .volume_loading import check_header
 
 _AFFINE_BASE, _AFFINE = b"MatrixOffsetTransformBase_", b"AffineTransform_"
 _LPS_NAMES = ("lps", "left-posterior-superior")

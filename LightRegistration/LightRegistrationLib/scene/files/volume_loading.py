@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,16 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.files.long_integers import holds_long_integers, read_long_integers
-from ...core.files.metaimage import check_meta
-from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
-from ...core.files.nrrd import check_nrrd
-from ...core.files.text_header import NRRD_SUFFIXES, read_text_header
+from ...core.files.nifti import NIFTI_SUFFIXES, read_nifti_header
+from ...core.files.plain_file import report_os_errors
+from ...core.files.readable_copy import make_readable
+from ...core.files.text_header import read_text_header
+from ...core.files.volume_header import VOLUME_SUFFIXES, check_file, check_header
 from ...core.geometry.nifti_positions import list_position_warnings
 from ..nodes.volumes import convert_to_slicer_type, set_voxels, volume_from_node
-from .file_checks import VOLUME_SUFFIXES, OnWarning, check_file, get_stem, log_warning, report_os_errors
+from .file_checks import OnWarning, get_stem, log_warning
 from .itk_reading import read_files
 from .messages import capture_messages
-from .plain_names import copy_to_plain_name, has_plain_name
-from .reader_limits import check_reader_limits
 
 _MAX_EXACT_FLOAT32 = 2**24
 _MAX_EXACT_FLOAT64 = 2**53
@@ -71,7 +68,7 @@ def read_volume_node(path: Path, series: str | None, on_warning: OnWarning) -> t
         raise InputError(f"{path}: a series can be chosen of DICOM files only.")
     check_file(path, VOLUME_SUFFIXES, "volume")
     header_warnings = check_header(path)
-    with _readable_copy(path) as file:
+    with make_readable(path) as file:
         node, storage = read_files([file], path)
     _check_overflow(path, node)
     _restore_long_integers(path, node)
@@ -81,16 +78,6 @@ def read_volume_node(path: Path, series: str | None, on_warning: OnWarning) -> t
     for line in (*header_warnings, *rounding_warnings, *_check_positions(path, node)):
         on_warning(f"{path}: {line}.")
     return node, storage
-
-
-def check_header(path: Path) -> list[str]:
-    """Raise InputError if the header shows that the file would be read wrongly; returns warnings about it."""
-    name = path.name.lower()
-    if name.endswith(NIFTI_SUFFIXES):
-        warnings = check_nifti(path)
-    else:
-        warnings = check_nrrd(path) if name.endswith(NRRD_SUFFIXES) else check_meta(path)
-    return [*warnings, *check_reader_limits(path)]
 
 
 def _check_overflow(path: Path, node: Any) -> None:
@@ -136,22 +123,6 @@ def _check_positions(path: Path, node: Any) -> list[str]:
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         return []
     return list(list_position_warnings(read_nifti_header(path), volume_from_node(node).geometry))
-
-
-@contextlib.contextmanager
-def _readable_copy(path: Path) -> Iterator[Path]:
-    """Yield the file, or a copy in a folder of the user's own, converted or renamed, if ITK cannot read the file."""
-    must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
-    if not must_convert and has_plain_name(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
-        if must_convert:
-            copy = Path(folder) / "volume.nii"
-            convert_to_nifti1(path, copy)
-        else:
-            copy = copy_to_plain_name(path, Path(folder))
-        yield copy
 
 
 def _is_dicom_file(path: Path) -> bool:

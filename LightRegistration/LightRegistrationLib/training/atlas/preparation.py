@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...core.affine.stage import align_affine
 from ...core.errors import InputError
+from ...core.files.plain_file import hash_file
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.network.flows import sample
@@ -161,17 +162,9 @@ def _key(
 ) -> str:
     """A hash of everything that the transforms depend on: of the settings only the LearningSettings."""
     learning = {f.name: getattr(settings, f.name) for f in fields(LearningSettings)}
-    contents = [_sha256(path) for path in (files.image, files.labels, *files.scans)]
+    contents = [hash_file(path) for path in (files.image, files.labels, *files.scans)]
     text = json.dumps([METHOD, learning, asdict(normalization), spacing_mm, contents], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,15 +11,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...core.errors import InputError
-from ...core.files.metaimage import check_meta
-from ...core.files.nifti import NIFTI_SUFFIXES, check_nifti, convert_to_nifti1, needs_conversion, read_nifti_header
-from ...core.files.nrrd import check_nrrd
-from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES
+from ...core.files.nifti import NIFTI_SUFFIXES, read_nifti_header
+from ...core.files.plain_file import report_os_errors
+from ...core.files.readable_copy import make_readable
+from ...core.files.reader_limits import explain_refusal
+from ...core.files.volume_header import VOLUME_SUFFIXES, check_file, check_header
 from ...core.geometry.geometry import Geometry, check_plausible, homogeneous
 from ...core.geometry.nifti_positions import list_position_warnings
 from ...core.geometry.volume import Volume
-
-IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *META_SUFFIXES)
 
 OnWarning = Callable[[str], None]
 """Called with one line for the user, which names the file, if something in a file may be read wrongly."""
@@ -60,20 +56,11 @@ def read_image(path: Path, on_warning: OnWarning = log_warning_once) -> Volume:
 
 def _check_header(path: Path) -> list[str]:
     """Raise InputError for what is no such file, or would be read wrongly; returns warnings about its header."""
-    name = path.name.lower()
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file.")
-    if not path.is_file():
-        raise InputError(f"{path}: a volume file is needed here, not a folder or a device.")
-    if not name.endswith(IMAGE_SUFFIXES):
-        raise InputError(f"{path}: a volume cannot be read from this kind of file; use {', '.join(IMAGE_SUFFIXES)}.")
-    try:
-        if name.endswith(NIFTI_SUFFIXES):
+    with report_os_errors(path):
+        check_file(path, VOLUME_SUFFIXES, "volume")
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
             _check_size(path)
-            return check_nifti(path)
-        return check_nrrd(path) if name.endswith(NRRD_SUFFIXES) else check_meta(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
+        return check_header(path)
 
 
 def _check_size(path: Path) -> None:
@@ -88,35 +75,13 @@ def _check_size(path: Path) -> None:
 def _read(path: Path) -> sitk.Image:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        with _readable_copy(path) as file:
+        with make_readable(path) as file:
             return sitk.ReadImage(str(file))
     except (OSError, RuntimeError) as error:
         if "orthonormal" in str(error):
             raise InputError(f"{path}: the axes in the header are not at right angles; repair them.") from error
-        raise InputError(f"{path}: cannot be read as a volume; it is damaged or of a kind that is not read.") from error
-
-
-@contextlib.contextmanager
-def _readable_copy(path: Path) -> Iterator[Path]:
-    """Yield the file, or a copy in a folder of the user's own if ITK cannot read it as it is, or under its name.
-
-    ITK knows some extensions in lower case only. Raises InputError for one of a file that belongs to others.
-    """
-    must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
-    is_nrrd = path.name.lower().endswith(NRRD_SUFFIXES)
-    if is_nrrd or (not must_convert and path.name.endswith(IMAGE_SUFFIXES)):
-        yield path
-        return
-    suffix = ".nii" if must_convert else next(s for s in (".nii.gz", *IMAGE_SUFFIXES) if path.name.lower().endswith(s))
-    if suffix in (".hdr", ".mhd"):
-        raise InputError(f"{path}: the extension of this file is known in lower case only; rename it to '{suffix}'.")
-    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
-        copy = Path(folder) / f"volume{suffix}"
-        if must_convert:
-            convert_to_nifti1(path, copy)
-        else:
-            shutil.copyfile(path, copy)
-        yield copy
+        reason = explain_refusal(path) or "cannot be read as a volume; it is damaged or of a kind that is not read"
+        raise InputError(f"{path}: {reason}.") from error
 
 
 def _list_position_warnings(path: Path, geometry: Geometry) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.files.claimed_size import is_file
+from ...core.files.plain_file import is_file, name_other_kind, read_plain_text
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 COLUMNS = ("image", "labels", "subject")
@@ -53,12 +54,11 @@ def list_scans(paths: Sequence[Path], labels: str) -> list[Scan]:
 
 def read_table(path: Path) -> list[Scan]:
     """The scans in a CSV file with the columns image, labels, subject; InputError names the file and the line."""
+    reader = csv.DictReader(io.StringIO(read_plain_text(path, "CSV"), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns = list(reader.fieldnames or ())
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error}).") from error
     if "image" not in columns or not set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
         raise InputError(
@@ -72,14 +72,15 @@ def read_table(path: Path) -> list[Scan]:
 
 def read_manifest(path: Path, anatomy: str) -> list[Scan]:
     """The scans in a manifest.json: its records of an anatomy whose `use` is `train`; InputError names the file."""
+    text = read_plain_text(path, "JSON")
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+        records = json.loads(text)["records"]
         chosen = [r for r in records if r["anatomy"] == anatomy and r["use"] == "train" and r["image"]]
         scans = [
             Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
             for r in chosen
         ]
-    except (OSError, RecursionError, ValueError, KeyError, TypeError) as error:
+    except (RecursionError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
     if not scans:
         raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
@@ -95,7 +96,8 @@ def _scan(table: Path, line: int, row: dict[Any, Any]) -> Scan:
     image, labels = row["image"] or "", row.get("labels") or ""
     for name in filter(None, (image, labels)):
         if not is_file(table.parent / name):
-            raise InputError(f"{table}, line {line}: there is no file {name}.")
+            other = name_other_kind(table.parent / name)
+            raise InputError(f"{table}, line {line}: {f'{name} is {other}' if other else f'there is no file {name}'}.")
     if not image:
         raise InputError(f"{table}, line {line}: the image is missing.")
     path = table.parent / image

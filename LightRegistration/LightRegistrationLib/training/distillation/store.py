@@ -24,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...core.errors import InputError
+from ...core.files.plain_file import hash_file, read_plain_text
 from ...core.network.flows import resize_flow
 from ..data.pairs import Pair, join
 from ..state import first_line
@@ -180,7 +181,7 @@ class KnowledgeStore:
             file = self._file(shard)
             if record is None:
                 raise InputError(f"{file}: the store lacks this file; run again to compute it.")
-            if _sha256(file) != record["sha256"]:
+            if hash_file(file) != record["sha256"]:
                 raise InputError(f"{file}: this file is damaged; delete it and run again to compute it.")
             self.shapes += [tuple(shape) for shape in record["shapes"][: self._count(shard)]]
             self.untaught += record["taught"][: self._count(shard)].count(False)
@@ -250,9 +251,10 @@ class KnowledgeStore:
         file = self._file(shard).with_suffix(".json")
         if not file.exists() or not self._file(shard).exists():
             return None
+        text = read_plain_text(file, "JSON")
         try:
-            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            record: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
             raise InputError(f"{file}: cannot be read ({error}); delete it and run again.") from error
         return record if len(record["shapes"]) >= self._count(shard) else None
 
@@ -266,9 +268,10 @@ class KnowledgeStore:
             _write(file.with_suffix(".json"), json.dumps(record).encode())
 
     def _check_index(self, index: Path) -> None:
+        text = read_plain_text(index, "JSON")
         try:
-            found = json.loads(index.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
             raise InputError(f"{index}: cannot be read ({error}); choose another folder for the store.") from error
         if not isinstance(found, dict):
             found = {}
@@ -305,8 +308,3 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...core.errors import InputError
+from ...core.files.plain_file import read_plain_bytes
 from ..data.pairs import Pair
 from .lesson import Lesson
 
@@ -50,8 +51,5 @@ def _hash_files(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode())
-        try:
-            digest.update(file.read_bytes())
-        except OSError as error:
-            raise InputError(f"{file}: this field cannot be read ({error.strerror}).") from error
+        digest.update(read_plain_bytes(file, "field"))
     return digest.hexdigest()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.files.claimed_size import is_file, is_folder
 from ...core.files.csv_table import raise_errors, read_named_rows
+from ...core.files.plain_file import is_file, is_folder, name_other_kind, read_plain_text
 
 REQUIRED, OPTIONAL = ("fixed", "moving"), ("fixed_labels", "moving_labels", "landmarks")
 FILES = REQUIRED + OPTIONAL
@@ -67,10 +67,9 @@ def read_pairs(path: Path, groups: Sequence[str] = (), *, needs_both_labels: boo
 
 
 def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    text = read_plain_text(path, "JSON")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        values = json.loads(text)
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: this is not valid JSON ({error}).") from error
     rows = values.get("pairs") if isinstance(values, dict) else None
@@ -113,7 +112,8 @@ def _find_errors(row: Mapping[str, Any], folder: Path, needs_both_labels: bool) 
         elif value and is_folder(folder / value):
             yield f"'{role}': {value} is a folder, and a list names files; write a DICOM series to one file first"
         elif value and not is_file(folder / value):
-            yield f"'{role}': there is no file {value}"
+            other = name_other_kind(folder / value)
+            yield f"'{role}': {value} is {other}" if other else f"'{role}': there is no file {value}"
     if needs_both_labels and bool(row.get("fixed_labels")) != bool(row.get("moving_labels")):
         yield "labels are compared: give both or neither of fixed_labels and moving_labels"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...core import errors
 from ...core.errors import InputError
+from ...core.files.plain_file import hash_file
 from ...core.files.whole_file import write_whole
 from .cases import Case, Method, Outcome, Scores, evaluate_case, load_case
 from .pairs import EvaluationPair
@@ -136,7 +137,7 @@ def _scores(values: Mapping[str, Any]) -> Scores:
 def _key(pair: EvaluationPair, methods: Sequence[Method], options: EvaluationOptions, digests: dict[Path, str]) -> str:
     for path in pair.files.values():
         if path not in digests:
-            digests[path] = _digest(path)
+            digests[path] = hash_file(path)
     parts = [
         SCHEMA_VERSION,
         _code_digest(),
@@ -145,14 +146,6 @@ def _key(pair: EvaluationPair, methods: Sequence[Method], options: EvaluationOpt
         [options.minimum_voxels, options.surfaces],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from error
 
 
 def _code_digest() -> str:

@@ -57,7 +57,7 @@ def test_a_wrong_card_is_refused_in_one_line_with_file_and_key(tmp_path, changes
 def test_a_file_that_is_no_card_is_refused(tmp_path, text):
     folder = add_model(tmp_path, "mine")
     (folder / CARD_FILE).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(ModelError, match="cannot be read as a model card"):
+    with pytest.raises(ModelError, match=r"cannot be read as a model card|not a card file of text"):
         read_card(folder)
 
 

@@ -75,7 +75,7 @@ def test_changed_weights_are_refused(models):
 
 def test_missing_weights_are_named(models):
     (models / "mine" / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"weights\.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors: there is no such file; add the model again"):
         ModelRegistry((models,)).load("mine")
 
 

@@ -58,9 +58,9 @@ def foreign_weights(source: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda s: (s / CARD_FILE).unlink(), "cannot be read as a model card"),
+        (lambda s: (s / CARD_FILE).unlink(), "card.json: there is no such file"),
         (lambda s: (s / CARD_FILE).write_text("{}"), "lacks title"),
-        (lambda s: (s / WEIGHTS_FILE).unlink(), "is missing"),
+        (lambda s: (s / WEIGHTS_FILE).unlink(), "weights.safetensors: there is no such file"),
         (damaged_weights, "damaged or was exchanged"),
         (foreign_weights, "do not fit"),
         (lambda s: s.rename(s.with_name("auto")), "'auto' cannot be a model's name"),

@@ -101,6 +101,19 @@ def _write(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
+        (lambda f: _changed(_write(f, "a.nii"), (112, "f", 1e-30)), "so small a scale of the values"),
+        (lambda f: _changed(_write(f, "a.nii"), (68, "h", 1006)), "says that its voxels are displacements"),
+        (lambda f: _edited(_write(f, "a.nrrd"), b"NRRD0004", b"NRRD0006"), "NRRD0006, is newer than is read"),
+        (lambda f: _edited(_write(f, "a.mha"), b"OrderMSB = False", b"OrderMSB = no"), "is 'no', not True or False"),
+    ],
+)
+def test_what_the_reader_takes_otherwise_than_it_is_meant_is_refused(tmp_path, make, says):
+    assert says in refusal(read_image, make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
         (lambda f: _changed(_write(f, "a.nii"), (268, "f", 30.0)), "qform and sform) disagree by up to"),
         (lambda f: _changed(_write(f, "a.nii"), (80, "f", -1.0)), "gives axis i a negative voxel spacing"),
         (lambda f: _changed(_write(f, "a.nii"), (352, "f", np.nan)), "1 of its voxels are NaN or infinite"),

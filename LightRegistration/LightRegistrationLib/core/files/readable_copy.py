@@ -1,16 +1,38 @@
-"""Files whose extension is not in lower case: some of ITK's readers do not know them."""
+"""Copies of files that ITK cannot read as they are: some need a conversion, some an extension in lower case."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.errors import InputError
-from ...core.files.nifti import NIFTI_SUFFIXES, find_nifti_data, read_nifti_header
-from ...core.files.text_header import META_SUFFIXES, NRRD_SUFFIXES, read_text_header
+from ..errors import InputError
+from .nifti import NIFTI_SUFFIXES, convert_to_nifti1, find_nifti_data, needs_conversion, read_nifti_header
+from .text_header import META_SUFFIXES, NRRD_SUFFIXES, read_text_header
 
 _DATA_SUFFIXES = (".img", ".img.gz")
 _STEM = "volume"
+
+
+@contextlib.contextmanager
+def make_readable(path: Path) -> Iterator[Path]:
+    """Yield an image file, or a copy in a folder of the user's own, converted or renamed, if ITK cannot read the file.
+
+    path: one that `volume_header.check_header` takes. Raises InputError as `copy_to_plain_name` does, and OSError.
+    """
+    must_convert = path.name.lower().endswith(NIFTI_SUFFIXES) and needs_conversion(path)
+    if not must_convert and has_plain_name(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
+        if must_convert:
+            copy = Path(folder) / f"{_STEM}.nii"
+            convert_to_nifti1(path, copy)
+        else:
+            copy = copy_to_plain_name(path, Path(folder))
+        yield copy
 
 
 def has_plain_name(path: Path) -> bool:

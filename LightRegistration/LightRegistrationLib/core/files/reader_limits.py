@@ -1,4 +1,4 @@
-"""Headers that ITK's readers take otherwise than they are meant, or refuse without a reason; beyond `core.files`."""
+"""Headers that ITK's readers take otherwise than they are meant, or refuse without a reason."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.errors import InputError
-from ...core.files.nifti import NIFTI_SUFFIXES, read_nifti_header
-from ...core.files.text_header import DATA_FILE, NRRD_SUFFIXES, TextHeader, read_text_header
+from ..errors import InputError
+from .nifti import NIFTI_SUFFIXES, read_nifti_header
+from .text_header import DATA_FILE, NRRD_SUFFIXES, TextHeader, read_text_header
 
 _LEAST_SLOPE = 2.3e-16
 """ITK's NIfTI reader takes a smaller one for none."""
@@ -26,7 +26,7 @@ _SHOWN = 40
 def check_reader_limits(path: Path) -> list[str]:
     """Raise InputError for a header that would be read wrongly; returns warnings about it.
 
-    path: a NIfTI file, NRRD file or MetaImage that the checks of `core.files` have passed.
+    path: a NIfTI file, NRRD file or MetaImage that has passed the check of its format, such as `check_nifti`.
     """
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
