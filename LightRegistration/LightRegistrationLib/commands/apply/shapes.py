@@ -19,7 +19,14 @@ from ...core.geometry.geometry import FloatArray, Geometry
 from ...scene.files.file_checks import OnWarning, log_warning
 from ...scene.files.messages import capture_messages
 from ...scene.files.saving import save_node
-from ...scene.files.shapes import load_markups, load_surface, read_control_points, read_surface_points
+from ...scene.files.shapes import (
+    check_surface_format,
+    is_box_or_plane,
+    load_markups,
+    load_surface,
+    read_control_points,
+    read_surface_points,
+)
 from ...scene.nodes.transform_chain import TransformChain
 from .chain import check_inverse, check_reach, load_chain, load_reference
 from .request import ApplyRequest, Kind
@@ -43,6 +50,10 @@ def apply_to_shape(scene: Any, request: ApplyRequest, target: Path, on_warning: 
         return
     load, read_of = _LOADERS[request.kind]
     node = load(scene, request.input, on_warning)
+    if request.kind == Kind.SURFACE:
+        check_surface_format(node, target)
+    elif is_box_or_plane(node) and not chain.is_linear:
+        on_warning(f"{request.input}: a box or a plane is not bent; only its center, its axes and its size are moved.")
     _move(chain, request, read_of(node), geometry, on_warning)
     with capture_messages():
         node.ApplyTransform(chain.backward)
@@ -54,7 +65,10 @@ _LOADERS: dict[Kind, tuple[Callable[[Any, Path, OnWarning], Any], Callable[[Any]
         lambda scene, path, on_warning: load_markups(scene, path, on_warning=on_warning),
         read_control_points,
     ),
-    Kind.SURFACE: (lambda scene, path, _: load_surface(scene, path), read_surface_points),
+    Kind.SURFACE: (
+        lambda scene, path, on_warning: load_surface(scene, path, on_warning=on_warning),
+        read_surface_points,
+    ),
 }
 
 
@@ -116,7 +130,10 @@ def write_points(path: Path, header: list[str], rows: list[list[str]], points: F
 
 def _find_columns(path: Path, header: list[str]) -> list[int]:
     names = [name.casefold() for name in header]
-    missing = [name for name in COLUMNS if names.count(name) != 1]
-    if missing:
-        raise InputError(f"{path}, line 1: the header needs the columns x, y, z, each once; see {', '.join(missing)}.")
+    wrong = next((name for name in COLUMNS if names.count(name) != 1), None)
+    if wrong is not None:
+        fault = "lacks the column" if wrong not in names else "has more than one column"
+        raise InputError(
+            f"{path}, line 1: the header {fault} {wrong}; it names the columns, of which x, y, z once each."
+        )
     return [names.index(name) for name in COLUMNS]

@@ -15,6 +15,8 @@ from .plain_file import read_plain_text
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SYSTEM_COLUMN = re.compile(r"(fixed|moving)?(space|system|coordinatesystem|coordinatespace)")
 """Names of columns that tell the coordinate system, without blanks."""
+_UNIT_COLUMN = re.compile(r"(fixed|moving)?(unit|units|lengthunit|coordinateunits)")
+_MILLIMETERS = ("", "mm", "millimeter", "millimeters", "millimetre", "millimetres")
 _AXES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 _SHOWN_ERRORS = 3
 """Errors of one list that are named; the others are counted."""
@@ -41,12 +43,16 @@ def read_csv_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def check_points_table(
     path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], *, is_lps: bool = False
 ) -> None:
-    """Raise InputError for points that would be read wrongly: rows longer than the header, or of another system.
+    """Raise InputError for points that would be read wrongly: rows longer than the header, another system or unit.
 
-    Rows are too long where decimal commas cut the numbers. A column may tell the system. is_lps: what the user says.
+    Rows are too long where decimal commas cut the numbers. Columns may tell the system, and the unit of length. is_lps:
+    what the user says.
     """
     system = "LPS" if is_lps else "RAS"
-    columns = [n for n, name in enumerate(header) if _SYSTEM_COLUMN.fullmatch(re.sub(r"[\s_-]", "", name).casefold())]
+    names = [re.sub(r"[\s_-]", "", name).casefold() for name in header]
+    columns, units = (
+        [n for n, name in enumerate(names) if pattern.fullmatch(name)] for pattern in (_SYSTEM_COLUMN, _UNIT_COLUMN)
+    )
     for number, cells in rows:
         if any(cells[len(header) :]):
             raise InputError(
@@ -58,6 +64,11 @@ def check_points_table(
                 raise InputError(
                     f"{path}, line {number}: the coordinate system is {other}, but points are read as {system} mm; "
                     "convert them."
+                )
+        for other in (cells[n] for n in units if n < len(cells)):
+            if other.casefold() not in _MILLIMETERS:
+                raise InputError(
+                    f"{path}, line {number}: the unit is {other[:40]}, but points are read as mm; convert them."
                 )
 
 

@@ -36,8 +36,11 @@ _TABLES = ("display",)
 _LISTS = ("controlPoints", "measurements")
 
 
-def check_markups(path: Path) -> None:
-    """Raise InputError, naming the path, for a file that does not hold one list of markups with points in mm."""
+def check_markups(path: Path) -> str:
+    """Return the type of the one list of markups in a file, such as ROI.
+
+    Raises InputError, naming the path, for a file that does not hold one list of markups with points in mm.
+    """
     try:
         content = json.loads(
             path.read_text(encoding="utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_make_table
@@ -51,6 +54,7 @@ def check_markups(path: Path) -> None:
         raise InputError(f"{path}: the file holds {len(lists)} lists of markups; save each in a file of its own.")
     for problem in chain(_find_wrong_types(lists[0]), _find_problems(lists[0])):
         raise InputError(f"{path}: cannot be read as markups; {problem}.")
+    return str(lists[0]["type"])
 
 
 def _find_problems(markups: dict[str, Any]) -> Iterable[str]:

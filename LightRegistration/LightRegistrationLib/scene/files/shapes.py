@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ MARKUPS_SUFFIXES = (".mrk.json",)
 SURFACE_SUFFIXES = (".vtk", ".vtp", ".stl", ".ply")
 _CUT_OFF = "Error reading"
 """What VTK's readers say of fewer numbers than the file claims, before they go on with whatever is in memory."""
+_SPACE = re.compile(rb"SPACE=(\w+)")
+"""How Slicer writes the coordinate system into the header of a surface."""
+_NAMED_BYTES = 1000
 
 
 def load_markups(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
@@ -33,8 +37,10 @@ def load_markups(scene: Any, path: str | Path, *, on_warning: OnWarning = log_wa
     path = Path(path)
     with report_os_errors(path):
         check_file(path, MARKUPS_SUFFIXES, "markups")
-        check_markups(path)
-    storage = slicer.vtkMRMLMarkupsJsonStorageNode()
+        kind = check_markups(path)
+    # The common storage node would lose the size of a box and of a plane.
+    storages = {"ROI": slicer.vtkMRMLMarkupsROIJsonStorageNode, "Plane": slicer.vtkMRMLMarkupsPlaneJsonStorageNode}
+    storage = storages.get(kind, slicer.vtkMRMLMarkupsJsonStorageNode)()
     storage.SetScene(scene)
     with capture_messages():
         node = storage.AddNewMarkupsNodeFromFile(str(path))
@@ -60,16 +66,27 @@ def read_control_points(node: Any) -> FloatArray:
     return np.array([node.GetNthControlPointPosition(n) for n in list_placed_points(node)])
 
 
-def load_surface(scene: Any, path: str | Path) -> Any:
+def is_box_or_plane(node: Any) -> bool:
+    """Tell whether a markups node is a box (ROI) or a plane, which no transform bends."""
+    return bool(node.IsA("vtkMRMLMarkupsROINode") or node.IsA("vtkMRMLMarkupsPlaneNode"))
+
+
+def load_surface(scene: Any, path: str | Path, *, on_warning: OnWarning = log_warning) -> Any:
     """Load a surface as vtkMRMLModelNode; a file that does not name its coordinate system is LPS, as in Slicer.
 
-    Raises InputError, naming the path, for a file that cannot be used.
+    A warning for one that names another system than RAS and LPS. Raises InputError, naming the path, for a file that
+    cannot be used.
     """
     path = Path(path)
     with report_os_errors(path):
         check_file(path, SURFACE_SUFFIXES, "surface")
         if path.name.lower().endswith(".ply"):
             check_ply(path)
+        with path.open("rb") as stream:
+            named = _SPACE.search(stream.read(_NAMED_BYTES))
+    if named and named[1].upper() not in (b"RAS", b"LPS"):
+        space = named[1].decode("ascii", errors="replace")[:40]
+        on_warning(f"{path}: its coordinate system, {space}, is not known; it is taken as LPS.")
     storage = slicer.vtkMRMLModelStorageNode()
     storage.SetFileName(str(path))
     node = slicer.vtkMRMLModelNode()
@@ -101,6 +118,19 @@ def _find_damage(mesh: Any) -> str:
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < mesh.GetNumberOfPoints()):
             return "a cell has a point that is not there"
     return ""
+
+
+def check_surface_format(node: Any, path: Path) -> None:
+    """Raise InputError if a kind of file cannot hold the cells of a surface node: they would be lost."""
+    mesh, name = node.GetMesh(), path.name.lower()
+    if not mesh.IsA("vtkPolyData"):
+        if not name.endswith(".vtk"):
+            raise InputError(f"{path}: a mesh of volumes is not written to this kind of file; use .vtk.")
+        return
+    has_others = mesh.GetNumberOfLines() > 0 or (mesh.GetNumberOfVerts() > 0 and name.endswith(".stl"))
+    has_faces = mesh.GetNumberOfPolys() + mesh.GetNumberOfStrips() > 0
+    if name.endswith((".stl", ".ply")) and (has_others or (name.endswith(".stl") and not has_faces)):
+        raise InputError(f"{path}: the lines and points of the surface are not written to this kind of file; use .vtp.")
 
 
 def read_surface_points(node: Any) -> FloatArray:

@@ -42,6 +42,11 @@ class TransformChain:
             self.forward.Concatenate(link.transform)
         self.backward = self.forward.GetInverse()
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether none of the transforms bends space."""
+        return all(link.node.IsLinear() for link in self.links)
+
     def map_points(self, points_mm: FloatArray) -> FloatArray:
         """Map points of the reference (n, 3) to points of the input."""
         return transform_points(self.forward, points_mm)

@@ -15,7 +15,7 @@ HEADER = ",".join(LANDMARK_COLUMNS)
 
 def write(folder: Path, *lines: str) -> Path:
     path = folder / "a.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -51,3 +51,11 @@ def test_any_order_of_axes_names_a_coordinate_system(tmp_path: Path, system: str
 def test_another_column_of_that_name_is_none_of_a_coordinate_system(tmp_path: Path) -> None:
     assert len(read_landmarks(write(tmp_path, f"{HEADER},system", "1,2,3,4,5,6,nervous"))) == 1
     assert len(read_landmarks(write(tmp_path, f"{HEADER},system", "1,2,3,4,5,6,RRS"))) == 1
+
+
+def test_points_in_another_unit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 3: the unit is cm, but points are read as mm; convert them"):
+        read_landmarks(write(tmp_path, f"{HEADER},Unit", "1,2,3,4,5,6,mm", "1,2,3,4,5,6,cm"))
+    with pytest.raises(InputError, match="line 2: the unit is µm"):
+        read_points(write(tmp_path, "x,y,z,length_unit", "1,2,3,µm"))
+    assert len(read_points(write(tmp_path, "x,y,z,units", "1,2,3,Millimeter", "1,2,3,"))[2]) == 2
