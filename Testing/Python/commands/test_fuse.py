@@ -163,7 +163,8 @@ def test_names_and_colors_stay_and_an_atlas_that_fails_is_left_out(heads: Heads,
         assert {(s.GetName(), s.GetLabelValue()) for s in found} == expected
         assert find_segment(node, "Brain stem").GetColor() == pytest.approx(RED, abs=1e-4)
     assert [a["mean_weight"] is None for a in summary["atlases"]] == [False, False, True]
-    (warning,) = summary["warnings"]
+    repeated, warning = summary["warnings"]
+    assert repeated.startswith(f"The target is the image of the atlas {heads.scan}")
     assert warning.startswith(f"{heads.scan} is left out: ")
     assert "wholly outside" in warning
 
@@ -203,6 +204,29 @@ def test_wrong_atlases_are_refused_before_anything_is_registered(heads: Heads, t
     with pytest.raises(InputError, match=r"There is no scan 'head 9' in the list"):
         evaluate_fusion(heads.atlases, tmp_path / "out", scans=["head 9"])
     assert not (tmp_path / "out").exists()
+
+
+def test_an_atlas_under_two_names_is_refused(heads: Heads, tmp_path: Path) -> None:
+    for name in ("head1.nii.gz", "labels1.nii.gz"):
+        (tmp_path / name).write_bytes((heads.folder / name).read_bytes())
+    atlases = [(folder / "head1.nii.gz", folder / "labels1.nii.gz") for folder in (heads.folder, tmp_path)]
+    with pytest.raises(InputError, match=r"head1.nii.gz are the same image with the same labels, which would count"):
+        fuse_atlases(heads.scan, atlases, tmp_path / "out", **OPTIONS)
+
+
+def test_an_image_that_counts_twice_and_a_target_among_the_atlases_are_said(heads: Heads, tmp_path: Path) -> None:
+    """As where two readers have drawn the structures of one image."""
+    labels = sitk.ReadImage(str(heads.folder / "labels0.nii.gz"))
+    sitk.WriteImage(sitk.Cast(labels != HUGE + 2, sitk.sitkUInt32) * labels, str(tmp_path / "other.nii.gz"))
+    atlases = [(heads.scan, heads.folder / "labels0.nii.gz"), (heads.scan, tmp_path / "other.nii.gz")]
+    rows = "".join(f"reader {n},{image},{drawn}\n" for n, (image, drawn) in enumerate(atlases))
+    (tmp_path / "atlases.csv").write_text(f"id,image,labels\n{rows}", encoding="utf-8")
+    warnings = fuse_atlases(heads.scan, tmp_path / "atlases.csv", tmp_path / "out", **OPTIONS)["warnings"]
+    assert warnings == [
+        "reader 0 and reader 1 are the same image; it counts twice.",
+        "The target is the image of the atlas reader 0, whose labels it gets back.",
+        "The target is the image of the atlas reader 1, whose labels it gets back.",
+    ]
 
 
 def test_atlases_without_a_common_structure_are_named(heads: Heads, tmp_path: Path) -> None:

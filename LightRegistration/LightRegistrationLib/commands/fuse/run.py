@@ -37,7 +37,7 @@ def fuse_into(scene: Any, request: FusionRequest, folder: Path, show: ShowProgre
         with measure_time(seconds, "reading"):
             target = read_target(scene, request.target, warnings.append)
             scans = read_scans(scene, request.atlases, work, warnings.append, show_reading(show, count))
-            warnings += scans.list_warnings()
+            warnings += scans.list_warnings(target)
         with measure_time(seconds, "registration"):
             warped = warp_atlases(
                 target,

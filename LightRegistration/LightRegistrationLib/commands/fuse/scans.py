@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,12 @@ OnScan = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class LabeledScan:
-    """An atlas whose voxels are memory-mapped; its labels have one layer."""
+    """An atlas whose voxels are memory-mapped; its labels have one layer. digests: of the image and of the labels."""
 
     atlas: Atlas
     image: Volume
     labels: Segmentation
+    digests: tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +71,22 @@ class LabeledScans:
         is_shared = shown.sum(0) > 1
         return [index for index, own in enumerate(shown) if not is_shared[own].any()]
 
-    def list_warnings(self) -> list[str]:
-        """Return a line for each scan none of whose structures another one has."""
-        return [f"{self.scans[index].atlas.labels}: {NO_COMMON_STRUCTURE}" for index in self.find_strangers()]
+    def list_warnings(self, target: Volume | None = None) -> list[str]:
+        """Return a line for each scan none of whose structures another one has, and for equal images.
+
+        target: the volume that gets labels.
+        """
+        lines = [f"{self.scans[index].atlas.labels}: {NO_COMMON_STRUCTURE}" for index in self.find_strangers()]
+        lines += [f"{first} and {second} are the same image; it counts twice." for first, second in self._list_equal()]
+        if target is not None:
+            own = hash_voxels(target.array)
+            names = [scan.atlas.name for scan in self.scans if scan.digests[0] == own]
+            lines += [f"The target is the image of the atlas {name}, whose labels it gets back." for name in names]
+        return lines
+
+    def _list_equal(self) -> list[tuple[str, str]]:
+        pairs = combinations(self.scans, 2)
+        return [(a.atlas.name, b.atlas.name) for a, b in pairs if a.digests[0] == b.digests[0]]
 
 
 def read_target(scene: Any, path: Path, on_warning: OnWarning) -> Volume:
@@ -91,8 +107,24 @@ def read_scans(
         with remove_new_nodes(scene):
             scans.append(_read_scan(scene, atlas, folder / str(number), styles, on_warning))
         on_scan(number + 1)
+    _check_repeated(scans)
     lists = [LabelList(str(scan.atlas.labels), scan.labels.segments) for scan in scans]
     return LabeledScans(tuple(scans), unify_structures(lists), styles)
+
+
+def _check_repeated(scans: Sequence[LabeledScan]) -> None:
+    """Raise InputError for an image that is listed twice with the same labels, under other names or paths."""
+    for first, second in combinations(scans, 2):
+        if first.digests == second.digests:
+            raise InputError(
+                f"{first.atlas.name} and {second.atlas.name} are the same image with the same labels, which would "
+                "count twice; leave one out."
+            )
+
+
+def hash_voxels(array: NDArray) -> str:
+    """Return a hash of voxels."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _read_scan(scene: Any, atlas: Atlas, folder: Path, styles: SegmentStyles, on_warning: OnWarning) -> LabeledScan:
@@ -114,6 +146,7 @@ def _read_scan(scene: Any, atlas: Atlas, folder: Path, styles: SegmentStyles, on
         atlas,
         replace(image, array=map_array(image.array, folder / "image.npy"), name=atlas.name),
         replace(labels, layers=(map_array(labels.layers[0], folder / "labels.npy"),), name=str(atlas.labels)),
+        (hash_voxels(image.array), hash_voxels(labels.layers[0])),
     )
 
 
