@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.files.landmark_table import read_landmarks
+from ...core.files.plain_file import list_same_files
 from ...core.geometry.geometry import FloatArray
 from ...core.geometry.volume import Segmentation, Volume
 from ...core.result.progress import Progress, ProgressUpdate, Stage
@@ -96,6 +97,7 @@ def _load(request: FilesRequest, application: HeadlessApplication, progress: Pro
         request.consistency,
     )
     landmarks = _read_landmarks(request.landmarks, values, warnings.append)
+    warnings += [f"{line}." for line in list_same_files(request.roles)]
     build_guidance(values)  # raises its errors before torch is imported, which takes seconds
     return LoadedInputs(
         application,

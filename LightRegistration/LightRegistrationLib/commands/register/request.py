@@ -50,6 +50,15 @@ class FilesRequest:
         return None if str(self.initial) in list(InitialAlignment) else Path(self.initial)
 
     @property
+    def roles(self) -> list[tuple[str, Path | None, Path | None]]:
+        """The files that both volumes can have: what they are, that of the fixed volume, and that of the moving one."""
+        return [
+            ("volume", self.fixed, self.moving),
+            ("segmentation", self.fixed_segmentation, self.moving_segmentation),
+            ("mask", self.fixed_mask, self.moving_mask),
+        ]
+
+    @property
     def files(self) -> dict[str, Path]:
         """Every input that was given, by its role."""
         roles = {

@@ -11,10 +11,14 @@ from ..errors import InputError
 from .csv_table import check_points_table, read_coordinates, read_csv_table
 
 LANDMARK_COLUMNS = tuple(f"{role}_{axis}" for role in ("fixed", "moving") for axis in "xyz")
+_COLUMNS = ", ".join(LANDMARK_COLUMNS)
+_OTHER_SUFFIXES = (".json", ".fcsv", ".xlsx", ".xls", ".ods")
 
 
 def read_landmarks(path: Path) -> NDArray[np.float64]:
     """Read corresponding points: (n, 2, 3), fixed and moving, RAS mm. Raises InputError with file and line."""
+    if path.name.lower().endswith(_OTHER_SUFFIXES):
+        raise InputError(f"{path}: landmarks of both volumes are read from one CSV file; its columns: {_COLUMNS}.")
     header, rows = read_csv_table(path)
     missing = [name for name in LANDMARK_COLUMNS if name not in header]
     if missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
@@ -35,6 +35,18 @@ def name_other_kind(path: Path) -> str:
     if stat.S_ISFIFO(mode):
         return "a pipe, which can be read only once; write its content to a file first"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def list_same_files(kinds: Iterable[tuple[str, Path | None, Path | None]]) -> Iterator[str]:
+    """Yield a warning for the first kind of input that is one file for both volumes.
+
+    kinds: such as "volume", with the file of the fixed and of the moving one; the volumes first, because the same scan
+    has the same labels.
+    """
+    for kind, fixed, moving in kinds:
+        if fixed is not None and moving is not None and fixed.samefile(moving):
+            yield f"{moving}: this is given both as the fixed and as the moving {kind}"
+            return
 
 
 def read_plain_bytes(path: Path, kind: str = "plain") -> bytes:

@@ -82,7 +82,7 @@ def check_hdf5_transform(path: Path) -> None:
 
 def _read_text(path: Path) -> Iterator[_Block]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a transform; it is damaged or no text.") from error
     block = None

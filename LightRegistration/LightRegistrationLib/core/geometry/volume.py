@@ -15,7 +15,7 @@ from .geometry import FloatArray, Geometry
 
 MASK_THRESHOLD = 0.5
 """Voxels of a probability map from this probability on are the mask."""
-_LABEL_TOLERANCE = 1e-3
+LABEL_TOLERANCE = 1e-3
 """Labels may differ this much from whole numbers: a scaled integer file gives 2.00003 for 2."""
 _MAX_LABEL = 2.0**53
 """Floating-point numbers from here on do not hold every whole number."""
@@ -170,8 +170,8 @@ def is_probability_map(array: NDArray) -> bool:
     """Tell whether an array of floating-point numbers holds fractions between 0 and 1."""
     if array.dtype.kind != "f" or not np.isfinite(array).all():
         return False
-    is_between = array.min() >= -_LABEL_TOLERANCE and array.max() <= 1 + _LABEL_TOLERANCE
-    return bool(is_between and np.abs(array - np.round(array)).max() > _LABEL_TOLERANCE)
+    is_between = array.min() >= -LABEL_TOLERANCE and array.max() <= 1 + LABEL_TOLERANCE
+    return bool(is_between and np.abs(array - np.round(array)).max() > LABEL_TOLERANCE)
 
 
 def _get_folded_name(segment: Segment) -> str:
@@ -203,7 +203,7 @@ def _is_scan(labels: NDArray) -> bool:
 def _convert_to_integers(labels: NDArray, name: str) -> NDArray:
     if not np.isfinite(labels).all():
         raise InputError(f"{name}: not a label map (it holds NaN or infinity); choose a segmentation, or replace them.")
-    if np.abs(labels - np.round(labels)).max(initial=0) > _LABEL_TOLERANCE:
+    if np.abs(labels - np.round(labels)).max(initial=0) > LABEL_TOLERANCE:
         raise InputError(f"{name}: not a label map (values are not whole numbers); choose a segmentation.")
     greatest = np.abs(labels).max(initial=0)
     if greatest >= _MAX_LABEL:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ...core.errors import InputError
@@ -18,7 +19,7 @@ from ...core.files.plain_file import report_os_errors
 from ...core.files.segmentation_header import StoredSegment, read_stored_segments
 from ...core.files.text_header import DATA_FILE, TextHeader, read_text_header
 from ...core.files.volume_header import check_file, check_header
-from ...core.geometry.volume import MASK_THRESHOLD, Segmentation, is_probability_map
+from ...core.geometry.volume import LABEL_TOLERANCE, MASK_THRESHOLD, Segmentation, is_probability_map
 from ..nodes.cropped_segmentation import find_missing_values
 from ..nodes.removal import remove_with_display
 from ..nodes.segmentations import segment_names, segmentation_from_node, segmentation_node_from_segmentation
@@ -85,6 +86,11 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
     if is_probability:
         on_warning(f"{path}: the values lie between 0 and 1; the mask is where they are {MASK_THRESHOLD} or more.")
         labels = (labels >= MASK_THRESHOLD).astype(np.uint8)
+    elif is_mask and _has_fractions(labels):
+        raise InputError(
+            f"{path}: the mask holds fractions, up to {labels.max():g}; a mask has whole numbers, or fractions "
+            "from 0 to 1."
+        )
     elif is_mask and bool((labels < 0).any()):
         on_warning(f"{path}: voxels below 0 count as inside of the mask, as all values except 0 do.")
     elif bool((labels < 0).any()):
@@ -96,6 +102,13 @@ def _read_label_map(path: Path, on_warning: OnWarning, *, is_mask: bool) -> Segm
         reason = f"no voxel is {MASK_THRESHOLD} or more" if is_probability else reason
         raise InputError(f"{path}: the {'mask' if is_mask else 'label map'} is empty; {reason}.")
     return segmentation
+
+
+def _has_fractions(labels: NDArray) -> bool:
+    """Whether some numbers, all finite, lie between whole numbers."""
+    if labels.dtype.kind != "f" or not np.isfinite(labels).all():
+        return False
+    return bool(np.abs(labels - np.round(labels)).max() > LABEL_TOLERANCE)
 
 
 def _has_segments(path: Path) -> bool:

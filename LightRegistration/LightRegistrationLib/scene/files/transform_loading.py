@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import shutil
 import struct
@@ -32,6 +33,8 @@ from .file_checks import TRANSFORM_SUFFIXES, OnWarning, get_stem, log_warning
 from .hdf5_links import check_hdf5_links
 from .messages import capture_messages
 
+_MAX_GROWTH = 1e6
+"""Factor of volumes from which on an initial transform is refused; its inverse could not be told from a flat one."""
 _AFFINE_BASE, _AFFINE = b"MatrixOffsetTransformBase_", b"AffineTransform_"
 _LPS_NAMES = ("lps", "left-posterior-superior")
 _OTHER_VECTORS = {"Mapping": "a deformation of SPM", "NREG_TRANS": "a transform of NiftyReg"}
@@ -85,10 +88,11 @@ def _read_node(path: Path) -> Any:
 
 @contextlib.contextmanager
 def _readable_copy(path: Path) -> Iterator[Path]:
-    """Yield the file, or a copy if Slicer's reader does not know its extension in capitals, or its class by name."""
+    """Yield the file, or a copy if Slicer's reader does not know its extension, its class, or its first bytes."""
     suffix = next((suffix for suffix in TRANSFORM_SUFFIXES if path.name.lower().endswith(suffix)), None)
     content = path.read_bytes() if suffix in (*TEXT_TRANSFORM_SUFFIXES, MATLAB_TRANSFORM_SUFFIX) else b""
-    if _AFFINE_BASE not in content and (path.name.endswith(suffix) if suffix else has_plain_name(path)):
+    must_change = _AFFINE_BASE in content or content.startswith(codecs.BOM_UTF8)
+    if not must_change and (path.name.endswith(suffix) if suffix else has_plain_name(path)):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="light-registration-") as folder:
@@ -97,8 +101,9 @@ def _readable_copy(path: Path) -> Iterator[Path]:
         else:
             copy = Path(folder) / f"transform{suffix}"
             shutil.copyfile(path, copy)
-        if _AFFINE_BASE in content:
-            copy.write_bytes(_name_affine(content, is_text=suffix != MATLAB_TRANSFORM_SUFFIX))
+        if must_change:
+            plain = content.removeprefix(codecs.BOM_UTF8)
+            copy.write_bytes(_name_affine(plain, is_text=suffix != MATLAB_TRANSFORM_SUFFIX))
         yield copy
 
 
@@ -139,9 +144,13 @@ def load_linear_transform(scene: Any, path: str | Path, *, on_warning: OnWarning
     if not node.IsLinear():
         raise InputError(f"{path}: the transform is not linear; an initial alignment must be rigid or affine.")
     try:
-        return affine_from_transform_node(node, Path(path).name)
+        transform = affine_from_transform_node(node, Path(path).name)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    growth = abs(float(np.linalg.det(transform.matrix[:3, :3])))
+    if growth > _MAX_GROWTH:
+        raise InputError(f"{path}: the transform enlarges volumes {growth:.3g} times; are its numbers those of mm?")
+    return transform
 
 
 def _read_intent_name(path: Path, version: int) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from ...core.deformation.jacobian import summarize_jacobian
 from ...core.errors import InputError
 from ...core.files.landmark_table import read_landmarks
+from ...core.files.plain_file import list_same_files
 from ...core.geometry.geometry import FloatArray, Geometry
 from ...core.geometry.segmentation_checks import check_place, list_place_warnings
 from ...core.geometry.transforms import AffineTransform, DisplacementField
@@ -123,7 +124,8 @@ def load_case(pair: EvaluationPair, minimum_voxels: int = 100) -> Case:
     Raises InputError, naming the file, for a file that cannot be used, for labels that lie outside of their volume, and
     if no structure can be compared.
     """
-    warnings: list[str] = []
+    roles = [("volume", pair.fixed, pair.moving), ("label map", pair.fixed_labels, pair.moving_labels)]
+    warnings = [f"{line}." for line in list_same_files(roles)]
     case = Case(pair, read_volume(pair.fixed, warnings.append), read_volume(pair.moving, warnings.append))
     if pair.landmarks is not None:
         case = replace(case, landmarks=read_landmarks(pair.landmarks))
