@@ -292,3 +292,17 @@ def test_missing_frames_and_time_points_are_named(files: SeriesFiles, tmp_path: 
         with pytest.raises(InputError, match=message):
             register_series(series, tmp_path / "out", model=quick_model.NAME, **options)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_of_different_voxel_types_become_one_series(files: SeriesFiles, tmp_path: Path) -> None:
+    """As a DICOM reader makes them: each frame has the type that its own values need."""
+    image = sitk.ReadImage(str(files.folder / "frame1.nii.gz"))
+    sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32) + 0.25, str(tmp_path / "float.nii.gz"))
+    frames = [files.folder / "frame0.nii.gz", tmp_path / "float.nii.gz", files.folder / "frame0.nii.gz"]
+    options: dict[str, Any] = {"model": quick_model.NAME, "threads": 1, "refine": "none"}
+    summary = register_series(frames, tmp_path / "out", frame=0, **options)
+    warped = sitk.ReadImage(str(tmp_path / "out" / "warped.nii.gz"))
+    assert warped.GetPixelID() == sitk.sitkFloat32
+    still, *_ = sitk.GetArrayFromImage(warped)
+    np.testing.assert_array_equal(still, sitk.GetArrayFromImage(sitk.ReadImage(str(frames[0]))))
+    assert summary["warnings"] == [f"{frames[0].resolve()}: this is named as the frames 0, 2."]

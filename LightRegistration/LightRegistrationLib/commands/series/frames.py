@@ -30,6 +30,8 @@ _SERIES_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES)
 _GAP = 1.5
 """A time step this many times longer than the median one lacks a time point."""
 _MAX_NAMED = 10
+_MAX_INTEGER_BYTES = 4
+"""Integers with more are written as floating-point numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class FrameList:
     def usable(self) -> list[Frame]:
         """The frames that can be used."""
         return [frame for frame in self.frames if not frame.problem]
+
+    @property
+    def voxel_type(self) -> np.dtype[Any]:
+        """The voxel type that holds those of all frames."""
+        kind = np.result_type(*(frame.volume.array.dtype for frame in self.frames))
+        return np.dtype(np.float64) if kind.kind in "iu" and kind.itemsize > _MAX_INTEGER_BYTES else kind
 
     def list_warnings(self) -> Iterator[str]:
         """Name the frames that cannot be used and the time points that are missing."""
@@ -94,6 +102,8 @@ def read_frames(scene: Any, inputs: Sequence[Path], folder: Path, on_warning: On
     problem.
     """
     if len(inputs) > 1:
+        for line in _list_repeated(inputs):
+            on_warning(line)
         frames = [_read_file(scene, path, n, folder, on_warning) for n, path in enumerate(inputs)]
         result = FrameList(tuple(frames), SequenceIndex("frame", ""), Timing())
     elif inputs[0].name.lower().endswith(NRRD_SUFFIXES):
@@ -112,6 +122,16 @@ def read_frames(scene: Any, inputs: Sequence[Path], folder: Path, on_warning: On
             f"{len(result.usable) or 'none'}.{problem}"
         )
     return result
+
+
+def _list_repeated(inputs: Sequence[Path]) -> Iterator[str]:
+    """Yield a warning for each file that is named as several frames."""
+    numbers: dict[Path, list[str]] = {}
+    for number, path in enumerate(inputs):
+        numbers.setdefault(path.resolve(), []).append(str(number))
+    for path, own in numbers.items():
+        if len(own) > 1:
+            yield f"{path}: this is named as the frames {', '.join(own)}."
 
 
 def _read_file(scene: Any, path: Path, number: int, folder: Path, on_warning: OnWarning) -> Frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,19 @@ class SeriesWriting:
 
     @contextmanager
     def open_series(self) -> Iterator[Callable[[Volume], None]]:
-        """Write the warped series during the block; yields what is called with each frame."""
+        """Write the warped series during the block; yields what is called with each frame.
+
+        Frames that were files of their own may differ in their voxel type; the series has one that holds all of them.
+        """
+        kind = self.frames.voxel_type
         name = self._name(WARPED_FILE)
         part = self.folder / ".frame.nii"
         with SeriesWriter(self.folder / name, self.frames.timing, len(self.frames.frames)) as writer:
 
             def add(volume: Volume) -> None:
                 with remove_new_nodes(self.scene):
-                    save_node(volume_node_from_volume(self.scene, volume, "frame"), part)
+                    frame = replace(volume, array=volume.array.astype(kind, copy=False))
+                    save_node(volume_node_from_volume(self.scene, frame, "frame"), part)
                 writer.append(part)
 
             yield add
