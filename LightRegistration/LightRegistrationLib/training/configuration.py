@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
@@ -11,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ..core.errors import InputError
 from ..core.files.plain_file import read_plain_text
+from ..core.models.store import RESERVED_NAMES
 from ..core.network.cascade import CascadeConfig
 from .distillation.aldk import KnowledgeConfig
 from .distillation.discriminator import DiscriminatorConfig
@@ -19,6 +22,12 @@ from .distillation.teacher import TeacherConfig
 from .distillation.teaching import TeachingConfig
 from .sources import SOURCES, SourceConfig
 from .state import load_state
+
+_LEAST_SPACING_MM, _LARGEST_SPACING_MM = 0.01, 100.0
+"""Of a grid, as in `core.models.registry`. Chosen."""
+_LARGEST_SEED = 2**62
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Of a run and of the models that it makes: it becomes the name of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,14 @@ class TrainingStage:
     spacing_mm: float = 3
     rate: float = 1e-3
     final_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not _LEAST_SPACING_MM <= self.spacing_mm <= _LARGEST_SPACING_MM:
+            wanted = f"{_LEAST_SPACING_MM:g} to {_LARGEST_SPACING_MM:g}"
+            raise ValueError(f"spacing_mm has to be {wanted}, got {self.spacing_mm:g}")
+        negative = next((f.name for f in fields(self) if getattr(self, f.name) < 0), None)
+        if negative is not None:
+            raise ValueError(f"{negative} has to be 0 or more, got {getattr(self, negative):g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +138,9 @@ class RunConfig(Generic[StageT]):
     validation_pairs: int = 3
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise InputError(f"seed has to be a number from 0 to {_LARGEST_SEED}, got {self.seed}.")
+        _check_name(self.name)
         if self.validate_steps < 0 or self.validation_pairs < 1:
             raise InputError(
                 f"validate_steps has to be 0 or more and validation_pairs 1 or more, got {self.validate_steps} and "
@@ -271,7 +291,29 @@ def find_changed_settings(config: RunConfig[Any], written: Mapping[str, Any]) ->
     return written.get("name", config.name), [key for key in now if key in written and written[key] != now[key]]
 
 
+def _check_name(name: str) -> None:
+    """Raise InputError for a name that would be no model's, or would lead out of the folder of the run."""
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise InputError(
+            f"'{name}' cannot be the name of a model: use letters, digits, '.', '-' and '_', and none of "
+            f"{', '.join(RESERVED_NAMES)}."
+        )
+
+
+def _check_finite(values: object, where: str) -> None:
+    """Raise InputError for a number in a configuration, in whatever table, that is not finite."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            _check_finite(value, f"{where} {key}")
+    elif isinstance(values, list):
+        for value in values:
+            _check_finite(value, where)
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise InputError(f"{where} has to be a finite number, got {values}.")
+
+
 def _build_config(values: dict[str, Any], where: str) -> AnyConfig:
+    _check_finite(values, f"{where}:")
     kind = values.pop("kind", "student")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"{where}: kind is {kind!r}; use one of {', '.join(_KINDS)}.")
@@ -281,6 +323,10 @@ def _build_config(values: dict[str, Any], where: str) -> AnyConfig:
     values["validation"] = tuple(_build_tables(where, values, "validation", _source_type, least=0))
     if issubclass(config, StudentRunConfig) and isinstance(values.get("variants"), dict):
         tables = values["variants"].items()
+        for name in values["variants"]:
+            _check_name(name)
+            if name == values.get("name"):
+                raise InputError(f"{where}: [variants.{name}] has the name of the run's own model; choose another one.")
         values["variants"] = {n: _build(VariantConfig, table, f"{where}: [variants.{n}]") for n, table in tables}
     built: AnyConfig = _build(config, values, f"{where}:", hidden=("stages", "sources"))
     return built

@@ -11,11 +11,23 @@ from typing import Any
 
 from safetensors.torch import save
 
-from ..core.errors import InputError
-from ..core.models.cards import CARD_FILE, WEIGHTS_FILE, list_cards
-from ..core.models.registry import load_student
+from ..core.errors import InputError, ModelError
+from ..core.models.cards import CARD_FILE, WEIGHTS_FILE, list_cards, parse_card
+from ..core.models.registry import load_student, parse_tables
 from .configuration import AnyStudentConfig, DistillationConfig
 from .state import load_state
+
+
+def check_export(config: AnyStudentConfig, file: Path) -> None:
+    """Raise InputError, naming the configuration's file, if the cards that a run would export could not be used."""
+    state = {"step": 0, "seconds": 0.0, "teacher_identity": {}}
+    for name, card in _build_cards(config, state, b"").items():
+        folder = Path(name)
+        try:
+            parse_tables(parse_card(card, folder))
+        except ModelError as error:
+            reason = str(error).removeprefix(f"{folder / CARD_FILE}: ")
+            raise InputError(f"{file}: the model {name} could not be used: {reason}") from error
 
 
 def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Path:
@@ -28,17 +40,11 @@ def export_model(state_file: Path, config: AnyStudentConfig, folder: Path) -> Pa
     if "student" not in state:
         raise InputError(f"{state_file}: this state holds no student; a teacher is used in training only.")
     weights = save({name: tensor.half().contiguous() for name, tensor in _find_weights(state).items()})
-    card = build_card(config, state, weights)
     target = folder / config.name
     target.mkdir(parents=True, exist_ok=True)
     (target / WEIGHTS_FILE).write_bytes(weights)
-    _write_card(card, target)
-    for name, variant in config.variants.items():
-        shared = {key: value for key, value in card.items() if key not in config.card}
-        network = {**card["network"], **variant.network}
-        tables = {"grid": variant.grid, "intensity": variant.intensity, "refinement": variant.refinement}
-        own = {"network": network, **tables}
-        _write_card({**variant.card, **shared, **own, "weights_of": config.name}, folder / name)
+    for name, card in _build_cards(config, state, weights).items():
+        _write_card(card, folder / name)
     for name in (config.name, *config.variants):
         load_student(list_cards((folder,))[name])
     return target
@@ -55,6 +61,18 @@ def _find_weights(state: Mapping[str, Any]) -> dict[str, Any]:
 def _write_card(card: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _build_cards(config: AnyStudentConfig, state: Mapping[str, Any], weights: bytes) -> dict[str, dict[str, Any]]:
+    """The cards of a student and of its variants, by their names."""
+    card = build_card(config, state, weights)
+    shared = {key: value for key, value in card.items() if key not in config.card}
+    cards = {config.name: card}
+    for name, variant in config.variants.items():
+        network = {**card["network"], **variant.network}
+        tables = {"grid": variant.grid, "intensity": variant.intensity, "refinement": variant.refinement}
+        cards[name] = {**variant.card, **shared, "network": network, **tables, "weights_of": config.name}
+    return cards
 
 
 def build_card(config: AnyStudentConfig, state: Mapping[str, Any], weights: bytes) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.weight <= 0:
             raise ValueError(f"weight has to be positive, got {self.weight}")
+        if self.spacing_mm < 0:
+            raise ValueError(f"spacing_mm has to be 0 or more, got {self.spacing_mm}")
 
     def open(self, data: Path, cache: Path, spacing_mm: float) -> PairSource:
         """Prepare the source on a grid with this spacing; slow results are cached in a folder. Raises InputError."""

@@ -139,9 +139,12 @@ def check_teacher(file: Path, config: DistillationConfig, request: TrainingReque
 
 
 def check_card(file: Path, config: AnyStudentConfig) -> None:
-    """Raise InputError, before the hours of training, for keys that the model's card would lack."""
+    """Raise InputError, before the hours of training, for keys that the model's card would lack or that are wrong."""
     missing = [key for key in ("title", "modality", "summary") if not config.card.get(key)]
     if missing:
         raise InputError(f"{file}: [card] lacks {', '.join(missing)}; the list of models shows it.")
     if "spacing_mm" not in config.grid:
         raise InputError(f"{file}: [grid] lacks spacing_mm of the model, usually that of the last stage.")
+    from ...training.export import check_export
+
+    check_export(config, file)

@@ -125,7 +125,14 @@ def read_card(folder: Path) -> ModelCard:
         values = json.loads(text)
     except (RecursionError, ValueError) as error:
         raise ModelError(f"{file}: cannot be read as a model card ({error}).") from error
+    return parse_card(values, folder)
+
+
+def parse_card(values: Any, folder: Path) -> ModelCard:
+    """Make the card of a model folder from what is in card.json. Raises ModelError with the file and the wrong key."""
+    file = folder / CARD_FILE
     _check_keys(values, file)
+    values = dict(values)
     covers = parse_coverages(values.get("covers", []), file)
     known = {key: values.pop(key) for key in (*_TEXTS, *_TABLES, "modality")}
     return ModelCard(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +74,7 @@ class ModelRegistry:
 def load_student(card: ModelCard) -> Student:
     """Build the network of a card and load its weights, checked by hash, name and shape. Raises ModelError."""
     card.check_weights()
-    config, grid = _parse_table(CascadeConfig, "network", card), _parse_table(GridSettings, "grid", card)
-    intensity = _parse_table(IntensityNormalization, "intensity", card)
-    refinement = _parse_table(RefinementSettings, "refinement", card)
-    _check_numbers(config, grid, refinement, card)
+    config, grid, intensity, refinement = parse_tables(card)
     network = RecursiveCascade(config)
     try:
         weights = {name: tensor.float() for name, tensor in load_tensors(card.weights_file.read_bytes()).items()}
@@ -88,6 +86,15 @@ def load_student(card: ModelCard) -> Student:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return Student(card, network, grid, intensity, refinement)
+
+
+def parse_tables(card: ModelCard) -> tuple[CascadeConfig, GridSettings, IntensityNormalization, RefinementSettings]:
+    """Build the settings of a card's tables network, grid, intensity and refinement. Raises ModelError."""
+    config, grid = _parse_table(CascadeConfig, "network", card), _parse_table(GridSettings, "grid", card)
+    intensity = _parse_table(IntensityNormalization, "intensity", card)
+    refinement = _parse_table(RefinementSettings, "refinement", card)
+    _check_numbers(config, grid, refinement, card)
+    return config, grid, intensity, refinement
 
 
 def _parse_table(kind: type[Config], key: str, card: ModelCard) -> Config:
@@ -114,13 +121,14 @@ def _check_numbers(config: CascadeConfig, grid: GridSettings, refinement: Refine
         ("network.head", config.head in ("half", "full"), "half or full"),
         ("network.squarings", 0 <= config.squarings <= 12, "a number from 0 to 12"),
         ("network.bound_voxels", config.bound_voxels > 0, "a number above 0"),
-        ("grid.spacing_mm", grid.spacing_mm > 0, "a number above 0"),
-        ("grid.min_voxels", grid.min_voxels > 0, "a number above 0"),
+        ("grid.spacing_mm", 0.001 <= grid.spacing_mm <= 100, "a number from 0.001 to 100"),
+        ("grid.min_voxels", 0 < grid.min_voxels <= 1024, "a number from 1 to 1024"),
         ("grid.multiple", grid.multiple > 0 and grid.multiple % STRIDE == 0, f"a multiple of {STRIDE}"),
         ("grid.max_voxels", grid.max_voxels >= (2 * grid.multiple) ** 3, "the cube of twice `multiple`, or more,"),
         ("grid.margin_voxels", grid.margin_voxels >= 0, "0 or more"),
         ("grid.max_growth_percent", 0 <= grid.max_growth_percent <= 100, "a number from 0 to 100"),
-        ("refinement.spacing_mm", refinement.spacing_mm >= 0, "0 or more"),
+        ("grid.max_voxels", grid.max_voxels <= 1024**3, "at most the cube of 1024"),
+        ("refinement.spacing_mm", 0 <= refinement.spacing_mm <= 100, "a number from 0 to 100"),
         ("refinement.update_voxels", refinement.update_voxels >= 0.7, "0.7 or more"),
         ("refinement.elastic_voxels", 0 <= refinement.elastic_voxels <= 4, "a number from 0 to 4"),
         ("refinement.window_voxels", 1 <= refinement.window_voxels <= 6, "a number from 1 to 6"),
@@ -144,4 +152,6 @@ def _is_a(value: object, kind: Any) -> bool:
         return isinstance(value, list) and all(_is_a(item, int) for item in value)
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    if kind is float:
+        return isinstance(value, (int, float)) and abs(value) < math.inf
+    return isinstance(value, kind)
