@@ -67,7 +67,17 @@ def read_table(path: Path) -> list[Scan]:
         )
     if not rows:
         raise InputError(f"{path}: the table is empty; it needs a line for each image.")
-    return [_scan(path, line, row) for line, row in rows]
+    scans = [(line, _scan(path, line, row)) for line, row in rows]
+    _check_repeated(path, scans)
+    return [scan for _, scan in scans]
+
+
+def _check_repeated(path: Path, scans: Sequence[tuple[int, Scan]]) -> None:
+    """Raise InputError for an image that is listed with two subjects: a pair of it would be one image twice."""
+    subjects: dict[Path, str] = {}
+    for line, scan in scans:
+        if subjects.setdefault(scan.image.resolve(), scan.subject) != scan.subject:
+            raise InputError(f"{path}, line {line}: {scan.image.name} is listed as two subjects; keep one of them.")
 
 
 def read_manifest(path: Path, anatomy: str) -> list[Scan]:
@@ -80,8 +90,13 @@ def read_manifest(path: Path, anatomy: str) -> list[Scan]:
             Scan(path.parent / r["image"], path.parent / r["labels"] if r["labels"] else None, r["subject"])
             for r in chosen
         ]
-    except (RecursionError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as a manifest of scans ({error!r}).") from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a manifest of scans ({error}).") from error
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a manifest of scans; it needs a list 'records' of tables with anatomy, use, "
+            "image, labels and subject."
+        ) from error
     if not scans:
         raise InputError(f"{path}: there is no image of anatomy '{anatomy}' for training.")
     for file in (file for scan in scans for file in scan.files):

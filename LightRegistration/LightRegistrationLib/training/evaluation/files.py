@@ -26,6 +26,8 @@ def read_labels(path: Path, on_warning: OnWarning = log_warning_once) -> Segment
     labels = Segmentation.from_labels(volume.array, volume.affine, str(path))
     if not labels.segments:
         raise InputError(f"{path}: the label map is empty; it has no label other than 0.")
+    if any(segment.value < 0 for segment in labels.segments):
+        on_warning(f"{path}: label values below 0 count as structures, as all values except 0 do.")
     return labels
 
 

@@ -97,6 +97,7 @@ def test_a_table_may_have_images_only(tmp_path):
         ("image,labels\na.nrrd,c.nrrd\n", "line 2: there is no file c.nrrd"),
         ("image,labels\na.nrrd,\n,a.nrrd\n", "line 3: the image is missing"),
         ("image\na.nrrd\na.nrrd,a.nrrd\n", "line 3: it has more values"),
+        ("image,subject\na.nrrd,x\n./a.nrrd,y\n", "line 3: a.nrrd is listed as two subjects"),
         ("image,image\na.nrrd,a.nrrd\n", "image,image"),
         (f"image\n{'x' * 300}\n", "line 2: there is no file xxx"),
     ],
@@ -151,6 +152,10 @@ def test_a_manifest_that_cannot_be_used(tmp_path):
     _touch(tmp_path, "train.nrrd", "train_labels.nrrd")
     assert "second.nrrd" in refusal(read_manifest, _records(tmp_path), "brain")
     assert "'knee'" in refusal(read_manifest, _records(tmp_path), "knee")
-    for text in ("{", "{}", "[]", '{"records": [{"image": "train.nrrd"}]}', "\xe4", "[" * 100_000):
+    for text in ("{}", "[]", '{"records": [{"anatomy": "brain", "use": "train", "image": 3}]}'):
+        (tmp_path / "manifest.json").write_text(text)
+        message = refusal(read_manifest, tmp_path / "manifest.json", "brain")
+        assert message.endswith("a list 'records' of tables with anatomy, use, image, labels and subject.")
+    for text in ("{", '{"records": [{"image": "train.nrrd"}]}', "\xe4", "[" * 100_000):
         (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
         assert "manifest.json" in refusal(read_manifest, tmp_path / "manifest.json", "brain")

@@ -32,7 +32,7 @@ from LightRegistrationLib.training.evaluation.cases import (
     evaluate_field,
     load_case,
 )
-from LightRegistrationLib.training.evaluation.files import read_volume, to_sitk_image
+from LightRegistrationLib.training.evaluation.files import read_labels, read_volume, to_sitk_image
 from LightRegistrationLib.training.evaluation.methods import build_model_method
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair, read_pairs
 from LightRegistrationLib.training.evaluation.run import EvaluationOptions, PairRecord, evaluate_pairs
@@ -276,6 +276,14 @@ def test_pictures_show_both_outlines(pair, tmp_path):
     assert ((green > 0.7) & (red < 0.3) & (blue < 0.3)).sum() > 100
     assert ((red > 0.6) & (green < 0.3) & (blue < 0.3)).sum() > 100
     assert ((red == green) & (green == blue) & (red > 0.2) & (red < 0.9)).sum() > 1000  # the scans
+
+
+def test_label_values_below_zero_are_said(tmp_path):
+    image = sitk.GetImageFromArray(np.full((4, 4, 4), -3, np.int16))
+    sitk.WriteImage(image, str(tmp_path / "a.nii"))
+    lines: list[str] = []
+    assert [segment.value for segment in read_labels(tmp_path / "a.nii", lines.append).segments] == [-3]
+    assert lines == [f"{tmp_path / 'a.nii'}: label values below 0 count as structures, as all values except 0 do."]
 
 
 def write_list(folder: Path, *lines: str) -> Path:
