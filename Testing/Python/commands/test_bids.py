@@ -17,6 +17,7 @@ from LightRegistrationLib.commands.batch.bids import list_bids_pairs, name_deriv
 from LightRegistrationLib.commands.batch.plan import Shape, arrange_pairs
 from LightRegistrationLib.commands.batch.task import KEY_FILE, Task
 from LightRegistrationLib.commands.files.bids_names import make_derivative_names, parse_bids_name
+from LightRegistrationLib.commands.main import build_parser
 from LightRegistrationLib.commands.register.request import FilesRequest
 from LightRegistrationLib.core.errors import InputError
 
@@ -62,6 +63,12 @@ def test_scans_of_a_folder_are_paired_by_the_shape(data_set: Path) -> None:
     assert to_template == [f"{n} template" for n in ("sub-01_ses-1_T1w", "sub-01_ses-2_T1w", "sub-02_T1w")]
     assert len(list_names(data_set, Shape.ALL_TO_ALL)) == 6
     assert list_names(data_set, Shape.PAIRS, "subject=01", "session=1") == ["sub-01_ses-1_T2w sub-01_ses-1_T1w"]
+    assert list_names(data_set, Shape.PAIRS, "sub=sub-01", "session=ses-1") == ["sub-01_ses-1_T2w sub-01_ses-1_T1w"]
+
+
+def test_filters_that_are_given_one_by_one_all_count() -> None:
+    words = ["batch", "--bids", "data", "--output", "out", "--filter", "suffix=T1w", "--filter", "session=1"]
+    assert build_parser().parse_args(words).filter == ["suffix=T1w", "session=1"]
 
 
 def test_folders_without_what_is_asked_for_are_refused(data_set: Path) -> None:
@@ -69,6 +76,7 @@ def test_folders_without_what_is_asked_for_are_refused(data_set: Path) -> None:
         (("suffix=FLAIR",), "no scan in it has suffix=FLAIR"),
         (("T1w",), "The filter 'T1w' is not made as KEY=VALUE"),
         (("suffix=T2w",), "nobody in it has two scans with suffix=T2w"),
+        (("suffix=T1w", "suffix=T2w"), "The filters ask for two values of suffix, T1w and T2w; choose one of them"),
     ):
         with pytest.raises(InputError, match=message):
             list_bids_pairs(data_set, filters, None, Shape.PAIRS)

@@ -39,7 +39,7 @@ def list_bids_pairs(folder: Path, filters: Sequence[str], fixed: Path | None, sh
     if fixed is not None:
         with report_os_errors(fixed):
             check_plain_file(fixed, "volume")
-    wanted = dict(_parse_filter(text) for text in filters)
+    wanted = _parse_filters(filters)
     found = [
         (path, name)
         for path in sorted((*folder.glob("sub-*/anat/*"), *folder.glob("sub-*/ses-*/anat/*")))
@@ -59,11 +59,21 @@ def list_bids_pairs(folder: Path, filters: Sequence[str], fixed: Path | None, sh
     return pairs
 
 
+def _parse_filters(filters: Sequence[str]) -> dict[str, str]:
+    """Return the wanted values by suffix and entities. Raises InputError for two values of one, which no scan has."""
+    wanted: dict[str, str] = {}
+    for key, value in map(_parse_filter, filters):
+        if wanted.setdefault(key, value) != value:
+            raise InputError(f"The filters ask for two values of {key}, {wanted[key]} and {value}; choose one of them.")
+    return wanted
+
+
 def _parse_filter(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not (key and sign and value):
         raise InputError(f"The filter '{text}' is not made as KEY=VALUE, for example suffix=T1w or session=01.")
-    return _ENTITIES.get(key, key), value
+    key = _ENTITIES.get(key, key)
+    return key, value.removeprefix(f"{key}-")
 
 
 def _is_wanted(name: BidsName, wanted: Mapping[str, str]) -> bool:

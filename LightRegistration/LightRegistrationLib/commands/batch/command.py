@@ -27,7 +27,7 @@ def add_batch(commands: Any) -> None:
     )
     parser.add_argument("pairs", nargs="?", type=parse_path, metavar="PAIRS", help=texts.PAIRS)
     parser.add_argument("--bids", type=parse_path, metavar="FOLDER", help=texts.BIDS)
-    parser.add_argument("--filter", nargs="+", metavar="KEY=VALUE", help=texts.FILTER)
+    parser.add_argument("--filter", nargs="+", action="extend", metavar="KEY=VALUE", help=texts.FILTER)
     parser.add_argument("--fixed", type=parse_path, metavar="FILE", help=texts.FIXED)
     parser.add_argument("--output", type=parse_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--shape", choices=list(Shape), default=Shape.PAIRS, help=texts.SHAPE)
