@@ -69,11 +69,10 @@ class PersonMatch:
 
     @property
     def is_one_person(self) -> bool | None:
-        """Whether both are scans of one person; None if that cannot be told."""
-        if self.strain is None:
-            return None
-        is_alike = self.correlation >= WARNINGS.min_person_correlation
-        return is_alike and self.strain <= WARNINGS.max_person_strain
+        """Whether both are scans of one person; None if that cannot be told: alike, but of sizes not compared."""
+        if self.correlation < WARNINGS.min_person_correlation:
+            return False
+        return None if self.strain is None else self.strain <= WARNINGS.max_person_strain
 
 
 def warn_of_poor_match(correlation: float) -> Iterator[str]:

@@ -13,7 +13,7 @@ from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneou
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.result import ChangedPlace, ChangeKind, RegistrationResult
-from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.core.result.settings import InitialAlignment, RegistrationSettings
 from LightRegistrationLib.core.result_warnings import FOLLOW_UP_PROPOSAL, NOT_ONE_PERSON_WARNING
 
 from ..anatomies import anatomy, world
@@ -157,6 +157,15 @@ def test_it_is_neither_proposed_for_two_people_nor_silent_if_asked_for():
     other = Volume(tissue(points).astype(np.float32), MOVING_GRID.affine)
     assert FOLLOW_UP_PROPOSAL not in register(fixed, other).warnings
     assert NOT_ONE_PERSON_WARNING in register(fixed, other, FOLLOW_UP).warnings
+
+
+def test_two_people_are_said_as_loaded_too():
+    """Their sizes are not compared then, but the tissues do not lie on each other."""
+    as_loaded = replace(FOLLOW_UP, initial=InitialAlignment.NONE)
+    fixed, points = scan(is_second=False), world(FIXED_GRID)
+    other = Volume(tissue(points + 15 * np.sin(points[..., [1, 2, 0]] / 14)).astype(np.float32), FIXED_GRID.affine)
+    assert NOT_ONE_PERSON_WARNING in register(fixed, other, as_loaded).warnings
+    assert NOT_ONE_PERSON_WARNING not in register(fixed, fixed, as_loaded).warnings
 
 
 def test_two_scans_without_change_have_an_empty_list():
