@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrelationLoss
 from torch import Tensor, nn
 
 from ..core.network.flows import resize_flow, warp
@@ -50,6 +49,9 @@ class RegistrationLoss(nn.Module):
     """
 
     def __init__(self, stage: StudentStage) -> None:
+        # Imported here: MONAI takes as long to load as PyTorch, and a distillation needs none of it.
+        from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrelationLoss
+
         super().__init__()
         self.stage = stage
         self.local = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=stage.window)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import io
 import os
 import queue
@@ -65,10 +66,14 @@ def serve(session: Path, model_folders: tuple[Path, ...] = ()) -> None:
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests, session), daemon=True).start()
     outbox = Outbox(session)
+    # While torch makes its objects, which all stay, Python would look through them for garbage again and again.
+    gc.disable()
     # Imported after the reader thread has started: torch takes seconds, and the parent may exit meanwhile.
     from ..core.models.registry import ModelRegistry
     from .task import run_request, warm_up
 
+    gc.freeze()
+    gc.enable()
     registry = ModelRegistry((*get_model_folders(), *model_folders))
     for line in warm_up(registry):
         outbox.send(Refused(None, line))

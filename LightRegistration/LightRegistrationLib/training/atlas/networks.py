@@ -18,7 +18,6 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from monai.losses import LocalNormalizedCrossCorrelationLoss
 from torch import Tensor, nn
 
 from ...core.network.cascade import CascadeConfig, RecursiveCascade
@@ -129,6 +128,9 @@ def spatial_terms(
     network: RecursiveCascade, atlas: Atlas, scan: AlignedScan, smoothness: float, window: int
 ) -> dict[str, Tensor]:
     """Loss terms of g for one scan: 1 - local correlation in the field of view, and diffusion of the velocities."""
+    # Imported here: MONAI takes as long to load as PyTorch, and only the learning of transforms needs it.
+    from monai.losses import LocalNormalizedCrossCorrelationLoss
+
     flow, velocities = network(scan.image, atlas.image)
     warped = warp(atlas.image, resize_flow(flow, atlas.shape))
     local = LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window, reduction="none")

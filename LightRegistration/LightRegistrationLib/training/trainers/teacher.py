@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.losses import LocalNormalizedCrossCorrelationLoss
 from torch import Tensor
 
 from ...core.network.flows import warp
@@ -96,6 +95,9 @@ def pair_reconstruction_loss(pair: Pair, flow: Tensor, clean: bool, window: int 
     warped = warp(moving, flow)
     if not window:
         return reconstruction_loss(warped, fixed)
+    # Imported here: MONAI takes as long to load as PyTorch, and most teachers have no window.
+    from monai.losses import LocalNormalizedCrossCorrelationLoss
+
     loss: Tensor = 1 + LocalNormalizedCrossCorrelationLoss(spatial_dims=3, kernel_size=window)(warped, fixed)
     return loss
 
