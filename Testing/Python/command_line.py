@@ -55,10 +55,16 @@ def run_fresh_command(
 
 
 def start_command(
-    *arguments: str | Path, environment: Mapping[str, str] = ONE_THREAD, folder: str | Path = "."
+    *arguments: str | Path,
+    environment: Mapping[str, str] = ONE_THREAD,
+    folder: str | Path = ".",
+    program: str = "light-registration",
 ) -> RunningCommand:
-    """Fork a process that runs light-registration; no other may be started before it has ended."""
-    return _start_warm_process().start([*map(str, arguments)], environment, Path(folder).resolve())
+    """Fork a process that runs light-registration; no other may be started before it has ended.
+
+    program: a key of `fork_commands.PROGRAMS`.
+    """
+    return _start_warm_process().start(program, [*map(str, arguments)], environment, Path(folder).resolve())
 
 
 class RunningCommand:
@@ -107,13 +113,14 @@ class _WarmProcess:
         )
         self.child = 0
 
-    def start(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> RunningCommand:
+    def start(self, program: str, arguments: list[str], environment: Mapping[str, str], folder: Path) -> RunningCommand:
         assert self._process.stdin is not None
         streams = tempfile.TemporaryDirectory()
         files = [Path(streams.name) / name for name in ("stdout", "stderr")]
         files[0].touch()
         os.mkfifo(files[1])
         request = {
+            "program": program,
             "arguments": arguments,
             "environment": dict(environment),
             "folder": str(folder),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,24 @@ def measure(task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "row.json")
         request.write_text(json.dumps(task.request()), encoding="utf-8")
-        command = [sys.executable, "-m", "compare.row", str(request), str(answer)]
-        ended = subprocess.run(
-            command,
-            env=environment(task.threads),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        ended = run_row(request, answer, environment(task.threads))
         if ended.returncode == 0:
             return json.loads(answer.read_text(encoding="utf-8"))
         lines = [line for line in ended.stderr.splitlines() if line.strip()]
         return {"error": lines[-1] if lines else f"ended with status {ended.returncode} and no message"}
+
+
+def run_row(request: Path, answer: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `compare.row` in a new process."""
+    return subprocess.run(
+        [sys.executable, "-m", "compare.row", str(request), str(answer)],
+        env=environment,
+        cwd=request.parent,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def environment(threads: int) -> dict[str, str]:

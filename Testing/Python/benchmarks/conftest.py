@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import SimpleITK as sitk
 import torch
 
 from LightRegistrationLib.commands.phantom.pair import make_head
+
+from ..command_line import start_command
 
 FOLDER = Path(__file__).parents[2] / "Benchmarks"
 
@@ -49,6 +53,20 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     yield run
     torch.set_num_threads(threads[0])
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads[1])
+
+
+@pytest.fixture
+def forked_rows(benchmark: RunBenchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a comparison run in processes forked from one that has loaded torch, which takes longer than a row."""
+    from compare import process
+
+    def run_row(request: Path, answer: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return start_command(
+            request, answer, environment=environment, folder=request.parent, program="compare.row"
+        ).wait()
+
+    if hasattr(os, "fork"):
+        monkeypatch.setattr(process, "run_row", run_row)
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_a_scan_without_lungs_is_named(pairs):
         pairs.make_breathing_pair(empty, 10.0, seed=1)
 
 
+@pytest.mark.usefixtures("forked_rows")
 def test_each_breath_is_registered_in_both_directions(benchmark: RunBenchmark, tmp_path: Path):
     data = tmp_path / "data"
     data.mkdir()

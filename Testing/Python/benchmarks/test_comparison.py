@@ -27,6 +27,7 @@ from ..analytic import phantom
 from ..processes import PATIENCE_S
 from .conftest import FOLDER, Finished, RunBenchmark
 
+pytestmark = pytest.mark.usefixtures("forked_rows")
 DATA = os.environ.get("LIGHTREG_DATA")
 
 

@@ -35,6 +35,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("forked_rows")
 def test_each_processor_has_one_table(benchmark: RunBenchmark, data, tmp_path):
     import cpu_time
     from compare.machine import processor_name
