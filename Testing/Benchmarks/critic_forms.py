@@ -60,6 +60,7 @@ VARIANTS = (
     Variant("+ relativistic, with the images", "adversarial", replace(RELATIVISTIC, images=True)),
     Variant("+ relativistic, ten times the matching", "adversarial", replace(RELATIVISTIC, matching=10.0)),
 )
+TITLES = [variant.title for variant in VARIANTS]
 
 
 def draw_batch(generator: torch.Generator, count: int) -> tuple[Pair, Tensor, Tensor]:
@@ -148,10 +149,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/critic-forms"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--only", nargs="+", metavar="FORM", choices=TITLES, default=TITLES, help=f"of {TITLES}")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     use_threads(arguments.threads)
-    results = {v.title: [train(v, seed, arguments.steps) for seed in arguments.seeds] for v in VARIANTS}
+    results = {
+        v.title: [train(v, seed, arguments.steps) for seed in arguments.seeds]
+        for v in VARIANTS
+        if v.title in arguments.only
+    }
     text = f"{arguments.steps} steps, {len(arguments.seeds)} seeds, {KEPT_OUT} pairs that were kept out.\n\n"
     values = {"rows": results, "steps": arguments.steps, "seeds": arguments.seeds}
     write_report(arguments.output, "critic_forms", text + table(results), values, plot(results))

@@ -20,7 +20,8 @@ def test_the_fixed_image_is_the_moving_one_under_the_true_deformation(benchmark)
 
 
 def test_only_a_form_that_compares_the_deformations_moves_the_student_to_the_teacher(benchmark, tmp_path):
-    done = benchmark("critic_forms", "--steps", "60", "--seeds", "1", "--output", tmp_path)
+    forms = ("l_rec only", "+ distance", "+ relativistic", "+ relativistic, without matching")
+    done = benchmark("critic_forms", "--steps", "60", "--seeds", "1", "--output", tmp_path, "--only", *forms)
     assert done.status == 0, done.stderr
     rows = json.loads((tmp_path / "critic_forms.json").read_text(encoding="utf-8"))["rows"]
     error = {title: runs[0]["unseen"] for title, runs in rows.items()}
@@ -29,4 +30,5 @@ def test_only_a_form_that_compares_the_deformations_moves_the_student_to_the_tea
     assert error["+ relativistic"] < 0.9
     assert error["+ relativistic, without matching"] > 0.9
     table = (tmp_path / "critic_forms.md").read_text(encoding="utf-8")
+    assert set(rows) == set(forms)
     assert all(f"| {title}" in table for title in rows)
