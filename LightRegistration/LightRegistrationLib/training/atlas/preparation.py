@@ -105,9 +105,9 @@ def prepare_atlas(
     folder = cache / f"atlas_{_key(files, normalization, settings, spacing_mm)}"
     file = folder / "transforms.safetensors"
     if not file.exists():
+        _make_folder(folder)
         aligned = [_align(path, image, grid, normalization) for path in files.scans]
         scans = [AlignedScan(scan, inside & field_of_view) for scan, inside in aligned]
-        _make_folder(folder)
         learned = learn_transforms(atlas, scans, settings, folder)
         _save(learned, torch.cat([scan.field_of_view for scan in scans]), file)
     transforms, fields_of_view = _load(file)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.flows import compose, exponential, resize_flow, voxel_grid, warp
+from LightRegistrationLib.training.atlas import preparation
 from LightRegistrationLib.training.atlas.fitting import CheckpointSettings
 from LightRegistrationLib.training.atlas.learning import (
     AtlasTransforms,
@@ -406,9 +408,7 @@ SETTINGS = AtlasSettings(
     appearance_steps=2,
 )
 
-
-COARSE_MM = 4.0
-"""The grid where what is learned does not matter: an eighth of the voxels."""
+SPACING_MM = 2.0
 
 
 def write(array: np.ndarray, path: Path, origin: tuple[float, float, float] = (0, 0, 0)) -> None:
@@ -418,10 +418,8 @@ def write(array: np.ndarray, path: Path, origin: tuple[float, float, float] = (0
     sitk.WriteImage(image, str(path))
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+def write_data(folder: Path) -> Path:
     """An atlas, its labels, and three scans of 26 x 26 x 26 voxels of 2 mm; scan_c ends early and lies elsewhere."""
-    folder = tmp_path / "data"
     folder.mkdir()
     atlas = analytic_atlas((32, 32, 32))
     inner = (0, 0, *3 * [slice(3, 29)])
@@ -434,13 +432,31 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[AtlasSource, Path]:
+    """A source that was opened from files, and the folder of its data and its cache; tests work on copies."""
+    folder = tmp_path_factory.mktemp("opened")
+    return AtlasSource.open(SETTINGS, write_data(folder / "data"), folder / "cache", SPACING_MM), folder
+
+
+@pytest.fixture
+def opened_before(opened: tuple[AtlasSource, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The data and the cache of a source that was opened before."""
+    shutil.copytree(opened[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "data", tmp_path / "cache"
+
+
 def folders(cache: Path) -> set[str]:
     return {path.name for path in cache.iterdir()}
 
 
-def test_a_source_is_opened_from_files_and_then_from_the_cache(data, tmp_path):
-    cache = tmp_path / "cache"
-    source = AtlasSource.open(SETTINGS, data, cache, 2.0)
+def test_a_source_is_opened_from_files_and_then_from_the_cache(opened, opened_before):
+    (source, _), (data, cache) = opened, opened_before
     assert source.shape == (32, 32, 32)
     assert source.spacing_mm == pytest.approx(2.0, rel=0.06)
     assert source.prepared.structures == (1, 2, 3)
@@ -449,28 +465,36 @@ def test_a_source_is_opened_from_files_and_then_from_the_cache(data, tmp_path):
     written = (folder / "transforms.safetensors").stat().st_mtime_ns
     for name in ("spatial.pt", "appearance.pt"):
         (folder / name).unlink()
-    again = AtlasSource.open(replace(SETTINGS, noise=0.5, structures=(2, 3)), data, cache, 2.0)
+    again = AtlasSource.open(replace(SETTINGS, noise=0.5, structures=(2, 3)), data, cache, SPACING_MM)
     assert (folder / "transforms.safetensors").stat().st_mtime_ns == written
     assert torch.equal(again.prepared.transforms.changes, source.prepared.transforms.changes)
     assert again.draw(torch.Generator()).fixed_labels.shape[1] == 2
 
 
-def test_other_settings_or_files_are_learned_again(data, tmp_path):
-    cache, two = tmp_path / "cache", replace(SETTINGS, scans="scan_[ab].nii.gz")
-    AtlasSource.open(two, data, cache, COARSE_MM)
+def test_other_settings_or_files_are_learned_again(opened_before, monkeypatch):
+    """Each new learning is interrupted where it begins: aligning the scans takes a second each."""
+    data, cache = opened_before
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(preparation, "align_affine", interrupt)
+    AtlasSource.open(SETTINGS, data, cache, SPACING_MM)
     seen = folders(cache)
-    for settings in (replace(two, spatial_smoothness=2.0), replace(two, intensity={"high": 95.0})):
-        AtlasSource.open(settings, data, cache, COARSE_MM)
+    for settings in (replace(SETTINGS, spatial_smoothness=2.0), replace(SETTINGS, intensity={"high": 95.0})):
+        with pytest.raises(Interrupted):
+            AtlasSource.open(settings, data, cache, SPACING_MM)
         assert len(folders(cache) - seen) == 1
         seen = folders(cache)
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "scan_a.nii.gz")))
     write(array + 1, data / "scan_a.nii.gz")
-    AtlasSource.open(two, data, cache, COARSE_MM)
+    with pytest.raises(Interrupted):
+        AtlasSource.open(SETTINGS, data, cache, SPACING_MM)
     assert len(folders(cache) - seen) == 1
 
 
-def test_scans_are_aligned_to_the_atlas_and_have_their_field_of_view(data, tmp_path):
-    source = AtlasSource.open(SETTINGS, data, tmp_path / "cache", 2.0)
+def test_scans_are_aligned_to_the_atlas_and_have_their_field_of_view(opened):
+    source, _ = opened
     views = source.prepared.fields_of_view.flatten(1).float().mean(1)
     assert views[2] < 0.85 * views[0]
     whole = source.prepared.fields_of_view[2, 0]
@@ -478,18 +502,18 @@ def test_scans_are_aligned_to_the_atlas_and_have_their_field_of_view(data, tmp_p
     assert whole[16, 16, 12]
 
 
-def test_a_damaged_cache_is_named(data, tmp_path):
-    AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
-    (file,) = (tmp_path / "cache").glob("*/transforms.safetensors")
+def test_a_damaged_cache_is_named(opened_before):
+    data, cache = opened_before
+    (file,) = cache.glob("*/transforms.safetensors")
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"transforms\.safetensors: this file is damaged; delete it"):
-        AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
+        AtlasSource.open(SETTINGS, data, cache, SPACING_MM)
 
 
 def test_a_cache_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match=r"this folder cannot be made"):
-        AtlasSource.open(SETTINGS, data, tmp_path / "cache", COARSE_MM)
+        AtlasSource.open(SETTINGS, data, tmp_path / "cache", SPACING_MM)
 
 
 @pytest.mark.parametrize(
@@ -507,7 +531,7 @@ def test_bad_input_is_one_line_that_names_file_and_key(change, message, data, tm
     write(np.zeros((26, 26, 26), np.uint8), data / "empty_labels.nii.gz")
     write(np.zeros((26, 26, 26), np.uint8), data / "flat.nii.gz")
     with pytest.raises(InputError, match=message) as caught:
-        AtlasSource.open(replace(SETTINGS, **change), data, tmp_path / "cache", 2.0)
+        AtlasSource.open(replace(SETTINGS, **change), data, tmp_path / "cache", SPACING_MM)
     assert "\n" not in str(caught.value)
 
 
