@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .. import quick_model
 from ..processes import PATIENCE_S
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -17,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 def run_self_test(slicer_source: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "Testing/SlicerHost"), *sys.path])}
     environment["SLICER_SOURCE"] = slicer_source
+    environment["LIGHTREG_SELF_TEST_MODEL"] = quick_model.NAME
     command = [
         sys.executable,
         "-m",

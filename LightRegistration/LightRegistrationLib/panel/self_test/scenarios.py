@@ -8,6 +8,7 @@ They run in Slicer and in the host double, with the real panel, worker, and scen
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ import slicer.util
 from ...commands.phantom.pair import PhantomPair, make_phantom_pair
 from ...core.errors import InputError
 from ...core.geometry.transforms import DisplacementField
-from ...core.result.settings import RegistrationSettings
+from ...core.result.settings import AUTO_MODEL, RegistrationSettings
 from ...scene.nodes.segmentations import segmentation_node_from_segmentation
 from ...scene.nodes.transforms import FIXED_ROLE, MOVING_ROLE, transform_node_from_field
 from ...scene.nodes.volumes import volume_node_from_volume
@@ -29,6 +30,8 @@ from .event_loop import EventLoopWatch, describe_picture, name_pictures, report_
 from .quality import assert_good_result, compute_mean_dice
 
 WAIT_SECONDS = 120.0
+MODEL = os.environ.get("LIGHTREG_SELF_TEST_MODEL", AUTO_MODEL)
+"""The model of all scenarios but one, which registers as the panel does by itself."""
 _pair: list[PhantomPair] = []
 
 
@@ -52,6 +55,7 @@ class LightRegistrationScenarios(CheckScenarios):
         self.moving_segmentation = segmentation_node_from_segmentation(scene, pair.moving_segmentation, "Moving organs")
         self.panel = slicer.modules.lightregistration.widgetRepresentation().self()
         self.panel.enter()
+        self.panel.logic.getParameterNode().model = MODEL
         self.ui = self.panel.ui
 
     def tearDown(self) -> None:
@@ -62,6 +66,7 @@ class LightRegistrationScenarios(CheckScenarios):
     def test_register_pair_with_segmentations(self) -> None:
         """One click: Dice rises, all result nodes exist and reference their inputs, and the inputs are not changed."""
         before = self._fingerprints()
+        self.panel.logic.getParameterNode().model = AUTO_MODEL
         self._choose(segmentations=True)
         self.ui.registerButton.click()
         self.assertTrue(self.panel.logic.is_busy)
@@ -181,7 +186,7 @@ class LightRegistrationScenarios(CheckScenarios):
             self.moving,
             fixed_segmentation=self.fixed_segmentation,
             moving_segmentation=self.moving_segmentation,
-            settings=RegistrationSettings(initial="affine"),
+            settings=RegistrationSettings(MODEL, initial="affine"),
         )
         nodes, mean = registered.nodes, registered.report["mean"]
         assert_good_result(nodes.transform, self.fixed, self.fixed_segmentation, self.moving_segmentation)
