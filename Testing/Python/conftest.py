@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -31,6 +32,13 @@ if _workers > 1:
 _models = tempfile.TemporaryDirectory(prefix="LightRegistration-test-models-")
 os.environ["LIGHTREG_MODELS"] = _models.name
 quick_model.add_quick_model(Path(_models.name))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave the objects of the libraries and of the collected tests out of each later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 from LightRegistrationLib.commands.evaluate.command import evaluate_files
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import run_command
+from ..command_line import QUICK, run_command
 from .pair_files import PairFiles
 
 
@@ -36,7 +36,7 @@ def pairs(pair_files: PairFiles, tmp_path: Path) -> Path:
 
 def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pairs: Path, tmp_path: Path) -> None:
     output = tmp_path / "evaluation"
-    arguments = ("evaluate", pairs, "--output", output, "--cascades", "1", "2", "--threads", "1", "--pictures")
+    arguments = ("evaluate", pairs, "--output", output, "--cascades", "1", "2", *QUICK, "--pictures")
     done = run_command(*arguments)
     assert done.returncode == 2
     warning, line = done.stderr.splitlines()
@@ -48,9 +48,9 @@ def test_good_pairs_are_measured_failed_ones_listed_and_finished_ones_reused(pai
     with (output / "results.csv").open() as stream:
         rows = {(r["pair"], r["method"]): r for r in csv.DictReader(stream)}
     dice = {method: float(row["dice"]) for (pair, method), row in rows.items() if pair == "good"}
-    assert list(dice) == ["before", "affine", "auto, 1 cascade", "auto, 2 cascades"]
-    assert dice["before"] < dice["affine"] < dice["auto, 2 cascades"]
-    assert rows["good", "auto, 2 cascades"]["folding_percent"] == "0.0"
+    assert list(dice) == ["before", "affine", "quick, 1 cascade", "quick, 2 cascades"]
+    assert dice["before"] < dice["affine"] < dice["quick, 2 cascades"]
+    assert rows["good", "quick, 2 cascades"]["folding_percent"] == "0.0"
     assert "cut.nii.gz" in rows["cut", ""]["error"]
     assert [method for (_, method), row in rows.items() if "qform and sform" in row["warnings"]] == ["before"]
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import pytest
 from LightRegistrationLib.commands.files.output_folder import staging_folder
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import COMMAND, ONE_THREAD, run_command
+from ..command_line import COMMAND, ONE_THREAD, QUICK, run_command
 from .pair_files import PairFiles
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and pipes of POSIX systems")
@@ -83,8 +83,8 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
 
 
 def test_closed_standard_streams_do_no_harm(pair_files: PairFiles, tmp_path: Path) -> None:
-    line = f'"{sys.executable}" -m LightRegistrationLib.commands register "$1" "$2" --output "$3" <&- >&- 2>&-'
-    arguments = [str(pair_files.fixed), str(pair_files.moving), str(tmp_path / "out")]
+    line = f'"{sys.executable}" -m LightRegistrationLib.commands register "$@" <&- >&- 2>&-'
+    arguments = [str(pair_files.fixed), str(pair_files.moving), "--output", str(tmp_path / "out"), *QUICK]
     assert subprocess.run(["sh", "-c", line, "sh", *arguments], env=ONE_THREAD, check=False).returncode == 0
     assert (tmp_path / "out" / "report.json").is_file()
 

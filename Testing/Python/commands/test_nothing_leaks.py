@@ -16,7 +16,7 @@ from LightRegistrationLib.commands.phantom.pair import make_phantom_pair
 from LightRegistrationLib.core.geometry.volume import Volume
 
 from ..audited import audited_environment, find_forbidden, read_events
-from ..command_line import QUICK, run_fresh_command
+from ..command_line import QUICK, run_command, run_fresh_command
 from .pair_files import PairFiles
 
 BENCHMARKS = Path(__file__).parents[2] / "Benchmarks"
@@ -96,7 +96,7 @@ def test_the_name_of_a_patient_is_nowhere_in_the_results(tmp_path: Path, monkeyp
     folders = [write_dicom(volume, tmp_path / volume.name) for volume in (pair.fixed, pair.moving)]
     assert PATIENT.encode() in next(folders[0].iterdir()).read_bytes()
     output = tmp_path / "result"
-    done = run_fresh_command("register", *folders, "--output", output, *QUICK, "--views")
+    done = run_command("register", *folders, "--output", output, *QUICK, "--views")
     assert done.returncode == 0, done.stderr
     contents = list_contents(output)
     assert {"report.json", "transform.h5"} <= set(contents)
@@ -111,7 +111,7 @@ def test_an_error_names_no_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     pair = make_phantom_pair(spacing_mm=4.0)
     folder = write_dicom(pair.fixed, tmp_path / "fixed")
     sorted(folder.iterdir())[3].unlink()
-    done = run_fresh_command("register", folder, folder, "--output", tmp_path / "result")
+    done = run_command("register", folder, folder, "--output", tmp_path / "result")
     assert done.returncode == 2
     assert "mm apart" in done.stderr
     assert "zaphod" not in (done.stdout + done.stderr).lower()

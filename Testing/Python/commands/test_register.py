@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.geometry.geometry import Geometry, apply_affine
 
-from ..command_line import COMMAND, ONE_THREAD
+from ..command_line import ONE_THREAD, run_command
 from ..core.body_phantoms import COVERS, add_model
 from .conftest import Run, check_schema
 from .pair_files import PairFiles
@@ -121,14 +120,9 @@ def test_report_names_the_model_and_the_reason(registered: Run) -> None:
 
 def test_a_model_for_other_images_gives_a_warning(pair_files: PairFiles, tmp_path: Path) -> None:
     add_model(tmp_path / "models", "lung-ct", covers=COVERS["lung-ct"], modality="CT", grid={"spacing_mm": 8.0})
-    arguments = ["register", pair_files.fixed, pair_files.moving, "--model", "lung-ct", "--output", tmp_path / "result"]
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**ONE_THREAD, "LIGHTREG_MODELS": str(tmp_path / "models")},
-        check=True,
-    )
+    arguments = ("register", pair_files.fixed, pair_files.moving, "--model", "lung-ct", "--output", tmp_path / "result")
+    done = run_command(*arguments, environment={**ONE_THREAD, "LIGHTREG_MODELS": str(tmp_path / "models")})
+    assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert lines[0].startswith("light-registration: warning: fixed.nii.gz does not look like CT (no Hounsfield units)")
     report = json.loads((tmp_path / "result" / "report.json").read_text(encoding="utf-8"))

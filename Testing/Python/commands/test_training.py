@@ -6,7 +6,6 @@ import csv
 import json
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,7 @@ from LightRegistrationLib.commands.main import build_parser
 from LightRegistrationLib.commands.train.toy_data import make_toy_data
 from LightRegistrationLib.core.errors import InputError
 
-from ..command_line import COMMAND, ONE_THREAD, run_command, start_command
-from ..processes import PATIENCE_S
+from ..command_line import run_command, start_command
 
 STUDENT = """\
 name = "mini"
@@ -216,15 +214,9 @@ def test_a_full_disk_leaves_the_last_state(heads: Path, tmp_path: Path, config: 
     run = ("--data", heads, "--output", tmp_path / "run", "--no-tensorboard")
     train("train", "student", config(steps=2), *run)
     saved = (tmp_path / "run" / "state.pt").read_bytes()
-    done = subprocess.run(
-        [*COMMAND, "train", "student", config(steps=3), *run],
-        capture_output=True,
-        text=True,
-        env=ONE_THREAD,
-        timeout=PATIENCE_S,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
-    )
+    running = start_command("train", "student", config(steps=3), *run)
+    resource.prlimit(running.process_id, resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+    done = running.wait()
     assert done.returncode == 2
     assert "state after step 3 cannot be written" in done.stderr.splitlines()[-1]
     assert (tmp_path / "run" / "state.pt").read_bytes() == saved

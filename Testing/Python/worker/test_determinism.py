@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from LightRegistrationLib.core.result.settings import RegistrationSettings
+from LightRegistrationLib.core.torch_environment import TORCH_ENVIRONMENT
 from LightRegistrationLib.worker.protocol import Finished
 
 from ..audited import audited_environment, find_forbidden, read_events
@@ -32,45 +33,47 @@ from LightRegistrationLib.core.network import inference
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.settings import RegistrationSettings
 
-threads, precision, file = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-inference.has_fast_bfloat16 = lambda: precision == "bfloat16"
-torch.set_num_threads(threads)
 pair = make_phantom_pair(spacing_mm=4.0)
-result = register(pair.fixed, pair.moving, RegistrationSettings("quick", threads=threads))
-np.save(file, result.field.array)
+for file in sys.argv[1:]:
+    threads, precision = file.removesuffix(".npy").split("-")
+    inference.has_fast_bfloat16 = lambda: precision == "bfloat16"
+    torch.set_num_threads(int(threads))
+    result = register(pair.fixed, pair.moving, RegistrationSettings("quick", threads=int(threads)))
+    np.save(file, result.field.array)
 """
+REFERENCE, TWO_THREADS, BFLOAT16 = "1-float32", "2-float32", "1-bfloat16"
 # The bounds that docs/researcher/results.md states.
 MAX_THREADS_MM, MAX_BFLOAT16_MM, MEAN_BFLOAT16_MM = 0.01, 0.5, 0.1
 
 
-def compute_field(folder: Path, threads: int = 1, precision: str = "float32") -> np.ndarray:
-    """Register the built-in pair in a fresh process: the field (k, j, i, 3), mm."""
-    file = folder / "field.npy"
-    command = [sys.executable, "-c", PROGRAM, str(threads), precision, str(file)]
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+def compute_fields(folder: Path, *runs: str) -> dict[str, np.ndarray]:
+    """Register the built-in pair in a fresh process, once for each run (threads-precision): fields (k, j, i, 3), mm."""
+    files = [f"{run}.npy" for run in runs]
+    environment = {**os.environ, **TORCH_ENVIRONMENT, "PYTHONPATH": str(LIBRARY)}
     environment.pop("OMP_NUM_THREADS", None)
-    subprocess.run(command, env=environment, check=True, timeout=PATIENCE_S)
-    return np.load(file)
+    command = [sys.executable, "-c", PROGRAM, *files]
+    subprocess.run(command, env=environment, cwd=folder, check=True, timeout=PATIENCE_S)
+    return {run: np.load(folder / file) for run, file in zip(runs, files, strict=True)}
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    field = compute_field(tmp_path_factory.mktemp("reference"))
-    assert np.linalg.norm(field, axis=-1).max() > 5
-    return field
+def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    found = compute_fields(tmp_path_factory.mktemp("fields"), REFERENCE, TWO_THREADS, BFLOAT16)
+    assert np.linalg.norm(found[REFERENCE], axis=-1).max() > 5
+    return found
 
 
-def test_two_runs_give_equal_bits(reference: np.ndarray, tmp_path: Path) -> None:
-    assert np.array_equal(reference, compute_field(tmp_path))
+def test_two_runs_give_equal_bits(fields: dict[str, np.ndarray], tmp_path: Path) -> None:
+    assert np.array_equal(fields[REFERENCE], compute_fields(tmp_path, REFERENCE)[REFERENCE])
 
 
-def test_the_number_of_threads_changes_next_to_nothing(reference: np.ndarray, tmp_path: Path) -> None:
-    distance = np.linalg.norm(reference - compute_field(tmp_path, threads=2), axis=-1)
+def test_the_number_of_threads_changes_next_to_nothing(fields: dict[str, np.ndarray]) -> None:
+    distance = np.linalg.norm(fields[REFERENCE] - fields[TWO_THREADS], axis=-1)
     assert distance.max() < MAX_THREADS_MM
 
 
-def test_bfloat16_changes_little(reference: np.ndarray, tmp_path: Path) -> None:
-    distance = np.linalg.norm(reference - compute_field(tmp_path, precision="bfloat16"), axis=-1)
+def test_bfloat16_changes_little(fields: dict[str, np.ndarray]) -> None:
+    distance = np.linalg.norm(fields[REFERENCE] - fields[BFLOAT16], axis=-1)
     assert 0 < distance.max() < MAX_BFLOAT16_MM
     assert distance.mean() < MEAN_BFLOAT16_MM
 

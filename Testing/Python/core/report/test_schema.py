@@ -49,7 +49,7 @@ def report_of(kind: str) -> Report:
         "preserved": replace(segmented, settings=replace(plain.settings, keep_volume=("Brain stem",))),
         "checked": replace(plain, check_consistency=True),
         "masked": replace(plain, fixed_mask=replace(heads.fixed_segmentation, name="brain")),
-        "multimodal": replace(plain, moving=inverted, settings=replace(plain.settings, model="general")),
+        "multimodal": replace(plain, moving=inverted),
     }
     report = run_request(ModelRegistry(), requests[kind], lambda update: None).report
     return json.loads(json.dumps(report, allow_nan=False))
