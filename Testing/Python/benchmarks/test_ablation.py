@@ -201,4 +201,4 @@ def test_missing_configurations_and_runs_are_said(study, ablation):
     (study / "ablation-teacher.toml").unlink()
     done = ablation()
     assert done.status == 2
-    assert "ablation-teacher.toml: the configuration cannot be read" in done.stderr
+    assert "ablation-teacher.toml: there is no such file" in done.stderr
