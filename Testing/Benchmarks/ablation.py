@@ -56,15 +56,15 @@ from LightRegistrationLib.core.network.cascade import RecursiveCascade
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.network.settings import GridSettings
 from LightRegistrationLib.core.result.settings import RegistrationSettings
-from LightRegistrationLib.training import configuration
+from LightRegistrationLib.training import configuration, configuration_file
 from LightRegistrationLib.training.configuration import (
     DistillationConfig,
     DistillationStage,
     RunConfig,
     StudentRunConfig,
     TeacherTrainingConfig,
-    load_config_as,
 )
+from LightRegistrationLib.training.configuration_file import load_config_as
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.distillation.aldk import KNOWLEDGE_KINDS, KnowledgeConfig
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
@@ -192,7 +192,7 @@ def finished(config: RunConfig[Any], folder: Path) -> bool:
     if not file.is_file():
         return False
     state = load_state(file)
-    _, changed = configuration.find_changed_settings(config, json.loads(state["config"]))
+    _, changed = configuration_file.find_changed_settings(config, json.loads(state["config"]))
     if changed:
         raise InputError(f"{file}: this run was made with another {', '.join(changed)}; choose another folder --runs.")
     return bool(state["step"] >= sum(stage.steps for stage in config.stages))
@@ -315,8 +315,8 @@ def report(plan: Plan, results: Sequence[Finished], output: Path) -> str:
         for f in results
     ]
     settings = {
-        "teacher": configuration.config_to_dict(plan.teacher),
-        "student": configuration.config_to_dict(plan.student),
+        "teacher": configuration_file.config_to_dict(plan.teacher),
+        "student": configuration_file.config_to_dict(plan.student),
     }
     write_report(output, "ablation", text, {"rows": values, "settings": settings}, plot(rows))
     return text

@@ -30,7 +30,8 @@ from LightRegistrationLib.core.models.registry import ModelRegistry, Student
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
 from LightRegistrationLib.core.registration import register
 from LightRegistrationLib.core.result.settings import RefinementPreset, RegistrationSettings
-from LightRegistrationLib.training.configuration import StudentTrainingConfig, load_config_as
+from LightRegistrationLib.training.configuration import StudentTrainingConfig
+from LightRegistrationLib.training.configuration_file import load_config_as
 from LightRegistrationLib.training.evaluation.cases import evaluate_field, load_case, score
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
 from LightRegistrationLib.training.evaluation.tables import format_markdown_table

@@ -16,7 +16,7 @@ from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import homogeneous
 from LightRegistrationLib.core.geometry.volume import Volume
 from LightRegistrationLib.core.network.intensity import IntensityNormalization
-from LightRegistrationLib.training import configuration
+from LightRegistrationLib.training import configuration, configuration_file
 from LightRegistrationLib.training.data.pairs import Pair
 from LightRegistrationLib.training.evaluation.files import to_sitk_image
 from LightRegistrationLib.training.evaluation.pairs import EvaluationPair
@@ -38,7 +38,7 @@ def synthesized_pairs(
     """
     if not config.is_file():
         raise InputError(f"there is no configuration {config.name} yet.")
-    settings = configuration.load_config(config)
+    settings = configuration_file.load_config(config)
     if not settings.validation:
         raise InputError(f"{config.name} has no [[validation]] source.")
     rule = IntensityNormalization(**getattr(settings, "intensity", {}))

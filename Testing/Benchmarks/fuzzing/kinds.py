@@ -20,7 +20,7 @@ from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.headless.application import headless_application
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
-from LightRegistrationLib.training import configuration
+from LightRegistrationLib.training import configuration, configuration_file
 from LightRegistrationLib.training.evaluation.pairs import COLUMNS, read_pairs
 
 from .damage import STRANGE_NUMBERS, damage_binary, damage_text, damage_values
@@ -192,7 +192,7 @@ def read_configuration(random: Random, folder: Path) -> None:
     else:
         content = damage_text(content, random, len(content))
     (folder / "c.toml").write_bytes(content)
-    configuration.load_config(folder / "c.toml")
+    configuration_file.load_config(folder / "c.toml")
 
 
 KINDS: dict[str, Make] = {

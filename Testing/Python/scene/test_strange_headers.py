@@ -17,7 +17,7 @@ from LightRegistrationLib.scene.files.segmentation_loading import load_segmentat
 from LightRegistrationLib.scene.files.volume_loading import load_volume
 from LightRegistrationLib.scene.nodes.segmentations import segmentation_from_node
 from LightRegistrationLib.scene.nodes.volumes import volume_from_node
-from LightRegistrationLib.training.configuration import load_config
+from LightRegistrationLib.training.configuration_file import load_config
 from LightRegistrationLib.training.evaluation.pairs import read_pairs
 
 from .test_claimed_sizes import SMALL, meta, nifti2, nrrd

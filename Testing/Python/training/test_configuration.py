@@ -8,12 +8,8 @@ import pytest
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.training import configuration
-from LightRegistrationLib.training.configuration import (
-    DistillationConfig,
-    TeacherTrainingConfig,
-    load_config,
-    load_config_as,
-)
+from LightRegistrationLib.training.configuration import DistillationConfig, TeacherTrainingConfig
+from LightRegistrationLib.training.configuration_file import load_config, load_config_as
 from LightRegistrationLib.training.export import check_export
 
 from .toy import SOURCE
@@ -56,7 +52,7 @@ def test_the_configurations_in_the_repository_are_valid(file):
         (STAGE, "", r"mine.toml: .*\[\[stage\]\]"),
         ("steps = 2", "steps = -2", r"mine.toml: \[\[stage\]\] 1 steps has to be 0 or more, got -2"),
         ("steps = 2", "steps = 2\nrate = nan", "mine.toml: stage rate has to be a finite number, got nan"),
-        ("spacing_mm = 6", "spacing_mm = 0", r"mine.toml: \[\[stage\]\] 1 spacing_mm has to be 0.01 to 100, got 0"),
+        ("spacing_mm = 6", "spacing_mm = 0", r"mine.toml: \[\[stage\]\] 1 spacing_mm has to be 0.001 to 100, got 0"),
         ('"toy"', '"toy"\nweight = inf', "mine.toml: source weight has to be a finite number, got inf"),
         ('"toy"', '"toy"\nspacing_mm = -1', r"mine.toml: \[\[source\]\] 1 spacing_mm has to be 0 or more"),
         ("seed = 3", "seed = -3", "mine.toml: seed has to be a number from 0 to"),

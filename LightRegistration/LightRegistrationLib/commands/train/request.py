@@ -96,12 +96,8 @@ def find_config(config: Path) -> Path:
 
 def read_config(request: TrainingRequest) -> AnyConfig:
     """Return the configuration of a request, with its seed. Raises InputError."""
-    from ...training.configuration import (
-        DistillationConfig,
-        StudentTrainingConfig,
-        TeacherTrainingConfig,
-        load_config_as,
-    )
+    from ...training.configuration import DistillationConfig, StudentTrainingConfig, TeacherTrainingConfig
+    from ...training.configuration_file import load_config_as
 
     file = find_config(request.config)
     config: AnyConfig

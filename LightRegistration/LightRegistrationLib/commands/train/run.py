@@ -68,7 +68,8 @@ def export_run(run: Path, models: Path | None) -> Path:
     run: the folder of a run, or its state.pt. models: folder of models, None for that of the run. Raises InputError.
     """
     check_installed()
-    from ...training.configuration import TeacherTrainingConfig, load_state_config
+    from ...training.configuration import TeacherTrainingConfig
+    from ...training.configuration_file import load_state_config
 
     state_file = find_state_file(run)
     config = load_state_config(state_file)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import InputError
-from ..configuration import RunConfig, StageT, config_to_dict, find_changed_settings
+from ..configuration import RunConfig, StageT
+from ..configuration_file import config_to_dict, find_changed_settings
 from ..data.pairs import Mixture, Pair
 from ..monitoring.monitor import NO_MONITOR, Monitor, RunSummary
 from ..monitoring.validation import ValidationPair, draw_validation_pairs, validate

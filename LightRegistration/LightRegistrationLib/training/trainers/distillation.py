@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ...core.errors import InputError
 from ...core.network.flows import resize_flow
-from ..configuration import DistillationConfig, DistillationStage, source_to_dict
+from ..configuration import DistillationConfig, DistillationStage
+from ..configuration_file import source_to_dict
 from ..data.pairs import Mixture, Pair, select
 from ..distillation.aldk import distance_loss
 from ..distillation.critic import make_critic

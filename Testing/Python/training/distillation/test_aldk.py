@@ -18,8 +18,8 @@ from LightRegistrationLib.training.configuration import (
     StudentTrainingConfig,
     TeacherStage,
     TeacherTrainingConfig,
-    load_config_as,
 )
+from LightRegistrationLib.training.configuration_file import load_config_as
 from LightRegistrationLib.training.distillation.aldk import KnowledgeConfig, adversarial_loss, reconstruction_loss
 from LightRegistrationLib.training.distillation.discriminator import DiscriminatorConfig
 from LightRegistrationLib.training.distillation.store import StoreConfig

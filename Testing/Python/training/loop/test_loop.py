@@ -16,12 +16,8 @@ import torch
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.cascade import CascadeConfig
-from LightRegistrationLib.training.configuration import (
-    StudentStage,
-    StudentTrainingConfig,
-    TeacherTrainingConfig,
-    load_state_config,
-)
+from LightRegistrationLib.training.configuration import StudentStage, StudentTrainingConfig, TeacherTrainingConfig
+from LightRegistrationLib.training.configuration_file import load_state_config
 from LightRegistrationLib.training.distillation.teacher import TeacherConfig
 from LightRegistrationLib.training.monitoring.monitor import NoMonitor
 from LightRegistrationLib.training.state import load_state

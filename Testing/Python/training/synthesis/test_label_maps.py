@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.geometry.geometry import apply_affine, homogeneous
-from LightRegistrationLib.training.configuration import load_config
+from LightRegistrationLib.training.configuration_file import load_config
 from LightRegistrationLib.training.sources import LabelMapSourceConfig
 from LightRegistrationLib.training.synthesis.anatomies import ABDOMEN, ANATOMIES, build_anatomy
 from LightRegistrationLib.training.synthesis.body import (

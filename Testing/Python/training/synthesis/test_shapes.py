@@ -7,7 +7,7 @@ import torch
 
 from LightRegistrationLib.core.errors import InputError
 from LightRegistrationLib.core.network.flows import warp
-from LightRegistrationLib.training.configuration import load_config
+from LightRegistrationLib.training.configuration_file import load_config
 from LightRegistrationLib.training.sources import ShapeSourceConfig
 from LightRegistrationLib.training.synthesis.shapes import PROJECTIONS, ShapeSettings, ShapeSynthesizer
 
